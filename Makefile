@@ -1,0 +1,46 @@
+# The commands people and CI use. `make serve` and `make test` need only Python 3.11 or newer.
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: serve test test-long lint types golden bench clean
+
+serve: $(VENV)/.installed
+	@exec $(BIN)/chatferry serve
+
+test: lint types
+	$(BIN)/python -m pytest -m "not long"
+
+test-long: $(VENV)/.installed-dev
+	CHATFERRY_TEST_LONG=1 $(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev
+	$(BIN)/mypy
+
+golden: $(VENV)/.installed-dev
+	CHATFERRY_UPDATE_GOLDEN=1 $(BIN)/python -m pytest tests/importers
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks.import_slack
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "chatferry needs Python 3.11 or newer. On Debian 12 or Ubuntu 24.04: apt install python3 python3-venv"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo; echo "Python cannot create a virtual environment here. On Debian or Ubuntu: apt install python3-venv"; exit 1; }
+
+$(VENV)/.installed: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@ $(VENV)/.installed

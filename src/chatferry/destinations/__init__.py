@@ -1,0 +1,98 @@
+"""Where documents go: the protocol that every destination keeps, and opening one by its URL."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Protocol
+
+from msgspec import Struct
+
+from chatferry.documents import Change, Document
+from chatferry.errors import SettingsError
+
+
+class Lookup(Enum):
+    """The questions a destination answers. The comment says what the values are compared with."""
+
+    USER_ID = "user _id"  # users._id
+    USER_IMPORT_ID = "user import id"  # users.importIds, any of them
+    USER_EMAIL = "user e-mail"  # users.emails.address, any of them, whatever its case
+    USERNAME = "username"  # users.username, whatever its case
+    USER_ROLE = "user role"  # users.roles, any of them
+    ROOM_ID = "room _id"  # rocketchat_room._id
+    ROOM_IMPORT_ID = "room import id"  # rocketchat_room.importIds, any of them
+    ROOM_NAME = "room name"  # rocketchat_room.name or .fname, exactly
+    ROOM_MEMBERS = "direct room members"  # rocketchat_room.uids of rooms with t "d", sorted, joined by ","
+    ROOM_DEFAULT = "default rooms"  # rocketchat_room.default; the value is "true"
+    SUBSCRIPTION_ROOM = "subscriptions of a room"  # rocketchat_subscription.rid
+    MESSAGE_ID = "message _id"  # rocketchat_message._id
+    UPLOAD_ID = "upload _id"  # rocketchat_uploads._id
+    PERMISSION_ID = "permission _id"  # rocketchat_permissions._id
+
+
+class Rejection(Struct, frozen=True):
+    """A change that was not applied: its place in the batch, and why."""
+
+    index: int
+    reason: str
+
+
+class Destination(Protocol):
+    """Keeps users, rooms, messages, files and login tokens in Rocket.Chat's collections.
+
+    One object serves one thread at a time. Each call of `apply` is one transaction.
+    """
+
+    def find(self, lookup: Lookup, values: Collection[str]) -> list[Document]:
+        """The documents whose looked-up field has one of `values`, each once, in no set order."""
+        ...
+
+    def digests(self, message_ids: Collection[str]) -> dict[str, bytes]:
+        """The digests of those messages that exist (b"" for one that no import wrote)."""
+        ...
+
+    def apply(self, changes: Sequence[Change]) -> list[Rejection]:
+        """Apply all changes that can be applied, in order, and stamp `_updatedAt` on what was written.
+
+        Inserting an `_id` that exists leaves the stored document as it is. Rejected are: a document without
+        an `_id`, one that cannot be encoded, a username, or the name of a room of type c or p, that another
+        document holds, a second subscription of one user to one room, and an update of what does not exist.
+        """
+        ...
+
+    def put_file(self, document: Document, content: Iterable[bytes]) -> None:
+        """Store a file's bytes under its `rocketchat_uploads` document; storing it again replaces it."""
+        ...
+
+    def read_file(self, upload_id: str) -> Iterator[bytes]:
+        """The bytes of a stored file, in pieces; none if there is no such file."""
+        ...
+
+    def finish(self, room_ids: Collection[str]) -> None:
+        """Make `msgs`, `usersCount`, `lm` and `lastMessage` of these rooms true. What is true stays untouched.
+
+        `lastMessage` is the newest message that the room itself shows: no hidden one, and no thread reply
+        unless it has `tshow`.
+        """
+        ...
+
+    def dump(self, collection: str) -> Iterator[bytes]:
+        """Every document of a collection by ascending `_id`, each as one line of relaxed Extended JSON."""
+        ...
+
+    def close(self) -> None: ...
+
+
+def open_destination(url: str) -> Destination:
+    """The destination that `url` names: `sqlite:PATH` or `memory:`."""
+    from chatferry.destinations.memory import MemoryDestination
+    from chatferry.destinations.sqlite import SqliteDestination
+
+    scheme, _, rest = url.partition(":")
+    if scheme == "memory":
+        return MemoryDestination()
+    if scheme == "sqlite" and rest:
+        return SqliteDestination(Path(rest.removeprefix("//")))
+    raise SettingsError(
+        f"{url!r} names no destination. Use sqlite:PATH (an embedded workspace) or memory: (nothing is kept)."
+    )

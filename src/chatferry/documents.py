@@ -1,0 +1,105 @@
+"""Documents, as destinations store them, and changes to documents.
+
+A document is a dict in the shape of Rocket.Chat's own collections. Dates in it are `Date` values; no value
+is ever None. Destinations add `_updatedAt` themselves whenever they write.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+Document = dict[str, Any]
+
+USERS = "users"
+ROOMS = "rocketchat_room"
+SUBSCRIPTIONS = "rocketchat_subscription"
+MESSAGES = "rocketchat_message"
+UPLOADS = "rocketchat_uploads"
+PERMISSIONS = "rocketchat_permissions"
+COLLECTIONS = (USERS, ROOMS, SUBSCRIPTIONS, MESSAGES, UPLOADS, PERMISSIONS)
+
+
+class Date(Struct, frozen=True, order=True, rename={"iso": "$date"}):
+    """A point in time, written as relaxed Extended JSON writes it: {"$date": "2023-01-02T09:00:50.123Z"}."""
+
+    iso: str
+
+    @staticmethod
+    def at(ms: int) -> "Date":
+        """The date `ms` milliseconds after the epoch (years 1 to 9999)."""
+        days, rest = divmod(ms, 86_400_000)
+        seconds, millis = divmod(rest, 1000)
+        fraction = f".{millis:03}" if millis else ""  # Extended JSON leaves out a zero fraction
+        return Date(f"{_day(days)}T{_clock(seconds)}{fraction}Z")
+
+    @property
+    def ms(self) -> int:
+        """Milliseconds since the epoch."""
+        moment = datetime.fromisoformat(self.iso)
+        return int(moment.replace(microsecond=0).timestamp()) * 1000 + moment.microsecond // 1000
+
+
+@lru_cache(maxsize=4096)
+def _day(days: int) -> str:
+    return datetime.fromtimestamp(days * 86_400, UTC).strftime("%Y-%m-%d").rjust(10, "0")
+
+
+@lru_cache(maxsize=100_000)
+def _clock(seconds: int) -> str:
+    minutes, second = divmod(seconds, 60)
+    return f"{minutes // 60:02}:{minutes % 60:02}:{second:02}"
+
+
+class Insert(Struct, frozen=True):
+    """A new document. `digest` (of messages) lets a later import see whether the source has changed."""
+
+    collection: str
+    document: Document
+    digest: bytes = b""
+
+
+class Update(Struct, frozen=True, kw_only=True):
+    """A change to the document `id`. Paths in `set`, `unset`, `add` and `pull` may be dotted.
+
+    set     new values               unset   paths to remove
+    add     values to add to lists unless they are there
+    pull    path -> (key, value): remove the list's items whose `key` equals `value`
+    """
+
+    collection: str
+    id: str
+    set: Mapping[str, Any] = {}
+    unset: tuple[str, ...] = ()
+    add: Mapping[str, tuple[Any, ...]] = {}
+    pull: Mapping[str, tuple[str, Any]] = {}
+    digest: bytes = b""
+
+
+Change = Insert | Update
+
+encode = msgspec.json.Encoder().encode
+
+
+def digest(document: Document) -> bytes:
+    """Eight bytes that differ when the documents differ."""
+    return blake2b(encode(document), digest_size=8).digest()
+
+
+def decode(data: bytes | str) -> Document:
+    """The document that `encode` wrote, its dates `Date` values again."""
+    return _dated(msgspec.json.decode(data))  # type: ignore[no-any-return]
+
+
+def _dated(value: Any) -> Any:
+    if isinstance(value, dict):
+        if len(value) == 1 and isinstance(iso := value.get("$date"), str):
+            return Date(iso)
+        return {key: _dated(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_dated(item) for item in value]
+    return value

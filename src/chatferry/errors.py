@@ -1,0 +1,42 @@
+"""Every exception, grouped by what its receiver does next.
+
+RequestError   fix the request and send it again
+ArchiveError   get another archive: this one cannot be read at all
+SettingsError  fix the command line or the environment
+Cancelled      nothing: the operation was taken back
+
+What concerns a single record is no exception but a `records.Problem`.
+"""
+
+
+class ChatferryError(Exception):
+    """The text is meant for people: where, why, and what to do."""
+
+
+class RequestError(ChatferryError):
+    """A request that cannot be served as it is.
+
+    `reason` and `code` are rendered as Rocket.Chat renders its own errors: `reason [code]`.
+    """
+
+    def __init__(
+        self, reason: str = "", *, code: str = "", details: str = "", status: int = 400, type_: str = ""
+    ) -> None:
+        self.reason = reason
+        self.code = code
+        self.details = details
+        self.status = status
+        self.type = type_ or code
+        super().__init__(f"{reason} [{code}]".strip() if code else reason)
+
+
+class ArchiveError(ChatferryError):
+    """An archive that cannot be read or must not be trusted. The text names the entry."""
+
+
+class SettingsError(ChatferryError):
+    """A setting, option or environment that cannot work."""
+
+
+class Cancelled(ChatferryError):
+    """The operation was cancelled while it was being worked on."""

@@ -1,0 +1,46 @@
+"""Rocket.Chat's ids and tokens.
+
+Three forms: 17 characters of an alphabet without look-alikes (users, operations, direct subscriptions),
+24 lower-case hexadecimal digits (rooms, other subscriptions, uploads), 43 url-safe characters (tokens).
+Imported documents get derived ids: the same source gives the same id in every run.
+"""
+
+import base64
+import hashlib
+import secrets
+
+ALPHABET = "23456789ABCDEFGHJKLMNPQRSTWXYZabcdefghijkmnopqrstuvwxyz"
+
+
+def new_id() -> str:
+    """A random id of 17 characters."""
+    return "".join(secrets.choice(ALPHABET) for _ in range(17))
+
+
+def new_token() -> str:
+    """A random login token of 43 characters."""
+    return secrets.token_urlsafe(32)
+
+
+def hash_token(token: str) -> str:
+    """The form in which a login token is stored: base64 of its SHA-256."""
+    return base64.b64encode(hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()).decode()
+
+
+def derived_id(*source: str) -> str:
+    """An id of 17 characters that depends on nothing but `source`."""
+    number = int.from_bytes(_digest(source))
+    letters = []
+    for _ in range(17):
+        number, rest = divmod(number, len(ALPHABET))
+        letters.append(ALPHABET[rest])
+    return "".join(letters)
+
+
+def derived_hex(*source: str) -> str:
+    """An id of 24 hexadecimal digits that depends on nothing but `source`."""
+    return _digest(source).hex()[:24]
+
+
+def _digest(source: tuple[str, ...]) -> bytes:
+    return hashlib.blake2b("\0".join(source).encode("utf-8", "surrogatepass"), digest_size=16).digest()

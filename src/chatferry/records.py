@@ -1,0 +1,220 @@
+"""What an importer yields: users, channels, contacts, parts, messages, files and problems.
+
+All ids in records are *import ids*, the ids things had in the source, except a message's own `id` and
+`thread`, which are final: they derive from the source and are the same in every run.
+Times are integers in milliseconds since the epoch, UTC.
+"""
+
+from enum import StrEnum
+from typing import Literal
+
+from msgspec import Struct
+
+# ---------------------------------------------------------------- text
+
+
+class UserMention(Struct, frozen=True, tag="user"):
+    """A user named in a text. `label` is how the source shows it when the user is not known."""
+
+    id: str
+    label: str = ""
+
+
+class ChannelMention(Struct, frozen=True, tag="channel"):
+    """A channel named in a text. `label` is its name in the source, where the source gives one."""
+
+    id: str
+    label: str = ""
+
+
+class GroupMention(Struct, frozen=True, tag="group"):
+    """Everybody in the room ("all") or everybody who is there ("here")."""
+
+    name: Literal["all", "here"]
+
+
+Segment = str | UserMention | ChannelMention | GroupMention
+Text = tuple[Segment, ...]
+"""A text in Rocket.Chat's markdown, cut where it names users or channels."""
+
+
+# ---------------------------------------------------------------- people and rooms
+
+
+class User(Struct, frozen=True, kw_only=True, tag="user"):
+    """A person or bot. `deleted` is None where the source does not say.
+
+    A `placeholder` stands for somebody whom the archive does not list but whose messages it holds.
+    """
+
+    id: str
+    username: str = ""
+    name: str = ""
+    emails: tuple[str, ...] = ()
+    type: Literal["user", "bot"] = "user"
+    roles: tuple[str, ...] = ()
+    deleted: bool | None = None
+    utc_offset: float | None = None
+    avatar_url: str = ""
+    status_text: str = ""
+    bio: str = ""
+    placeholder: bool = False
+    file: str = ""
+    position: str = ""
+
+
+class Contact(Struct, frozen=True, kw_only=True, tag="contact"):
+    """A person outside the workspace (Rocket.Chat's Omnichannel contact)."""
+
+    id: str
+    name: str = ""
+    emails: tuple[str, ...] = ()
+    phones: tuple[str, ...] = ()
+    file: str = ""
+    position: str = ""
+
+
+class Channel(Struct, frozen=True, kw_only=True, tag="channel"):
+    """A channel ("c"), private group ("p") or direct conversation ("d") of the source."""
+
+    id: str
+    type: Literal["c", "p", "d"]
+    name: str = ""
+    creator: str = ""
+    members: tuple[str, ...] = ()
+    topic: str = ""
+    description: str = ""
+    created: int | None = None
+    archived: bool = False
+    general: bool = False
+    file: str = ""
+    position: str = ""
+
+
+# ---------------------------------------------------------------- messages
+
+
+class Reaction(Struct, frozen=True):
+    """`name` without colons, skin tones and all: "+1::skin-tone-3"."""
+
+    name: str
+    users: tuple[str, ...]
+
+
+class Edit(Struct, frozen=True):
+    at: int
+    by: str = ""
+
+
+class Pin(Struct, frozen=True):
+    at: int
+    by: str = ""
+
+
+class Attachment(Struct, frozen=True, kw_only=True):
+    """A card below a message. `texts` are fields in which users and channels may be named;
+    `values` are the others, as Rocket.Chat names them."""
+
+    texts: dict[str, Text] = {}
+    values: dict[str, str | int | float | bool] = {}
+    fields: tuple[tuple[Text, Text, bool], ...] = ()  # title, value, short
+
+
+class File(Struct, frozen=True, kw_only=True):
+    """A file of a message. `url` may hold a secret: it goes to the store, never into a document."""
+
+    id: str
+    name: str = ""
+    title: str = ""
+    mime: str = ""
+    size: int | None = None
+    url: str = ""
+    path: str = ""  # inside the archive, where the archive brings the bytes
+    link: str = ""  # where an external file lives, to be shown as it is
+    width: int | None = None
+    height: int | None = None
+    preview: str = ""
+    gone: str = ""  # why there is nothing to fetch
+
+
+class Message(Struct, frozen=True, kw_only=True, tag="message"):
+    id: str
+    channel: str
+    author: str
+    ts: int
+    text: Text = ()
+    system: str = ""  # Rocket.Chat's message type `t`, "" for what a person or bot wrote
+    alias: str = ""
+    emoji: str = ""
+    avatar: str = ""
+    bot: bool = False
+    thread: str = ""  # id of the thread's first message
+    in_channel: bool = False  # a reply that is shown in the channel too
+    reply_count: int = 0
+    last_reply: int = 0
+    repliers: tuple[str, ...] = ()
+    edit: Edit | None = None
+    pin: Pin | None = None
+    reactions: tuple[Reaction, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+    files: tuple[File, ...] = ()
+    file: str = ""
+    position: str = ""
+
+
+class Part(Struct, frozen=True, kw_only=True, tag="part"):
+    """A slice of an archive with messages of one channel: the unit of progress and of resume.
+
+    `data` is the importer's own: what its `read` needs to find and read the slice.
+    """
+
+    channel: str
+    messages: int
+    data: bytes = b""
+
+
+# ---------------------------------------------------------------- problems
+
+
+class Outcome(StrEnum):
+    """What became of a record."""
+
+    INSERTED = "inserted"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
+class Effect(StrEnum):
+    """What a problem did to its record: it was imported all the same, left out, or could not be imported."""
+
+    NOTED = "noted"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
+RecordType = Literal["user", "contact", "channel", "message", "file", "archive"]
+
+
+class Problem(Struct, frozen=True, kw_only=True, tag="problem"):
+    """Something that could not be read or applied as it was.
+
+    kind      what kind of problem, a word of docs/problems.md
+    record    the type of the record it concerns
+    effect    what it did to that record
+    file, position, field
+              where: the file in the archive, the place in it ("$[12]", or a row), and the field
+    reason    why, in a sentence; remedy: what to do about it
+    count     how many records of `file` it stands for
+    """
+
+    kind: str
+    record: RecordType
+    effect: Effect
+    reason: str
+    remedy: str = ""
+    file: str = ""
+    position: str = ""
+    field: str = ""
+    count: int = 1
