@@ -3,7 +3,7 @@
 RequestError   fix the request and send it again
 ArchiveError   get another archive: this one cannot be read at all
 SettingsError  fix the command line or the environment
-Cancelled      nothing: the operation was taken back
+CancelledError      nothing: the operation was taken back
 
 What concerns a single record is no exception but a `records.Problem`.
 """
@@ -38,5 +38,5 @@ class SettingsError(ChatferryError):
     """A setting, option or environment that cannot work."""
 
 
-class Cancelled(ChatferryError):
+class CancelledError(ChatferryError):
     """The operation was cancelled while it was being worked on."""
