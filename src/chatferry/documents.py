@@ -7,7 +7,7 @@ is ever None. Destinations add `_updatedAt` themselves whenever they write.
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from hashlib import blake2b
+from hashlib import sha1
 from typing import Any
 
 import msgspec
@@ -24,7 +24,7 @@ PERMISSIONS = "rocketchat_permissions"
 COLLECTIONS = (USERS, ROOMS, SUBSCRIPTIONS, MESSAGES, UPLOADS, PERMISSIONS)
 
 
-class Date(Struct, frozen=True, order=True, rename={"iso": "$date"}):
+class Date(Struct, frozen=True, order=True, gc=False, rename={"iso": "$date"}):
     """A point in time, written as relaxed Extended JSON writes it: {"$date": "2023-01-02T09:00:50.123Z"}."""
 
     iso: str
@@ -32,10 +32,11 @@ class Date(Struct, frozen=True, order=True, rename={"iso": "$date"}):
     @staticmethod
     def at(ms: int) -> "Date":
         """The date `ms` milliseconds after the epoch (years 1 to 9999)."""
-        days, rest = divmod(ms, 86_400_000)
-        seconds, millis = divmod(rest, 1000)
-        fraction = f".{millis:03}" if millis else ""  # Extended JSON leaves out a zero fraction
-        return Date(f"{_day(days)}T{_clock(seconds)}{fraction}Z")
+        seconds, millis = divmod(ms, 1000)
+        day, second = divmod(seconds, 86_400)
+        if millis:
+            return Date(f"{_day(day)}T{_clock(second)}.{millis:03}Z")
+        return Date(f"{_day(day)}T{_clock(second)}Z")  # Extended JSON leaves out a zero fraction
 
     @property
     def ms(self) -> int:
@@ -56,11 +57,15 @@ def _clock(seconds: int) -> str:
 
 
 class Insert(Struct, frozen=True):
-    """A new document. `digest` (of messages) lets a later import see whether the source has changed."""
+    """A new document. `digest` (of messages) lets a later import see whether the source has changed.
+
+    `encoded` is what `encode` makes of the document, where that is at hand; it saves doing it again.
+    """
 
     collection: str
     document: Document
     digest: bytes = b""
+    encoded: bytes = b""
 
 
 class Update(Struct, frozen=True, kw_only=True):
@@ -85,9 +90,9 @@ Change = Insert | Update
 encode = msgspec.json.Encoder().encode
 
 
-def digest(document: Document) -> bytes:
-    """Eight bytes that differ when the documents differ."""
-    return blake2b(encode(document), digest_size=8).digest()
+def digest(encoded: bytes) -> bytes:
+    """Eight bytes that differ when the encoded documents differ."""
+    return sha1(encoded, usedforsecurity=False).digest()[:8]
 
 
 def decode(data: bytes | str) -> Document:

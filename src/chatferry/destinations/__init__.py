@@ -19,6 +19,7 @@ class Lookup(Enum):
     USER_EMAIL = "user e-mail"  # users.emails.address, any of them, whatever its case
     USERNAME = "username"  # users.username, whatever its case
     USER_ROLE = "user role"  # users.roles, any of them
+    USER_TOKEN = "user login token"  # users.services.resume.loginTokens.hashedToken, any of them
     ROOM_ID = "room _id"  # rocketchat_room._id
     ROOM_IMPORT_ID = "room import id"  # rocketchat_room.importIds, any of them
     ROOM_NAME = "room name"  # rocketchat_room.name or .fname, exactly
@@ -69,7 +70,7 @@ class Destination(Protocol):
         ...
 
     def finish(self, room_ids: Collection[str]) -> None:
-        """Make `msgs`, `usersCount`, `lm` and `lastMessage` of these rooms true. What is true stays untouched.
+        """Make `msgs`, `usersCount`, `lm` and `lastMessage` of these rooms true; touch nothing that is.
 
         `lastMessage` is the newest message that the room itself shows: no hidden one, and no thread reply
         unless it has `tshow`.

@@ -1,0 +1,341 @@
+"""The embedded workspace: all collections in one SQLite file."""
+
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from chatferry.destinations import Lookup, Rejection
+from chatferry.destinations.memory import (
+    FIELDS,
+    UNIQUE,
+    ChangeError,
+    columns,
+    evolve,
+    identity,
+    keys,
+    looked_up,
+    shown,
+    stamp,
+    stamped,
+    totals,
+    written,
+)
+from chatferry.documents import (
+    COLLECTIONS,
+    MESSAGES,
+    ROOMS,
+    SUBSCRIPTIONS,
+    UPLOADS,
+    Change,
+    Document,
+    Insert,
+    Update,
+    decode,
+)
+from chatferry.errors import SettingsError
+
+SCHEMA_VERSION = 1
+APPLICATION_ID = 0x43684679  # "ChFy": tells a workspace from other SQLite files
+CHUNK = 255 * 1024  # bytes, as GridFS has it
+_AT_ONCE = 10_000  # values in one query; SQLite takes 32,766
+_PATIENCE = 60  # seconds to wait for another process that writes
+_CACHE = 32_768  # KiB of pages
+
+_BY_ID = {table: f"SELECT _id, doc FROM {table} WHERE _id IN " for table in COLLECTIONS}
+_KEYED = "(SELECT _id FROM chatferry_keys WHERE collection = ? AND field = ? AND value IN "
+_BY_KEY = {table: sql + _KEYED for table, sql in _BY_ID.items()}
+_STORED = {table: f"SELECT doc FROM {table} WHERE _id = ?" for table in COLLECTIONS}
+_INSERT = {table: f"INSERT INTO {table} (_id, doc) VALUES (?, ?)" for table in COLLECTIONS}
+_REPLACE = {table: f"UPDATE {table} SET doc = ? WHERE _id = ?" for table in COLLECTIONS}
+_DUMP = {table: f"SELECT CAST(doc AS BLOB) FROM {table} ORDER BY _id" for table in COLLECTIONS}
+
+_DIGESTS = f"SELECT _id, digest FROM {MESSAGES} WHERE _id IN "
+_INSERT_MESSAGE = (
+    f"INSERT OR IGNORE INTO {MESSAGES} (_id, rid, ts, tmid, digest, doc) VALUES (?, ?, ?, ?, ?, ?)"
+)
+_REPLACE_MESSAGE = f"UPDATE {MESSAGES} SET rid = ?, ts = ?, tmid = ?, doc = ? WHERE _id = ?"
+_SET_DIGEST = f"UPDATE {MESSAGES} SET digest = ? WHERE _id = ?"
+_NEWEST = f"SELECT doc FROM {MESSAGES} WHERE rid = ? AND ts IS NOT NULL ORDER BY ts DESC, _id DESC"
+_COUNT_MESSAGES = f"SELECT count(*) FROM {MESSAGES} WHERE rid = ?"
+
+_ADD_KEY = "INSERT INTO chatferry_keys (collection, field, value, _id) VALUES (?, ?, ?, ?)"
+_DROP_KEY = "DELETE FROM chatferry_keys WHERE collection = ? AND field = ? AND value = ? AND _id = ?"
+_HELD = "SELECT 1 FROM chatferry_keys WHERE collection = ? AND field = ? AND value = ? AND _id <> ?"
+_COUNT_KEYS = "SELECT count(*) FROM chatferry_keys WHERE collection = ? AND field = ? AND value = ?"
+
+_PUT_UPLOAD = f"INSERT OR REPLACE INTO {UPLOADS} (_id, doc) VALUES (?, ?)"
+_DROP_CHUNKS = f'DELETE FROM "{UPLOADS}.chunks" WHERE files_id = ?'
+_ADD_CHUNK = f'INSERT INTO "{UPLOADS}.chunks" (files_id, n, data) VALUES (?, ?, ?)'
+_CHUNKS = f'SELECT data FROM "{UPLOADS}.chunks" WHERE files_id = ? ORDER BY n'
+
+_TROUBLE = {
+    sqlite3.SQLITE_BUSY: "another process has been writing to it for too long; try again when that is done",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened; check that the directory exists and can be written",
+    sqlite3.SQLITE_CORRUPT: "the file is damaged; restore it from a backup",
+    sqlite3.SQLITE_FULL: "the disk is full; make room and try again",
+    sqlite3.SQLITE_IOERR: "the disk fails to read or write; check the disk and the room on it",
+    sqlite3.SQLITE_NOTADB: "this file is no database; name another file",
+    sqlite3.SQLITE_PERM: "permission is missing; check the owner of the file and of its directory",
+    sqlite3.SQLITE_READONLY: "it cannot be written; check the permissions of the file and of its directory",
+}
+
+
+class SqliteDestination:
+    """Keeps the collections in the SQLite file `path`, which is made if it is missing."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with _plain_errors(path):
+            self._db = _opened(path)
+
+    def find(self, lookup: Lookup, values: Collection[str]) -> list[Document]:
+        collection, field = FIELDS[lookup]
+        found: dict[str, str] = {}
+        for some in _slices(looked_up(lookup, values)):
+            if field == "_id":
+                found.update(self._rows(_BY_ID[collection] + _marks(some), some))
+            else:
+                found.update(self._rows(f"{_BY_KEY[collection]}{_marks(some)})", [collection, field, *some]))
+        return [decode(doc) for doc in found.values()]
+
+    def digests(self, message_ids: Collection[str]) -> dict[str, bytes]:
+        found: dict[str, bytes] = {}
+        for some in _slices(message_ids):
+            found.update(self._rows(_DIGESTS + _marks(some), some))
+        return found
+
+    def apply(self, changes: Sequence[Change]) -> list[Rejection]:
+        ending = stamp()
+        rejections: list[Rejection] = []
+        with self._transaction():
+            for start, run in _runs(changes):
+                if isinstance(run, list):
+                    rejections += self._insert_messages(start, run, ending)
+                else:
+                    rejections += self._change(start, run, ending)
+        return rejections
+
+    def put_file(self, document: Document, content: Iterable[bytes]) -> None:
+        """Other writers wait until `content` has been read: have it at hand."""
+        id_, data = identity(document), stamped(document, stamp())
+        with self._transaction():
+            self._db.execute(_PUT_UPLOAD, (id_, data.decode()))
+            self._db.execute(_DROP_CHUNKS, (id_,))
+            self._db.executemany(_ADD_CHUNK, ((id_, n, data) for n, data in enumerate(_chunks(content))))
+
+    def read_file(self, upload_id: str) -> Iterator[bytes]:
+        return self._stream(_CHUNKS, _slices([upload_id]))
+
+    def finish(self, room_ids: Collection[str]) -> None:
+        ending = stamp()
+        with self._transaction():
+            for room_id in room_ids:
+                if self._stored(ROOMS, room_id) is not None:
+                    self._update(self._totals(room_id), ending)
+
+    def dump(self, collection: str) -> Iterator[bytes]:
+        return self._stream(_DUMP[collection], [()])
+
+    def close(self) -> None:
+        self._db.close()
+
+    def _insert_messages(self, start: int, messages: Sequence[Insert], ending: bytes) -> list[Rejection]:
+        rows, rejections = [], []
+        for index, insert in enumerate(messages, start):
+            try:
+                rows.append(_message_row(insert, ending))
+            except ChangeError as fault:
+                rejections.append(Rejection(index, str(fault)))
+        self._db.executemany(_INSERT_MESSAGE, rows)
+        return rejections
+
+    def _change(self, index: int, change: Change, ending: bytes) -> list[Rejection]:
+        try:
+            if isinstance(change, Update):
+                self._update(change, ending)
+            else:
+                self._insert(change, ending)
+        except ChangeError as fault:
+            return [Rejection(index, str(fault))]
+        return []
+
+    def _insert(self, change: Insert, ending: bytes) -> None:
+        id_, data = identity(change.document), stamped(change.document, ending)
+        if self._stored(change.collection, id_) is None:
+            found_by = keys(change.collection, change.document)
+            self._require_free(change.collection, id_, found_by)
+            self._db.execute(_INSERT[change.collection], (id_, data.decode()))
+            self._db.executemany(_ADD_KEY, [(change.collection, *key, id_) for key in found_by])
+
+    def _update(self, change: Update, ending: bytes) -> None:
+        stored = self._stored(change.collection, change.id)
+        if stored is None:
+            raise ChangeError("there is no such document")
+        document = evolve(stored, change)
+        if written(document).decode() != stored:
+            self._replace(change.collection, stored, document, ending)
+        if change.collection == MESSAGES and change.digest:
+            self._db.execute(_SET_DIGEST, (change.digest, change.id))
+
+    def _replace(self, collection: str, stored: str, document: Document, ending: bytes) -> None:
+        id_, data = document["_id"], stamped(document, ending).decode()
+        if collection == MESSAGES:
+            self._db.execute(_REPLACE_MESSAGE, (*columns(document), data, id_))
+            return
+        old, new = keys(collection, decode(stored)), keys(collection, document)
+        self._require_free(collection, id_, new - old)
+        self._db.executemany(_DROP_KEY, [(collection, *key, id_) for key in old - new])
+        self._db.executemany(_ADD_KEY, [(collection, *key, id_) for key in new - old])
+        self._db.execute(_REPLACE[collection], (data, id_))
+
+    def _require_free(self, collection: str, id_: str, found_by: Iterable[tuple[str, str]]) -> None:
+        """No other document holds what only one may hold."""
+        for field, value in found_by:
+            if field in UNIQUE and self._db.execute(_HELD, (collection, field, value, id_)).fetchone():
+                raise ChangeError(UNIQUE[field].format(value))
+
+    def _stored(self, collection: str, id_: str) -> str | None:
+        try:
+            row = self._db.execute(_STORED[collection], (id_,)).fetchone()
+        except UnicodeEncodeError:  # no document has such an id
+            return None
+        return row[0] if row else None
+
+    def _totals(self, room_id: str) -> Update:
+        (messages,) = self._db.execute(_COUNT_MESSAGES, (room_id,)).fetchone()
+        (users,) = self._db.execute(_COUNT_KEYS, (SUBSCRIPTIONS, "rid", room_id)).fetchone()
+        with closing(self._db.execute(_NEWEST, (room_id,))) as rows:
+            newest = next((message for (doc,) in rows if shown(message := decode(doc))), None)
+        return totals(room_id, messages, users, newest)
+
+    def _rows(self, sql: str, values: Sequence[Any]) -> list[Any]:
+        with _plain_errors(self._path):
+            return self._db.execute(sql, values).fetchall()
+
+    def _stream(self, sql: str, queries: Iterable[Sequence[str]]) -> Iterator[bytes]:
+        """What the queries give as of now, over a connection of their own, whatever is written meanwhile."""
+        with _plain_errors(self._path), closing(_connected(self._path)) as db:
+            for values in queries:
+                for (value,) in db.execute(sql, values):
+                    yield value
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with _plain_errors(self._path):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.commit()
+            except BaseException:
+                self._db.rollback()
+                raise
+
+
+def _runs(changes: Sequence[Change]) -> Iterator[tuple[int, list[Insert] | Change]]:
+    """The changes in order, new messages that follow each other as one list, each with its place."""
+    messages: list[Insert] = []
+    for index, change in enumerate(changes):
+        if isinstance(change, Insert) and change.collection == MESSAGES:
+            messages.append(change)
+            continue
+        if messages:
+            yield index - len(messages), messages
+            messages = []
+        yield index, change
+    if messages:
+        yield len(changes) - len(messages), messages
+
+
+def _message_row(insert: Insert, ending: bytes) -> tuple[Any, ...]:
+    document = insert.document
+    return (identity(document), *columns(document), insert.digest, stamped(document, ending).decode())
+
+
+def _chunks(content: Iterable[bytes]) -> Iterator[bytes]:
+    buffer = bytearray()
+    for piece in content:
+        buffer += piece
+        while len(buffer) >= CHUNK:
+            yield bytes(buffer[:CHUNK])
+            del buffer[:CHUNK]
+    if buffer:
+        yield bytes(buffer)
+
+
+def _slices(values: Iterable[str]) -> Iterator[list[str]]:
+    """The values as many at a time as one query takes, without those that no document can have."""
+    known = list(values)
+    try:
+        "".join(known).encode()
+    except UnicodeEncodeError:
+        known = [value for value in known if value.encode(errors="ignore").decode() == value]
+    for start in range(0, len(known), _AT_ONCE):
+        yield known[start : start + _AT_ONCE]
+
+
+def _marks(values: Sequence[str]) -> str:
+    return f"({','.join('?' * len(values))})"
+
+
+@contextmanager
+def _plain_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without the details of extended codes
+        if code not in _TROUBLE:
+            raise
+        raise SettingsError(f"The workspace {path}: {_TROUBLE[code]} ({error}).") from error
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    """The workspace, made if it is missing."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"The directory {path.parent} cannot be made: {error.strerror}.") from error
+    db = _connected(path)
+    try:
+        if not _is_workspace(db, path):
+            _make(db)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+    db.execute("PRAGMA synchronous = NORMAL")
+    db.execute(f"PRAGMA cache_size = -{_CACHE}")
+    return db
+
+
+def _is_workspace(db: sqlite3.Connection, path: Path) -> bool:
+    """False for a file that is still empty."""
+    (application,) = db.execute("PRAGMA application_id").fetchone()
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if application == APPLICATION_ID and version == SCHEMA_VERSION:
+        return True
+    if application == APPLICATION_ID:
+        raise SettingsError(
+            f"The workspace {path} has version {version}, and this chatferry knows version {SCHEMA_VERSION}. "
+            "Use the chatferry that wrote it, or a newer one."
+        )
+    if tables or application or version:
+        raise SettingsError(f"{path} is a database, but no chatferry workspace. Name another file.")
+    return False
+
+
+def _make(db: sqlite3.Connection) -> None:
+    """Make the tables; that others may be making them at the same time does no harm."""
+    schema = files("chatferry.destinations").joinpath("workspace.sql").read_text("utf-8")
+    db.execute("PRAGMA journal_mode = WAL")
+    db.executescript(
+        f"BEGIN IMMEDIATE;{schema};PRAGMA application_id = {APPLICATION_ID};"
+        f"PRAGMA user_version = {SCHEMA_VERSION};COMMIT;"
+    )

@@ -1,0 +1,895 @@
+"""What every destination does. A new one is one more line in `DESTINATIONS`, and in `LASTING` if it lasts."""
+
+import json
+import time
+import tracemalloc
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chatferry.destinations import Destination, Lookup, Rejection
+from chatferry.destinations.memory import MemoryDestination
+from chatferry.destinations.sqlite import SqliteDestination
+from chatferry.documents import (
+    COLLECTIONS,
+    MESSAGES,
+    PERMISSIONS,
+    ROOMS,
+    SUBSCRIPTIONS,
+    UPLOADS,
+    USERS,
+    Change,
+    Date,
+    Document,
+    Insert,
+    Update,
+    decode,
+)
+
+
+def _sqlite(directory: Path) -> Destination:
+    return SqliteDestination(directory / "workspace.db")
+
+
+DESTINATIONS: dict[str, Callable[[Path], Destination]] = {
+    "sqlite": _sqlite,
+    "memory": lambda directory: MemoryDestination(),
+    "memory over sqlite": lambda directory: MemoryDestination(_sqlite(directory)),
+}
+LASTING = ["sqlite"]
+
+
+@pytest.fixture(params=DESTINATIONS)
+def destination(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Destination]:
+    opened = DESTINATIONS[request.param](tmp_path)
+    yield opened
+    opened.close()
+
+
+# ---------------------------------------------------------------- documents to work with
+
+
+def user(id_: str, **fields: Any) -> Insert:
+    return Insert(USERS, {"_id": id_, "type": "user", "active": True} | fields)
+
+
+def room(id_: str, t: str = "c", **fields: Any) -> Insert:
+    return Insert(ROOMS, {"_id": id_, "t": t} | fields)
+
+
+def subscription(id_: str, rid: str, uid: str) -> Insert:
+    return Insert(SUBSCRIPTIONS, {"_id": id_, "rid": rid, "u": {"_id": uid, "username": uid}, "open": True})
+
+
+def message(
+    id_: str, rid: str = "r1", ts: int = 1_672_650_050_123, digest: bytes = b"", **fields: Any
+) -> Insert:
+    document = {"_id": id_, "rid": rid, "ts": Date.at(ts), "msg": id_, "u": {"_id": "u1"}, "urls": []}
+    return Insert(MESSAGES, document | fields, digest)
+
+
+def change(target: Insert, **how: Any) -> Update:
+    return Update(collection=target.collection, id=target.document["_id"], **how)
+
+
+def bare(document: Document) -> Document:
+    """The document without what the destination adds."""
+    return {key: value for key, value in document.items() if key != "_updatedAt"}
+
+
+def stored(destination: Destination, collection: str) -> list[Document]:
+    return [decode(line) for line in destination.dump(collection)]
+
+
+def everything(destination: Destination) -> dict[str, list[Document]]:
+    return {c: [bare(document) for document in stored(destination, c)] for c in COLLECTIONS}
+
+
+def the(destination: Destination, insert: Insert) -> Document:
+    """What became of an inserted document."""
+    documents = {document["_id"]: bare(document) for document in stored(destination, insert.collection)}
+    return documents[insert.document["_id"]]
+
+
+def ids(documents: Collection[Document]) -> list[str]:
+    return sorted(document["_id"] for document in documents)
+
+
+def updated(destination: Destination, insert: Insert, **how: Any) -> Document:
+    """The document after it was inserted and then updated."""
+    assert destination.apply([insert, change(insert, **how)]) == []
+    return the(destination, insert)
+
+
+LOGGED_IN = {"resume": {"loginTokens": [{"hashedToken": "hash"}]}}
+
+SOME_OF_EACH: Sequence[Change] = [
+    user(
+        "u1",
+        username="Ada",
+        emails=[{"address": "Ada@Example.org", "verified": True}],
+        importIds=["U1", "W1"],
+    ),
+    user("u2", username="ben", roles=["user", "admin"], importIds=["U2"], services=LOGGED_IN),
+    room("r1", name="general", fname="General", default=True, importIds=["C1"]),
+    room("r2", t="d", uids=["u2", "u1"], usernames=["Ada", "ben"], importIds=["D1"]),
+    room("r3", t="p", name="secret", fname="Secret"),
+    subscription("s1", "r1", "u1"),
+    subscription("s2", "r1", "u2"),
+    subscription("s3", "r2", "u1"),
+    message("m1", ts=1000, digest=b"12345678"),
+    message("m2", rid="r2", ts=2000, tmid="m1"),
+    message("m3", ts=3000),
+    Insert(UPLOADS, {"_id": "f1", "name": "a.txt", "size": 3}),
+    Insert(PERMISSIONS, {"_id": "run-import", "roles": ["admin"]}),
+]
+
+
+# ---------------------------------------------------------------- apply
+
+
+def test_applying_twice_is_applying_once(destination: Destination) -> None:
+    changes = [
+        *SOME_OF_EACH,
+        Update(collection=USERS, id="u1", set={"name": "Ada L."}, add={"importIds": ("X1",)}, unset=("bio",)),
+        Update(collection=MESSAGES, id="m1", set={"msg": "edited"}, digest=b"87654321"),
+    ]
+    assert destination.apply(changes) == []
+    once = everything(destination)
+    assert destination.apply(changes) == []
+    assert everything(destination) == once
+    assert destination.digests(["m1"]) == {"m1": b"87654321"}
+
+
+def test_inserting_what_exists_leaves_it_as_it_is(destination: Destination) -> None:
+    destination.apply(SOME_OF_EACH)
+    before = {collection: stored(destination, collection) for collection in COLLECTIONS}
+    time.sleep(0.002)
+    again: list[Change] = [
+        Insert(c.collection, c.document | {"name": "other"}, b"00000000")
+        for c in SOME_OF_EACH
+        if isinstance(c, Insert)
+    ]
+    assert destination.apply(again) == []
+    assert {collection: stored(destination, collection) for collection in COLLECTIONS} == before
+    assert destination.digests(["m1", "m2"]) == {"m1": b"12345678", "m2": b""}
+
+
+def test_of_one_id_twice_in_a_batch_the_first_stays(destination: Destination) -> None:
+    assert destination.apply([message("m1", msg="first"), message("m1", msg="second")]) == []
+    assert destination.apply([user("u1", name="first"), user("u1", name="second")]) == []
+    assert the(destination, message("m1"))["msg"] == "first"
+    assert the(destination, user("u1"))["name"] == "first"
+
+
+def test_changes_are_applied_in_order(destination: Destination) -> None:
+    first = message("m1", msg="first")
+    second, third = change(first, set={"msg": "second"}), change(first, set={"msg": "third"})
+    assert destination.apply([first, second, message("m2"), third]) == []
+    assert the(destination, first)["msg"] == "third"
+    assert ids(stored(destination, MESSAGES)) == ["m1", "m2"]
+
+
+def test_no_changes_are_no_trouble(destination: Destination) -> None:
+    assert destination.apply([]) == []
+    assert everything(destination) == {collection: [] for collection in COLLECTIONS}
+
+
+BAD: dict[str, Change] = {
+    "no _id": Insert(MESSAGES, {"rid": "r1", "msg": "who am I?"}),
+    "an empty _id": Insert(USERS, {"_id": ""}),
+    "an _id that is no text": Insert(MESSAGES, {"_id": 7, "rid": "r1"}),
+    "a lone surrogate": message("bad", msg="\ud83d"),
+    "a lone surrogate as _id": message("\ud83d"),
+    "a lone surrogate as a key": user("bad", customFields={"\udc00": 1}),
+    "a value that JSON does not know": message("bad", ts=1, extra=object()),
+    "a time that is no date": Insert(MESSAGES, {"_id": "bad", "rid": "r1", "ts": 1000}),
+    "a date that is none": Insert(MESSAGES, {"_id": "bad", "rid": "r1", "ts": Date("yesterday")}),
+    "a room id that is no text": Insert(MESSAGES, {"_id": "bad", "rid": {"_id": "r1"}, "ts": Date.at(0)}),
+    "a username that is taken": user("bad", username="taken"),
+    "a username that is taken in another case": user("bad", username="TAKEN"),
+    "a channel name that is taken": room("bad", t="p", name="taken"),
+    "a second subscription": subscription("bad", "taken", "taken"),
+    "an update of what does not exist": Update(collection=USERS, id="bad", set={"name": "nobody"}),
+    "an update of a message that does not exist": Update(
+        collection=MESSAGES, id="bad", set={"msg": "nothing"}
+    ),
+    "an update of a subscription that does not exist": Update(collection=SUBSCRIPTIONS, id="bad"),
+    "an update with a lone surrogate": Update(collection=USERS, id="taken", set={"name": "\udfff"}),
+    "an update of what cannot exist": Update(collection=USERS, id="\udfff", set={"name": "nobody"}),
+    "an update to a username that is taken": Update(collection=USERS, id="other", set={"username": "Taken"}),
+    "an update to a room name that is taken": Update(collection=ROOMS, id="other", set={"name": "taken"}),
+    "an update of the _id": Update(collection=USERS, id="taken", set={"_id": "bad"}),
+    "an update into a text": Update(collection=USERS, id="taken", set={"username.first": "bad"}),
+    "an update that adds to a text": Update(collection=USERS, id="taken", add={"username": ("bad",)}),
+    "an update that pulls from a text": Update(collection=USERS, id="taken", pull={"username": ("a", "b")}),
+    "an update of a message's time to none": Update(collection=MESSAGES, id="taken", set={"ts": "noon"}),
+}
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_a_batch_with_one_bad_change_rejects_that_one_and_applies_the_others(
+    destination: Destination, bad: str
+) -> None:
+    before: list[Change] = [
+        user("taken", username="taken"),
+        user("other", username="other"),
+        room("taken", name="taken"),
+        room("other", name="other"),
+        subscription("taken", "taken", "taken"),
+        message("taken"),
+    ]
+    around = [
+        message("m1"),
+        user("u1", username="one"),
+        message("m2"),
+        user("u2"),
+        message("m3"),
+    ]
+    assert destination.apply(before) == []
+    untouched = everything(destination)
+
+    rejections = destination.apply([*around[:3], BAD[bad], *around[3:]])
+
+    assert [rejection.index for rejection in rejections] == [3]
+    assert rejections[0].reason
+    now = everything(destination)
+    for collection, documents in untouched.items():
+        added = [insert.document for insert in around if insert.collection == collection]
+        assert ids(now[collection]) == ids([*documents, *added])
+        assert all(document in now[collection] for document in [*documents, *added])
+
+
+def test_a_rejected_change_holds_nothing(destination: Destination) -> None:
+    destination.apply([user("u1", username="ada"), user("u2", username="ben")])
+    destination.apply(
+        [
+            user("u3", username="ADA", importIds=["U3"]),
+            Update(collection=USERS, id="u2", set={"username": "Ada"}),
+        ]
+    )
+    assert ids(destination.find(Lookup.USERNAME, ["ada"])) == ["u1"]
+    assert ids(destination.find(Lookup.USERNAME, ["ben"])) == ["u2"]
+    assert destination.find(Lookup.USER_IMPORT_ID, ["U3"]) == []
+    assert destination.apply([user("u3", username="cleo")]) == []
+
+
+def test_a_name_that_was_given_up_can_be_taken(destination: Destination) -> None:
+    ada = user("u1", username="ada")
+    assert destination.apply([ada, change(ada, set={"username": "ada2"}), user("u2", username="ada")]) == []
+    assert ids(destination.find(Lookup.USERNAME, ["ada"])) == ["u2"]
+    assert ids(destination.find(Lookup.USERNAME, ["ada2"])) == ["u1"]
+
+
+def test_what_need_not_be_unique_can_be_shared(destination: Destination) -> None:
+    shared: list[Change] = [
+        user("u1", emails=[{"address": "a@example.org"}], importIds=["U"]),
+        user("u2", emails=[{"address": "a@example.org"}], importIds=["U"]),
+        room("r1", name="news", fname="News"),
+        room("r2", name="News", fname="News"),  # another name: case counts
+        room("r3", t="d", uids=["u1"]),
+        room("r4", t="d", uids=["u1"]),
+        subscription("s1", "r1", "u1"),
+        subscription("s2", "r1", "u2"),
+        subscription("s3", "r2", "u1"),
+    ]
+    assert destination.apply(shared) == []
+    assert ids(destination.find(Lookup.USER_EMAIL, ["a@example.org"])) == ["u1", "u2"]
+    assert ids(destination.find(Lookup.ROOM_NAME, ["News"])) == ["r1", "r2"]
+
+
+def test_what_was_written_bears_its_time(destination: Destination) -> None:
+    ada = user("u1", _updatedAt=Date.at(0))  # a time that is not the destination's is no time
+    earliest = time.time_ns() // 1_000_000
+    destination.apply([ada, message("m1")])
+    latest = time.time_ns() // 1_000_000
+    (first,), (second,) = stored(destination, USERS), stored(destination, MESSAGES)
+    assert earliest <= first["_updatedAt"].ms <= latest
+    assert earliest <= second["_updatedAt"].ms <= latest
+    time.sleep(0.002)
+    destination.apply(
+        [change(ada, set={"name": "Ada"}), Update(collection=MESSAGES, id="m1", set={"msg": "new"})]
+    )
+    assert stored(destination, USERS)[0]["_updatedAt"].ms > latest
+    assert stored(destination, MESSAGES)[0]["_updatedAt"].ms > latest
+
+
+def test_values_come_back_as_they_were(destination: Destination) -> None:
+    fields: Document = {
+        "when": Date.at(1_672_650_050_123),
+        "nested": {"dates": [Date.at(0), {"at": Date("1969-12-31T23:59:59.999Z")}]},
+        "number": 12.5,
+        "large": 2**53,
+        "true": True,
+        "text": 'naïve 🙂 \0 \u2028 " \\ </script>',
+        "empty": {"list": [], "dict": {}, "text": ""},
+    }
+    destination.apply([user("u1", **fields), message("m1", **fields)])
+    (found,) = destination.find(Lookup.USER_ID, ["u1"])
+    assert bare(found) == user("u1", **fields).document
+    (found,) = destination.find(Lookup.MESSAGE_ID, ["m1"])
+    assert bare(found) == message("m1", **fields).document
+
+
+# ---------------------------------------------------------------- find
+
+
+FOUND: list[tuple[Lookup, list[str], list[str]]] = [
+    (Lookup.USER_ID, ["u1", "u9"], ["u1"]),
+    (Lookup.USER_IMPORT_ID, ["W1", "U2"], ["u1", "u2"]),
+    (Lookup.USER_IMPORT_ID, ["U1", "W1"], ["u1"]),
+    (Lookup.USER_IMPORT_ID, ["u1"], []),
+    (Lookup.USER_EMAIL, ["ada@example.ORG"], ["u1"]),
+    (Lookup.USERNAME, ["ADA", "ada", "Ben"], ["u1", "u2"]),
+    (Lookup.USER_ROLE, ["admin"], ["u2"]),
+    (Lookup.USER_ROLE, ["Admin"], []),
+    (Lookup.USER_TOKEN, ["hash", "other"], ["u2"]),
+    (Lookup.ROOM_ID, ["r1", "r2", "r3"], ["r1", "r2", "r3"]),
+    (Lookup.ROOM_IMPORT_ID, ["C1", "D1"], ["r1", "r2"]),
+    (Lookup.ROOM_NAME, ["general", "General"], ["r1"]),
+    (Lookup.ROOM_NAME, ["GENERAL"], []),
+    (Lookup.ROOM_MEMBERS, ["u1,u2"], ["r2"]),
+    (Lookup.ROOM_MEMBERS, ["u2,u1", "u1"], []),
+    (Lookup.ROOM_DEFAULT, ["true"], ["r1"]),
+    (Lookup.SUBSCRIPTION_ROOM, ["r1"], ["s1", "s2"]),
+    (Lookup.SUBSCRIPTION_ROOM, ["r1", "r2"], ["s1", "s2", "s3"]),
+    (Lookup.MESSAGE_ID, ["m1", "m2", "no"], ["m1", "m2"]),
+    (Lookup.UPLOAD_ID, ["f1"], ["f1"]),
+    (Lookup.PERMISSION_ID, ["run-import", "f1"], ["run-import"]),
+]
+
+
+def test_every_lookup_is_tried() -> None:
+    assert {lookup for lookup, _, _ in FOUND} == set(Lookup)
+
+
+@pytest.mark.parametrize(("lookup", "values", "expected"), FOUND)
+def test_find_sees_what_apply_wrote(
+    destination: Destination, lookup: Lookup, values: list[str], expected: list[str]
+) -> None:
+    assert destination.find(lookup, values) == []
+    destination.apply(SOME_OF_EACH)
+    assert ids(destination.find(lookup, values)) == expected
+    assert destination.find(lookup, []) == []
+
+
+def test_find_gives_whole_documents(destination: Destination) -> None:
+    destination.apply(SOME_OF_EACH)
+    for insert in SOME_OF_EACH:
+        assert isinstance(insert, Insert)
+        assert the(destination, insert) == insert.document
+    (ada,) = destination.find(Lookup.USERNAME, ["ada"])
+    assert bare(ada) == SOME_OF_EACH[0].document  # type: ignore[union-attr]
+    assert isinstance(ada["_updatedAt"], Date)
+
+
+@pytest.mark.parametrize(
+    ("name", "spelling"),
+    [("Ärger", "äRGER"), ("Stra\u00dfe", "STRASSE"), ("e\u0301cole", "\u00c9COLE"), ("Οδυσσεύς", "ΟΔΥΣΣΕΎΣ")],
+)
+def test_case_is_folded_in_every_script(destination: Destination, name: str, spelling: str) -> None:
+    address = f"{name}@example.org"
+    destination.apply([user("u1", username=name, emails=[{"address": address}])])
+    assert ids(destination.find(Lookup.USERNAME, [spelling])) == ["u1"]
+    assert ids(destination.find(Lookup.USER_EMAIL, [address.upper()])) == ["u1"]
+    assert [rejection.index for rejection in destination.apply([user("u2", username=spelling)])] == [0]
+
+
+def test_find_follows_updates(destination: Destination) -> None:
+    destination.apply(SOME_OF_EACH)
+    updates = [
+        Update(
+            collection=USERS,
+            id="u1",
+            set={"emails": [{"address": "new@example.org"}]},
+            add={"roles": ("bot",)},
+        ),
+        Update(collection=USERS, id="u2", unset=("importIds",)),
+        Update(collection=ROOMS, id="r1", set={"fname": "Everybody"}, unset=("default",)),
+        Update(collection=SUBSCRIPTIONS, id="s1", set={"rid": "r3"}),
+    ]
+    assert destination.apply(updates) == []
+    assert destination.find(Lookup.USER_EMAIL, ["ada@example.org"]) == []
+    assert ids(destination.find(Lookup.USER_EMAIL, ["New@example.org"])) == ["u1"]
+    assert ids(destination.find(Lookup.USER_ROLE, ["bot", "admin"])) == ["u1", "u2"]
+    assert destination.find(Lookup.USER_IMPORT_ID, ["U2"]) == []
+    assert destination.find(Lookup.ROOM_NAME, ["General"]) == []
+    assert ids(destination.find(Lookup.ROOM_NAME, ["Everybody", "general"])) == ["r1"]
+    assert destination.find(Lookup.ROOM_DEFAULT, ["true"]) == []
+    assert ids(destination.find(Lookup.SUBSCRIPTION_ROOM, ["r1"])) == ["s2"]
+    assert ids(destination.find(Lookup.SUBSCRIPTION_ROOM, ["r3"])) == ["s1"]
+
+
+def test_many_values_and_odd_ones(destination: Destination) -> None:
+    odd = ["a\0b", "a'b", 'a"b', "a,b", "🙂", "%", "ä" * 500]
+    destination.apply([message(id_, digest=b"12345678") for id_ in odd])
+    destination.apply([user(id_, importIds=[id_]) for id_ in odd])
+    asked = [*odd, "a", "\ud83d", *(f"m{n}" for n in range(35_000))]
+    assert ids(destination.find(Lookup.MESSAGE_ID, asked)) == sorted(odd)
+    assert ids(destination.find(Lookup.USER_IMPORT_ID, asked)) == sorted(odd)
+    assert destination.digests(asked) == dict.fromkeys(odd, b"12345678")
+
+
+# ---------------------------------------------------------------- update
+
+
+def test_update_sets(destination: Destination) -> None:
+    how = {
+        "name": "Ada",
+        "customFields.team.name": "x",
+        "services.resume": {"loginTokens": []},
+        "at": Date.at(5),
+    }
+    now = updated(destination, user("u1", name="A", services={"password": {}}), set=how)
+    assert now["name"] == "Ada"
+    assert now["customFields"] == {"team": {"name": "x"}}
+    assert now["services"] == {"password": {}, "resume": {"loginTokens": []}}
+    assert now["at"] == Date.at(5)
+
+
+def test_update_sets_in_items_of_lists(destination: Destination) -> None:
+    insert = message("m1", attachments=[{"title": "a"}, {"title": "b"}])
+    now = updated(
+        destination, insert, set={"attachments.1.title_link": "/b", "attachments.0": {"title": "c"}}
+    )
+    assert now["attachments"] == [{"title": "c"}, {"title": "b", "title_link": "/b"}]
+    assert destination.apply([change(insert, set={"attachments.2.title": "none"})]) != []
+
+
+def test_update_unsets(destination: Destination) -> None:
+    insert = user("u1", bio="x", settings={"a": 1, "b": 2}, name="Ada")
+    gone = ("bio", "settings.a", "missing", "missing.deep", "name.first", "settings.b.c")
+    now = updated(destination, insert, unset=gone)
+    assert now == user("u1", settings={"b": 2}, name="Ada").document
+
+
+def test_update_adds(destination: Destination) -> None:
+    add = {
+        "importIds": ("U1", "U2", "U2"),
+        "customFields.tags": ("x",),
+        "emails": ({"address": "a", "verified": False},),
+    }
+    insert = user("u1", importIds=["U1"], emails=[{"address": "a", "verified": False}])
+    now = updated(destination, insert, add=add)
+    assert now["importIds"] == ["U1", "U2"]
+    assert now["customFields"] == {"tags": ["x"]}
+    assert now["emails"] == [{"address": "a", "verified": False}]
+
+
+def test_update_pulls(destination: Destination) -> None:
+    tokens = [{"hashedToken": "a", "when": Date.at(1)}, {"hashedToken": "b"}, "odd", {"hashedToken": "a"}]
+    insert = user("u1", services={"resume": {"loginTokens": tokens}})
+    pull = {
+        "services.resume.loginTokens": ("hashedToken", "a"),
+        "missing": ("a", 1),
+        "missing.deep": ("a", 1),
+    }
+    now = updated(destination, insert, pull=pull)
+    assert now == user("u1", services={"resume": {"loginTokens": [{"hashedToken": "b"}, "odd"]}}).document
+
+
+def test_update_does_all_at_once(destination: Destination) -> None:
+    insert = user("u1", a=1, b=2, c=["x"], d=[{"k": 1}, {"k": 2}])
+    now = updated(destination, insert, set={"a": 9}, unset=("b",), add={"c": ("y",)}, pull={"d": ("k", 1)})
+    assert now == user("u1", a=9, c=["x", "y"], d=[{"k": 2}]).document
+
+
+def test_a_rejected_update_changes_nothing(destination: Destination) -> None:
+    insert = user("u1", name="Ada")
+    destination.apply([insert])
+    (rejection,) = destination.apply([change(insert, set={"bio": "x", "name.first": "y"})])
+    assert isinstance(rejection, Rejection)
+    assert the(destination, insert) == insert.document
+
+
+# ---------------------------------------------------------------- digests
+
+
+def test_digests(destination: Destination) -> None:
+    first, second = message("m1", digest=b"12345678"), message("m2", digest=b"abcdefgh")
+    destination.apply([first, second, message("foreign")])
+    assert destination.digests(["m1", "foreign", "none"]) == {"m1": b"12345678", "foreign": b""}
+    destination.apply(
+        [change(first, set={"msg": "x"}, digest=b"\0\xff345678"), change(second, set={"msg": "x"})]
+    )
+    assert destination.digests(["m1", "m2"]) == {"m1": b"\0\xff345678", "m2": b"abcdefgh"}
+    destination.apply([Update(collection=MESSAGES, id="foreign", digest=b"87654321")])
+    assert destination.digests({"foreign"}) == {"foreign": b"87654321"}
+    assert destination.digests([]) == {}
+
+
+def test_a_rejected_message_has_no_digest(destination: Destination) -> None:
+    destination.apply([message("m1", digest=b"12345678", msg="\ud83d")])
+    assert destination.digests(["m1"]) == {}
+    destination.apply([message("m1", digest=b"12345678")])
+    destination.apply([Update(collection=MESSAGES, id="m1", set={"msg": "\ud83d"}, digest=b"87654321")])
+    assert destination.digests(["m1"]) == {"m1": b"12345678"}
+
+
+# ---------------------------------------------------------------- files
+
+
+def test_files(destination: Destination) -> None:
+    large = bytes(range(256)) * 12_000  # 3 MB, no multiple of 255 KiB
+    upload = {"_id": "f1", "name": "a.bin", "size": len(large), "uploadedAt": Date.at(5)}
+    destination.put_file(upload, [large[:7], b"", large[7:1_000_000], large[1_000_000:]])
+    assert b"".join(destination.read_file("f1")) == large
+    (found,) = destination.find(Lookup.UPLOAD_ID, ["f1"])
+    assert bare(found) == upload
+    assert isinstance(found["_updatedAt"], Date)
+
+
+def test_an_empty_file(destination: Destination) -> None:
+    destination.put_file({"_id": "f1"}, [])
+    assert b"".join(destination.read_file("f1")) == b""
+    assert ids(destination.find(Lookup.UPLOAD_ID, ["f1"])) == ["f1"]
+
+
+def test_storing_a_file_again_replaces_it(destination: Destination) -> None:
+    destination.put_file({"_id": "f1", "name": "old", "extra": 1}, [b"x" * 600_000])
+    destination.put_file({"_id": "f2"}, [b"other"])
+    destination.put_file({"_id": "f1", "name": "new"}, iter([b"short"]))
+    assert b"".join(destination.read_file("f1")) == b"short"
+    assert b"".join(destination.read_file("f2")) == b"other"
+    assert the(destination, Insert(UPLOADS, {"_id": "f1"})) == {"_id": "f1", "name": "new"}
+
+
+def test_an_unknown_file_has_no_bytes(destination: Destination) -> None:
+    destination.apply([Insert(UPLOADS, {"_id": "f1"})])
+    for id_ in ("none", "f1", "\ud83d"):
+        assert list(destination.read_file(id_)) == []
+
+
+def test_a_file_that_breaks_off_leaves_the_old_one(destination: Destination) -> None:
+    def broken() -> Iterator[bytes]:
+        yield b"new" * 200_000
+        raise ConnectionError
+
+    destination.put_file({"_id": "f1", "name": "old"}, [b"old"])
+    with pytest.raises(ConnectionError):
+        destination.put_file({"_id": "f1", "name": "new"}, broken())
+    assert b"".join(destination.read_file("f1")) == b"old"
+    assert the(destination, Insert(UPLOADS, {"_id": "f1"})) == {"_id": "f1", "name": "old"}
+    assert destination.apply([message("m1")]) == []
+
+
+def test_a_file_without_a_document_is_refused(destination: Destination) -> None:
+    for document in ({"name": "no id"}, {"_id": "f1", "name": "\ud83d"}):
+        with pytest.raises(ValueError, match=r"_id|JSON"):
+            destination.put_file(document, [b"x"])
+    assert list(destination.dump(UPLOADS)) == []
+
+
+# ---------------------------------------------------------------- finish
+
+
+def finished(destination: Destination, *messages: Insert) -> Document:
+    """The room r1 with these messages after `finish`."""
+    destination.apply([room("r1", name="one"), *messages])
+    destination.finish(["r1"])
+    return the(destination, room("r1"))
+
+
+def test_finish_makes_counters_true(destination: Destination) -> None:
+    destination.apply(SOME_OF_EACH)
+    destination.apply([Update(collection=ROOMS, id="r1", set={"msgs": 99, "usersCount": 99})])
+    destination.finish(["r1", "r2", "r3", "none", "\ud83d"])
+    counted = {
+        document["_id"]: (document["msgs"], document["usersCount"]) for document in stored(destination, ROOMS)
+    }
+    assert counted == {"r1": (2, 2), "r2": (1, 1), "r3": (0, 0)}
+    assert ids(stored(destination, ROOMS)) == ["r1", "r2", "r3"]
+
+
+def test_finish_leaves_other_rooms_alone(destination: Destination) -> None:
+    destination.apply(SOME_OF_EACH)
+    destination.finish(["r2"])
+    assert "msgs" not in the(destination, room("r1"))
+
+
+def test_the_newest_message_is_the_last(destination: Destination) -> None:
+    now = finished(destination, message("m1", ts=1000), message("m3", ts=3000), message("m2", ts=2123))
+    assert now["lm"] == Date.at(3000)
+    assert now["lastMessage"] == message("m3", ts=3000).document  # no _updatedAt in it
+
+
+def test_times_are_compared_as_times(destination: Destination) -> None:
+    now = finished(destination, message("m1", ts=1000), message("m2", ts=1001))  # "...01Z", "...01.001Z"
+    assert now["lastMessage"]["_id"] == "m2"
+
+
+def test_of_the_same_time_the_greater_id_is_the_last(destination: Destination) -> None:
+    now = finished(destination, message("m2", ts=1000), message("m3", ts=1000), message("m1", ts=1000))
+    assert now["lastMessage"]["_id"] == "m3"
+
+
+@pytest.mark.parametrize(
+    ("fields", "last"),
+    [
+        ({}, "new"),
+        ({"_hidden": True}, "old"),
+        ({"_hidden": False}, "new"),
+        ({"tmid": "old"}, "old"),
+        ({"tmid": "old", "tshow": False}, "old"),
+        ({"tmid": "old", "tshow": True}, "new"),
+        ({"tmid": "old", "tshow": True, "_hidden": True}, "old"),
+        ({"t": "uj"}, "new"),
+    ],
+)
+def test_the_last_message_is_one_that_the_room_shows(
+    destination: Destination, fields: Document, last: str
+) -> None:
+    now = finished(destination, message("old", ts=1000), message("new", ts=2000, **fields))
+    assert now["lastMessage"]["_id"] == last
+    assert now["lm"] == now["lastMessage"]["ts"]
+    assert now["msgs"] == 2
+
+
+def test_a_room_that_shows_nothing_has_no_last_message(destination: Destination) -> None:
+    now = finished(destination, message("other", rid="r2"), message("hidden", _hidden=True))
+    assert now == room("r1", name="one", msgs=1, usersCount=0).document
+
+
+def test_finish_follows_changes(destination: Destination) -> None:
+    first, second = message("m1", ts=1000), message("m2", ts=2000)
+    finished(destination, first, second)
+    destination.apply([change(second, set={"_hidden": True}), change(first, set={"msg": "edited"})])
+    now = finished(destination)
+    assert (now["lastMessage"]["msg"], now["lm"]) == ("edited", Date.at(1000))
+    destination.apply(
+        [change(first, set={"rid": "r2"}), change(second, set={"ts": Date.at(3000)}, unset=("_hidden",))]
+    )
+    now = finished(destination)
+    assert (now["lastMessage"]["_id"], now["lm"], now["msgs"]) == ("m2", Date.at(3000), 1)
+    destination.apply([change(second, set={"_hidden": True})])
+    assert "lm" not in finished(destination)
+    assert "lastMessage" not in finished(destination)
+
+
+def test_finish_leaves_what_is_true(destination: Destination) -> None:
+    finished(
+        destination, message("m1", reactions={":x:": {"usernames": ["a"]}}), subscription("s1", "r1", "u1")
+    )
+    (before,) = stored(destination, ROOMS)
+    time.sleep(0.002)
+    destination.finish(["r1", "r1"])
+    assert stored(destination, ROOMS) == [before]
+    destination.apply([message("m2", ts=2_000_000_000_000)])
+    destination.finish(["r1"])
+    assert stored(destination, ROOMS)[0]["_updatedAt"].ms > before["_updatedAt"].ms
+
+
+# ---------------------------------------------------------------- dump
+
+
+def test_dump_gives_all_by_id_as_json_lines(destination: Destination) -> None:
+    names = ["b", "a", "ä", "Z", "a b", "🙂", "\uffff", "10", "9"]
+    destination.apply([message(name, msg="two\nlines \u2028") for name in names])
+    lines = list(destination.dump(MESSAGES))
+    documents = [json.loads(line) for line in lines]
+    assert [document["_id"] for document in documents] == sorted(names)
+    assert not any(b"\n" in line for line in lines)
+    assert documents[0]["ts"] == {"$date": "2023-01-02T09:00:50.123Z"}
+    assert list(destination.dump(USERS)) == []
+
+
+def test_what_is_dumped_can_be_changed_meanwhile(destination: Destination) -> None:
+    inserts = [message(f"m{n:03}") for n in range(200)]
+    destination.apply(inserts)
+    for line in destination.dump(MESSAGES):
+        destination.apply(
+            [Update(collection=MESSAGES, id=decode(line)["_id"], set={"_id2": decode(line)["_id"]})]
+        )
+    assert all(document["_id2"] == document["_id"] for document in stored(destination, MESSAGES))
+
+
+# ---------------------------------------------------------------- lasting
+
+
+@pytest.mark.parametrize("name", LASTING)
+def test_it_survives_reopening(name: str, tmp_path: Path) -> None:
+    first = DESTINATIONS[name](tmp_path)
+    first.apply(SOME_OF_EACH)
+    first.put_file({"_id": "f2"}, [b"bytes"])
+    before = {collection: stored(first, collection) for collection in COLLECTIONS}
+    first.close()
+    second = DESTINATIONS[name](tmp_path)
+    assert {collection: stored(second, collection) for collection in COLLECTIONS} == before
+    assert ids(second.find(Lookup.USERNAME, ["ADA"])) == ["u1"]
+    assert second.digests(["m1"]) == {"m1": b"12345678"}
+    assert b"".join(second.read_file("f2")) == b"bytes"
+    assert [r.index for r in second.apply([user("u3", username="ada"), user("u3", username="cleo")])] == [0]
+    second.close()
+
+
+# ---------------------------------------------------------------- any changes
+
+few = st.sampled_from
+names = few(["ada", "Ada", "ben", "ÄDA", "äda"])
+values = few(["ada", "x", 1, True, 2.5, Date.at(1000), ["a"], {"k": "a"}, {"deep": [{"k": 1}]}, "\ud83d"])
+fields = few(["name", "fname", "bio", "a", "list", "_hidden", "tshow", "tmid", "default"])
+paths = fields | few(["username", "a.b", "a.b.c", "list.0", "rid", "t"])
+extras = st.dictionaries(fields, values)
+targets = [
+    (USERS, "u1"),
+    (USERS, "u2"),
+    (ROOMS, "r1"),
+    (SUBSCRIPTIONS, "r1a"),
+    (MESSAGES, "m1"),
+    (MESSAGES, "m2"),
+]
+
+users = st.builds(
+    lambda id_, username, roles, more: user(id_, **more, username=username, roles=roles),
+    few(["u1", "u2", "u3"]),
+    names,
+    st.lists(few(["user", "admin"])),
+    extras,
+)
+rooms = st.builds(
+    lambda id_, t, name, more: room(id_, t, **more | {"name": name}),
+    few(["r1", "r2", "r3"]),
+    few(["c", "p", "d"]),
+    names,
+    extras,
+)
+subscriptions = st.builds(
+    lambda rid, suffix, uid: subscription(rid + suffix, rid, uid),
+    few(["r1", "r2"]),
+    few(["a", "b"]),
+    few(["u1", "u2"]),
+)
+messages = st.builds(
+    lambda id_, rid, ts, digest, more: Insert(MESSAGES, message(id_, rid, ts).document | more, digest),
+    few(["m1", "m2", "m3", "m4"]),
+    few(["r1", "r2"]),
+    few([0, 1000, 1001]),
+    few([b"", b"12345678"]),
+    extras,
+)
+updates = st.builds(
+    lambda target, **how: Update(collection=target[0], id=target[1], **how),
+    few(targets),
+    set=st.dictionaries(paths, values, max_size=2),
+    unset=st.lists(paths, max_size=2).map(tuple),
+    add=st.dictionaries(paths, st.lists(values, max_size=2).map(tuple), max_size=1),
+    pull=st.dictionaries(paths, st.tuples(few(["k"]), values), max_size=1),
+    digest=few([b"", b"87654321"]),
+)
+changes = users | rooms | subscriptions | messages | updates
+batches = st.lists(st.lists(changes, max_size=12), max_size=4)
+
+
+def state(destination: Destination) -> Any:
+    """All that can be seen of a destination."""
+    asked = ["ada", "äda", "user", "r1", "r2", "true", "m1", "u1"]
+    found = {lookup: ids(destination.find(lookup, asked)) for lookup in Lookup}
+    return everything(destination), found, destination.digests(["m1", "m2", "m3", "m4"])
+
+
+def rejected(destination: Destination, batch: Sequence[Change]) -> list[int]:
+    return [rejection.index for rejection in destination.apply(batch)]
+
+
+@given(batches=batches)
+@settings(deadline=None, max_examples=60)
+def test_any_changes_give_the_same_everywhere(batches: list[list[Change]]) -> None:
+    with TemporaryDirectory() as directory:
+        first, *others = [DESTINATIONS[name](Path(directory, name)) for name in DESTINATIONS]
+        for batch in batches:
+            expected = rejected(first, batch)
+            first.finish(["r1", "r2", "r3"])
+            for other in others:
+                assert rejected(other, batch) == expected
+                other.finish(["r1", "r2", "r3"])
+                assert state(other) == state(first)
+        for destination in (first, *others):
+            destination.close()
+
+
+# ---------------------------------------------------------------- memory laid over a base
+
+
+def _keeps_its_room(change: Change) -> bool:
+    """A base cannot be asked for a subscription by its `_id`, so memory laid over it counts on this."""
+    how = (*change.set, *change.unset, *change.add) if isinstance(change, Update) else ()
+    return change.collection != SUBSCRIPTIONS or "rid" not in how
+
+
+@given(below=batches, above=st.lists(st.lists(changes.filter(_keeps_its_room), max_size=12), max_size=4))
+@settings(deadline=None, max_examples=100)
+def test_laid_over_a_base_memory_shows_both_and_leaves_the_base_alone(
+    below: list[list[Change]], above: list[list[Change]]
+) -> None:
+    base, plain = MemoryDestination(), MemoryDestination()
+    for batch in below:
+        assert rejected(base, batch) == rejected(plain, batch)
+    before = state(base)
+    laid_over = MemoryDestination(base)
+    for batch in above:
+        assert rejected(laid_over, batch) == rejected(plain, batch)
+        assert state(laid_over) == state(plain)
+    assert state(base) == before
+
+
+@pytest.fixture
+def filled(tmp_path: Path) -> Destination:
+    base = _sqlite(tmp_path)
+    base.apply(SOME_OF_EACH)
+    base.finish(["r1", "r2", "r3"])
+    base.put_file({"_id": "f2"}, [b"below"])
+    return base
+
+
+def test_laid_over_a_base_memory_counts_on(filled: Destination) -> None:
+    laid_over = MemoryDestination(filled)
+    laid_over.apply([message("m1", ts=9000), message("m4", ts=2000), subscription("s4", "r1", "u3")])
+    for _ in range(2):
+        laid_over.finish(["r1", "r2"])
+        now = the(laid_over, room("r1"))
+        assert (now["msgs"], now["usersCount"], now["lastMessage"]["_id"]) == (3, 3, "m3")
+        assert the(laid_over, room("r2"))["msgs"] == 1
+    laid_over.apply([message("m5", ts=4000), Update(collection=MESSAGES, id="m3", set={"ts": Date.at(5000)})])
+    laid_over.finish(["r1"])
+    now = the(laid_over, room("r1"))
+    assert (now["msgs"], now["lastMessage"]["_id"], now["lm"]) == (4, "m3", Date.at(5000))
+    assert the(filled, room("r1"))["msgs"] == 2
+
+
+def test_laid_over_a_base_memory_reads_and_hides_files(filled: Destination) -> None:
+    laid_over = MemoryDestination(filled)
+    assert b"".join(laid_over.read_file("f2")) == b"below"
+    laid_over.put_file({"_id": "f2", "name": "new"}, [b"above"])
+    assert b"".join(laid_over.read_file("f2")) == b"above"
+    assert b"".join(filled.read_file("f2")) == b"below"
+    assert ids(laid_over.find(Lookup.UPLOAD_ID, ["f1", "f2"])) == ["f1", "f2"]
+
+
+def test_a_subscription_of_the_base_can_be_updated(filled: Destination) -> None:
+    laid_over = MemoryDestination(filled)
+    assert laid_over.apply([Update(collection=SUBSCRIPTIONS, id="s1", set={"open": False})]) == []
+    assert the(laid_over, subscription("s1", "r1", "u1"))["open"] is False
+    assert the(filled, subscription("s1", "r1", "u1"))["open"] is True
+
+
+def test_messages_that_are_not_kept_count_all_the_same(filled: Destination) -> None:
+    dry, kept = MemoryDestination(filled, keep_messages=False), MemoryDestination(filled)
+    steps: list[Change] = [
+        message("m1", digest=b"xxxxxxxx"),
+        *(message(f"n{n}", ts=5000 + n, digest=b"%08d" % n) for n in range(9)),
+        message("n9", ts=-5000, rid="r3"),
+        message("reply", ts=9000, tmid="n1"),
+        message("bad", msg="\ud83d"),
+        message("n3", msg="again"),
+        Update(collection=MESSAGES, id="n3", set={"msg": "edited"}, digest=b"edited.."),
+        Update(collection=MESSAGES, id="m2", set={"msg": "edited"}, digest=b"edited.."),
+        Update(collection=MESSAGES, id="n3", set={"msg": "\ud83d"}, digest=b"bad....."),
+        Update(collection=MESSAGES, id="none", set={"msg": "edited"}),
+    ]
+    assert rejected(dry, steps) == rejected(kept, steps) == [12, 16, 17]
+    for destination in (dry, kept):
+        destination.finish(["r1", "r2", "r3"])
+    asked = ["m1", "m2", "m3", "n3", "n4", "bad", "none"]
+    assert dry.digests(asked) == kept.digests(asked)
+    assert everything(dry)[ROOMS] == everything(kept)[ROOMS]
+    assert ids(dry.find(Lookup.MESSAGE_ID, ["m1", "n1"])) == ["m1"]
+
+
+def test_messages_that_are_not_kept_take_little_room() -> None:
+    def held(keep_messages: bool) -> float:
+        """Bytes per message."""
+        tracemalloc.start()
+        destination = MemoryDestination(keep_messages=keep_messages)
+        for start in range(0, 5000, 1000):
+            destination.apply([message(f"m{n}", msg="x" * 2000, ts=n) for n in range(start, start + 1000)])
+        size, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return size / 5000
+
+    assert held(keep_messages=True) > 2000
+    assert held(keep_messages=False) < 250

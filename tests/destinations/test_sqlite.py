@@ -1,0 +1,285 @@
+"""What the embedded workspace does beyond what every destination does."""
+
+import os
+import shutil
+import sqlite3
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+
+from chatferry.destinations import open_destination
+from chatferry.destinations.sqlite import CHUNK, SCHEMA_VERSION, SqliteDestination
+from chatferry.documents import COLLECTIONS, MESSAGES, ROOMS, USERS, Date, Insert, Update, decode
+from chatferry.errors import SettingsError
+
+NOBODY = 65534
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "workspace.db"
+
+
+@pytest.fixture
+def workspace(path: Path) -> Iterator[SqliteDestination]:
+    opened = SqliteDestination(path)
+    yield opened
+    opened.close()
+
+
+def message(id_: str, **fields: Any) -> Insert:
+    return Insert(MESSAGES, {"_id": id_, "rid": "r1", "ts": Date.at(1_672_650_050_123), "msg": "Hi"} | fields)
+
+
+def rows(path: Path, sql: str) -> list[Any]:
+    """What another program reads in the file."""
+    with closing(sqlite3.connect(path)) as db:
+        return db.execute(sql).fetchall()
+
+
+# ---------------------------------------------------------------- the file
+
+
+def test_it_is_opened_by_its_url(path: Path) -> None:
+    with closing(open_destination(f"sqlite:{path}")) as destination:
+        assert isinstance(destination, SqliteDestination)
+    assert path.exists()
+
+
+def test_tables_are_named_like_the_collections(workspace: SqliteDestination, path: Path) -> None:
+    tables = {name for (name,) in rows(path, "SELECT name FROM sqlite_master WHERE type = 'table'")}
+    assert tables == {*COLLECTIONS, "rocketchat_uploads.chunks", "chatferry_keys"}
+
+
+def test_it_keeps_a_write_ahead_log(workspace: SqliteDestination, path: Path) -> None:
+    assert rows(path, "PRAGMA journal_mode") == [("wal",)]
+
+
+def test_other_programs_can_read_the_documents(workspace: SqliteDestination, path: Path) -> None:
+    workspace.apply([message("m1", tmid="m0"), Insert(USERS, {"_id": "u1", "name": "Zoë"})])
+    assert rows(path, "SELECT _id, rid, ts, tmid, hex(digest), typeof(doc) FROM rocketchat_message") == [
+        ("m1", "r1", 1_672_650_050_123, "m0", "", "text")
+    ]
+    assert rows(path, "SELECT json_extract(doc, '$.name') FROM users") == [("Zoë",)]
+
+
+def test_times_before_1970_are_kept_to_the_millisecond(workspace: SqliteDestination, path: Path) -> None:
+    times = [-1, -999, -86_400_001, 0, 1, 4_102_444_800_999]
+    workspace.apply([message(f"m{ts}", ts=Date.at(ts)) for ts in times])
+    assert [ts for (ts,) in rows(path, "SELECT ts FROM rocketchat_message ORDER BY ts")] == sorted(times)
+
+
+def test_columns_follow_updates(workspace: SqliteDestination, path: Path) -> None:
+    workspace.apply([message("m1", tmid="m0")])
+    how = {"rid": "r2", "ts": Date.at(7)}
+    workspace.apply([Update(collection=MESSAGES, id="m1", set=how, unset=("tmid",))])
+    assert rows(path, "SELECT rid, ts, tmid FROM rocketchat_message") == [("r2", 7, None)]
+
+
+def test_files_are_cut_as_gridfs_cuts_them(workspace: SqliteDestination, path: Path) -> None:
+    workspace.put_file({"_id": "f1"}, [b"x" * (2 * CHUNK), b"yz"])
+    sql = "SELECT files_id, n, length(data) FROM [rocketchat_uploads.chunks] ORDER BY n"
+    assert rows(path, sql) == [("f1", 0, 261_120), ("f1", 1, 261_120), ("f1", 2, 2)]
+
+
+def test_an_update_that_changes_nothing_writes_nothing(workspace: SqliteDestination) -> None:
+    workspace.apply([Insert(USERS, {"_id": "u1", "name": "Ada", "roles": ["user"]}), message("m1")])
+    before = [*workspace.dump(USERS), *workspace.dump(MESSAGES)]
+    time.sleep(0.002)
+    same = Update(collection=USERS, id="u1", set={"name": "Ada"}, add={"roles": ("user",)}, unset=("bio",))
+    assert workspace.apply([same, Update(collection=MESSAGES, id="m1", digest=b"12345678")]) == []
+    assert [*workspace.dump(USERS), *workspace.dump(MESSAGES)] == before
+    assert workspace.digests(["m1"]) == {"m1": b"12345678"}
+
+
+# ---------------------------------------------------------------- the newest message of a large room
+
+
+def test_a_rooms_newest_message_is_found_by_the_index(workspace: SqliteDestination) -> None:
+    workspace.apply([Insert(ROOMS, {"_id": "r1"})])
+    workspace.apply([message(f"m{n}", ts=Date.at(n)) for n in range(50_000)])
+    started = time.process_time()
+    workspace.finish(["r1"])
+    assert time.process_time() - started < 0.1  # reading all documents takes a second
+    assert decode(next(workspace.dump(ROOMS)))["lastMessage"]["_id"] == "m49999"
+
+
+# ---------------------------------------------------------------- several at once
+
+
+def test_a_reader_sees_whole_batches_while_a_writer_writes(workspace: SqliteDestination, path: Path) -> None:
+    done = Event()
+
+    def write() -> None:
+        try:
+            for start in range(0, 6000, 100):
+                workspace.apply([message(f"m{n}", ts=Date.at(n)) for n in range(start, start + 100)])
+        finally:
+            done.set()
+
+    seen = set()
+    with ThreadPoolExecutor() as pool, closing(SqliteDestination(path)) as reader:
+        writer = pool.submit(write)
+        while not done.is_set():
+            count = sum(1 for _ in reader.dump(MESSAGES))
+            found = reader.digests([f"m{n}" for n in range(6000)])
+            assert count % 100 == 0
+            assert len(found) % 100 == 0
+            seen.add(count)
+        writer.result()
+    assert len(seen) > 2  # it read in between
+
+
+def test_several_writers_wait_for_each_other(path: Path) -> None:
+    def write(writer: int) -> bool:
+        """Whether this writer was the one that got the username."""
+        got = Insert(USERS, {"_id": f"u{writer}", "username": "one"})
+        with closing(SqliteDestination(path)) as destination:  # each makes the file, or finds it made
+            batches = [[message(f"{writer}-{start + n}") for n in range(30)] for start in range(0, 300, 30)]
+            answers = [destination.apply([*batch, got]) for batch in batches]
+            return answers == [[]] * 10
+
+    with ThreadPoolExecutor(8) as pool:
+        got = list(pool.map(write, range(8)))
+    assert got.count(True) == 1
+    assert rows(path, "SELECT count(*) FROM rocketchat_message") == [(2400,)]
+
+
+# ---------------------------------------------------------------- what can be wrong with a file
+
+
+def refused(path: Path) -> str:
+    """What people are told when the workspace cannot be opened."""
+    with pytest.raises(SettingsError) as caught:
+        SqliteDestination(path)
+    return str(caught.value)
+
+
+def test_a_file_that_is_no_database(path: Path) -> None:
+    path.write_text("Dear diary, " * 1000)
+    assert refused(path) == (
+        f"The workspace {path}: this file is no database; name another file (file is not a database)."
+    )
+    assert path.read_text().startswith("Dear diary")
+
+
+def test_a_database_of_another_program(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE users (id)")
+    assert refused(path) == f"{path} is a database, but no chatferry workspace. Name another file."
+    assert rows(path, "PRAGMA journal_mode") == [("delete",)]
+
+
+@pytest.mark.parametrize("version", [0, SCHEMA_VERSION + 1])
+def test_a_workspace_of_another_version(path: Path, version: int) -> None:
+    SqliteDestination(path).close()
+    with closing(sqlite3.connect(path)) as db:
+        db.execute(f"PRAGMA user_version = {version}")
+    assert refused(path) == (
+        f"The workspace {path} has version {version}, and this chatferry knows version {SCHEMA_VERSION}. "
+        "Use the chatferry that wrote it, or a newer one."
+    )
+
+
+def test_an_empty_file_becomes_a_workspace(path: Path) -> None:
+    path.touch()
+    with closing(SqliteDestination(path)) as destination:
+        assert destination.apply([message("m1")]) == []
+
+
+def test_a_missing_directory_is_made(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "deeper" / "workspace.db"
+    SqliteDestination(path).close()
+    assert path.exists()
+
+
+def test_a_directory_that_cannot_be_made(path: Path) -> None:
+    path.write_text("in the way")
+    assert refused(path / "deeper" / "workspace.db") == (
+        f"The directory {path / 'deeper'} cannot be made: Not a directory."
+    )
+
+
+def test_a_directory_in_the_place_of_the_file(tmp_path: Path) -> None:
+    assert "it cannot be opened; check that the directory exists and can be written" in refused(tmp_path)
+
+
+@contextmanager
+def without_privileges() -> Iterator[None]:
+    """Permissions mean nothing to root."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """A directory that everybody reaches."""
+    directory = Path(tempfile.mkdtemp())
+    directory.chmod(0o777)
+    yield directory
+    directory.chmod(0o777)
+    shutil.rmtree(directory)
+
+
+def test_a_read_only_directory(open_directory: Path) -> None:
+    open_directory.chmod(0o555)
+    with without_privileges():
+        assert "it cannot be opened; check that the directory exists and can be written" in refused(
+            open_directory / "workspace.db"
+        )
+        assert refused(open_directory / "new" / "workspace.db").endswith("cannot be made: Permission denied.")
+
+
+def test_a_workspace_in_a_directory_that_became_read_only(open_directory: Path) -> None:
+    path = open_directory / "workspace.db"
+    with without_privileges():
+        SqliteDestination(path).close()
+    open_directory.chmod(0o555)
+    with without_privileges():
+        assert str(path) in refused(path)
+
+
+# ---------------------------------------------------------------- what can go wrong later
+
+
+def test_a_full_disk(workspace: SqliteDestination, path: Path) -> None:
+    workspace.apply([message("m1")])
+    ((pages,),) = rows(path, "PRAGMA page_count")
+    workspace._db.execute(f"PRAGMA max_page_count = {pages + 1}")
+    with pytest.raises(SettingsError, match=r"the disk is full; make room and try again"):
+        workspace.apply([message(f"x{n}", msg="long " * 1000) for n in range(100)])
+    workspace._db.execute("PRAGMA max_page_count = 1000000")
+    assert workspace.apply([message("m2")]) == []
+    assert [decode(line)["_id"] for line in workspace.dump(MESSAGES)] == ["m1", "m2"]
+
+
+def test_another_program_that_does_not_let_go(workspace: SqliteDestination, path: Path) -> None:
+    workspace._db.execute("PRAGMA busy_timeout = 10")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(SettingsError, match=r"another process has been writing to it for too long"):
+            workspace.apply([message("m1")])
+        assert workspace.digests(["m1"]) == {}  # reading goes on
+    assert workspace.apply([message("m1")]) == []
+
+
+def test_mistakes_of_ours_are_not_blamed_on_settings(workspace: SqliteDestination) -> None:
+    workspace._db.execute("DROP TABLE rocketchat_message")
+    with pytest.raises(sqlite3.OperationalError, match="no such table"):
+        workspace.digests(["m1"])
+    with pytest.raises(KeyError):
+        workspace.apply([Insert("rocketchat_avatars", {"_id": "a1"})])
+    assert workspace.apply([Insert(USERS, {"_id": "u1"})]) == []
