@@ -10,24 +10,27 @@ from typing import Literal
 
 from msgspec import Struct
 
+ROCKET_CAT = "rocket.cat"
+"""The import id of Rocket.Chat's own bot, which every archive may use."""
+
 # ---------------------------------------------------------------- text
 
 
-class UserMention(Struct, frozen=True, tag="user"):
+class UserMention(Struct, frozen=True, gc=False, tag_field="mention", tag="user"):
     """A user named in a text. `label` is how the source shows it when the user is not known."""
 
     id: str
     label: str = ""
 
 
-class ChannelMention(Struct, frozen=True, tag="channel"):
+class ChannelMention(Struct, frozen=True, gc=False, tag_field="mention", tag="channel"):
     """A channel named in a text. `label` is its name in the source, where the source gives one."""
 
     id: str
     label: str = ""
 
 
-class GroupMention(Struct, frozen=True, tag="group"):
+class GroupMention(Struct, frozen=True, gc=False, tag_field="mention", tag="group"):
     """Everybody in the room ("all") or everybody who is there ("here")."""
 
     name: Literal["all", "here"]
@@ -41,7 +44,7 @@ Text = tuple[Segment, ...]
 # ---------------------------------------------------------------- people and rooms
 
 
-class User(Struct, frozen=True, kw_only=True, tag="user"):
+class User(Struct, frozen=True, gc=False, kw_only=True, tag_field="is", tag="user"):
     """A person or bot. `deleted` is None where the source does not say.
 
     A `placeholder` stands for somebody whom the archive does not list but whose messages it holds.
@@ -63,7 +66,7 @@ class User(Struct, frozen=True, kw_only=True, tag="user"):
     position: str = ""
 
 
-class Contact(Struct, frozen=True, kw_only=True, tag="contact"):
+class Contact(Struct, frozen=True, gc=False, kw_only=True, tag_field="is", tag="contact"):
     """A person outside the workspace (Rocket.Chat's Omnichannel contact)."""
 
     id: str
@@ -74,7 +77,7 @@ class Contact(Struct, frozen=True, kw_only=True, tag="contact"):
     position: str = ""
 
 
-class Channel(Struct, frozen=True, kw_only=True, tag="channel"):
+class Channel(Struct, frozen=True, gc=False, kw_only=True, tag_field="is", tag="channel"):
     """A channel ("c"), private group ("p") or direct conversation ("d") of the source."""
 
     id: str
@@ -94,19 +97,19 @@ class Channel(Struct, frozen=True, kw_only=True, tag="channel"):
 # ---------------------------------------------------------------- messages
 
 
-class Reaction(Struct, frozen=True):
+class Reaction(Struct, frozen=True, gc=False):
     """`name` without colons, skin tones and all: "+1::skin-tone-3"."""
 
     name: str
     users: tuple[str, ...]
 
 
-class Edit(Struct, frozen=True):
+class Edit(Struct, frozen=True, gc=False):
     at: int
     by: str = ""
 
 
-class Pin(Struct, frozen=True):
+class Pin(Struct, frozen=True, gc=False):
     at: int
     by: str = ""
 
@@ -137,7 +140,7 @@ class File(Struct, frozen=True, kw_only=True):
     gone: str = ""  # why there is nothing to fetch
 
 
-class Message(Struct, frozen=True, kw_only=True, tag="message"):
+class Message(Struct, frozen=True, gc=False, kw_only=True, tag_field="is", tag="message"):
     id: str
     channel: str
     author: str
@@ -159,10 +162,10 @@ class Message(Struct, frozen=True, kw_only=True, tag="message"):
     attachments: tuple[Attachment, ...] = ()
     files: tuple[File, ...] = ()
     file: str = ""
-    position: str = ""
+    position: str | int = ""  # a number is the place in the file's JSON list
 
 
-class Part(Struct, frozen=True, kw_only=True, tag="part"):
+class Part(Struct, frozen=True, gc=False, kw_only=True, tag_field="is", tag="part"):
     """A slice of an archive with messages of one channel: the unit of progress and of resume.
 
     `data` is the importer's own: what its `read` needs to find and read the slice.
@@ -197,7 +200,7 @@ class Effect(StrEnum):
 RecordType = Literal["user", "contact", "channel", "message", "file", "archive"]
 
 
-class Problem(Struct, frozen=True, kw_only=True, tag="problem"):
+class Problem(Struct, frozen=True, gc=False, kw_only=True, tag_field="is", tag="problem"):
     """Something that could not be read or applied as it was.
 
     kind      what kind of problem, a word of docs/problems.md

@@ -1,0 +1,424 @@
+"""Messages: documents as Rocket.Chat 8.x clients read them."""
+
+import re
+
+from msgspec import Struct
+
+from chatferry.convert import Known, KnownUser
+from chatferry.documents import MESSAGES, Change, Date, Document, Insert, Update, digest
+from chatferry.ids import derived_hex
+from chatferry.problems import problem
+from chatferry.records import (
+    Attachment,
+    ChannelMention,
+    File,
+    GroupMention,
+    Message,
+    Outcome,
+    Problem,
+    Reaction,
+    Segment,
+    Text,
+    UserMention,
+)
+
+# Every field that an import may write: what a changed message no longer has is taken away.
+FIELDS = frozenset(
+    (
+        "rid", "u", "msg", "ts", "urls", "t", "groupable", "tmid", "tshow", "alias", "emoji", "avatar", "bot",
+        "tcount", "tlm", "replies", "editedAt", "editedBy", "mentions", "channels", "attachments", "files",
+        "reactions", "pinned", "pinnedAt", "pinnedBy",
+    )
+)  # fmt: skip
+
+
+class PendingFile(Struct, frozen=True, kw_only=True):
+    """A file whose bytes are still to be stored. `url` may hold a secret: it goes to the store alone."""
+
+    upload_id: str
+    import_id: str
+    message_id: str
+    room_id: str
+    user_id: str
+    name: str
+    mime: str
+    size: int | None
+    url: str
+    path: str
+
+
+class Converted(Struct, frozen=True, gc=False):
+    """A message's document (None if it cannot be imported), what was not taken over, and its files."""
+
+    document: Document | None
+    problems: list[Problem]
+    pending: list[PendingFile]
+    files: dict[Outcome, int]
+
+
+_NO_FILES: dict[Outcome, int] = {}
+
+
+def convert_message(record: Message, known: Known) -> Converted:
+    """The document of a message, with every id of the archive replaced by what stands for it."""
+    problems: list[Problem] = []
+    room = known.rooms.get(record.channel)
+    author = known.users.get(record.author)
+    if room is None or room.absent or author is None or author.absent:
+        return Converted(None, [_refusal(record, known)], [], _lost_files(record, known))
+    text = record.text
+    if not text:
+        msg = ""
+    elif len(text) == 1 and type(text[0]) is str:
+        msg = text[0]
+    else:
+        msg = ""
+    document: Document = {
+        "_id": record.id,
+        "rid": room.id,
+        "u": {"_id": author.id, "username": author.username},
+        "msg": msg,
+        "ts": Date.at(record.ts),
+        "urls": [],
+    }
+    if text and not msg:
+        _write_text(record, known, document, problems)
+    if "://" in document["msg"]:
+        document["urls"] = [{"url": url, "meta": {}} for url in urls_in(document["msg"])]
+    if record.system:
+        document["t"] = record.system
+        document["groupable"] = False
+    if record.thread:
+        document["tmid"] = record.thread
+        if record.in_channel:
+            document["tshow"] = True
+    if record.reply_count or record.last_reply:
+        document["tcount"] = record.reply_count
+        document["tlm"] = Date.at(record.last_reply or record.ts)
+        document["replies"] = [user.id for user in _present(record.repliers, known)]
+    if record.alias:
+        document["alias"] = record.alias
+    if record.emoji:
+        document["emoji"] = record.emoji
+    if record.avatar:
+        document["avatar"] = record.avatar
+    if record.bot:
+        document["bot"] = True
+    if record.edit is not None:
+        _write_edit(record, known, document, problems)
+    if record.pin is not None:
+        _write_pin(record, known, document, problems)
+    if record.reactions:
+        _write_reactions(record, known, document, problems)
+    if record.attachments:
+        document["attachments"] = [_attachment(card, known) for card in record.attachments]
+    if not record.files:
+        return Converted(document, problems, [], _NO_FILES)
+    pending, files = _write_files(record, room.id, author, document, problems)
+    return Converted(document, problems, pending, files)
+
+
+def decide_message(document: Document, encoded: bytes, existing: bytes | None) -> Change | None:
+    """Insert what is missing, update what the source has changed, and leave alone what it has not.
+
+    `encoded` is the document as `encode` writes it; `existing` the digest of the stored one as it was
+    imported, b"" if another importer wrote it, None if there is none. What people did to a message since
+    does not count as a change of the source.
+    """
+    mark = digest(encoded)
+    if existing is None:
+        return Insert(MESSAGES, document, mark, encoded)
+    if existing == mark:
+        return None
+    return Update(
+        collection=MESSAGES,
+        id=document["_id"],
+        set={key: value for key, value in document.items() if key != "_id"},
+        unset=tuple(sorted(FIELDS - document.keys())),
+        digest=mark,
+    )
+
+
+def _problem(kind: str, reason: str, record: Message, field: str) -> Problem:
+    return problem(kind, reason, file=record.file, position=record.position, field=field)
+
+
+def _refusal(record: Message, known: Known) -> Problem:
+    room, author = known.rooms.get(record.channel), known.users.get(record.author)
+    if room is None:
+        reason = f"the channel {record.channel} is not in the export"
+        return _problem("message-channel-failed", reason, record, "channel")
+    if room.absent:
+        kind = "message-channel-failed" if room.absent == "failed" else "message-channel-not-selected"
+        return _problem(kind, f"the channel {room.name} was not imported: {room.absent}", record, "channel")
+    if author is None:
+        reason = f"the author {record.author} is not in the export"
+        return _problem("message-author-failed", reason, record, "user")
+    kind = "message-author-failed" if author.absent == "failed" else "message-author-not-selected"
+    return _problem(kind, f"its author {author.username} was not imported: {author.absent}", record, "user")
+
+
+def _lost_files(record: Message, known: Known) -> dict[Outcome, int]:
+    """Files share the fate of their message."""
+    if not record.files:
+        return _NO_FILES
+    refusal = _refusal(record, known)
+    return {Outcome(refusal.effect.value): len(record.files)}
+
+
+def _present(import_ids: tuple[str, ...], known: Known) -> list[KnownUser]:
+    """The accounts behind import ids, each once, without those that are not there."""
+    found: dict[str, KnownUser] = {}
+    for import_id in import_ids:
+        user = known.users.get(import_id)
+        if user is not None and not user.absent:
+            found.setdefault(user.id, user)
+    return list(found.values())
+
+
+# ---------------------------------------------------------------- text
+
+
+def _write_text(record: Message, known: Known, document: Document, problems: list[Problem]) -> None:
+    mentions: list[Document] = []
+    channels: list[Document] = []
+    words: list[str] = []
+    for segment in record.text:
+        words.append(_shown(segment, known))
+        if type(segment) is str:
+            continue
+        if isinstance(segment, UserMention):
+            user = known.users.get(segment.id)
+            if user is None:
+                reason = f"nobody in the export has the id {segment.id}, which the text mentions"
+                problems.append(_problem("unknown-mention", reason, record, "text"))
+            elif not user.absent:
+                mentions.append(_mention(user))
+        elif isinstance(segment, GroupMention):
+            mentions.append({"_id": segment.name, "username": segment.name})
+        elif isinstance(segment, ChannelMention):
+            room = known.rooms.get(segment.id)
+            if room is None:
+                reason = f"no channel in the export has the id {segment.id}, which the text mentions"
+                problems.append(_problem("unknown-mention", reason, record, "text"))
+            elif not room.absent and room.name:
+                channels.append({"_id": room.id, "name": room.name})
+    document["msg"] = "".join(words)
+    if mentions:
+        document["mentions"] = mentions
+    if channels:
+        document["channels"] = channels
+
+
+def _shown(segment: Segment, known: Known) -> str:
+    if isinstance(segment, str):
+        return segment
+    if isinstance(segment, UserMention):
+        user = known.users.get(segment.id)
+        return f"@{user.username if user and user.username else segment.label or segment.id}"
+    if isinstance(segment, ChannelMention):
+        room = known.rooms.get(segment.id)
+        return f"#{room.name if room and room.name else segment.label or segment.id}"
+    return f"@{segment.name}"
+
+
+def _mention(user: KnownUser) -> Document:
+    mention = {"_id": user.id, "username": user.username}
+    if user.name:
+        mention["name"] = user.name
+    return mention
+
+
+def _written(text: Text, known: Known) -> str:
+    return "".join([_shown(segment, known) for segment in text])
+
+
+_CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
+_URL = re.compile(r"(?:(?<=\()https?://[^\s()]+(?=\)))|https?://[^\s<>]+")
+_TRAILING = ".,;:!?'\"*_~"
+
+
+def urls_in(text: str) -> list[str]:
+    """The addresses in a text, outside of code, each once."""
+    if "`" in text:
+        text = _CODE.sub(" ", text)
+    found: dict[str, None] = {}
+    for url in _URL.findall(text):
+        url = url.rstrip(_TRAILING)
+        while url.endswith(")") and url.count(")") > url.count("("):
+            url = url[:-1].rstrip(_TRAILING)
+        found[url] = None
+    return list(found)
+
+
+# ---------------------------------------------------------------- edits, pins, reactions
+
+
+def _actor(
+    import_id: str, kind: str, record: Message, known: Known, problems: list[Problem]
+) -> Document | None:
+    if not import_id:
+        return None
+    user = known.users.get(import_id)
+    if user is None:
+        reason = f"nobody in the export has the id {import_id}"
+        problems.append(_problem(kind, reason, record, "edited" if kind == "unknown-editor" else "pinned_to"))
+        return None
+    return None if user.absent else {"_id": user.id, "username": user.username}
+
+
+def _write_edit(record: Message, known: Known, document: Document, problems: list[Problem]) -> None:
+    if record.edit is None:
+        return
+    document["editedAt"] = Date.at(record.edit.at)
+    editor = _actor(record.edit.by, "unknown-editor", record, known, problems)
+    if editor:
+        document["editedBy"] = editor
+
+
+def _write_pin(record: Message, known: Known, document: Document, problems: list[Problem]) -> None:
+    if record.pin is None:
+        return
+    document["pinned"] = True
+    document["pinnedAt"] = Date.at(record.pin.at)
+    pinner = _actor(record.pin.by, "unknown-pinner", record, known, problems)
+    if pinner:
+        document["pinnedBy"] = pinner
+
+
+def _write_reactions(record: Message, known: Known, document: Document, problems: list[Problem]) -> None:
+    reactions: Document = {}
+    for reaction in record.reactions:
+        usernames = _reacting(reaction, record, known, problems)
+        if usernames:
+            reactions[f":{reaction.name}:"] = {"usernames": usernames}
+    if reactions:
+        document["reactions"] = reactions
+
+
+def _reacting(reaction: Reaction, record: Message, known: Known, problems: list[Problem]) -> list[str]:
+    usernames: dict[str, None] = {}
+    for import_id in reaction.users:
+        user = known.users.get(import_id)
+        if user is None:
+            reason = f"nobody in the export has the id {import_id}, which reacted with :{reaction.name}:"
+            problems.append(_problem("unknown-reaction-user", reason, record, "reactions"))
+        elif not user.absent:
+            usernames[user.username] = None
+    return list(usernames)
+
+
+# ---------------------------------------------------------------- attachments and files
+
+
+def _attachment(card: Attachment, known: Known) -> Document:
+    document: Document = dict(card.values)
+    if "ts" in card.values:
+        document["ts"] = _iso(int(card.values["ts"]))
+    for name, text in card.texts.items():
+        document[name] = _written(text, known)
+    if card.fields:
+        document["fields"] = [
+            {"title": _written(title, known), "value": _written(value, known), "short": short}
+            for title, value, short in card.fields
+        ]
+    return document
+
+
+def _iso(ms: int) -> str:
+    return Date.at(ms).iso
+
+
+def _write_files(
+    record: Message, room_id: str, author: KnownUser, document: Document, problems: list[Problem]
+) -> tuple[list[PendingFile], dict[Outcome, int]]:
+    attachments: list[Document] = document.setdefault("attachments", [])
+    files: list[Document] = []
+    pending: list[PendingFile] = []
+    outcomes: dict[Outcome, int] = {}
+    for number, file in enumerate(record.files):
+        upload_id = derived_hex("upload", file.id or f"{record.id}/{number}")
+        outcome = _file_outcome(file, record, problems)
+        if outcome is not None:
+            outcomes[outcome] = outcomes.get(outcome, 0) + 1
+        else:
+            files.append(_file_entry(file, upload_id))
+            pending.append(_pending(file, upload_id, record, room_id, author))
+        attachments.append(_file_card(file, upload_id if outcome is None else ""))
+    if files:
+        document["files"] = files
+    return pending, outcomes
+
+
+def _file_outcome(file: File, record: Message, problems: list[Problem]) -> Outcome | None:
+    """What became of a file that is not to be fetched; None for one that is."""
+    name = file.name or file.id
+    if file.gone:
+        problems.append(_problem("file-gone", f"{name} is not in the export: {file.gone}", record, "files"))
+        return Outcome.SKIPPED
+    if file.link:
+        reason = f"{name} lives outside of Slack"
+        problems.append(_problem("file-external", reason, record, "files"))
+        return Outcome.INSERTED
+    if not file.url and not file.path:
+        reason = f"the export does not say where {name} is"
+        problems.append(_problem("file-without-address", reason, record, "files"))
+        return Outcome.FAILED
+    return None
+
+
+def _file_entry(file: File, upload_id: str) -> Document:
+    entry: Document = {"_id": upload_id, "name": file.name or file.id}
+    if file.mime:
+        entry["type"] = file.mime
+    if file.size is not None:
+        entry["size"] = file.size
+    if extension := _extension(file):
+        entry["format"] = extension
+    return entry
+
+
+def _file_card(file: File, upload_id: str) -> Document:
+    """The attachment that shows a file; where its bytes are is added once they are there."""
+    card: Document = {"title": file.title or file.name or file.id or "File", "type": "file"}
+    if upload_id:
+        card["fileId"] = upload_id
+    kind = file.mime.partition("/")[0]
+    if kind in ("image", "audio", "video"):
+        card[f"{kind}_type"] = file.mime
+        if file.size is not None:
+            card[f"{kind}_size"] = file.size
+        if kind == "image" and file.width and file.height:
+            card["image_dimensions"] = {"width": file.width, "height": file.height}
+    else:
+        if extension := _extension(file):
+            card["format"] = extension
+        if file.size is not None:
+            card["size"] = file.size
+    if file.gone:
+        card["text"] = f"This file is not here: {file.gone}."
+    elif file.preview:
+        card["text"] = f"```\n{file.preview}\n```"
+    if file.link:
+        card["title_link"] = file.link
+    return card
+
+
+def _extension(file: File) -> str:
+    stem, dot, suffix = file.name.rpartition(".")
+    return suffix.lower() if dot and stem and len(suffix) <= 10 else ""
+
+
+def _pending(file: File, upload_id: str, record: Message, room_id: str, author: KnownUser) -> PendingFile:
+    return PendingFile(
+        upload_id=upload_id,
+        import_id=file.id,
+        message_id=record.id,
+        room_id=room_id,
+        user_id=author.id,
+        name=file.name or file.id,
+        mime=file.mime,
+        size=file.size,
+        url=file.url,
+        path=file.path,
+    )

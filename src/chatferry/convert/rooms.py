@@ -1,0 +1,361 @@
+"""Rooms and their members: matched by import id, then by name; what was private never becomes public."""
+
+import re
+from collections.abc import Iterable, Mapping
+
+from msgspec import Struct
+from slugify import slugify
+
+from chatferry.convert import Decision, KnownUser, updated
+from chatferry.documents import ROOMS, SUBSCRIPTIONS, USERS, Change, Date, Document, Insert, Update
+from chatferry.ids import derived_hex, derived_id
+from chatferry.problems import problem
+from chatferry.records import ROCKET_CAT, Channel, Outcome, Problem
+
+NAME_TRIES = 9
+GENERAL = "GENERAL"
+_VALID_NAME = re.compile(r"[0-9a-zA-Z\-_.]+")  # Rocket.Chat's UTF8_Channel_Names_Validation
+
+
+class RoomSetup(Struct, frozen=True, kw_only=True):
+    """What holds for all rooms of an operation.
+
+    `starter` owns rooms whose creator is not known; more than `max_direct` people do not fit into a direct
+    room (Rocket.Chat's setting DirectMesssage_maxUsers).
+    """
+
+    source: str
+    archive_ids: frozenset[str]
+    users: Mapping[str, KnownUser]
+    starter: KnownUser
+    max_direct: int = 8
+
+
+class KnownRooms:
+    """The rooms that a batch may meet, and who is in them."""
+
+    def __init__(self, rooms: Iterable[Document], subscriptions: Iterable[Document]) -> None:
+        self._by_id: dict[str, Document] = {}
+        self._by_import_id: dict[str, Document] = {}
+        self._by_name: dict[str, Document] = {}
+        self._by_members: dict[str, Document] = {}
+        self.members: dict[str, dict[str, Document]] = {}
+        for room in rooms:
+            self.fold(room)
+        for subscription in subscriptions:
+            self._enter(subscription)
+
+    def take(self, changes: Iterable[Change]) -> None:
+        """Know what the changes will have made of the rooms."""
+        for change in changes:
+            if isinstance(change, Insert) and change.collection == ROOMS:
+                self.fold(change.document)
+            elif isinstance(change, Insert):
+                self._enter(change.document)
+            elif change.id in self._by_id:
+                self.fold(updated(self._by_id[change.id], change))
+
+    def _enter(self, subscription: Document) -> None:
+        self.members.setdefault(subscription["rid"], {})[subscription["u"]["_id"]] = subscription
+
+    def fold(self, room: Document) -> None:
+        """Take over a room, new or changed."""
+        self._by_id[room["_id"]] = room
+        for import_id in room.get("importIds", ()):
+            self._by_import_id[import_id] = room
+        if room["t"] == "d":
+            self._by_members[members_key(room.get("uids", ()))] = room
+        for key in ("fname", "name"):
+            if key in room and room["t"] != "d":
+                self._by_name[room[key]] = room
+
+    def match(self, record: Channel, type_: str, members: Iterable[str], setup: RoomSetup) -> Document | None:
+        own = self._by_import_id.get(record.id) or self._by_id.get(new_id(record, setup))
+        if own is not None:
+            return own
+        if type_ == "d":
+            candidate = self._by_members.get(members_key(members))
+        elif record.general:
+            candidate = self._by_id.get(GENERAL)
+        else:
+            candidate = self._by_name.get(room_name(record)) or self._by_name.get(record.name.strip())
+        if candidate is None or (candidate["t"] != type_ and not record.general):
+            return None
+        # Two channels of one archive stay two rooms, even with one name.
+        return None if setup.archive_ids & set(candidate.get("importIds", ())) and type_ != "d" else candidate
+
+    def is_taken(self, name: str) -> bool:
+        return name in self._by_name
+
+
+def members_key(user_ids: Iterable[str]) -> str:
+    return ",".join(sorted(user_ids))
+
+
+def new_id(record: Channel, setup: RoomSetup) -> str:
+    return derived_hex("room", setup.source, record.id)
+
+
+def room_name(record: Channel) -> str:
+    """The name in characters that Rocket.Chat allows in one."""
+    name = record.name.strip()
+    if _VALID_NAME.fullmatch(name):
+        return name
+    made = slugify(name, separator="-", lowercase=False, regex_pattern=r"[^0-9a-zA-Z\-_.]+")
+    return str(made) or record.id
+
+
+def name_wishes(record: Channel) -> list[str]:
+    """The names that `decide_room` may give to a new room, best first, and the one shown."""
+    base = room_name(record)
+    return [base, *(f"{base}-{number}" for number in range(1, NAME_TRIES + 1)), record.name.strip()]
+
+
+def decide_room(record: Channel, known: KnownRooms, setup: RoomSetup, now: Date) -> Decision:
+    """Insert a room with its members, or complete the one that matches."""
+    problems: list[Problem] = []
+    members = _members(record, setup, problems)
+    if record.type == "d":
+        refused = _refused_direct(record, members, setup)
+        if refused is not None:
+            return refused
+    type_ = "p" if record.type == "d" and len(members) > setup.max_direct else record.type
+    if type_ != record.type:
+        reason = f"{len(members)} people are more than the {setup.max_direct} that a direct room holds"
+        problems.append(_problem("channel-too-large", reason, record, "members"))
+    match = known.match(record, type_, (member.id for member in members), setup)
+    if match is not None:
+        return _complete(record, match, members, known, problems, now)
+    if type_ == "d":
+        return _new_direct(record, members, setup, problems, now)
+    return _new_room(record, type_, members, known, setup, problems, now)
+
+
+def _problem(kind: str, reason: str, record: Channel, field: str = "") -> Problem:
+    return problem(kind, reason, file=record.file, position=record.position, field=field)
+
+
+# ---------------------------------------------------------------- members
+
+
+def _members(record: Channel, setup: RoomSetup, problems: list[Problem]) -> list[KnownUser]:
+    """The accounts of the members, each once; people who were not selected are left out."""
+    members: dict[str, KnownUser] = {}
+    for import_id in record.members:
+        user = setup.users.get(import_id)
+        if user is None:
+            reason = f"the member {import_id} is not in the export"
+            problems.append(_problem("unknown-member", reason, record, "members"))
+        elif not user.absent and (import_id != ROCKET_CAT or record.type == "d"):
+            members[user.id] = user
+    return list(members.values())
+
+
+def _refused_direct(record: Channel, members: list[KnownUser], setup: RoomSetup) -> Decision | None:
+    """A direct conversation needs all its people: without one of them it would be another's."""
+    if not record.members:
+        reason = "the export does not say who takes part in this conversation"
+        failed = _problem("direct-without-members", reason, record, "members")
+        return Decision(outcome=Outcome.FAILED, problems=(failed,))
+    absent = [user for user in map(setup.users.get, record.members) if user is not None and user.absent]
+    if any(user.absent == "failed" for user in absent):
+        reason = f"the user {absent[0].username} could not be imported"
+        failed = _problem("direct-without-members", reason, record, "members")
+        return Decision(outcome=Outcome.FAILED, problems=(failed,))
+    if absent:
+        reason = f"the user {absent[0].username} was not selected"
+        skipped = _problem("direct-member-not-selected", reason, record, "members")
+        return Decision(outcome=Outcome.SKIPPED, problems=(skipped,))
+    if not members:
+        reason = "none of its people is in the export"
+        failed = _problem("direct-without-members", reason, record, "members")
+        return Decision(outcome=Outcome.FAILED, problems=(failed,))
+    return None
+
+
+def _owner(record: Channel, setup: RoomSetup, problems: list[Problem]) -> KnownUser:
+    creator = setup.users.get(record.creator)
+    if creator is not None and not creator.absent:
+        return creator
+    who = f"the creator {record.creator}" if record.creator else "a creator"
+    what = "was not imported" if creator is not None else "is not in the export"
+    reason = f"{who} {what}; {setup.starter.username}, who started the import, owns the room"
+    problems.append(_problem("unknown-creator", reason, record, "creator"))
+    return setup.starter
+
+
+# ---------------------------------------------------------------- new rooms
+
+
+def _new_room(
+    record: Channel,
+    type_: str,
+    members: list[KnownUser],
+    known: KnownRooms,
+    setup: RoomSetup,
+    problems: list[Problem],
+    now: Date,
+) -> Decision:
+    owner = _owner(record, setup, problems)
+    if owner.id not in {member.id for member in members}:
+        members = [owner, *members]
+    room: Document = {
+        "_id": new_id(record, setup),
+        "t": type_,
+        "name": _free_name(record, known, setup, problems),
+        "fname": record.name.strip() or record.id,
+        "msgs": 0,
+        "usersCount": len(members),
+        "u": {"_id": owner.id, "username": owner.username, "name": owner.name},
+        "ts": Date.at(record.created) if record.created is not None else now,
+        "ro": False,
+        "customFields": {},
+        "importIds": [record.id],
+        **_about(record),
+    }
+    if record.archived:
+        room["archived"] = True
+    joins = [_subscription(room, member, member.id == owner.id, now) for member in members]
+    return _inserted(room, room["name"], joins, problems)
+
+
+def _inserted(room: Document, name: str, joins: list[Document], problems: list[Problem]) -> Decision:
+    changes: list[Change] = [Insert(ROOMS, room)]
+    for subscription in joins:
+        changes.append(Insert(SUBSCRIPTIONS, subscription))
+        if room["t"] != "d":  # Rocket.Chat keeps a user's channels and groups on the user too
+            changes.append(_room_of(subscription))
+    return Decision(
+        outcome=Outcome.INSERTED,
+        id=room["_id"],
+        name=name,
+        changes=tuple(changes),
+        problems=tuple(problems),
+    )
+
+
+def _room_of(subscription: Document) -> Update:
+    return Update(collection=USERS, id=subscription["u"]["_id"], add={"__rooms": (subscription["rid"],)})
+
+
+def _about(record: Channel) -> Document:
+    about = {"topic": record.topic, "description": record.description}
+    return {key: value for key, value in about.items() if value}
+
+
+def _free_name(record: Channel, known: KnownRooms, setup: RoomSetup, problems: list[Problem]) -> str:
+    if not record.name.strip():
+        reason = f"the channel has no name in the export; it is called {record.id}"
+        problems.append(_problem("channel-without-name", reason, record, "name"))
+    wishes = name_wishes(record)[: NAME_TRIES + 1]
+    name = next((wish for wish in wishes if not known.is_taken(wish)), "")
+    name = name or f"{wishes[0]}-{new_id(record, setup)[:6]}"
+    if record.name and name != room_name(record):
+        reason = f"another room is called {room_name(record)}: this one is {name}"
+        problems.append(_problem("channel-name-taken", reason, record, "name"))
+    return name
+
+
+def _subscription(room: Document, user: KnownUser, is_owner: bool, now: Date) -> Document:
+    subscription: Document = {
+        "_id": derived_hex("subscription", room["_id"], user.id),
+        "rid": room["_id"],
+        "t": room["t"],
+        "name": room["name"],
+        "fname": room.get("fname", room["name"]),
+        "ts": now,
+        "u": {"_id": user.id, "username": user.username},
+        "open": not room.get("archived", False),
+        "alert": False,
+        "unread": 0,
+        "userMentions": 0,
+        "groupMentions": 0,
+        "customFields": {},
+    }
+    if is_owner:
+        subscription["ls"] = now
+        subscription["roles"] = ["owner"]
+    if room.get("archived"):
+        subscription["archived"] = True
+    return subscription
+
+
+def _new_direct(
+    record: Channel, members: list[KnownUser], setup: RoomSetup, problems: list[Problem], now: Date
+) -> Decision:
+    by_name = sorted(members, key=lambda user: user.name or user.username)
+    room: Document = {
+        "_id": new_id(record, setup),
+        "t": "d",
+        "usernames": [user.username for user in by_name],
+        "uids": sorted(user.id for user in members),
+        "usersCount": len(members),
+        "msgs": 0,
+        "ts": Date.at(record.created) if record.created is not None else now,
+        "importIds": [record.id],
+    }
+    if len(members) == 2 and not all(user.active for user in members):
+        room |= {"ro": True, "reactWhenReadOnly": False}
+    return _inserted(room, "", [_direct_subscription(room, user, by_name, now) for user in by_name], problems)
+
+
+def _direct_subscription(room: Document, user: KnownUser, members: list[KnownUser], now: Date) -> Document:
+    others = [member for member in members if member.id != user.id] or [user]
+    return {
+        "_id": derived_id("subscription", room["_id"], user.id),
+        "rid": room["_id"],
+        "t": "d",
+        "name": ", ".join(other.username for other in others),
+        "fname": ", ".join(other.name or other.username for other in others),
+        "ts": now,
+        "u": {"_id": user.id, "username": user.username},
+        "open": len(members) > 2,
+        "alert": False,
+        "unread": 0,
+        "userMentions": 0,
+        "groupMentions": 0,
+    }
+
+
+# ---------------------------------------------------------------- existing rooms
+
+
+def _complete(
+    record: Channel,
+    room: Document,
+    members: list[KnownUser],
+    known: KnownRooms,
+    problems: list[Problem],
+    now: Date,
+) -> Decision:
+    """Add what the archive knows of a room that exists: topic, description, date, members."""
+    changes: list[Change] = []
+    wanted: Document = dict(_about(record)) if room["t"] != "d" else {}
+    if record.created is not None:
+        wanted["ts"] = Date.at(record.created)
+    is_linked = record.id in room.get("importIds", ())
+    if record.archived and is_linked:
+        wanted["archived"] = True
+    set_ = {key: value for key, value in wanted.items() if room.get(key) != value}
+    if set_ or not is_linked:
+        add = {} if is_linked else {"importIds": (record.id,)}
+        changes.append(Update(collection=ROOMS, id=room["_id"], set=set_, add=add))
+    inside = known.members.get(room["_id"], {})
+    if room["t"] != "d":
+        for member in members:
+            if member.id not in inside:
+                subscription = _subscription({**room, **set_}, member, False, now)
+                changes += [Insert(SUBSCRIPTIONS, subscription), _room_of(subscription)]
+    if set_.get("archived"):
+        closed = {"alert": False, "open": False, "archived": True}
+        changes += [
+            Update(collection=SUBSCRIPTIONS, id=subscription["_id"], set=closed)
+            for subscription in inside.values()
+        ]
+    return Decision(
+        outcome=Outcome.UPDATED if changes else Outcome.UNCHANGED,
+        id=room["_id"],
+        name=room.get("name", ""),
+        changes=tuple(changes),
+        problems=tuple(problems),
+    )

@@ -1,0 +1,225 @@
+"""Users: matched by import id, e-mail or username; existing passwords, roles and e-mails stay untouched."""
+
+import re
+from collections.abc import Iterable
+
+from msgspec import Struct
+from slugify import slugify
+
+from chatferry.convert import Decision, updated
+from chatferry.documents import SUBSCRIPTIONS, USERS, Change, Date, Document, Insert, Update
+from chatferry.ids import derived_hex, derived_id
+from chatferry.problems import problem
+from chatferry.records import Outcome, Problem, User
+
+NAME_TRIES = 9  # alice, alice-1 ... alice-9
+_VALID_NAME = re.compile(r"[0-9a-zA-Z\-_.]+")  # Rocket.Chat's UTF8_User_Names_Validation
+
+
+class UserSetup(Struct, frozen=True, kw_only=True):
+    """What holds for all users of an operation. `archive_ids` are the import ids of all its users."""
+
+    source: str
+    archive_ids: frozenset[str]
+    default_rooms: tuple[Document, ...] = ()
+
+
+class KnownUsers:
+    """The accounts that a batch may meet, by everything that identifies them."""
+
+    def __init__(self, documents: Iterable[Document]) -> None:
+        self._by_id: dict[str, Document] = {}
+        self._by_import_id: dict[str, Document] = {}
+        self._by_email: dict[str, Document] = {}
+        self._by_username: dict[str, Document] = {}
+        for document in documents:
+            self.fold(document)
+
+    def take(self, changes: Iterable[Change]) -> None:
+        """Know what the changes will have made of the accounts."""
+        for change in changes:
+            if isinstance(change, Insert) and change.collection == USERS:
+                self.fold(change.document)
+            elif isinstance(change, Update) and change.id in self._by_id:
+                self.fold(updated(self._by_id[change.id], change))
+
+    def fold(self, document: Document) -> None:
+        """Take over an account, new or changed."""
+        self._by_id[document["_id"]] = document
+        if username := document.get("username"):
+            self._by_username[username.casefold()] = document
+        for email in document.get("emails", ()):
+            self._by_email[email["address"].casefold()] = document
+        for import_id in document.get("importIds", ()):
+            self._by_import_id[import_id] = document
+
+    def own(self, record: User, setup: UserSetup) -> Document | None:
+        """The account that an earlier import made of this user, or linked to it."""
+        return self._by_import_id.get(record.id) or self._by_id.get(new_id(record, setup))
+
+    def match(self, record: User, setup: UserSetup) -> Document | None:
+        """The account of this user. A placeholder is nobody's account but its own."""
+        own = self.own(record, setup)
+        if own is not None or record.placeholder:
+            return own
+        for email in record.emails[:1]:
+            if match := self._by_email.get(email.strip().casefold()):
+                return match
+        match = self._by_username.get(record.username.casefold())
+        # Two people of one archive are never one account because their names are alike.
+        return None if match is None or setup.archive_ids & set(match.get("importIds", ())) else match
+
+    def is_taken(self, username: str) -> bool:
+        return username.casefold() in self._by_username or username.casefold() in ("all", "here")
+
+
+def new_id(record: User, setup: UserSetup) -> str:
+    return derived_id("user", setup.source, record.id)
+
+
+def username_wishes(record: User) -> list[str]:
+    """The usernames that `decide_user` may give to a new account, best first."""
+    base = _base_name(record)
+    return [base, *(f"{base}-{number}" for number in range(1, NAME_TRIES + 1))] if base else []
+
+
+def decide_user(record: User, known: KnownUsers, setup: UserSetup, now: Date) -> Decision:
+    """Insert a new account, or link and complete the one that matches."""
+    match = known.match(record, setup)
+    if match is not None:
+        return _merge(record, match, new_id(record, setup))
+    if not record.emails and not _base_name(record):
+        reason = f"the user {record.id} has neither a name nor an e-mail address"
+        return Decision(outcome=Outcome.FAILED, problems=(_problem("user-without-name", reason, record),))
+    document, problems = _new_user(record, known, setup, now)
+    changes: list[Change] = [Insert(USERS, document)]
+    if not record.placeholder:
+        document["__rooms"] = [room["_id"] for room in setup.default_rooms]
+        changes += [Insert(SUBSCRIPTIONS, _joined(document, room, now)) for room in setup.default_rooms]
+    return Decision(
+        outcome=Outcome.INSERTED,
+        id=document["_id"],
+        name=document["username"],
+        changes=tuple(changes),
+        problems=tuple(problems),
+    )
+
+
+def _problem(kind: str, reason: str, record: User, field: str = "") -> Problem:
+    return problem(kind, reason, file=record.file, position=record.position, field=field)
+
+
+# ---------------------------------------------------------------- new accounts
+
+
+def _new_user(record: User, known: KnownUsers, setup: UserSetup, now: Date) -> tuple[Document, list[Problem]]:
+    problems: list[Problem] = []
+    username = next((name for name in username_wishes(record) if not known.is_taken(name)), "")
+    if not username:
+        username = f"{_base_name(record) or 'user'}-{new_id(record, setup)[:6]}"
+    if record.username and username != record.username and not record.placeholder:
+        reason = f"{record.username} is taken or not allowed in Rocket.Chat: the user is {username} there"
+        problems.append(_problem("username-changed", reason, record, "name"))
+    document: Document = {
+        "_id": new_id(record, setup),
+        "createdAt": now,
+        "type": record.type,
+        "username": username,
+        "name": record.name or _name_from(username),
+        "roles": list(dict.fromkeys((*record.roles, "user"))),
+        "active": not record.deleted,
+        "status": "offline",
+        "importIds": [record.id],
+        # Rocket.Chat's default: a code by e-mail beside the password. No password is made up.
+        "services": {"email2fa": {"enabled": True, "changedAt": now}},
+    }
+    if record.emails:
+        document["emails"] = [{"address": email, "verified": False} for email in record.emails]
+    document.update(_details(record))
+    return document, problems
+
+
+def _details(record: User) -> Document:
+    details: Document = {}
+    if record.status_text:
+        details["statusText"] = record.status_text
+    if record.bio:
+        details["bio"] = record.bio
+    if record.utc_offset is not None:
+        details["utcOffset"] = int(record.utc_offset) if record.utc_offset % 1 == 0 else record.utc_offset
+    if record.avatar_url:
+        details["_pendingAvatarUrl"] = record.avatar_url
+    return details
+
+
+def _base_name(record: User) -> str:
+    """The archive's username, or one made of the name or the e-mail's first part, in allowed characters."""
+    for wish in (record.username, record.name, *(email.partition("@")[0] for email in record.emails)):
+        if _VALID_NAME.fullmatch(wish):
+            return wish
+        if made := slugify(wish, separator=".", regex_pattern=r"[^0-9a-zA-Z\-_.]+"):
+            return str(made)
+    return ""
+
+
+def _name_from(username: str) -> str:
+    """john.doe -> John Doe, as Rocket.Chat does it."""
+    return " ".join(word[:1].upper() + word[1:] for word in re.split(r"\W+", username) if word)
+
+
+def _joined(user: Document, room: Document, now: Date) -> Document:
+    """The subscription by which Rocket.Chat lets every new user join its default rooms."""
+    subscription: Document = {
+        "_id": derived_hex("subscription", room["_id"], user["_id"]),
+        "rid": room["_id"],
+        "t": room["t"],
+        "name": room["name"],
+        "ts": now,
+        "u": {"_id": user["_id"], "username": user["username"], "name": user["name"]},
+        "open": True,
+        "alert": True,
+        "unread": 1,
+        "userMentions": 1,
+        "groupMentions": 0,
+    }
+    if "fname" in room:
+        subscription["fname"] = room["fname"]
+    return subscription
+
+
+# ---------------------------------------------------------------- existing accounts
+
+
+def _merge(record: User, match: Document, own_id: str) -> Decision:
+    """Link an account that was there before; bring one that an import made up to date."""
+    is_new_link = record.id not in match.get("importIds", ())
+    is_own = match["_id"] == own_id
+    set_ = _news(record, match) if is_own else {}
+    problems: tuple[Problem, ...] = ()
+    if is_new_link and not is_own:
+        reason = f"the account {match.get('username', match['_id'])} has the same e-mail or username"
+        problems = (_problem("user-merged", reason, record),)
+    changes: tuple[Change, ...] = ()
+    if set_ or is_new_link:
+        add = {"importIds": (record.id,)} if is_new_link else {}
+        changes = (Update(collection=USERS, id=match["_id"], set=set_, add=add),)
+    return Decision(
+        outcome=Outcome.UPDATED if changes else Outcome.UNCHANGED,
+        id=match["_id"],
+        name=match.get("username", ""),
+        changes=changes,
+        problems=problems,
+    )
+
+
+def _news(record: User, document: Document) -> Document:
+    wanted = _details(record)
+    if record.name:
+        wanted["name"] = record.name
+    if "avatarOrigin" in document:  # the picture has been fetched
+        wanted.pop("_pendingAvatarUrl", None)
+    if record.emails and not document.get("emails"):
+        wanted["emails"] = [{"address": email, "verified": False} for email in record.emails]
+    if record.deleted:
+        wanted["active"] = False
+    return {key: value for key, value in wanted.items() if document.get(key) != value}

@@ -1,0 +1,318 @@
+"""Slack exports: standard, corporate and Enterprise Grid, and what third-party exporters make like them.
+
+Which files exist: https://slack.com/help/articles/220556107-How-to-read-Slack-data-exports.
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from unicodedata import normalize
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from chatferry.archive import Archive
+from chatferry.errors import ArchiveError
+from chatferry.importers.slack_lists import (
+    ROOM_LISTS,
+    USER_LISTS,
+    Conversation,
+    bots,
+    flaw_problem,
+    prefixes,
+    read_conversations,
+    read_elements,
+    read_users,
+)
+from chatferry.importers.slack_messages import (
+    Room,
+    Spot,
+    is_kept,
+    micros,
+    placeholder_root,
+    skip_reason,
+    to_record,
+)
+from chatferry.importers.slack_survey import Day, Place, Survey, spread
+from chatferry.importers.slack_wire import Envelope, SlackMessage
+from chatferry.problems import problem
+from chatferry.records import ROCKET_CAT, Channel, Message, Part, Problem, User
+
+PART_MESSAGES = 2000
+
+# Files of a Slack export that are no chat, and what they are.
+NOT_CHAT = {
+    "integration_logs.json": "the log of installed apps",
+    "canvases.json": "canvases",
+    "lists.json": "lists",
+    "huddle_transcripts.json": "transcripts of huddles",
+    "content_flags.json": "flagged messages",
+    "canvas_in_the_conversation.json": "a channel's canvas",
+}
+_DAY_FILE = re.compile(r"(?P<folder>.+)/\d{4}-\d{2}-\d{2}\.json")
+
+
+class Slice(Struct, frozen=True, kw_only=True):
+    """A part's `data`: day files of one folder that follow each other."""
+
+    room: Room
+    files: tuple[str, ...]
+    after: int = 0  # ms; the last message before this slice
+    missing_roots: dict[str, Place] = {}  # `ts` of threads without a first message, and a reply's place
+
+
+def matches(archive: Archive) -> bool:
+    """Whether this looks like a Slack export: one of its lists, or folders of day files."""
+    lists = {*ROOM_LISTS, *USER_LISTS}
+    return any(
+        name.rpartition("/")[2] in lists or _DAY_FILE.fullmatch(name) is not None for name in archive.names()
+    )
+
+
+def scan(archive: Archive) -> Iterator[User | Channel | Part | Problem]:
+    """Users, conversations and the parts of their messages; see `Importer.scan`."""
+    _refuse_what_is_none(archive)
+    folders = _folders(archive)
+    yield from _files_left_out(archive)
+    users: dict[str, User] = {}
+    for user in read_users(archive):
+        if isinstance(user, User):
+            users[user.id] = user
+        yield user
+    conversations: list[Conversation] = []
+    for conversation in read_conversations(archive, folders):
+        if isinstance(conversation, Problem):
+            yield conversation
+            continue
+        conversations.append(conversation)
+        if conversation.members_known:
+            yield conversation.record
+    claimed = {conversation.folder for conversation in conversations}
+    unknown = [_unlisted(folder) for folder in folders if folder not in claimed]
+    yield from (_unknown_folder(conversation) for conversation in unknown)
+    if not users and not conversations and not unknown:
+        raise ArchiveError(
+            f"{archive.name}: neither its users nor its channels nor any messages can be read. "
+            "Download the export again."
+        )
+    yield from _survey_all(archive, [*conversations, *unknown], folders, users)
+
+
+def read(archive: Archive, part: Part) -> Iterator[Message | Problem]:
+    """The messages of a slice in order of time; see `Importer.read`."""
+    here = msgspec.msgpack.decode(part.data, type=Slice)
+    for root, reply in here.missing_roots.items():
+        reason = f"the first message of the thread {root} is not in the archive"
+        yield Spot(reply.file, reply.index).problem("thread-without-root", reason, "thread_ts")
+        yield placeholder_root(root, here.room, reply.file)
+    after = here.after
+    for file in here.files:
+        elements, flaws = read_elements(archive, file, SlackMessage)
+        for flaw in flaws:
+            yield flaw_problem(flaw, file, "message-not-readable", "message")
+        timed, left_out = _timed(elements, file)
+        yield from left_out
+        problems: list[Problem] = []
+        for time, ts in spread(sorted(timed), after):
+            message, index = timed[time]
+            yield to_record(message, ts, here.room, Spot(file, index), archive.__contains__, problems)
+            if problems:
+                yield from problems
+                problems.clear()
+            after = ts
+
+
+# ---------------------------------------------------------------- which files
+
+
+def _refuse_what_is_none(archive: Archive) -> None:
+    names = archive.names()
+    if not names:
+        raise ArchiveError(f"{archive.name} is empty. Download the export again.")
+    if matches(archive):
+        return
+    if any(re.match(r"(channels|dms|groups|mpims)/.*\.txt$", name, re.IGNORECASE) for name in names):
+        raise ArchiveError(
+            f"{archive.name} is a Slack export in TXT format, which does not say who wrote what and when. "
+            "Export again and choose JSON."
+        )
+    raise ArchiveError(
+        f"{archive.name} is no Slack export: it holds neither users.json nor channels.json nor folders "
+        f"with files such as general/2023-01-31.json. It holds {', '.join(names[:3])} ..."
+    )
+
+
+def _folders(archive: Archive) -> dict[str, list[str]]:
+    folders: dict[str, list[str]] = {}
+    for name in archive.names():
+        if match := _DAY_FILE.fullmatch(name):
+            # macOS writes names decomposed: the lists have "é" as one character, its archives as two.
+            folders.setdefault(normalize("NFC", match["folder"]), []).append(name)
+    return {folder: sorted(files) for folder, files in folders.items()}
+
+
+def _files_left_out(archive: Archive) -> Iterator[Problem]:
+    lists = {prefix + name for prefix in prefixes(archive) for name in (*ROOM_LISTS, *USER_LISTS)}
+    for name in archive.names():
+        if name in lists or _DAY_FILE.fullmatch(name) or _is_stored_file(name):
+            continue
+        what = NOT_CHAT.get(name.rpartition("/")[2])
+        reason = f"it holds {what}, which is no chat" if what else "chatferry does not know such a file"
+        yield problem("file-not-imported", reason, file=name)
+
+
+def _is_stored_file(name: str) -> bool:
+    """Bytes of files, where exporters that are not Slack's own put them."""
+    return name.startswith("__uploads/") or "/attachments/" in name
+
+
+def _unlisted(folder: str) -> Conversation:
+    name = folder.rpartition("/")[2]
+    return Conversation(
+        record=Channel(id=name, type="p", name=name, file=folder), folder=folder, members_known=False
+    )
+
+
+def _unknown_folder(conversation: Conversation) -> Problem:
+    reason = "no list names a channel for this folder; its messages go to a private room of their authors"
+    return problem("unknown-folder", reason, file=conversation.folder)
+
+
+# ---------------------------------------------------------------- first reading
+
+
+def _survey_all(
+    archive: Archive, conversations: list[Conversation], folders: dict[str, list[str]], users: dict[str, User]
+) -> Iterator[User | Channel | Part | Problem]:
+    all_bots = {bot: user for bot, user in bots(archive).items() if user in users}
+    strangers: dict[str, User] = {}
+    for conversation in conversations:
+        survey = Survey(users, all_bots)
+        for file in folders.get(conversation.folder, ()):
+            survey.add(file, read_elements(archive, file, Envelope)[0])
+        for id, user in survey.strangers.items():
+            strangers.setdefault(id, user)
+        if not conversation.members_known:
+            conversation = _with_authors(conversation, survey)
+            yield conversation.record
+            if folders.get(conversation.folder):
+                yield _members_guessed(conversation)
+        if conversation.record.type == "d":
+            for member in conversation.record.members:
+                if member != ROCKET_CAT and member not in users and member not in strangers:
+                    strangers[member] = _absent(member, conversation.record)
+        yield from _parts(archive, conversation, survey)
+    for user in strangers.values():
+        yield user
+        reason = f"no list of users names {user.id}, an inactive placeholder holds its messages"
+        yield problem("user-not-listed", reason, file=user.file, position=user.position, field="user")
+
+
+def _with_authors(conversation: Conversation, survey: Survey) -> Conversation:
+    authors = tuple(author for author in survey.authors if author != ROCKET_CAT)
+    members = conversation.record.members
+    return replace(conversation, record=replace(conversation.record, members=members or authors))
+
+
+def _members_guessed(conversation: Conversation) -> Problem:
+    record = conversation.record
+    return problem(
+        "channel-without-members",
+        f"the export does not list the members of {record.name or record.id}",
+        file=record.file,
+        position=record.position,
+        field="members",
+    )
+
+
+def _absent(id: str, channel: Channel) -> User:
+    return User(
+        id=id,
+        username=id.lower(),
+        name=id.lower(),
+        deleted=True,
+        placeholder=True,
+        file=channel.file,
+        position=channel.position,
+    )
+
+
+def _parts(archive: Archive, conversation: Conversation, survey: Survey) -> Iterator[Part]:
+    first_replies = survey.rootless
+    roots = _unmarked_roots(archive, set(first_replies), survey.days) if first_replies else {}
+    missing = {ts: place for ts, place in first_replies.items() if ts not in roots}
+    threads = survey.threads({**{ts: place.file for ts, place in missing.items()}, **roots})
+    room = Room(
+        channel=conversation.record.id,
+        folder=conversation.folder,
+        pins={**survey.pins, **conversation.pins},
+        bots=survey.bots,
+    )
+    for days in _grouped(survey.days):
+        files = tuple(day.file for day in days)
+        lost = {ts: place for ts, place in sorted(missing.items()) if place.file in files}
+        hints = {ts: thread for file in files for ts, thread in threads.get(file, {}).items()}
+        here = Slice(room=replace(room, threads=hints), files=files, after=days[0].after, missing_roots=lost)
+        yield Part(
+            channel=room.channel,
+            messages=sum(day.elements for day in days) + len(lost),
+            data=msgspec.msgpack.encode(here),
+        )
+
+
+def _unmarked_roots(archive: Archive, wanted: set[str], days: list[Day]) -> dict[str, str]:
+    """Those of the wanted messages that exist after all, with their files; some exports do not mark roots."""
+    dates = {
+        (datetime.fromtimestamp(int(ts.partition(".")[0]), UTC) + timedelta(days=shift)).strftime("%Y-%m-%d")
+        for ts in wanted
+        for shift in (-1, 0, 1)  # a day file holds a day of the workspace's own time zone
+    }
+    found: dict[str, str] = {}
+    for day in days:
+        if day.file[-15:-5] in dates:
+            for message in read_elements(archive, day.file, Envelope)[0]:
+                if message and message.ts in wanted and is_kept(message):
+                    found[message.ts] = day.file
+    return found
+
+
+def _grouped(days: list[Day]) -> Iterator[list[Day]]:
+    group: list[Day] = []
+    for day in days:
+        group.append(day)
+        if sum(each.elements for each in group) >= PART_MESSAGES:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+# ---------------------------------------------------------------- second reading
+
+
+def _timed(
+    elements: list[SlackMessage | None], file: str
+) -> tuple[dict[int, tuple[SlackMessage, int]], list[Problem]]:
+    """A file's messages by their time in microseconds, and why others have no place there."""
+    timed: dict[int, tuple[SlackMessage, int]] = {}
+    left_out: list[Problem] = []
+    for index, message in enumerate(elements):
+        if message is None:
+            continue
+        time = micros(message.ts)
+        if time is None or time in timed or not is_kept(message):
+            left_out.append(_left_out(message, Spot(file, index), timed.get(time or 0)))
+        else:
+            timed[time] = (message, index)
+    return timed, left_out
+
+
+def _left_out(message: SlackMessage, spot: Spot, twin: tuple[SlackMessage, int] | None) -> Problem:
+    if not is_kept(message):
+        return spot.problem("message-not-chat", skip_reason(message), "subtype")
+    if twin is None:
+        reason = f"{message.ts!r} is not a time" if message.ts else "the message has no time"
+        return spot.problem("message-without-time", reason, "ts")
+    reason = f"message {twin[1]} of the same file has the same time, which is a message's identity"
+    return spot.problem("message-twice", reason, "ts")

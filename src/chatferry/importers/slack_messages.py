@@ -1,0 +1,478 @@
+"""One message of a Slack export, as a record.
+
+What each subtype becomes follows Rocket.Chat's own importer where that keeps the message, and keeps the text
+of all others. Only what repeats another message is left out.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from chatferry.importers.slack_text import from_blocks, from_mrkdwn, joined, plain, without_secrets
+from chatferry.importers.slack_wire import NO_JSON, SLACKBOT, Envelope, SlackFile, SlackMessage, person
+from chatferry.problems import problem
+from chatferry.records import ROCKET_CAT, Attachment, Edit, File, Message, Pin, Problem, Reaction, Text
+
+CONTENT = {
+    "", "me_message", "thread_broadcast", "reply_broadcast", "bot_message", "slackbot_response", "file_share",
+    "file_comment", "file_mention", "file_created", "reminder_add", "reminder_delete", "share_shortcut",
+    "joiner_notification", "joiner_notification_for_inviter", "bot_add", "bot_remove", "bot_enable",
+    "bot_disable", "unpinned_item", "channel_posting_permissions", "group_posting_permissions",
+    "channel_canvas_updated", "tabbed_canvas_updated", "sh_room_created", "huddle_thread",
+    "channel_convert_to_private", "channel_convert_to_public",
+}  # fmt: skip
+
+SYSTEM = {  # subtype -> Rocket.Chat's message type
+    "channel_join": "uj", "group_join": "uj", "app_conversation_join": "uj",
+    "channel_leave": "ul", "group_leave": "ul", "app_conversation_leave": "ul",
+    "channel_topic": "room_changed_topic", "group_topic": "room_changed_topic",
+    "channel_purpose": "room_changed_description", "group_purpose": "room_changed_description",
+    "channel_name": "r", "group_name": "r",
+    "channel_archive": "room-archived", "group_archive": "room-archived",
+    "channel_unarchive": "room-unarchived", "group_unarchive": "room-unarchived",
+    "pinned_item": "message_pinned",
+    "tombstone": "rm", "ekm_access_denied": "rm",
+}  # fmt: skip
+
+REPEATS = {
+    "message_changed": "it announces an edit; the edited message itself holds its last text",
+    "message_deleted": "it announces a deletion",
+    "message_replied": "it announces a reply; the reply itself is there",
+    "emoji_changed": "it announces a change of the custom emoji",
+}
+
+NAMED_ELSEWHERE = ("file_comment", "huddle_thread")  # `user` is not who wrote it
+
+VERY_LONG = 1_000_000  # characters
+TOO_LONG = 12_000_000  # bytes of UTF-8; MongoDB holds no document over 16 MiB
+
+_TS = re.compile(r"\d{1,10}(?:\.\d{1,6})?")
+
+
+class Thread(Struct, frozen=True, array_like=True):
+    """What a thread's replies say, for a first message that does not say it."""
+
+    count: int
+    latest: int
+    repliers: tuple[str, ...]
+
+
+class PinNote(Struct, frozen=True, array_like=True):
+    at: int
+    by: str
+
+
+class Room(Struct, frozen=True, kw_only=True):
+    """What the messages of one part have in common."""
+
+    channel: str
+    folder: str
+    threads: dict[str, Thread] = {}
+    pins: dict[str, PinNote] = {}
+    bots: dict[str, str] = {}  # bot id -> the user it writes as
+
+
+class Spot(Struct, frozen=True, gc=False):
+    """Where a message stands; makes its problems."""
+
+    file: str
+    index: int
+
+    def problem(self, kind: str, reason: str, field: str = "") -> Problem:
+        return problem(kind, reason, file=self.file, position=self.index, field=field)
+
+
+def micros(ts: str | None) -> int | None:
+    """Slack's `ts` ("1600000200.000100") as microseconds since the epoch; None if it is no time."""
+    if ts is None or not ts.isascii():
+        return None
+    if len(ts) == 17 and ts[10] == "." and (digits := ts[:10] + ts[11:]).isdigit():
+        return int(digits)
+    if _TS.fullmatch(ts) is None:
+        return None
+    seconds, _, fraction = ts.partition(".")  # never through a float: it loses the last digits,
+    return int(seconds) * 1_000_000 + int(f"{fraction:0<6}")  # and they are the message's identity
+
+
+def millis(ts: str | None) -> int | None:
+    exact = micros(ts)
+    return None if exact is None else exact // 1000
+
+
+def message_id(channel: str, ts: str) -> str:
+    """Rocket.Chat's own scheme for messages from Slack."""
+    return f"slack-{channel}-{ts.replace('.', '-')}"
+
+
+def author_of(message: SlackMessage | Envelope, bots: dict[str, str]) -> str:
+    """The import id of who wrote a message; "" if it names nobody."""
+    if message.subtype == "file_comment" and message.comment and message.comment.user:
+        return person(message.comment.user)
+    if message.subtype == "huddle_thread" and message.room and message.room.created_by:
+        return person(message.room.created_by)
+    if message.user:
+        return person(message.user)
+    if message.bot_id:
+        return bots.get(message.bot_id, message.bot_id)
+    return ROCKET_CAT if message.username else ""
+
+
+def is_kept(message: SlackMessage | Envelope) -> bool:
+    """Whether a message with a valid time becomes a record."""
+    return message.type in (None, "message") and message.subtype not in REPEATS
+
+
+def placeholder_root(ts: str, room: Room, file: str) -> Message:
+    """Stands for a thread's first message that the archive does not hold."""
+    seen = room.threads.get(ts, Thread(0, 0, ()))
+    return Message(
+        id=message_id(room.channel, ts),
+        channel=room.channel,
+        author=ROCKET_CAT,
+        ts=millis(ts) or 0,
+        system="rm",
+        reply_count=seen.count,
+        last_reply=seen.latest,
+        repliers=seen.repliers,
+        file=file,
+    )
+
+
+def skip_reason(message: SlackMessage) -> str:
+    return REPEATS.get(message.subtype or "", f"its type is {message.type!r}, not a message")
+
+
+def to_record(
+    message: SlackMessage,
+    ts: int,
+    room: Room,
+    spot: Spot,
+    stored: Callable[[str], bool],
+    problems: list[Problem],
+) -> Message:
+    """The record of a kept message whose time is `ts`; what could not be taken over goes to `problems`.
+
+    `stored(path)` tells whether the archive itself holds a file.
+    """
+    author = message.user
+    if not author or author == SLACKBOT or message.subtype in NAMED_ELSEWHERE:
+        author = author_of(message, room.bots)
+    if not author:
+        author = ROCKET_CAT
+        reason = "the message names no user and no bot"
+        problems.append(spot.problem("message-without-author", reason, "user"))
+    more: dict[str, Any] = {}  # most messages have nothing but an author, a time and a text
+    if message.subtype:
+        _note_subtype(message.subtype, spot, more, problems)
+    text = _system_text(message, more["system"]) if "system" in more else _text(message)
+    if text and _size(text) > VERY_LONG:
+        text, long = _fitting(text, spot)
+        problems.append(long)
+    if message.bot_id or "bot" in more:
+        more["alias"] = _alias(message)
+        more["avatar"] = _avatar(message)
+    if message.icons:
+        more["emoji"] = _emoji(message)
+    if message.thread_ts or message.ts in room.threads:
+        more.update(_thread(message, room))
+    if message.edited:
+        more["edit"] = _edit(message)
+    if message.pinned_to or room.pins:
+        more["pin"] = _pin(message, ts, room)
+    if message.reactions:
+        more["reactions"] = _reactions(message)
+        problems.extend(_missing_reactions(message, spot))
+    if message.attachments:
+        more["attachments"] = tuple([_attachment(card, spot, problems) for card in message.attachments])
+    if message.files or message.file or message.attachments:
+        more["files"] = tuple(_files(message, room.folder, stored))
+    return Message(
+        id=message_id(room.channel, message.ts or ""),
+        channel=room.channel,
+        author=author,
+        ts=ts,
+        text=text,
+        file=spot.file,
+        position=spot.index,
+        **more,
+    )
+
+
+def _note_subtype(subtype: str, spot: Spot, more: dict[str, Any], problems: list[Problem]) -> None:
+    if subtype in SYSTEM:
+        more["system"] = SYSTEM[subtype]
+    elif subtype in ("bot_message", "slackbot_response"):
+        more["bot"] = True
+    elif subtype not in CONTENT:
+        reason = f"the subtype {subtype!r} is not known"
+        problems.append(spot.problem("message-of-unknown-type", reason, "subtype"))
+
+
+def _size(text: Text) -> int:
+    if len(text) == 1 and isinstance(text[0], str):
+        return len(text[0])
+    return sum([len(segment) for segment in text if isinstance(segment, str)])
+
+
+# ---------------------------------------------------------------- text
+
+
+def _system_text(message: SlackMessage, system: str) -> Text:
+    match system:
+        case "room_changed_topic":
+            raw = message.topic
+        case "room_changed_description":
+            raw = message.purpose
+        case "r":
+            raw = message.name
+        case _:
+            return ()
+    return (raw,) if raw else ()
+
+
+def _text(message: SlackMessage) -> Text:
+    match message.subtype:
+        case "file_comment" if message.comment and message.comment.comment:
+            return from_mrkdwn(message.comment.comment)
+        case "me_message":
+            return joined(("_", *from_mrkdwn(message.text or ""), "_"))
+        case "huddle_thread":
+            return ("A huddle started" + _duration(message),)
+    text = from_mrkdwn(message.text) if message.text else ()
+    if message.blocks is NO_JSON or not _blocks_may_hold_more(message):
+        return text
+    blocks = from_blocks(_loads(message.blocks))
+    return blocks if _letters(blocks) > _letters(text) else text
+
+
+def _blocks_may_hold_more(message: SlackMessage) -> bool:
+    """Slack writes `text` from the blocks of what people type; bots write it themselves, or leave it out."""
+    if not message.text or message.bot_id or message.subtype == "bot_message":
+        return True
+    return len(memoryview(message.blocks)) > 600 + 8 * len(message.text)
+
+
+def _loads(raw: msgspec.Raw) -> Any:
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None
+
+
+def _letters(text: Text) -> int:
+    return sum(sign.isalnum() for sign in plain(text))
+
+
+def _duration(message: SlackMessage) -> str:
+    room = message.room
+    if room is None or not room.date_start or not room.date_end:
+        return ""
+    return f" · {max(1, -(-(room.date_end - room.date_start) // 60))} min"
+
+
+def _fitting(text: Text, spot: Spot) -> tuple[Text, Problem]:
+    whole = plain(text).encode()
+    if len(whole) <= TOO_LONG:
+        reason = f"the text has over {VERY_LONG:,} characters; it was kept whole"
+        return text, spot.problem("message-very-long", reason, "text")
+    reason = f"the text has {len(whole):,} bytes; the first {TOO_LONG:,} were kept"
+    return (whole[:TOO_LONG].decode("utf-8", "ignore"),), spot.problem("message-cut", reason, "text")
+
+
+# ---------------------------------------------------------------- threads, edits, pins, reactions
+
+
+def _thread(message: SlackMessage, room: Room) -> dict[str, Any]:
+    root = message.thread_ts or message.ts or ""
+    if root != message.ts:
+        if micros(root) is None:
+            return {}
+        shown = message.subtype in ("thread_broadcast", "reply_broadcast")
+        return {"thread": message_id(room.channel, root), "in_channel": shown}
+    seen = room.threads.get(root, Thread(0, 0, ()))
+    repliers = message.reply_users or [reply.user for reply in message.replies or () if reply.user]
+    count = message.reply_count if message.reply_count is not None else seen.count
+    latest = millis(message.latest_reply) or seen.latest or _last(message)
+    if not count and not latest:
+        return {}
+    return {
+        "reply_count": count,
+        "last_reply": latest,
+        "repliers": tuple(dict.fromkeys(map(person, repliers))) or seen.repliers,
+    }
+
+
+def _last(message: SlackMessage) -> int:
+    return max((millis(reply.ts) or 0 for reply in message.replies or ()), default=0)
+
+
+def _edit(message: SlackMessage) -> Edit | None:
+    edited = message.edited
+    at = millis(edited.ts) if edited else None
+    return None if edited is None or at is None else Edit(at, person(edited.user or ""))
+
+
+def _pin(message: SlackMessage, ts: int, room: Room) -> Pin | None:
+    note = room.pins.get(message.ts or "")
+    if note is not None:
+        return Pin(note.at or ts, person(note.by))
+    return Pin(ts) if message.pinned_to else None
+
+
+def _reactions(message: SlackMessage) -> tuple[Reaction, ...]:
+    users: dict[str, dict[str, None]] = {}
+    for reaction in message.reactions or ():
+        if reaction.name:
+            users.setdefault(reaction.name, {}).update(dict.fromkeys(reaction.users))
+    return tuple(Reaction(name, tuple(map(person, people))) for name, people in users.items())
+
+
+def _missing_reactions(message: SlackMessage, spot: Spot) -> Iterator[Problem]:
+    for reaction in message.reactions or ():
+        missing = reaction.count - len(reaction.users)
+        if missing > 0:
+            reason = f"{missing} of {reaction.count} people who reacted with :{reaction.name}: are not named"
+            yield spot.problem("reaction-users-missing", reason, "reactions")
+
+
+# ---------------------------------------------------------------- bots
+
+
+def _alias(message: SlackMessage) -> str:
+    return message.username or (message.bot_profile.name if message.bot_profile else "") or ""
+
+
+def _emoji(message: SlackMessage) -> str:
+    emoji = (message.icons or {}).get("emoji")
+    return emoji if isinstance(emoji, str) else ""
+
+
+def _avatar(message: SlackMessage) -> str:
+    """The largest picture a bot brought with the message; an emoji goes before it."""
+    if _emoji(message):
+        return ""
+    icons = message.icons or (message.bot_profile.icons if message.bot_profile else None) or {}
+    for size in ("image_72", "image_64", "image_48", "image_36"):
+        url = icons.get(size)
+        if isinstance(url, str) and url.startswith(("http://", "https://")):
+            return without_secrets(url)
+    return ""
+
+
+# ---------------------------------------------------------------- attachments
+
+_TEXTS = ("text", "title", "fallback")  # Rocket.Chat's importer sets these three always
+_LINKS = {
+    "title_link", "image_url", "thumb_url", "author_link", "author_icon", "audio_url", "video_url",
+    "message_link",
+}  # fmt: skip
+
+
+def _attachment(card: dict[str, Any], spot: Spot, problems: list[Problem]) -> Attachment:
+    texts: dict[str, Text] = {}
+    values: dict[str, str | int | float | bool] = {}
+    for name, value in card.items():
+        if name in _TEXTS or name == "pretext":
+            texts[name] = from_mrkdwn(value) if isinstance(value, str) else ()
+        elif name in _LINKS:
+            if isinstance(value, str) and value.startswith(("http://", "https://")):
+                values[name] = without_secrets(value)
+            elif value:
+                reason = "only an http or https address can be shown"
+                problems.append(spot.problem("attachment-link-dropped", reason, f"attachments.{name}"))
+        elif name == "ts":
+            if (at := millis(str(value))) is not None:
+                values["ts"] = at
+        elif isinstance(value, str):
+            values[name] = without_secrets(value)
+        elif isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**53):
+            values[name] = value
+    for name in _TEXTS:
+        texts.setdefault(name, ())
+    if not texts["text"] and (blocks := from_blocks(card.get("blocks") or _message_blocks(card))):
+        texts["text"] = blocks
+    return Attachment(texts=texts, values=values, fields=tuple(_fields(card.get("fields"))))
+
+
+def _message_blocks(card: dict[str, Any]) -> Any:
+    """A shared message keeps its blocks in `message_blocks[].message.blocks`."""
+    blocks = card.get("message_blocks")
+    if not isinstance(blocks, list):
+        return None
+    inner = [entry.get("message") for entry in blocks if isinstance(entry, dict)]
+    return [block for entry in inner if isinstance(entry, dict) for block in entry.get("blocks") or ()]
+
+
+def _fields(fields: Any) -> Iterator[tuple[Text, Text, bool]]:
+    """Rocket.Chat shows a field only with both: a zero-width space stands in for a missing one."""
+    for field in fields if isinstance(fields, list) else ():
+        if isinstance(field, dict):
+            title, value = (from_mrkdwn(str(field.get(key) or "")) for key in ("title", "value"))
+            if title or value:
+                yield title or ("\u200b",), value or ("\u200b",), field.get("short") is True
+
+
+# ---------------------------------------------------------------- files
+
+_GONE = {
+    "tombstone": "it was deleted in Slack",
+    "hidden_by_limit": "it is beyond the limit of the workspace's plan",
+    "access_denied": "the exporter was not allowed to see it",
+    "file_not_found": "Slack no longer has it",
+    "check_file_info": "the export names it without saying where it is",
+}
+
+
+def _files(message: SlackMessage, folder: str, stored: Callable[[str], bool]) -> Iterator[File]:
+    files = list(message.files or ())
+    if message.file is not None and message.subtype != "file_comment":
+        files.append(message.file)
+    for card in message.attachments or ():  # a shared message brings its files along
+        files.extend(_shared_files(card.get("files")))
+    seen: set[str] = set()
+    for file in files:
+        if not file.id or file.id not in seen:
+            seen.add(file.id)
+            yield _file(file, folder, stored)
+
+
+def _shared_files(files: Any) -> Iterator[SlackFile]:
+    for file in files if isinstance(files, list) else ():
+        try:
+            yield msgspec.convert(file, SlackFile)
+        except msgspec.ValidationError:
+            yield SlackFile(file_access="check_file_info")
+
+
+def _file(file: SlackFile, folder: str, stored: Callable[[str], bool]) -> File:
+    name = file.name or file.title or ""
+    path = next((path for path in _paths(file.id, name, folder) if stored(path)), "") if file.id else ""
+    external = file.mode == "external" or file.is_external is True
+    address = file.url_private_download or file.url_private or ""
+    gone = "" if path else _GONE.get(file.mode or "", "") or _GONE.get(file.file_access or "", "")
+    return File(
+        id=file.id,
+        name=name,
+        title=file.title or name,
+        mime=file.mimetype or "",
+        size=file.size,
+        url=address if not external and not gone and _is_web(address) else "",
+        path=path,
+        link=without_secrets(address) if external and _is_web(address) else "",
+        width=int(file.original_w) if file.original_w else None,
+        height=int(file.original_h) if file.original_h else None,
+        preview=without_secrets(file.preview or ""),
+        gone=gone,
+    )
+
+
+def _paths(id: str, name: str, folder: str) -> tuple[str, ...]:
+    """Where exporters that are not Slack's own put the bytes."""
+    return f"__uploads/{id}/{name}", f"{folder}/attachments/{id}-{name}"
+
+
+def _is_web(address: str) -> bool:
+    return address.startswith(("https://", "http://"))

@@ -1,0 +1,174 @@
+"""The first reading of a conversation's messages: how many, by whom, and what its threads lack.
+
+Memory: a number per thread, never a message.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+
+import msgspec
+from msgspec import Struct
+
+from chatferry.importers.slack_lists import shown_name
+from chatferry.importers.slack_messages import (
+    PinNote,
+    Thread,
+    author_of,
+    is_kept,
+    micros,
+    millis,
+)
+from chatferry.importers.slack_wire import BotProfile, Envelope, Profile
+from chatferry.records import ROCKET_CAT, User
+
+_NO_NAME = re.compile(r"[^a-z0-9._-]+")
+NEIGHBOURS = 1000  # ms; messages further apart are out of order, not crowded
+
+
+class Day(Struct, frozen=True):
+    """A day file: its name, its elements, and the time of the message before it (ms)."""
+
+    file: str
+    elements: int
+    after: int
+
+
+class Place(Struct, frozen=True, array_like=True):
+    """A message's file and its index there."""
+
+    file: str
+    index: int
+
+
+class Survey:
+    """Takes a conversation's day files in order. `known` are the users that the export lists."""
+
+    def __init__(self, known: Mapping[str, object], bots: Mapping[str, str]) -> None:
+        self.days: list[Day] = []
+        self.authors: dict[str, None] = {}
+        self.strangers: dict[str, User] = {}
+        self.bots: dict[str, str] = {}
+        self.pins: dict[str, PinNote] = {}
+        self._known = known
+        self._all_bots = dict(bots)
+        self._last = 0
+        self._roots: set[str] = set()
+        self._lacking: dict[str, str] = {}
+        self._replies: dict[str, Thread] = {}
+        self._first_reply: dict[str, Place] = {}
+
+    def add(self, file: str, elements: list[Envelope | None]) -> None:
+        self.days.append(Day(file, len(elements), self._last))
+        times: list[int] = []
+        for index, message in enumerate(elements):
+            if message is None or not is_kept(message):
+                continue
+            time = micros(message.ts)
+            if time is None:
+                continue
+            times.append(time)
+            self._author(message, file, index)
+            if message.thread_ts:
+                self._thread(message, Place(file, index))
+            if message.subtype in ("pinned_item", "unpinned_item"):
+                self._pin(message)
+        placed = spread(sorted(set(times)), self._last)
+        self._last = placed[-1][1] if placed else self._last
+
+    @property
+    def rootless(self) -> dict[str, Place]:
+        """Threads whose first message was not seen to open one, with the place of their first reply."""
+        return {ts: place for ts, place in self._first_reply.items() if ts not in self._roots}
+
+    def threads(self, roots: Mapping[str, str]) -> dict[str, dict[str, Thread]]:
+        """Per file, what the replies say of the threads that it opens without saying it.
+
+        `roots` has the files of threads that `rootless` named.
+        """
+        threads: dict[str, dict[str, Thread]] = {}
+        for ts, file in {**self._lacking, **roots}.items():
+            if ts in self._replies:
+                threads.setdefault(file, {})[ts] = self._replies[ts]
+        return threads
+
+    def _author(self, message: Envelope, file: str, index: int) -> None:
+        author = author_of(message, self._all_bots)
+        if not author or author in self.authors:
+            return
+        self.authors[author] = None
+        if message.bot_id in self._all_bots:
+            self.bots[message.bot_id] = author
+        if author != ROCKET_CAT and author not in self._known:
+            self.strangers[author] = stranger(author, message, file, f"$[{index}]")
+
+    def _thread(self, message: Envelope, place: Place) -> None:
+        root = message.thread_ts or ""
+        if root == message.ts:
+            self._roots.add(root)
+            if message.reply_count is None or not message.latest_reply or not message.reply_users:
+                self._lacking[root] = place.file
+        elif micros(root) is not None and (root not in self._roots or root in self._lacking):
+            self._first_reply.setdefault(root, place)
+            seen = self._replies.get(root, Thread(0, 0, ()))
+            author = author_of(message, self._all_bots)
+            repliers = seen.repliers if author in seen.repliers else (*seen.repliers, author)
+            self._replies[root] = Thread(seen.count + 1, max(seen.latest, millis(message.ts) or 0), repliers)
+
+    def _pin(self, message: Envelope) -> None:
+        if message.item is None or not message.item.ts:
+            return
+        if message.subtype == "pinned_item":
+            self.pins[message.item.ts] = PinNote(millis(message.ts) or 0, message.user or "")
+        else:
+            self.pins.pop(message.item.ts, None)
+
+
+def spread(times: Iterable[int], after: int) -> list[tuple[int, int]]:
+    """Each time (microseconds, ascending) with the millisecond at which its message is to stand.
+
+    Rocket.Chat keeps milliseconds: messages that would share one follow each other by one each.
+    """
+    placed: list[tuple[int, int]] = []
+    for time in times:
+        own = time // 1000
+        after = after + 1 if own <= after < own + NEIGHBOURS else own
+        placed.append((time, after))
+    return placed
+
+
+def stranger(id: str, message: Envelope, file: str, position: str) -> User:
+    """A placeholder for an author whom the export does not list, from what the message says of it."""
+    is_bot = id == message.bot_id
+    profile = _profile(message)
+    bot_name = message.username or _bot_name(message)
+    if is_bot:
+        username, name = _NO_NAME.sub("-", bot_name.lower()).strip("-"), bot_name
+    else:
+        username, name = profile.name or "", shown_name(profile)
+    return User(
+        id=id,
+        username=username or id.lower(),
+        name=name or username or id.lower(),
+        type="bot" if is_bot else "user",
+        roles=("bot",) if is_bot else (),
+        deleted=True,
+        avatar_url=profile.image_72 or "",
+        placeholder=True,
+        file=file,
+        position=position,
+    )
+
+
+def _profile(message: Envelope) -> Profile:
+    try:
+        return msgspec.json.decode(message.user_profile, type=Profile | None) or Profile()
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return Profile()
+
+
+def _bot_name(message: Envelope) -> str:
+    try:
+        bot = msgspec.json.decode(message.bot_profile, type=BotProfile | None)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return ""
+    return (bot.name if bot else "") or ""

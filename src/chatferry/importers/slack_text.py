@@ -1,0 +1,283 @@
+"""Slack's mrkdwn and rich_text blocks, as Rocket.Chat's markdown.
+
+Bold, italic, strike and code look the same in both; tokens in angle brackets and the three entities do not.
+Format: https://docs.slack.dev/messaging/formatting-message-text and
+https://docs.slack.dev/reference/block-kit/blocks/rich-text-block.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from chatferry.importers.slack_wire import person
+from chatferry.records import ChannelMention, GroupMention, Segment, Text, UserMention
+
+# Code, a token, or an emoji. Each alternative begins with a plain character: only then is the search fast.
+_TOKEN = re.compile(
+    r"`(?:``.*?```|[^`\n]+`)|<([^<>\n]+)>|:(?:simple_smile|memo|piggy|uk):",
+    re.DOTALL,
+)
+_EMOJI = {":simple_smile:": ":smile:", ":memo:": ":pencil:", ":piggy:": ":pig:", ":uk:": ":gb:"}
+_ALIAS = re.compile("|".join(_EMOJI))
+_GROUPS = {"channel": "all", "everyone": "all", "group": "all", "here": "here"}
+_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:\S")
+# A link to a file opens it without a log-in as long as its token is valid.
+_SECRET = re.compile(r"[?&](?:t|token)=xox[^\s&|>)\"'#]*")
+
+
+def from_mrkdwn(text: str) -> Text:
+    """A text with its tokens read first, and entities decoded after; code keeps its tokens as they are."""
+    if "xox" in text:
+        text = without_secrets(text)
+    if "<" not in text and (":" not in text or _ALIAS.search(text) is None):
+        return (decode_entities(text) if "&" in text else text,) if text else ()
+    segments: list[Segment] = []
+    words: list[str] = []
+    end = 0
+    for match in _TOKEN.finditer(text):
+        start = match.start()
+        if start > end:
+            words.append(decode_entities(text[end:start]))
+        end = match.end()
+        segment = _token(match[1]) if match[1] else _EMOJI.get(match[0]) or decode_entities(match[0])
+        if isinstance(segment, str):
+            words.append(segment)
+            continue
+        if words:
+            segments.append("".join(words))
+            words = []
+        segments.append(segment)
+    words.append(decode_entities(text[end:]))
+    if last := "".join(words):
+        segments.append(last)
+    return tuple(segments)
+
+
+def decode_entities(text: str) -> str:
+    """Slack escapes exactly these three; `&amp;lt;` is a literal `&lt;`."""
+    if "&" not in text:
+        return text
+    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+
+
+def without_secrets(text: str) -> str:
+    """The text without the tokens that let anybody open the files it links to."""
+    return _SECRET.sub("", text) if "xox" in text else text
+
+
+def joined(segments: Iterable[Segment]) -> Text:
+    """The segments with neighbouring strings put together and empty ones left out."""
+    result: list[Segment] = []
+    for segment in segments:
+        if isinstance(segment, str):
+            if not segment:
+                continue
+            if result and isinstance(result[-1], str):
+                result[-1] += segment
+                continue
+        result.append(segment)
+    return tuple(result)
+
+
+def plain(text: Text) -> str:
+    """The text for places where nobody can be named."""
+    return "".join(_plain(segment) for segment in text)
+
+
+def _plain(segment: Segment) -> str:
+    match segment:
+        case str():
+            return segment
+        case UserMention(id, label):
+            return f"@{label or id}"
+        case ChannelMention(id, label):
+            return f"#{label or id}"
+        case GroupMention(name):
+            return f"@{name}"
+
+
+def _token(token: str) -> Segment:
+    """What stands between angle brackets: `@U1|ada`, `#C1|general`, `!here`, `https://x|label`."""
+    target, _, label = token.partition("|")
+    if "&" in label:
+        label = decode_entities(label)
+    kind = token[0]
+    if kind == "@":
+        return UserMention(person(target[1:]), label.removeprefix("@"))
+    if kind == "#":
+        return ChannelMention(target[1:], label.removeprefix("#"))
+    if kind == "!":
+        return _command(target[1:], label)
+    if _URL.match(target):
+        return link(decode_entities(target), label)
+    return f"<{decode_entities(token)}>"
+
+
+def _command(command: str, label: str) -> Segment:
+    name, _, argument = command.partition("^")
+    if name in _GROUPS:
+        return group(name)
+    if name == "subteam":
+        return f"@{label.removeprefix('@') or argument}"
+    return label or f"!{command}"
+
+
+def group(name: str) -> Segment:
+    """Everybody, or everybody who is there; other names stay text."""
+    match _GROUPS.get(name):
+        case "all":
+            return GroupMention("all")
+        case "here":
+            return GroupMention("here")
+    return f"@{name}"
+
+
+def link(url: str, label: str) -> str:
+    """A link in markdown; one that is labelled with itself stays bare."""
+    address = url.removeprefix("mailto:").removeprefix("tel:")
+    shown = label.strip()
+    if not shown or shown in (address, url):
+        return address
+    if address == url and url.partition("://")[2] == shown:
+        return url
+    return f"[{label}]({url})"
+
+
+# ---------------------------------------------------------------- blocks
+
+
+def from_blocks(blocks: Any) -> Text:
+    """The text of a message's blocks; () where they hold none. Takes any JSON value."""
+    lines: list[Segment] = []
+    for block in _dicts(blocks):
+        text = joined(_block(block))
+        if text:
+            lines.extend(("\n", *text) if lines else text)
+    return joined(lines)
+
+
+def _dicts(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, list):
+        yield from (item for item in value if isinstance(item, dict))
+
+
+def _string(block: dict[str, Any], key: str) -> str:
+    value = block.get(key)
+    return without_secrets(value) if isinstance(value, str) else ""
+
+
+def _block(block: dict[str, Any]) -> Iterator[Segment]:
+    match block.get("type"):
+        case "rich_text":
+            yield from _rich_text(block)
+        case "section":
+            yield from _texts([block.get("text"), *_dicts(block.get("fields"))])
+        case "header":
+            yield from _texts([block.get("text")], before="*", after="*")
+        case "context":
+            yield from _texts(list(_dicts(block.get("elements"))), between=" ")
+        case "image":
+            yield link(_string(block, "image_url"), _string(block, "alt_text"))
+
+
+def _texts(objects: list[Any], before: str = "", after: str = "", between: str = "\n") -> Iterator[Segment]:
+    """Text objects: {"type": "mrkdwn" or "plain_text", "text": ...}; images by their description."""
+    first = True
+    for item in objects:
+        if not isinstance(item, dict):
+            continue
+        text = _string(item, "text") or _string(item, "alt_text")
+        shown = (decode_entities(text),) if item.get("type") == "plain_text" else from_mrkdwn(text)
+        if text:
+            yield from ("" if first else between, before, *shown, after)
+            first = False
+
+
+def _rich_text(block: dict[str, Any]) -> Iterator[Segment]:
+    inline = line_open = False  # the last element was a section; it did not end its line
+    for element in _dicts(block.get("elements")):
+        text = joined(_rich_element(element))
+        is_section = element.get("type") == "rich_text_section"
+        if line_open and not (inline and is_section):  # lists, quotes and code stand on lines of their own
+            yield "\n"
+        yield from text
+        inline = is_section
+        line_open = not (text and isinstance(text[-1], str) and text[-1].endswith("\n"))
+
+
+def _rich_element(element: dict[str, Any]) -> Iterator[Segment]:
+    inner = element.get("elements")
+    match element.get("type"):
+        case "rich_text_section":
+            yield from _inline(inner)
+        case "rich_text_quote":
+            yield from _quoted(joined(_inline(inner)))
+        case "rich_text_preformatted":
+            yield f"```\n{plain(joined(_inline(inner, styled=False)))}\n```"
+        case "rich_text_list":
+            yield from _list(element)
+
+
+def _quoted(text: Text) -> Iterator[Segment]:
+    yield "> "
+    for segment in text:
+        yield segment.replace("\n", "\n> ") if isinstance(segment, str) else segment
+
+
+def _list(element: dict[str, Any]) -> Iterator[Segment]:
+    indent = element.get("indent")
+    margin = "  " * min(indent, 8) if isinstance(indent, int) and indent > 0 else ""
+    offset = element.get("offset")
+    start = 1 + offset if isinstance(offset, int) else 1
+    for number, item in enumerate(_dicts(element.get("elements"))):
+        mark = f"{start + number}." if element.get("style") == "ordered" else "•"
+        yield ("\n" if number else "") + f"{margin}{mark} "
+        yield from _rich_element(item)
+
+
+def _inline(elements: Any, styled: bool = True) -> Iterator[Segment]:
+    for element in _dicts(elements):
+        segment = _inline_element(element)
+        style = element.get("style")
+        if styled and isinstance(segment, str) and isinstance(style, dict):
+            segment = _styled(segment, style)
+        yield segment
+
+
+def _inline_element(element: dict[str, Any]) -> Segment:
+    match element.get("type"):
+        case "text":
+            return _string(element, "text")
+        case "link":
+            return link(_string(element, "url"), _string(element, "text"))
+        case "user":
+            return UserMention(person(_string(element, "user_id")))
+        case "channel":
+            return ChannelMention(_string(element, "channel_id"))
+        case "broadcast":
+            return group(_string(element, "range"))
+        case "usergroup":
+            return f"@{_string(element, 'usergroup_id')}"
+        case "emoji":
+            tone = element.get("skin_tone")
+            name = _string(element, "name")
+            emoji = f":{name}:"
+            return f":{name}::skin-tone-{tone}:" if isinstance(tone, int) else _EMOJI.get(emoji, emoji)
+        case "date":
+            return _string(element, "fallback") or str(element.get("timestamp", ""))
+        case "color":
+            return _string(element, "value")
+    return _string(element, "text")
+
+
+def _styled(text: str, style: dict[str, Any]) -> str:
+    """Marks go inside the spaces: `* bold*` is not bold."""
+    core = text.strip()
+    if not core:
+        return text
+    marked = core
+    for name, mark in (("code", "`"), ("strike", "~"), ("italic", "_"), ("bold", "*")):
+        if style.get(name) is True:
+            marked = f"{mark}{marked}{mark}"
+    head = len(text) - len(text.lstrip())
+    return text[:head] + marked + text[head + len(core) :]

@@ -1,0 +1,110 @@
+"""Every kind of problem: which record it concerns, what it does to it, and what to do about it.
+
+docs/problems.md lists the same kinds for administrators.
+"""
+
+from msgspec import Struct
+
+from chatferry.records import Effect, Problem, RecordType
+
+
+class Kind(Struct, frozen=True):
+    record: RecordType
+    effect: Effect
+    remedy: str
+
+
+NOTED, SKIPPED, FAILED = Effect.NOTED, Effect.SKIPPED, Effect.FAILED
+
+KINDS: dict[str, Kind] = {
+    # the archive
+    "file-not-readable": Kind("archive", NOTED, "Download the export again, or repair the file by hand."),
+    "file-not-imported": Kind("archive", NOTED, "Keep the export: this file's content stays only there."),
+    "encoding-repaired": Kind("message", NOTED, "Compare the text with the source if it matters."),
+    "field-dropped": Kind("message", NOTED, "Correct the field in the file and import again to bring it."),
+    "unknown-folder": Kind(
+        "channel", NOTED, "Make the room public or invite its members, if others should read it."
+    ),
+    # users
+    "user-not-readable": Kind("user", FAILED, "Correct the entry in the file and import again."),
+    "user-without-name": Kind("user", FAILED, "Give the entry a name or an e-mail and import again."),
+    "user-without-email": Kind(
+        "user", NOTED, "Set an e-mail address in Rocket.Chat, so that the person can set a password."
+    ),
+    "user-is-slackbot": Kind("user", SKIPPED, "Nothing: Rocket.Chat's own bot, rocket.cat, takes its place."),
+    "user-merged": Kind("user", NOTED, "Nothing, if both are one person. Otherwise change one e-mail first."),
+    "username-changed": Kind("user", NOTED, "Rename the user in Rocket.Chat if another name is wanted."),
+    "user-not-listed": Kind(
+        "user", NOTED, "Nothing: an inactive placeholder holds the messages. Activate it if it is needed."
+    ),
+    "user-not-selected": Kind("user", SKIPPED, "Import again and select the user to bring it."),
+    "user-rejected": Kind("user", FAILED, "See the reason; correct it and import again."),
+    # rooms
+    "channel-not-readable": Kind("channel", FAILED, "Correct the entry in the file and import again."),
+    "channel-without-name": Kind("channel", NOTED, "Rename the room in Rocket.Chat."),
+    "channel-without-members": Kind(
+        "channel", NOTED, "Check the members: they were taken from the authors of its messages."
+    ),
+    "channel-name-taken": Kind("channel", NOTED, "Rename the room in Rocket.Chat if another name is wanted."),
+    "channel-name-twice": Kind("channel", NOTED, "Check which of the rooms should hold the messages."),
+    "channel-too-large": Kind("channel", NOTED, "Nothing: a private room holds the conversation."),
+    "unknown-creator": Kind("channel", NOTED, "Appoint another owner in Rocket.Chat if that is needed."),
+    "unknown-member": Kind("channel", NOTED, "Invite the person in Rocket.Chat if it is needed."),
+    "direct-without-members": Kind("channel", FAILED, "Add the members to the file and import again."),
+    "direct-member-not-selected": Kind("channel", SKIPPED, "Import again and select all its people."),
+    "channel-not-selected": Kind("channel", SKIPPED, "Import again and select the channel to bring it."),
+    "channel-rejected": Kind("channel", FAILED, "See the reason; correct it and import again."),
+    # messages
+    "message-not-readable": Kind("message", FAILED, "Correct the message in the file and import again."),
+    "message-without-time": Kind(
+        "message", FAILED, 'Give the message a "ts" such as "1600000200.000100" and import again.'
+    ),
+    "message-of-unknown-type": Kind("message", NOTED, "Nothing: the text was kept as an ordinary message."),
+    "message-not-chat": Kind("message", SKIPPED, "Nothing: it only repeats or announces something else."),
+    "message-twice": Kind("message", SKIPPED, "Nothing: the first message with this time was kept."),
+    "message-very-long": Kind("message", NOTED, "Nothing, but clients may be slow to show it."),
+    "message-cut": Kind("message", NOTED, "Find the whole text in the export."),
+    "message-without-author": Kind("message", NOTED, "Nothing: rocket.cat stands in as its author."),
+    "unknown-mention": Kind("message", NOTED, "Nothing: the name was kept as plain text."),
+    "unknown-editor": Kind("message", NOTED, "Nothing: the time of the edit was kept."),
+    "unknown-pinner": Kind("message", NOTED, "Nothing: the message is pinned all the same."),
+    "unknown-reaction-user": Kind("message", NOTED, "Nothing: the other people's reactions were kept."),
+    "reaction-users-missing": Kind("message", NOTED, "Nothing: the export does not name these people."),
+    "attachment-link-dropped": Kind("message", NOTED, "Find the address in the export if it matters."),
+    "attachment-not-readable": Kind("message", NOTED, "Find the attachment in the export."),
+    "thread-without-root": Kind(
+        "message", NOTED, "Nothing: a placeholder opens the thread. An older export may hold the message."
+    ),
+    "message-channel-not-selected": Kind("message", SKIPPED, "Import again and select the channel."),
+    "message-channel-failed": Kind(
+        "message", FAILED, "See why the channel failed, correct it, import again."
+    ),
+    "message-author-not-selected": Kind("message", SKIPPED, "Import again and select the author."),
+    "message-author-failed": Kind("message", FAILED, "See why the author failed, correct it, import again."),
+    "message-rejected": Kind("message", FAILED, "See the reason; correct it and import again."),
+    # files
+    "file-gone": Kind("file", SKIPPED, "Nothing can be fetched. Ask the owner for a copy if it matters."),
+    "file-external": Kind("file", NOTED, "Nothing: the link to where it lives was kept."),
+    "file-without-address": Kind("file", FAILED, "Export again with file access, then import again."),
+}
+
+
+def problem(
+    kind: str, reason: str, *, file: str = "", position: str | int = "", field: str = "", count: int = 1
+) -> Problem:
+    """The problem of this kind at this place. `reason` is a sentence for an administrator.
+
+    `position`: a number is the place in the file's JSON list.
+    """
+    known = KINDS[kind]
+    return Problem(
+        kind=kind,
+        record=known.record,
+        effect=known.effect,
+        reason=reason,
+        remedy=known.remedy,
+        file=file,
+        position=f"$[{position}]" if isinstance(position, int) else position,
+        field=field,
+        count=count,
+    )
