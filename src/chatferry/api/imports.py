@@ -1,0 +1,205 @@
+"""The import endpoints. Each takes a checked call and returns the JSON of its answer."""
+
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+
+from chatferry.api import wire
+from chatferry.api.services import Call, Services
+from chatferry.errors import RequestError
+from chatferry.ids import new_id
+from chatferry.importers import IMPORTERS, Importer
+from chatferry.operations import (
+    ENDS,
+    Operation,
+    Status,
+    advance,
+    is_importing,
+    is_preparing,
+    state,
+)
+from chatferry.pipeline import now
+from chatferry.records import Channel, Contact, User
+
+LATEST = 20
+
+
+def get_latest_import_operations(call: Call) -> list[wire.JSON]:
+    """The 20 operations that changed last, newest first."""
+    latest = call.services.store.operations.latest(LATEST, call.services.unlisted)
+    return [wire.operation(operation) for operation in latest]
+
+
+def get_current_import_operation(call: Call) -> wire.JSON:
+    """The operation that began last."""
+    operation = call.services.store.operations.last()
+    return (
+        {"success": True} if operation is None else {"success": True, "operation": wire.operation(operation)}
+    )
+
+
+def importers_list(call: Call) -> list[wire.JSON]:
+    """The importers that can be chosen."""
+    return [{"key": importer.key, "name": importer.name} for importer in IMPORTERS.values()]
+
+
+def get_import_file_data(call: Call) -> wire.JSON:
+    """The users, channels and contacts to choose from, or that they are still being read."""
+    operation = _last(call.services, "getImportFileData")
+    importer = _importer(operation.importer_key, "getImportFileData")
+    if is_preparing(operation.status) and not operation.valid:
+        raise RequestError(
+            "Invalid Import Operation", code="error-import-operation-invalid", details="getImportFileData"
+        )
+    if is_preparing(operation.status) or is_importing(operation.status):
+        return {"waiting": True}
+    if operation.status == Status.FAILED:
+        raise RequestError(operation.error or "The import failed.")
+    staging = call.services.store.staging
+    users = (staged.record for staged in staging.records(operation.id, "user"))
+    channels = (staged.record for staged in staging.records(operation.id, "channel"))
+    contacts = (staged.record for staged in staging.records(operation.id, "contact"))
+    return wire.selection(
+        importer.name,
+        (record for record in users if isinstance(record, User)),
+        (record for record in channels if isinstance(record, Channel)),
+        (record for record in contacts if isinstance(record, Contact)),
+        call.services.store.parts.messages(operation.id),
+    )
+
+
+def start_import(call: Call) -> wire.JSON:
+    """Begin to import what was chosen."""
+    services = call.services
+    with services.store.transaction():
+        operation = _last(services, "startImport")
+        _importer(operation.importer_key, "startImport")
+        if not operation.valid:
+            raise _not_found("startImport")
+        if operation.status != Status.SELECTION:
+            raise RequestError(
+                f"The import operation is at {operation.status}, not at {Status.SELECTION}",
+                code="error-invalid-operation-status",
+                details="startImport",
+            )
+        body: Any = call.body
+        started = advance(replace(operation, selection=wire.chosen(body["input"])), Status.IMPORTING, now())
+        services.store.operations.save(started)
+    services.worker.wake(started.id)
+    return {}
+
+
+def get_import_progress(call: Call) -> wire.JSON:
+    """How far the current operation is."""
+    operation = _last(call.services, "getImportProgress")
+    importer = _importer(operation.importer_key, "getImportProgress")
+    return wire.progress(operation, importer.name)
+
+
+def import_status(call: Call) -> wire.JSON:
+    """The coarse state of the current operation."""
+    operation = call.services.store.operations.last()
+    answer: wire.JSON = {"state": state(operation)}
+    return answer if operation is None else {**answer, "operation": wire.operation(operation)}
+
+
+def import_clear(call: Call) -> wire.JSON:
+    """Take back every operation; one that is being worked on stops."""
+    services = call.services
+    with services.store.transaction():
+        last = services.store.operations.last()
+        services.store.operations.invalidate_all(now())
+    if last is not None and last.status not in ENDS:
+        services.worker.cancel(last.id)
+    return {}
+
+
+def download_public_import_file(call: Call) -> wire.JSON:
+    """Import a file or folder that already lies on the server, below an allowed directory."""
+    url, key = str(call.body["fileUrl"]), str(call.body["importerKey"])
+    importer = _importer(key, "downloadImportFile")
+    if url.lower().startswith(("http:", "https:")):
+        raise RequestError(
+            "chatferry does not download archives yet: upload the file, or put it on the server and give "
+            "its path",
+            code="error-import-file-missing",
+            details="downloadPublicImportFile",
+        )
+    path = _allowed_path(url, call.services.settings.import_dirs)
+    if path is None:
+        raise RequestError(url, code="error-import-file-missing", details="downloadPublicImportFile")
+    moment = now()
+    file = url if path.is_dir() else f"{wire.stamp(moment)}_{call.user['_id']}_{path.name}"
+    begin(call.services, str(call.user["_id"]), importer, new_id(), path, file)
+    return {}
+
+
+def _allowed_path(text: str, allowed: tuple[Path, ...]) -> Path | None:
+    """The real path if it exists below an allowed directory; links and ".." are followed first."""
+    try:
+        path = Path(text).resolve(strict=True)
+    except (OSError, ValueError, RuntimeError):  # missing, forbidden, a NUL byte, or a loop of links
+        return None
+    return path if any(path.is_relative_to(directory) for directory in allowed) else None
+
+
+def begin(
+    services: Services,
+    user_id: str,
+    importer: Importer,
+    operation_id: str,
+    archive: Path,
+    file: str,
+    content_type: str | None = None,
+) -> Operation:
+    """A new operation takes the place of all others; its archive is read in the background."""
+    with services.store.transaction():
+        moment = now()
+        last = services.store.operations.last()
+        services.store.operations.invalidate_all(moment)
+        operation = Operation(
+            id=operation_id,
+            type=importer.name,
+            importer_key=importer.key,
+            ts=max(moment, last.ts + 1 if last else 0),  # the current operation is the one with the greatest
+            status=Status.FILE_LOADED,
+            valid=True,
+            user=user_id,
+            updated_at=moment,
+            file=file,
+            content_type=content_type,
+            archive=str(archive),
+        )
+        services.store.operations.add(operation)
+    if last is not None and last.status not in ENDS:
+        services.worker.cancel(last.id)
+    services.worker.wake(operation.id)
+    return operation
+
+
+def _last(services: Services, method: str) -> Operation:
+    operation = services.store.operations.last()
+    if operation is None:
+        raise _not_found(method)
+    return operation
+
+
+def _not_found(method: str) -> RequestError:
+    return RequestError("Import Operation Not Found", code="error-operation-not-found", details=method)
+
+
+def _importer(key: str, method: str) -> Importer:
+    importer = IMPORTERS.get(key)
+    if importer is None:
+        raise RequestError(
+            f"The importer ({key}) has no import class defined.",
+            code="error-importer-not-defined",
+            details=method,
+        )
+    return importer
+
+
+def importer_of_upload(key: str) -> Importer:
+    """The importer that an upload names."""
+    return _importer(key, "uploadImportFile")

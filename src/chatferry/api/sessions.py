@@ -1,0 +1,82 @@
+"""Logging in and out, who am I, and what server this is."""
+
+from typing import Any
+
+from chatferry import __version__, accounts
+from chatferry.api import wire
+from chatferry.api.services import Call
+from chatferry.documents import Date
+from chatferry.errors import RequestError
+from chatferry.pipeline import now
+
+SPOKEN_VERSION = "8.8"  # the Rocket.Chat release whose API this is
+_CLIENTS = {"desktop": "3.9.6", "mobile": "4.39.0"}
+
+
+class LoginError(RequestError):
+    """The one answer to every login that fails."""
+
+    def __init__(self) -> None:
+        super().__init__("Unauthorized", status=401)
+
+
+def login(call: Call) -> wire.JSON:
+    """A token for a username or e-mail with its password, or for a token that is still good."""
+    body: Any = call.body
+    resume = body.get("resume")
+    with call.services.destination() as destination:
+        if isinstance(resume, str):
+            user = accounts.user_with_token(destination, resume)
+        else:
+            user = accounts.user_of_login(destination, _login_name(body))
+    if isinstance(resume, str):
+        if user is None:
+            raise LoginError
+        token = resume
+    else:
+        password, is_hashed = _password(body)
+        if not accounts.is_password(user, password, is_hashed=is_hashed) or user is None:
+            raise LoginError
+        with call.services.destination() as destination:
+            token = accounts.issue_token(destination, user["_id"], Date.at(now()))
+    data = {"userId": user["_id"], "authToken": token, "me": wire.me(user, call.site)}
+    return {"status": "success", "data": data}
+
+
+def _login_name(body: wire.JSON) -> str:
+    user = body.get("user")
+    if isinstance(user, dict):
+        user = user.get("username") or user.get("email")
+    for name in (user, body.get("username"), body.get("email")):
+        if isinstance(name, str) and name:
+            return name
+    return ""
+
+
+def _password(body: wire.JSON) -> tuple[str, bool]:
+    """The password, and whether it is given as its SHA-256, as Meteor clients do."""
+    password = body.get("password")
+    if isinstance(password, dict) and password.get("algorithm") == "sha-256":
+        return str(password.get("digest", "")), True
+    return (password, False) if isinstance(password, str) else ("", False)
+
+
+def logout(call: Call) -> wire.JSON:
+    """The token of this call is good no more."""
+    with call.services.destination() as destination:
+        accounts.revoke_token(destination, call.user["_id"], call.token)
+    return {"status": "success", "data": {"message": "You've been logged out!"}}
+
+
+def me(call: Call) -> wire.JSON:
+    """The account whose token this is."""
+    return wire.me(call.user, call.site)
+
+
+def info(call: Call) -> wire.JSON:
+    """What server this is."""
+    return {
+        "version": SPOKEN_VERSION,
+        "minimumClientVersions": _CLIENTS,
+        "chatferry": {"version": __version__},
+    }

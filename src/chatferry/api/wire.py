@@ -1,0 +1,176 @@
+"""Rocket.Chat's JSON and our types: the only place where the one becomes the other. Pure."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from chatferry.documents import Date, Document
+from chatferry.operations import Choice, Operation, Selection
+from chatferry.records import Channel, Contact, User
+
+JSON = dict[str, Any]
+
+DIRECT_MESSAGES = "__directMessages__"
+
+
+def iso(ms: int) -> str:
+    """ISO 8601 in UTC with milliseconds, as JavaScript writes it."""
+    return datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{ms % 1000:03}Z"
+
+
+def operation(value: Operation) -> JSON:
+    """Rocket.Chat's IImport."""
+    wire: JSON = {
+        "_id": value.id,
+        "type": value.type,
+        "importerKey": value.importer_key,
+        "ts": value.ts,
+        "status": value.status.value,
+        "valid": value.valid,
+        "user": value.user,
+        "_updatedAt": iso(value.updated_at),
+    }
+    if value.content_type is not None:
+        wire["contentType"] = value.content_type
+    if value.file is not None:
+        wire["file"] = value.file
+    if count := msgspec.to_builtins(value.count):
+        wire["count"] = {key: number for key, number in count.items() if number is not None}
+    return wire
+
+
+def progress(value: Operation, name: str) -> JSON:
+    """What getImportProgress answers; `name` is the importer's."""
+    return {
+        "key": value.importer_key,
+        "name": name,
+        "step": value.status.value,
+        "count": {
+            "completed": value.count.completed or 0,
+            "total": value.count.total or 0,
+            "error": value.count.error or 0,
+        },
+    }
+
+
+def selection(
+    name: str,
+    users: Iterable[User],
+    channels: Iterable[Channel],
+    contacts: Iterable[Contact],
+    message_count: int,
+) -> JSON:
+    """What getImportFileData answers. Direct conversations are one entry, the last."""
+    rooms = list(channels)
+    listed = [_channel(channel) for channel in rooms if channel.type != "d"]
+    if len(listed) < len(rooms):
+        listed.append(_direct_messages())
+    return {
+        "name": name,
+        "users": [_user(user) for user in users],
+        "channels": listed,
+        "contacts": [_contact(contact) for contact in contacts],
+        "message_count": message_count,
+    }
+
+
+def _user(user: User) -> JSON:
+    wire: JSON = {"user_id": user.id}
+    if user.username:
+        wire["username"] = user.username
+    if user.emails:
+        wire["email"] = user.emails[0]
+    return {
+        **wire,
+        "is_deleted": user.deleted is True,
+        "is_bot": user.type == "bot",
+        "do_import": True,
+        "is_email_taken": False,
+    }
+
+
+def _channel(channel: Channel) -> JSON:
+    wire: JSON = {"channel_id": channel.id}
+    if channel.name:
+        wire["name"] = channel.name
+    return {
+        **wire,
+        "is_archived": channel.archived,
+        "do_import": True,
+        "is_private": channel.type == "p",
+        "is_direct": False,
+    }
+
+
+def _direct_messages() -> JSON:
+    return {
+        "channel_id": DIRECT_MESSAGES,
+        "name": "Direct Messages",
+        "is_archived": False,
+        "do_import": True,
+        "is_private": True,
+        "is_direct": True,
+    }
+
+
+def _contact(contact: Contact) -> JSON:
+    return {
+        "id": contact.id,
+        "name": contact.name,
+        "emails": list(contact.emails),
+        "phones": list(contact.phones),
+        "do_import": True,
+    }
+
+
+def chosen(input: Mapping[str, Any]) -> Selection:
+    """The selection of a checked startImport body, in its form since 7.0 or before."""
+    return Selection(
+        users=_choice(input.get("users"), "user_id"),
+        channels=_choice(input.get("channels"), "channel_id"),
+        contacts=_choice(input.get("contacts"), "id"),
+    )
+
+
+def _choice(value: Any, id_key: str) -> Choice:
+    if isinstance(value, list):  # before 7.0: every record, each with `do_import`
+        return Choice(list=frozenset(item[id_key] for item in value if item["do_import"]))
+    if not isinstance(value, dict):
+        return Choice()
+    return Choice(all=value.get("all", False), list=frozenset(value.get("list", ())))
+
+
+def stamp(ms: int) -> str:
+    """The digits that begin an upload's name: UTC, with JavaScript's zero-based month, nothing padded."""
+    at = datetime.fromtimestamp(ms / 1000, UTC)
+    return f"{at.year}{at.month - 1}{at.day}{at.hour}{at.minute}{at.second}"
+
+
+_ME = ("_id", "name", "username", "emails", "status", "statusConnection", "utcOffset", "active", "roles")
+
+
+def me(user: Document, site: str) -> JSON:
+    """The account as its owner sees it: no hash, no token."""
+    wire: JSON = {key: plain(user[key]) for key in _ME if key in user}
+    verified = [email["address"] for email in user.get("emails", ()) if email.get("verified")]
+    if verified:
+        wire["email"] = verified[0]
+    wire["settings"] = {"profile": {}, "preferences": {}, "calendar": {}}
+    if "username" in user:
+        wire["avatarUrl"] = f"{site}/avatar/{user['username']}"
+    wire["isOAuthUser"] = False
+    wire["services"] = {"password": {"exists": "bcrypt" in user.get("services", {}).get("password", {})}}
+    return wire
+
+
+def plain(value: Any) -> Any:
+    """A document's value as REST shows it: dates as ISO strings."""
+    if isinstance(value, Date):
+        return iso(value.ms)
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return value

@@ -1,0 +1,349 @@
+"""The command line: thin, every command calls the pipeline, the store or the server."""
+
+import fcntl
+import gc
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from msgspec.structs import replace
+
+from chatferry import accounts, console, report
+from chatferry.archive import open_archive
+from chatferry.destinations import Destination, Lookup, open_destination
+from chatferry.destinations.memory import MemoryDestination
+from chatferry.documents import COLLECTIONS, Date
+from chatferry.errors import ChatferryError, SettingsError
+from chatferry.ids import new_id
+from chatferry.importers import IMPORTERS, Importer, detect
+from chatferry.inspection import inspect_archive
+from chatferry.operations import EVERYTHING, Choice, Operation, Selection, Status, advance
+from chatferry.pipeline import now
+from chatferry.records import User
+from chatferry.settings import Settings, from_environment
+from chatferry.store import Store
+from chatferry.worker import work_on
+
+DONE, FAILED, USAGE, PARTLY = 0, 1, 2, 3
+
+app = typer.Typer(
+    name="chatferry",
+    help="Brings chat history into Rocket.Chat through Rocket.Chat's own import API.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+imports = typer.Typer(help="Import an export without a server.", no_args_is_help=True)
+app.add_typer(imports, name="import")
+
+Data = Annotated[
+    Path, typer.Option("--data", envvar="CHATFERRY_DATA", help="Where chatferry keeps what it needs.")
+]
+Where = Annotated[
+    str,
+    typer.Option(
+        "--destination",
+        envvar="CHATFERRY_DESTINATION",
+        help="Where documents go: sqlite:PATH. Default: an embedded workspace in the data directory.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", envvar="CHATFERRY_JSON", help="Print one JSON object.")]
+Export = Annotated[Path, typer.Argument(help="The export: a zip or tar file, or a folder.")]
+
+
+def main() -> None:
+    """Run a command; every error becomes a sentence and an exit code."""
+    # Batches of records live short and hold no cycles: looking for some every 700 objects costs a third of
+    # an import's time.
+    gc.set_threshold(100_000, 20, 20)
+    try:
+        app()
+    except ChatferryError as error:
+        console.complain(str(error))
+        sys.exit(USAGE if isinstance(error, SettingsError) else FAILED)
+    except KeyboardInterrupt:
+        console.complain("Stopped. The same command goes on where it was.")
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(DONE)
+    except OSError as error:
+        console.complain(f"{error.filename or 'The system'}: {error.strerror or error}.")
+        sys.exit(FAILED)
+
+
+# ---------------------------------------------------------------- serve
+
+
+@app.command()
+def serve(
+    data: Data = Path("data"),
+    host: Annotated[
+        str, typer.Option("--host", envvar="CHATFERRY_HOST", help="Address to listen on.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int,
+        typer.Option("--port", envvar="CHATFERRY_PORT", help="Port; 0 picks a free one.", min=0, max=65535),
+    ] = 3000,
+    destination: Where = "",
+    demo_: Annotated[
+        bool,
+        typer.Option(
+            "--demo",
+            envvar="CHATFERRY_DEMO",
+            help="A throw-away workspace with the user, token and operations of Rocket.Chat's documentation.",
+        ),
+    ] = False,
+) -> None:
+    """Serve Rocket.Chat's import API."""
+    from chatferry.server import serve_http
+
+    if demo_:
+        if host not in ("127.0.0.1", "localhost", "::1"):
+            raise SettingsError(f"--demo has a token that everybody knows: it cannot listen on {host}.")
+        with tempfile.TemporaryDirectory(prefix="chatferry-demo-") as folder:
+            settings = from_environment(data=Path(folder), host=host, port=port)
+            serve_http(settings, is_demo=True)
+        return
+    settings = from_environment(data=data, host=host, port=port, destination=destination)
+    with _only_worker(settings):
+        serve_http(settings, is_demo=False)
+
+
+@contextmanager
+def _only_worker(settings: Settings) -> Iterator[None]:
+    """One process at a time works in a data directory."""
+    settings.data.mkdir(parents=True, exist_ok=True)
+    with (settings.data / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise SettingsError(
+                f"Another chatferry works in {settings.data}. Wait for it, upload to the one that serves, "
+                "or give another directory with --data."
+            ) from error
+        yield
+
+
+# ---------------------------------------------------------------- import
+
+
+@imports.command("slack")
+def import_slack(
+    export: Export,
+    data: Data = Path("data"),
+    destination: Where = "",
+    users: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--users",
+            envvar="CHATFERRY_USERS",
+            help="Ids or names to import, separated by commas. Default: all.",
+        ),
+    ] = None,
+    channels: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--channels",
+            envvar="CHATFERRY_CHANNELS",
+            help="Ids or names to import, separated by commas; __directMessages__ for those. Default: all.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", envvar="CHATFERRY_DRY_RUN", help="Say what would happen; change nothing."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Import a Slack export."""
+    settings = from_environment(data=data, destination=destination)
+    if not export.exists():
+        raise SettingsError(
+            f"{export} does not exist. Give the path of a Slack export: a zip file or a folder."
+        )
+    with _workplace(settings, dry_run) as (store, workspace):
+        operation = _new_operation(IMPORTERS["slack"], export, workspace)
+        store.operations.invalidate_all(operation.ts)
+        store.operations.add(operation)
+        with console.Display(quiet=as_json) as display:
+            operation = work_on(operation, store, workspace, settings, watch=display.show)
+            if operation.status == Status.SELECTION:
+                operation = _select(operation, store, users, channels)
+                operation = work_on(operation, store, workspace, settings, watch=display.show)
+        sys.exit(_conclude(operation, store, as_json, dry_run))
+
+
+@contextmanager
+def _workplace(settings: Settings, dry_run: bool) -> Iterator[tuple[Store, Destination]]:
+    """Where an import works: on the data directory, or, for a dry run, in memory laid over it."""
+    if dry_run:
+        exists = settings.destination or (settings.data / "workspace.sqlite3").exists()
+        base = open_destination(settings.destination_url) if exists else None
+        workspace: Destination = MemoryDestination(base, keep_messages=False)
+        accounts.found_workspace(workspace, Date.at(now()))
+        with Store() as store:
+            yield store, workspace
+        return
+    with _only_worker(settings), Store(settings.store_path) as store:
+        workspace = open_destination(settings.destination_url)
+        try:
+            console.welcome(accounts.open_workspace(workspace, os.environ, Date.at(now())))
+            yield store, workspace
+        finally:
+            workspace.close()
+
+
+def _new_operation(importer: Importer, export: Path, workspace: Destination) -> Operation:
+    admins = workspace.find(Lookup.USER_ROLE, ["admin"])
+    moment = now()
+    return Operation(
+        id=new_id(),
+        type=importer.name,
+        importer_key=importer.key,
+        ts=moment,
+        status=Status.FILE_LOADED,
+        valid=True,
+        user=min((admin["_id"] for admin in admins), default="rocket.cat"),
+        updated_at=moment,
+        file=export.name,
+        archive=str(export.resolve()),
+    )
+
+
+def _select(
+    operation: Operation, store: Store, users: list[str] | None, channels: list[str] | None
+) -> Operation:
+    selection = Selection(
+        users=_choice(users, "--users", store, operation),
+        channels=_choice(channels, "--channels", store, operation),
+        contacts=EVERYTHING,
+    )
+    started = advance(replace(operation, selection=selection), Status.IMPORTING, now())
+    store.operations.save(started)
+    return started
+
+
+def _choice(wishes: list[str] | None, option: str, store: Store, operation: Operation) -> Choice:
+    """The ids behind a list of ids and names."""
+    if wishes is None:
+        return EVERYTHING
+    wanted = {wish for entry in wishes for wish in entry.split(",") if wish}
+    known: dict[str, str] = {"__directMessages__": "__directMessages__"}
+    for staged in store.staging.records(operation.id, "user" if option == "--users" else "channel"):
+        record = staged.record
+        if name := record.username if isinstance(record, User) else record.name:
+            known.setdefault(name, record.id)
+        known[record.id] = record.id
+    if missing := sorted(wanted - known.keys()):
+        raise SettingsError(f"{option}: the export has no {', '.join(missing)}. See chatferry inspect.")
+    return Choice(list=frozenset(known[wish] for wish in wanted))
+
+
+def _conclude(operation: Operation, store: Store, as_json: bool, dry_run: bool) -> int:
+    found = report.as_json(operation, store)
+    if as_json:
+        print_json(found)
+    else:
+        console.print_report(found, list(store.problems.all(operation.id)), operation, dry_run)
+    return exit_code(operation, found)
+
+
+def exit_code(operation: Operation, found: dict[str, Any]) -> int:
+    if operation.status != Status.DONE:
+        return FAILED
+    kinds = ("users", "contacts", "rooms", "messages", "files")
+    return PARTLY if any(found[kind]["failed"] for kind in kinds) else DONE
+
+
+def print_json(value: object) -> None:
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+# ---------------------------------------------------------------- looking
+
+
+@app.command()
+def inspect(export: Export, as_json: AsJson = False) -> None:
+    """Say what is inside an export and what of it would be lost, without writing anything."""
+    settings = from_environment()
+    if not export.exists():
+        raise SettingsError(f"{export} does not exist. Give the path of an export: a zip file or a folder.")
+    with open_archive(export, settings.limits) as archive:
+        found = inspect_archive(detect(archive), archive)
+    if as_json:
+        print_json(found.as_json())
+    else:
+        console.print_inspection(found)
+
+
+@app.command("report")
+def report_(
+    operation: Annotated[str, typer.Argument(help="Id of an operation. Default: the last one.")] = "",
+    data: Data = Path("data"),
+    as_json: AsJson = False,
+) -> None:
+    """Show what became of an operation: counts and every problem."""
+    settings = from_environment(data=data)
+    if not settings.store_path.exists():
+        raise SettingsError(f"{data} holds no operations. Give the directory of the import with --data.")
+    with Store(settings.store_path) as store:
+        found = store.operations.get(operation) if operation else store.operations.last()
+        if found is None:
+            raise SettingsError(
+                f"There is no operation {operation} in {data}." if operation else "Nothing was imported yet."
+            )
+        shown = report.as_json(found, store)
+        if as_json:
+            print_json(shown)
+        else:
+            console.print_report(shown, list(store.problems.all(found.id)), found, False)
+
+
+@app.command()
+def token(
+    user: Annotated[str, typer.Option("--user", envvar="CHATFERRY_USER", help="Username, e-mail or id.")],
+    data: Data = Path("data"),
+    destination: Where = "",
+    as_json: AsJson = False,
+) -> None:
+    """Make a login token for a user; a new workspace gets its administrator first."""
+    settings = from_environment(data=data, destination=destination)
+    workspace = open_destination(settings.destination_url)
+    try:
+        console.welcome(accounts.open_workspace(workspace, os.environ, Date.at(now())))
+        account = accounts.user_named(workspace, user)
+        if account is None:
+            raise SettingsError(f"There is no user {user} in this workspace.")
+        made = accounts.issue_token(workspace, account["_id"], Date.at(now()))
+    finally:
+        workspace.close()
+    if as_json:
+        print_json({"userId": account["_id"], "authToken": made})
+    else:
+        sys.stdout.write(f"X-User-Id: {account['_id']}\nX-Auth-Token: {made}\n")
+
+
+@app.command()
+def dump(
+    collection: Annotated[str, typer.Argument(help=f"One of: {', '.join(COLLECTIONS)}.")],
+    data: Data = Path("data"),
+    destination: Where = "",
+) -> None:
+    """Print a collection's documents as JSON lines (relaxed Extended JSON)."""
+    if collection not in COLLECTIONS:
+        raise SettingsError(f"There is no collection {collection}. Choose one of: {', '.join(COLLECTIONS)}.")
+    settings = from_environment(data=data, destination=destination)
+    if not destination and not (data / "workspace.sqlite3").exists():
+        raise SettingsError(f"{data} holds no workspace. Give the directory of the import with --data.")
+    workspace = open_destination(settings.destination_url)
+    try:
+        for line in workspace.dump(collection):
+            sys.stdout.buffer.write(line if line.endswith(b"\n") else line + b"\n")
+    finally:
+        workspace.close()

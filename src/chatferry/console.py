@@ -1,0 +1,186 @@
+"""What people read in a terminal."""
+
+import time
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from chatferry.inspection import Inspection
+from chatferry.operations import Operation, Status
+from chatferry.records import Effect, Problem
+from chatferry.report import counted_reason
+from chatferry.settings import Settings
+
+SHOWN_PER_KIND = 5
+_KINDS = ("users", "contacts", "rooms", "messages", "files")
+_OUTCOMES = ("read", "inserted", "updated", "unchanged", "skipped", "failed")
+_STEPS = {
+    Status.PREPARING_USERS: "reading users",
+    Status.PREPARING_CHANNELS: "reading channels",
+    Status.PREPARING_MESSAGES: "reading messages",
+    Status.IMPORTING_USERS: "importing users",
+    Status.IMPORTING_CHANNELS: "importing channels",
+    Status.IMPORTING_MESSAGES: "importing messages",
+    Status.FINISHING: "finishing",
+}
+
+_out = Console(soft_wrap=True, highlight=False, emoji=False)
+_err = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
+
+
+def complain(text: str) -> None:
+    _err.print(f"chatferry: {text}", markup=False)
+
+
+def welcome(admin: tuple[str, str] | None) -> None:
+    """Say, once, the password that was made up for the first administrator."""
+    if admin:
+        name, password = admin
+        _err.print(
+            f"A new workspace. Its administrator is {name} with the password {password}\n"
+            "This password is not shown again.",
+            markup=False,
+        )
+
+
+def announce(address: str, settings: Settings, is_demo: bool) -> None:
+    """Say where the server is and how to get a token."""
+    _err.print(f"chatferry serves Rocket.Chat's import API on {address}", markup=False)
+    if is_demo:
+        _err.print("The workspace is a throw-away one: it is gone when the server stops.", markup=False)
+    else:
+        _err.print(
+            f"Get a token: POST /api/v1/login, or: chatferry token --user admin --data {settings.data}",
+            markup=False,
+        )
+
+
+class Display:
+    """Shows how an operation goes on: live on a terminal, as plain lines elsewhere."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._live = not quiet and _err.is_terminal
+        self._step = ""
+        self._began = time.monotonic()
+        self._last_line = 0.0
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=_err,
+        )
+        self._task = self._progress.add_task("starting", total=None, rate="")
+
+    def __enter__(self) -> "Display":
+        if self._live:
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._progress.stop()
+
+    def show(self, operation: Operation) -> None:
+        """Take note of a step."""
+        if self._quiet:
+            return
+        step = _STEPS.get(operation.status, "")
+        if step and step != self._step:
+            self._step, self._began = step, time.monotonic()
+        if self._live:
+            self._show_live(operation)
+        else:
+            self._show_line(operation, step)
+
+    def _show_live(self, operation: Operation) -> None:
+        done = (operation.count.completed or 0) + (operation.count.error or 0)
+        self._progress.update(
+            self._task,
+            description=self._step,
+            total=operation.count.total,
+            completed=done,
+            rate=f"{_rate(operation)}/s" if done else "",
+        )
+
+    def _show_line(self, operation: Operation, step: str) -> None:
+        moment = time.monotonic()
+        is_new = step and step != getattr(self, "_printed", "")
+        if is_new or moment - self._last_line > 5:
+            self._printed, self._last_line = step, moment
+            done = (operation.count.completed or 0) + (operation.count.error or 0)
+            count = (
+                f", {done:,} of {operation.count.total:,} records" if done and operation.count.total else ""
+            )
+            _err.print(f"{self._step or 'starting'}{count}", markup=False)
+
+
+def _rate(operation: Operation) -> str:
+    done = (operation.count.completed or 0) + (operation.count.error or 0)
+    return f"{done / operation.seconds:,.0f}" if operation.seconds else ""
+
+
+def print_report(found: dict[str, Any], problems: list[Problem], operation: Operation, dry_run: bool) -> None:
+    """The counts as a table, the problems by kind with the first of each."""
+    if operation.status == Status.FAILED:
+        complain(operation.error or "The import failed.")
+    title = {Status.DONE: "done", Status.FAILED: "failed", Status.CANCELLED: "cancelled"}.get(
+        operation.status, operation.status.value
+    )
+    dry = " (dry run: nothing was written)" if dry_run else ""
+    _out.print(f"Operation {operation.id}: {title}{dry}", markup=False)
+    table = Table("", *_OUTCOMES, box=None, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for kind in _KINDS:
+        if found[kind]["read"]:
+            table.add_row(kind, *(f"{found[kind][outcome]:,}" for outcome in _OUTCOMES))
+    _out.print(table)
+    _out.print(
+        f"{found['seconds']:,.1f} seconds, {found['messagesPerSecond']:,.0f} messages per second, "
+        f"{found['peakMemoryMiB']:,.0f} MiB of memory at most",
+        markup=False,
+    )
+    print_problems(problems)
+    if problems:
+        _out.print(f"Every problem: chatferry report {operation.id} --json", markup=False)
+
+
+def print_problems(problems: list[Problem]) -> None:
+    by_kind: dict[str, list[Problem]] = {}
+    for problem in problems:
+        by_kind.setdefault(problem.kind, []).append(problem)
+    order = {Effect.FAILED: 0, Effect.SKIPPED: 1, Effect.NOTED: 2}
+    for kind, same in sorted(by_kind.items(), key=lambda entry: order[entry[1][0].effect]):
+        count = sum(problem.count for problem in same)
+        _out.print(f"\n[bold]{escape(kind)}[/bold]: {count:,} {same[0].effect}. {escape(same[0].remedy)}")
+        for problem in same[:SHOWN_PER_KIND]:
+            where = " ".join(part for part in (problem.file, problem.position, problem.field) if part)
+            _out.print(f"  {where + ': ' if where else ''}{counted_reason(problem)}", markup=False)
+        if len(same) > SHOWN_PER_KIND:
+            _out.print(f"  ... and {len(same) - SHOWN_PER_KIND:,} more", markup=False)
+
+
+def print_inspection(found: Inspection) -> None:
+    channels = found.channels
+    lines = (
+        f"{found.name}: an export of {found.importer}",
+        f"  {found.users:,} users, of them {found.bots:,} bots and {found.placeholders:,} placeholders for "
+        "people whom the export does not list",
+        f"  {channels['c']:,} public channels, {channels['p']:,} private channels, "
+        f"{channels['d']:,} direct conversations",
+        f"  {found.messages:,} messages, {found.threads:,} threads, {found.reactions:,} reactions",
+        f"  {found.files:,} files of {found.file_bytes / 1_000_000:,.1f} MB",
+        f"  {found.left_out:,} messages would be left out",
+    )
+    for line in lines:
+        _out.print(line, markup=False)
+    print_problems(found.problems)

@@ -1,0 +1,149 @@
+"""Operations: one import from upload to done, and which step may follow which. Pure.
+
+Statuses and states are Rocket.Chat's own (`IImport.status`, `import.status`).
+"""
+
+from enum import StrEnum
+from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+
+class Status(StrEnum):
+    NEW = "importer_new"
+    UPLOADING = "importer_uploading"
+    DOWNLOADING = "importer_downloading_file"
+    FILE_LOADED = "importer_file_loaded"
+    PREPARING = "importer_preparing_started"
+    PREPARING_USERS = "importer_preparing_users"
+    PREPARING_CHANNELS = "importer_preparing_channels"
+    PREPARING_MESSAGES = "importer_preparing_messages"
+    PREPARING_CONTACTS = "importer_preparing_contacts"
+    SELECTION = "importer_user_selection"
+    IMPORTING = "importer_importing_started"
+    IMPORTING_USERS = "importer_importing_users"
+    IMPORTING_CONTACTS = "importer_importing_contacts"
+    IMPORTING_CHANNELS = "importer_importing_channels"
+    IMPORTING_MESSAGES = "importer_importing_messages"
+    IMPORTING_FILES = "importer_importing_files"
+    FINISHING = "importer_finishing"
+    DONE = "importer_done"
+    FAILED = "importer_import_failed"
+    CANCELLED = "importer_import_cancelled"
+
+
+State = Literal["none", "new", "loading", "ready", "importing", "done", "error", "canceled"]
+
+_ORDER = list(Status)
+_WAITING = frozenset(_ORDER[: _ORDER.index(Status.SELECTION)])
+_IMPORTING = frozenset(_ORDER[_ORDER.index(Status.IMPORTING) : _ORDER.index(Status.DONE)])
+ENDS = frozenset({Status.DONE, Status.FAILED, Status.CANCELLED})
+
+
+class Counts(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Rocket.Chat's counters; None until they are known."""
+
+    total: int | None = None
+    completed: int | None = None
+    error: int | None = None
+    users: int | None = None
+    channels: int | None = None
+    messages: int | None = None
+    contacts: int | None = None
+
+
+class Choice(Struct, frozen=True):
+    """Which records of a type to import: all, or those whose import id is listed."""
+
+    all: bool = False
+    list: frozenset[str] = frozenset()
+
+    def __contains__(self, import_id: str) -> bool:
+        return self.all or import_id in self.list
+
+
+NONE, EVERYTHING = Choice(), Choice(all=True)
+
+
+class Selection(Struct, frozen=True):
+    users: Choice = NONE
+    channels: Choice = NONE
+    contacts: Choice = NONE
+
+
+class Operation(Struct, frozen=True, kw_only=True):
+    """`ts` and `updated_at` in milliseconds; `archive` is where the archive lies on this machine.
+
+    `error` says, for people, why an operation failed. `file`, `content_type` are the upload's.
+    `seconds` is the time worked on it so far, `peak_memory` the most memory the process held meanwhile (MiB).
+    """
+
+    id: str
+    type: str
+    importer_key: str
+    ts: int
+    status: Status
+    valid: bool
+    user: str
+    updated_at: int
+    file: str | None = None
+    content_type: str | None = None
+    count: Counts = Counts()
+    archive: str = ""
+    selection: Selection = Selection()
+    error: str = ""
+    seconds: float = 0.0
+    peak_memory: float = 0.0
+
+
+def state(operation: Operation | None) -> State:
+    """The coarse state that `import.status` reports."""
+    if operation is None:
+        return "none"
+    status = operation.status
+    if status == Status.DONE:
+        return "done"
+    if not operation.valid or status == Status.FAILED:
+        return "error"
+    if status == Status.CANCELLED:
+        return "canceled"
+    if status == Status.NEW:
+        return "new"
+    if status in _WAITING:
+        return "loading"
+    return "importing" if status in _IMPORTING else "ready"
+
+
+def is_preparing(status: Status) -> bool:
+    """Whether the selection is still to come."""
+    return status in _WAITING
+
+
+def is_importing(status: Status) -> bool:
+    return status in _IMPORTING
+
+
+def may_follow(before: Status, after: Status) -> bool:
+    """Whether an operation may go from one status to another.
+
+    Steps go forward; any that is no end may fail or be cancelled; a repeated preparation starts over.
+    """
+    if before in ENDS:
+        return False
+    if after in (Status.FAILED, Status.CANCELLED):
+        return True
+    if after == Status.PREPARING:
+        return before in _WAITING
+    if after == Status.IMPORTING:
+        return before == Status.SELECTION or before in _IMPORTING
+    if after == Status.DONE:
+        return before == Status.FINISHING
+    return _ORDER.index(before) <= _ORDER.index(after)
+
+
+def advance(operation: Operation, status: Status, now: int) -> Operation:
+    """The operation at its next status."""
+    if not may_follow(operation.status, status):
+        raise ValueError(f"an operation cannot go from {operation.status} to {status}")
+    return replace(operation, status=status, updated_at=now)

@@ -1,0 +1,82 @@
+"""What became of an operation: counts and every problem."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from chatferry.api import wire
+from chatferry.operations import Operation
+from chatferry.records import Effect, Outcome, Problem
+from chatferry.store import Store, problems
+
+
+class Tally(Struct, frozen=True):
+    """read = inserted + updated + unchanged + skipped + failed, once the operation is done."""
+
+    read: int = 0
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    skipped: int = 0
+    failed: int = 0
+
+
+def tallies(operation: Operation, store: Store) -> dict[str, Tally]:
+    """The counts per type of record, by the names that reports use."""
+    staging, parts = store.staging, store.parts
+    unread = _ended_while_reading(operation, store)
+    files = parts.outcomes(operation.id, "file")
+    return {
+        "users": _tally(Counter(staging.outcomes(operation.id, "user")) + unread["user"]),
+        "contacts": _tally(Counter(staging.outcomes(operation.id, "contact")) + unread["contact"]),
+        "rooms": _tally(Counter(staging.outcomes(operation.id, "channel")) + unread["channel"]),
+        "messages": _tally(parts.outcomes(operation.id, "message"), parts.messages(operation.id)),
+        "files": _tally(files),
+    }
+
+
+def _ended_while_reading(operation: Operation, store: Store) -> defaultdict[str, Counter[Outcome | None]]:
+    """Records that never came to be decided on: skipped or broken in the archive's own lists."""
+    ended: defaultdict[str, Counter[Outcome | None]] = defaultdict(Counter)
+    for problem in store.problems.all(operation.id, problems.PREPARE):
+        if problem.effect != Effect.NOTED:
+            ended[problem.record][Outcome(problem.effect.value)] += problem.count
+    return ended
+
+
+def _tally(outcomes: Mapping[Any, int], read: int | None = None) -> Tally:
+    counts = {outcome.value: outcomes.get(outcome, 0) for outcome in Outcome}
+    return Tally(read=sum(outcomes.values()) if read is None else read, **counts)
+
+
+def as_json(operation: Operation, store: Store) -> dict[str, Any]:
+    """The report as one object."""
+    counts = tallies(operation, store)
+    messages = counts["messages"]
+    ended = messages.read if operation.seconds else 0
+    return {
+        "operation": wire.operation(operation),
+        **{name: msgspec.to_builtins(tally) for name, tally in counts.items()},
+        "problems": [problem_as_json(problem) for problem in store.problems.all(operation.id)],
+        "seconds": round(operation.seconds, 3),
+        "messagesPerSecond": round(ended / operation.seconds, 1) if operation.seconds else 0.0,
+        "peakMemoryMiB": round(operation.peak_memory, 1),
+    }
+
+
+def problem_as_json(problem: Problem) -> dict[str, str]:
+    return {
+        "kind": problem.kind,
+        "file": problem.file,
+        "position": problem.position,
+        "field": problem.field,
+        "reason": counted_reason(problem),
+        "remedy": problem.remedy,
+    }
+
+
+def counted_reason(problem: Problem) -> str:
+    return problem.reason if problem.count == 1 else f"{problem.reason} ({problem.count:,} records)"

@@ -1,0 +1,56 @@
+"""The server process: sockets, signals, and what it says when it starts."""
+
+import os
+import socket
+from pathlib import Path
+
+import uvicorn
+
+from chatferry import accounts, console, demo
+from chatferry.api import create_app
+from chatferry.api.services import Services
+from chatferry.api.uploads import clear_uploads
+from chatferry.documents import Date
+from chatferry.errors import SettingsError
+from chatferry.pipeline import now
+from chatferry.settings import Settings
+from chatferry.store import Store
+from chatferry.worker import Worker
+
+
+def serve_http(settings: Settings, *, is_demo: bool) -> None:
+    """Serve until the process is told to stop."""
+    listener = _listen(settings.host, settings.port)
+    store = Store(settings.store_path)
+    services = Services(settings, store, Worker(store, settings), demo.UNLISTED if is_demo else frozenset())
+    with services.destination() as workspace:
+        if is_demo:
+            demo.furnish(store, workspace, Date.at(now()))
+        else:
+            console.welcome(accounts.open_workspace(workspace, os.environ, Date.at(now())))
+    clear_uploads(settings.uploads, {Path(one.archive).name for one in store.operations.valid()})
+    host, port = listener.getsockname()[:2]
+    console.announce(f"http://{f'[{host}]' if ':' in host else host}:{port}", settings, is_demo)
+    config = uvicorn.Config(
+        create_app(services),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=5,
+    )
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(1024)
+    except OSError as error:
+        raise SettingsError(
+            f"chatferry cannot listen on {host}:{port}: {error.strerror or error}. "
+            "Choose another with --host and --port, or CHATFERRY_HOST and CHATFERRY_PORT."
+        ) from error
+    return listener

@@ -1,0 +1,76 @@
+"""Settings: read once from the command line and the environment, then frozen."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+from chatferry.archive import Limits
+from chatferry.errors import SettingsError
+
+MIB = 1024 * 1024
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """`max_upload` in bytes; `import_dirs` are the directories below which server files may be imported."""
+
+    data: Path = Path("data")
+    host: str = "127.0.0.1"
+    port: int = 3000
+    destination: str = ""
+    max_upload: int = 100 * 1024 * MIB
+    import_dirs: tuple[Path, ...] = ()
+    limits: Limits = Limits()
+
+    @property
+    def store_path(self) -> Path:
+        return self.data / "store.sqlite3"
+
+    @property
+    def uploads(self) -> Path:
+        return self.data / "uploads"
+
+    @property
+    def destination_url(self) -> str:
+        """Where documents go: by default an embedded workspace in the data directory."""
+        return self.destination or f"sqlite:{self.data / 'workspace.sqlite3'}"
+
+
+def from_environment(
+    environment: Mapping[str, str] = os.environ,
+    *,
+    data: Path = Path("data"),
+    host: str = "127.0.0.1",
+    port: int = 3000,
+    destination: str = "",
+) -> Settings:
+    """The settings of this process: the given ones, and those that only the environment can change."""
+    defaults = Limits()
+    return Settings(
+        data=data,
+        host=host,
+        port=port,
+        destination=destination,
+        max_upload=_number(environment, "CHATFERRY_MAX_UPLOAD_MIB", 100 * 1024) * MIB,
+        import_dirs=tuple(
+            Path(entry).resolve()
+            for entry in environment.get("CHATFERRY_IMPORT_DIRS", "").split(os.pathsep)
+            if entry
+        ),
+        limits=Limits(
+            entries=_number(environment, "CHATFERRY_MAX_ENTRIES", defaults.entries),
+            entry_bytes=_number(environment, "CHATFERRY_MAX_ENTRY_MIB", defaults.entry_bytes // MIB) * MIB,
+            total_bytes=_number(environment, "CHATFERRY_MAX_TOTAL_MIB", defaults.total_bytes // MIB) * MIB,
+            ratio=_number(environment, "CHATFERRY_MAX_RATIO", defaults.ratio),
+        ),
+    )
+
+
+def _number(environment: Mapping[str, str], name: str, default: int) -> int:
+    text = environment.get(name, "")
+    if not text:
+        return default
+    if not text.isascii() or not text.isdigit() or int(text) == 0:
+        raise SettingsError(f"{name} is {text!r}. It must be a whole number above 0.")
+    return int(text)

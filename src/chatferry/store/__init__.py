@@ -1,0 +1,42 @@
+"""The service's own memory, one SQLite file beside whatever destination is used."""
+
+from pathlib import Path
+from types import TracebackType
+
+from chatferry.store.database import Database
+from chatferry.store.operations import Operations
+from chatferry.store.parts import Parts
+from chatferry.store.pending_files import PendingFiles
+from chatferry.store.problems import Problems
+from chatferry.store.staging import Staging
+
+
+class Store:
+    """Opens the store at `path`, or one that is forgotten on closing. Any thread may use it."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._database = Database(path)
+        self.operations = Operations(self._database)
+        self.staging = Staging(self._database)
+        self.parts = Parts(self._database)
+        self.problems = Problems(self._database)
+        self.pending_files = PendingFiles(self._database)
+        self.transaction = self._database.transaction
+
+    def forget(self, operation_id: str) -> None:
+        """Drop everything that was staged for an operation, and what became of it."""
+        with self.transaction():
+            self.staging.clear(operation_id)
+            self.parts.clear(operation_id)
+            self.problems.clear(operation_id)
+
+    def close(self) -> None:
+        self._database.close()
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

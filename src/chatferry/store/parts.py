@@ -1,0 +1,79 @@
+"""The parts of an operation, and what became of their messages and files."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from chatferry.records import Outcome, Part
+from chatferry.store.database import Database
+
+_encode = msgspec.msgpack.encode
+_decode = msgspec.msgpack.Decoder(Part).decode
+
+
+class NumberedPart(Struct, frozen=True):
+    number: int
+    part: Part
+
+
+class Parts:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, operation_id: str, parts: Iterable[tuple[int, Part]]) -> None:
+        sql = "INSERT INTO parts (operation, number, channel, messages, data) VALUES (?, ?, ?, ?, ?)"
+        self._database.run_many(
+            sql,
+            ((operation_id, number, part.channel, part.messages, _encode(part)) for number, part in parts),
+        )
+
+    def undone(self, operation_id: str) -> Iterator[NumberedPart]:
+        """The parts still to be imported, in order."""
+        number = -1
+        sql = (
+            "SELECT number, data FROM parts WHERE operation = ? AND done = 0 AND number > ? "
+            "ORDER BY number LIMIT 1"
+        )
+        while row := self._database.one(sql, (operation_id, number)):
+            number = row[0]
+            yield NumberedPart(number, _decode(row[1]))
+
+    def finish(
+        self,
+        operation_id: str,
+        number: int,
+        outcomes: Mapping[Literal["message", "file"], Mapping[Outcome, int]],
+    ) -> None:
+        """Note that a part is done and what became of it."""
+        sql = "INSERT OR REPLACE INTO part_outcomes VALUES (?, ?, ?, ?, ?)"
+        with self._database.transaction():
+            self._database.run(
+                "UPDATE parts SET done = 1 WHERE operation = ? AND number = ?", (operation_id, number)
+            )
+            for type, counts in outcomes.items():
+                for outcome, count in counts.items():
+                    self._database.run(sql, (operation_id, number, type, outcome, count))
+
+    def outcomes(self, operation_id: str, type: Literal["message", "file"]) -> dict[Outcome, int]:
+        sql = (
+            "SELECT outcome, sum(count) FROM part_outcomes WHERE operation = ? AND type = ? GROUP BY outcome"
+        )
+        rows = self._database.all(sql, (operation_id, type))
+        return {Outcome(outcome): count for outcome, count in rows}
+
+    def messages(self, operation_id: str) -> int:
+        """How many messages all parts have together."""
+        sql = "SELECT coalesce(sum(messages), 0) FROM parts WHERE operation = ?"
+        row = self._database.one(sql, (operation_id,))
+        return int(row[0]) if row else 0
+
+    def channels(self, operation_id: str) -> list[str]:
+        """The import ids of the channels that have parts."""
+        sql = "SELECT DISTINCT channel FROM parts WHERE operation = ? ORDER BY channel"
+        return [row[0] for row in self._database.all(sql, (operation_id,))]
+
+    def clear(self, operation_id: str) -> None:
+        self._database.run("DELETE FROM parts WHERE operation = ?", (operation_id,))
+        self._database.run("DELETE FROM part_outcomes WHERE operation = ?", (operation_id,))

@@ -1,0 +1,49 @@
+"""Problems of an operation, kept per phase of the work, so that repeated work replaces its own."""
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from chatferry.records import Problem
+from chatferry.store.database import Database
+
+_encode = msgspec.msgpack.encode
+_decode = msgspec.msgpack.Decoder(Problem).decode
+_PAGE = 1000
+_LAST = 2**62
+
+
+PREPARE, USERS, CHANNELS, PARTS = 0, 1, 2, 10
+"""Phases: reading the archive, users, channels, and from PARTS on one per part."""
+
+
+class Problems:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, operation_id: str, phase: int, problems: Iterable[Problem], first: int = 0) -> None:
+        """Store problems of a phase, numbered from `first` on; same numbers are replaced."""
+        sql = "INSERT OR REPLACE INTO problems VALUES (?, ?, ?, ?)"
+        self._database.run_many(
+            sql, ((operation_id, phase, first + n, _encode(problem)) for n, problem in enumerate(problems))
+        )
+
+    def all(self, operation_id: str, last_phase: int = _LAST) -> Iterator[Problem]:
+        """Every problem of the phases up to the last, in their order."""
+        place = (-1, -1)
+        sql = (
+            "SELECT phase, number, data FROM problems WHERE operation = ? AND (phase, number) > (?, ?) "
+            "AND phase <= ? ORDER BY phase, number LIMIT ?"
+        )
+        while rows := self._database.all(sql, (operation_id, *place, last_phase, _PAGE)):
+            yield from (_decode(data) for _, _, data in rows)
+            place = rows[-1][:2]
+
+    def clear(self, operation_id: str, phase: int | None = None) -> None:
+        """Drop the problems of an operation, or of one of its phases."""
+        if phase is None:
+            self._database.run("DELETE FROM problems WHERE operation = ?", (operation_id,))
+        else:
+            self._database.run(
+                "DELETE FROM problems WHERE operation = ? AND phase = ?", (operation_id, phase)
+            )

@@ -1,0 +1,62 @@
+-- The service's own memory: operations, staged records, parts, problems and files still to be fetched.
+-- `data` columns hold msgpack of the records in records.py and convert/messages.py.
+
+CREATE TABLE IF NOT EXISTS operations (
+    number      INTEGER PRIMARY KEY,     -- order of creation
+    id          TEXT NOT NULL UNIQUE,
+    ts          INTEGER NOT NULL,        -- ms
+    updated_at  INTEGER NOT NULL,        -- ms
+    valid       INTEGER NOT NULL,
+    data        BLOB NOT NULL            -- the whole Operation
+);
+CREATE INDEX IF NOT EXISTS operations_by_ts ON operations (ts);
+CREATE INDEX IF NOT EXISTS operations_by_update ON operations (updated_at, number);
+
+-- Users, channels and contacts, in the order in which the archive gave them.
+CREATE TABLE IF NOT EXISTS staged (
+    operation   TEXT NOT NULL,
+    type        TEXT NOT NULL,           -- user, channel or contact
+    number      INTEGER NOT NULL,
+    import_id   TEXT NOT NULL,
+    data        BLOB NOT NULL,
+    outcome     TEXT,                    -- NULL until it has been decided
+    document_id TEXT,                    -- what stands for it in the destination
+    name        TEXT,                    -- username or room name there
+    PRIMARY KEY (operation, type, number)
+) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS parts (
+    operation   TEXT NOT NULL,
+    number      INTEGER NOT NULL,
+    channel     TEXT NOT NULL,
+    messages    INTEGER NOT NULL,
+    data        BLOB NOT NULL,
+    done        INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (operation, number)
+) WITHOUT ROWID;
+
+-- What became of the messages and files of each part.
+CREATE TABLE IF NOT EXISTS part_outcomes (
+    operation   TEXT NOT NULL,
+    part        INTEGER NOT NULL,
+    type        TEXT NOT NULL,           -- message or file
+    outcome     TEXT NOT NULL,
+    count       INTEGER NOT NULL,
+    PRIMARY KEY (operation, part, type, outcome)
+) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS problems (
+    operation   TEXT NOT NULL,
+    phase       INTEGER NOT NULL,        -- see problems.py; repeated work replaces its own
+    number      INTEGER NOT NULL,
+    data        BLOB NOT NULL,
+    PRIMARY KEY (operation, phase, number)
+) WITHOUT ROWID;
+
+-- Files whose bytes are still to be stored. `data` may hold secret addresses: it is never shown.
+CREATE TABLE IF NOT EXISTS pending_files (
+    upload_id   TEXT NOT NULL,
+    message_id  TEXT NOT NULL,
+    data        BLOB NOT NULL,
+    PRIMARY KEY (upload_id, message_id)
+) WITHOUT ROWID;

@@ -1,0 +1,98 @@
+"""Users, channels and contacts between reading and importing."""
+
+from collections.abc import Collection, Iterable, Iterator
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from chatferry.records import Channel, Contact, Outcome, User
+from chatferry.store.database import Database
+
+Record = User | Channel | Contact
+Type = Literal["user", "channel", "contact"]
+
+_encode = msgspec.msgpack.encode
+_decode = msgspec.msgpack.Decoder(Record).decode
+_PAGE = 500
+
+
+class Staged(Struct, frozen=True):
+    """A staged record and what became of it so far."""
+
+    number: int
+    record: Record
+    outcome: Outcome | None
+    document_id: str
+    name: str
+
+
+class Result(Struct, frozen=True):
+    number: int
+    outcome: Outcome
+    document_id: str = ""
+    name: str = ""
+
+
+class Staging:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, operation_id: str, records: Iterable[tuple[int, Record]]) -> None:
+        sql = "INSERT INTO staged (operation, type, number, import_id, data) VALUES (?, ?, ?, ?, ?)"
+        self._database.run_many(
+            sql,
+            ((operation_id, _type(record), number, record.id, _encode(record)) for number, record in records),
+        )
+
+    def records(self, operation_id: str, type: Type, undecided: bool = False) -> Iterator[Staged]:
+        """The records of a type in order; `undecided`: only those without an outcome."""
+        number = -1
+        condition = "AND outcome IS NULL" if undecided else ""
+        while True:
+            rows = self._database.all(
+                "SELECT number, data, outcome, document_id, name FROM staged "
+                f"WHERE operation = ? AND type = ? AND number > ? {condition} ORDER BY number LIMIT ?",
+                (operation_id, type, number, _PAGE),
+            )
+            for number, data, outcome, document_id, name in rows:
+                decided = Outcome(outcome) if outcome else None
+                yield Staged(number, _decode(data), decided, document_id or "", name or "")
+            if len(rows) < _PAGE:
+                return
+
+    def import_ids(self, operation_id: str, type: Type) -> frozenset[str]:
+        sql = "SELECT import_id FROM staged WHERE operation = ? AND type = ?"
+        return frozenset(row[0] for row in self._database.all(sql, (operation_id, type)))
+
+    def decide(self, operation_id: str, type: Type, results: Collection[Result]) -> None:
+        """Note what became of records."""
+        sql = (
+            "UPDATE staged SET outcome = ?, document_id = ?, name = ? "
+            "WHERE operation = ? AND type = ? AND number = ?"
+        )
+        self._database.run_many(
+            sql,
+            (
+                (result.outcome, result.document_id, result.name, operation_id, type, result.number)
+                for result in results
+            ),
+        )
+
+    def outcomes(self, operation_id: str, type: Type) -> dict[Outcome | None, int]:
+        sql = "SELECT outcome, count(*) FROM staged WHERE operation = ? AND type = ? GROUP BY outcome"
+        rows = self._database.all(sql, (operation_id, type))
+        return {Outcome(outcome) if outcome else None: count for outcome, count in rows}
+
+    def clear(self, operation_id: str) -> None:
+        self._database.run("DELETE FROM staged WHERE operation = ?", (operation_id,))
+
+
+def _type(record: Record) -> Type:
+    match record:
+        case User():
+            return "user"
+        case Channel():
+            return "channel"
+        case Contact():
+            return "contact"

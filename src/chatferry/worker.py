@@ -1,0 +1,131 @@
+"""Background work: one operation at a time; start, cancel, and going on after a crash."""
+
+import threading
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from queue import SimpleQueue
+
+from msgspec.structs import replace
+
+from chatferry.archive import open_archive
+from chatferry.destinations import Destination, open_destination
+from chatferry.errors import CancelledError, ChatferryError
+from chatferry.importers import IMPORTERS
+from chatferry.operations import ENDS, Operation, Status, advance, is_importing, is_preparing
+from chatferry.pipeline import Check, Tools, Watch, now, prepare, run
+from chatferry.settings import Settings
+from chatferry.store import Store
+
+
+def work_on(
+    operation: Operation,
+    store: Store,
+    destination: Destination,
+    settings: Settings,
+    check: Check = lambda: None,
+    watch: Watch = lambda operation: None,
+) -> Operation:
+    """Prepare or import an operation, whichever comes next for it, to its next rest: never raises.
+
+    Returns it as it then is: waiting for its selection, done, failed (`error` says why) or cancelled.
+    """
+    try:
+        check()
+        with open_archive(Path(operation.archive), settings.limits) as archive:
+            archive.before_read = check
+            tools = Tools(store, IMPORTERS[operation.importer_key], archive, check, watch)
+            if is_preparing(operation.status):
+                return prepare(operation, tools)
+            return run(operation, tools, destination)
+    except CancelledError:
+        return _end(store, operation, Status.CANCELLED, "")
+    except ChatferryError as error:
+        return _end(store, operation, Status.FAILED, str(error))
+    except Exception as error:
+        log = settings.data / "errors.log"
+        _write_down(log)
+        what = str(error) or type(error).__name__
+        return _end(store, operation, Status.FAILED, f"Something unforeseen happened: {what}. See {log}.")
+
+
+def _end(store: Store, operation: Operation, status: Status, error: str) -> Operation:
+    last = store.operations.get(operation.id) or operation
+    if last.status in ENDS:
+        return last
+    ended = replace(advance(last, status, now()), error=error)
+    store.operations.save(ended)
+    return ended
+
+
+def _write_down(log: Path) -> None:
+    """Keep the details of what should not have happened away from people, but not lost."""
+    try:
+        with log.open("a", encoding="utf-8") as file:
+            file.write(traceback.format_exc() + "\n")
+    except OSError:
+        pass
+
+
+class Worker:
+    """Works on operations in a thread of its own. The thread opens its own destination."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._store = store
+        self._settings = settings
+        self._queue: SimpleQueue[str | None] = SimpleQueue()
+        self._cancelled: set[str] = set()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="worker", daemon=True)
+
+    def start(self) -> None:
+        """Begin, with what a crash interrupted."""
+        self._thread.start()
+        for operation in self._store.operations.valid():
+            if is_preparing(operation.status) or is_importing(operation.status):
+                self.wake(operation.id)
+
+    def wake(self, operation_id: str) -> None:
+        """There is work to do on this operation."""
+        self._queue.put(operation_id)
+
+    def cancel(self, operation_id: str) -> None:
+        """Stop working on an operation; it ends as cancelled, within a second if it is being worked on."""
+        self._cancelled.add(operation_id)
+        self._queue.put(operation_id)
+
+    def close(self) -> None:
+        """Stop where a restart can go on."""
+        self._closing.set()
+        self._queue.put(None)
+        if self._thread.is_alive():
+            self._thread.join(timeout=30)
+
+    def _work(self) -> None:
+        destination: Destination | None = None
+        while not self._closing.is_set():
+            operation_id = self._queue.get()
+            operation = self._store.operations.get(operation_id) if operation_id else None
+            if operation is None or operation.status in ENDS or operation.status == Status.SELECTION:
+                continue
+            try:
+                destination = destination or open_destination(self._settings.destination_url)
+                self._work_on(operation, destination)
+            except ChatferryError as error:
+                _end(self._store, operation, Status.FAILED, str(error))
+        if destination is not None:
+            destination.close()
+
+    def _work_on(self, operation: Operation, destination: Destination) -> None:
+        def check() -> None:
+            if operation.id in self._cancelled:
+                raise CancelledError("The operation was cancelled.")
+            if self._closing.is_set():
+                raise _Closing
+
+        with suppress(_Closing):  # the operation's status says where to go on
+            work_on(operation, self._store, destination, self._settings, check)
+
+
+class _Closing(BaseException):
+    """The process is ending. No Exception, so that nothing on the way takes it for a failure."""
