@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -150,6 +150,27 @@ def raw(server: Server, request: bytes, *, cut: bool = False) -> bytes:
             answer += block
     assert not re.match(rb"HTTP/1\.\d 5", answer), answer
     return answer
+
+
+def half_sent(server: Server, http: httpx.Client, part: bytes, framing: str) -> socket.socket:
+    """The connection of an upload of which only a part has come; the server has begun to store it.
+
+    `framing` is the header that says how long the body will be.
+    """
+    credentials = [f"{name}: {http.headers[name]}" for name in ("X-User-Id", "X-Auth-Token")]
+    head = ["POST /api/v1/uploadImportFile HTTP/1.1", "Host: x", *credentials, framing, "", ""]
+    before = server.uploads
+    connection = socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE)
+    connection.sendall("\r\n".join(head).encode() + part)
+    until(lambda: server.uploads != before)
+    return connection
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def upload_body(content: bytes, name: str = "export.zip", key: str = "slack") -> dict[str, str]:

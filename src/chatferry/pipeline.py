@@ -467,11 +467,11 @@ def _import_batch(
     changes: list[Change] = []
     owners: list[str] = []
     for id, (_, made) in converted.items():
-        if made.document is not None:
-            change = decide_message(made.document, encode(made.document), existing.get(id))
-            if change is not None:
-                changes.append(change)
-                owners.append(id)
+        document = made.document or {}
+        change = decide_message(document, encode(document), existing.get(id))
+        if change is not None:
+            changes.append(change)
+            owners.append(id)
     rejections = destination.apply(changes) if changes else ()
     refused = {owners[rejection.index]: rejection.reason for rejection in rejections}
     inserted = sum(isinstance(change, Insert) for change in changes)

@@ -140,12 +140,16 @@ class File(Struct, frozen=True, kw_only=True):
     gone: str = ""  # why there is nothing to fetch
 
 
-class Message(Struct, frozen=True, gc=False, kw_only=True, tag_field="is", tag="message"):
+class Message(Struct, frozen=True, gc=False, tag_field="is", tag="message"):
+    """A message. `position`: a number is the place in the file's JSON list."""
+
     id: str
     channel: str
     author: str
     ts: int
     text: Text = ()
+    file: str = ""
+    position: str | int = ""
     system: str = ""  # Rocket.Chat's message type `t`, "" for what a person or bot wrote
     alias: str = ""
     emoji: str = ""
@@ -161,8 +165,6 @@ class Message(Struct, frozen=True, gc=False, kw_only=True, tag_field="is", tag="
     reactions: tuple[Reaction, ...] = ()
     attachments: tuple[Attachment, ...] = ()
     files: tuple[File, ...] = ()
-    file: str = ""
-    position: str | int = ""  # a number is the place in the file's JSON list
 
 
 class Part(Struct, frozen=True, gc=False, kw_only=True, tag_field="is", tag="part"):

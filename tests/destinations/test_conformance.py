@@ -118,7 +118,7 @@ SOME_OF_EACH: Sequence[Change] = [
     user("u2", username="ben", roles=["user", "admin"], importIds=["U2"], services=LOGGED_IN),
     room("r1", name="general", fname="General", default=True, importIds=["C1"]),
     room("r2", t="d", uids=["u2", "u1"], usernames=["Ada", "ben"], importIds=["D1"]),
-    room("r3", t="p", name="secret", fname="Secret"),
+    room("r3", t="p", name="secret", fname="Secret", default=False),
     subscription("s1", "r1", "u1"),
     subscription("s2", "r1", "u2"),
     subscription("s3", "r2", "u1"),
@@ -180,6 +180,9 @@ def test_no_changes_are_no_trouble(destination: Destination) -> None:
     assert everything(destination) == {collection: [] for collection in COLLECTIONS}
 
 
+ENDLESS: list[Any] = []
+ENDLESS.append(ENDLESS)
+
 BAD: dict[str, Change] = {
     "no _id": Insert(MESSAGES, {"rid": "r1", "msg": "who am I?"}),
     "an empty _id": Insert(USERS, {"_id": ""}),
@@ -188,6 +191,7 @@ BAD: dict[str, Change] = {
     "a lone surrogate as _id": message("\ud83d"),
     "a lone surrogate as a key": user("bad", customFields={"\udc00": 1}),
     "a value that JSON does not know": message("bad", ts=1, extra=object()),
+    "a value without end": message("bad", extra=ENDLESS),
     "a time that is no date": Insert(MESSAGES, {"_id": "bad", "rid": "r1", "ts": 1000}),
     "a date that is none": Insert(MESSAGES, {"_id": "bad", "rid": "r1", "ts": Date("yesterday")}),
     "a room id that is no text": Insert(MESSAGES, {"_id": "bad", "rid": {"_id": "r1"}, "ts": Date.at(0)}),
@@ -272,8 +276,8 @@ def test_what_need_not_be_unique_can_be_shared(destination: Destination) -> None
         user("u2", emails=[{"address": "a@example.org"}], importIds=["U"]),
         room("r1", name="news", fname="News"),
         room("r2", name="News", fname="News"),  # another name: case counts
-        room("r3", t="d", uids=["u1"]),
-        room("r4", t="d", uids=["u1"]),
+        room("r3", t="d", name="news", uids=["u1"]),
+        room("r4", t="d", name="news", uids=["u1"]),
         subscription("s1", "r1", "u1"),
         subscription("s2", "r1", "u2"),
         subscription("s3", "r2", "u1"),
@@ -281,6 +285,7 @@ def test_what_need_not_be_unique_can_be_shared(destination: Destination) -> None
     assert destination.apply(shared) == []
     assert ids(destination.find(Lookup.USER_EMAIL, ["a@example.org"])) == ["u1", "u2"]
     assert ids(destination.find(Lookup.ROOM_NAME, ["News"])) == ["r1", "r2"]
+    assert ids(destination.find(Lookup.ROOM_MEMBERS, ["u1"])) == ["r3", "r4"]
 
 
 def test_what_was_written_bears_its_time(destination: Destination) -> None:
@@ -297,6 +302,19 @@ def test_what_was_written_bears_its_time(destination: Destination) -> None:
     )
     assert stored(destination, USERS)[0]["_updatedAt"].ms > latest
     assert stored(destination, MESSAGES)[0]["_updatedAt"].ms > latest
+
+
+def test_a_document_that_is_encoded_already_is_taken_as_it_is(destination: Destination) -> None:
+    encoded = {name: f'{{"_id":"{name}","rid":"r1","msg":"encoded"}}'.encode() for name in ("m1", "u1", "u2")}
+    inserts: list[Change] = [
+        Insert(MESSAGES, {"_id": "m1", "rid": "r1"}, encoded=encoded["m1"]),
+        Insert(USERS, {"_id": "u1"}, encoded=encoded["u1"]),
+        Insert(USERS, {"_id": "u2", "_updatedAt": Date.at(0)}, encoded=encoded["u2"]),
+    ]
+    assert destination.apply(inserts) == []
+    assert the(destination, message("m1")) == {"_id": "m1", "rid": "r1", "msg": "encoded"}
+    assert the(destination, user("u1"))["msg"] == "encoded"
+    assert the(destination, user("u2")) == {"_id": "u2"}
 
 
 def test_values_come_back_as_they_were(destination: Destination) -> None:
@@ -459,6 +477,13 @@ def test_update_adds(destination: Destination) -> None:
     assert now["importIds"] == ["U1", "U2"]
     assert now["customFields"] == {"tags": ["x"]}
     assert now["emails"] == [{"address": "a", "verified": False}]
+
+
+def test_update_takes_tuples_for_lists(destination: Destination) -> None:
+    insert = user("u1", pairs=[])
+    how = change(insert, set={"pair": ("a", 1)}, add={"pairs": (("a", 1),)}, pull={"rows": ("row", (1, 2))})
+    assert destination.apply([insert, change(insert, set={"rows": [{"row": [1, 2]}]}), how, how]) == []
+    assert the(destination, insert) == user("u1", pairs=[["a", 1]], rows=[], pair=["a", 1]).document
 
 
 def test_update_pulls(destination: Destination) -> None:
@@ -633,6 +658,13 @@ def test_the_last_message_is_one_that_the_room_shows(
 def test_a_room_that_shows_nothing_has_no_last_message(destination: Destination) -> None:
     now = finished(destination, message("other", rid="r2"), message("hidden", _hidden=True))
     assert now == room("r1", name="one", msgs=1, usersCount=0).document
+
+
+def test_a_message_without_a_time_is_never_the_last(destination: Destination) -> None:
+    timeless = Insert(MESSAGES, {"_id": "m1", "rid": "r1", "msg": "when?"})
+    assert "lm" not in finished(destination, timeless)
+    now = finished(destination, message("m0", ts=-5000))
+    assert (now["lastMessage"]["_id"], now["msgs"]) == ("m0", 2)
 
 
 def test_finish_follows_changes(destination: Destination) -> None:

@@ -245,8 +245,8 @@ def test_a_read_only_directory(open_directory: Path) -> None:
 
 def test_a_workspace_in_a_directory_that_became_read_only(open_directory: Path) -> None:
     path = open_directory / "workspace.db"
-    with without_privileges():
-        SqliteDestination(path).close()
+    SqliteDestination(path).close()
+    path.chmod(0o666)
     open_directory.chmod(0o555)
     with without_privileges():
         assert str(path) in refused(path)

@@ -67,12 +67,8 @@ def convert_message(record: Message, known: Known) -> Converted:
     if room is None or room.absent or author is None or author.absent:
         return Converted(None, [_refusal(record, known)], [], _lost_files(record, known))
     text = record.text
-    if not text:
-        msg = ""
-    elif len(text) == 1 and type(text[0]) is str:
-        msg = text[0]
-    else:
-        msg = ""
+    is_plain = len(text) == 1 and type(text[0]) is str
+    msg: str = text[0] if is_plain else ""  # type: ignore[assignment]
     document: Document = {
         "_id": record.id,
         "rid": room.id,
@@ -81,10 +77,11 @@ def convert_message(record: Message, known: Known) -> Converted:
         "ts": Date.at(record.ts),
         "urls": [],
     }
-    if text and not msg:
+    if text and not is_plain:
         _write_text(record, known, document, problems)
-    if "://" in document["msg"]:
-        document["urls"] = [{"url": url, "meta": {}} for url in urls_in(document["msg"])]
+        msg = document["msg"]
+    if "://" in msg:
+        document["urls"] = [{"url": url, "meta": {}} for url in urls_in(msg)]
     if record.system:
         document["t"] = record.system
         document["groupable"] = False

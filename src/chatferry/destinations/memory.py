@@ -147,11 +147,11 @@ def stamp() -> bytes:
     return b',"_updatedAt":' + encode(now) + b"}"
 
 
-def stamped(document: Document, stamp: bytes) -> bytes:
+def stamped(document: Document, stamp: bytes, encoded: bytes = b"") -> bytes:
     """The document, which has an `_id`, as JSON that ends with its `_updatedAt`."""
     if "_updatedAt" in document:
-        document = {key: value for key, value in document.items() if key != "_updatedAt"}
-    return written(document)[:-1] + stamp
+        document, encoded = {key: value for key, value in document.items() if key != "_updatedAt"}, b""
+    return (encoded or written(document))[:-1] + stamp
 
 
 def evolve(stored: bytes | str, update: Update) -> Document:
@@ -386,7 +386,7 @@ class MemoryDestination:
         )
 
     def _insert_message(self, change: Insert, ending: bytes, known: Collection[str]) -> None:
-        id_, data = identity(change.document), stamped(change.document, ending)
+        id_, data = identity(change.document), stamped(change.document, ending, change.encoded)
         rid, _, _ = columns(change.document)
         if id_ not in self._digests and id_ not in known:
             self._digests[id_] = change.digest
@@ -402,7 +402,7 @@ class MemoryDestination:
             self._newest[rid] = max(self._newest.get(rid, last), last)
 
     def _insert(self, change: Insert, ending: bytes) -> None:
-        id_, data = identity(change.document), stamped(change.document, ending)
+        id_, data = identity(change.document), stamped(change.document, ending, change.encoded)
         shelf = self._shelves[change.collection]
         if change.collection in _BY_ID:
             self._ask(_BY_ID[change.collection], [id_])

@@ -163,7 +163,7 @@ class SqliteDestination:
         return []
 
     def _insert(self, change: Insert, ending: bytes) -> None:
-        id_, data = identity(change.document), stamped(change.document, ending)
+        id_, data = identity(change.document), stamped(change.document, ending, change.encoded)
         if self._stored(change.collection, id_) is None:
             found_by = keys(change.collection, change.document)
             self._require_free(change.collection, id_, found_by)
@@ -251,7 +251,8 @@ def _runs(changes: Sequence[Change]) -> Iterator[tuple[int, list[Insert] | Chang
 
 def _message_row(insert: Insert, ending: bytes) -> tuple[Any, ...]:
     document = insert.document
-    return (identity(document), *columns(document), insert.digest, stamped(document, ending).decode())
+    data = stamped(document, ending, insert.encoded)
+    return (identity(document), *columns(document), insert.digest, data.decode())
 
 
 def _chunks(content: Iterable[bytes]) -> Iterator[bytes]:

@@ -44,8 +44,6 @@ REPEATS = {
     "emoji_changed": "it announces a change of the custom emoji",
 }
 
-NAMED_ELSEWHERE = ("file_comment", "huddle_thread")  # `user` is not who wrote it
-
 VERY_LONG = 1_000_000  # characters
 TOO_LONG = 12_000_000  # bytes of UTF-8; MongoDB holds no document over 16 MiB
 
@@ -129,10 +127,10 @@ def placeholder_root(ts: str, room: Room, file: str) -> Message:
     """Stands for a thread's first message that the archive does not hold."""
     seen = room.threads.get(ts, Thread(0, 0, ()))
     return Message(
-        id=message_id(room.channel, ts),
-        channel=room.channel,
-        author=ROCKET_CAT,
-        ts=millis(ts) or 0,
+        message_id(room.channel, ts),
+        room.channel,
+        ROCKET_CAT,
+        millis(ts) or 0,
         system="rm",
         reply_count=seen.count,
         last_reply=seen.latest,
@@ -157,20 +155,61 @@ def to_record(
 
     `stored(path)` tells whether the archive itself holds a file.
     """
-    author = message.user
-    if not author or author == SLACKBOT or message.subtype in NAMED_ELSEWHERE:
-        author = author_of(message, room.bots)
-    if not author:
-        author = ROCKET_CAT
-        reason = "the message names no user and no bot"
-        problems.append(spot.problem("message-without-author", reason, "user"))
-    more: dict[str, Any] = {}  # most messages have nothing but an author, a time and a text
-    if message.subtype:
-        _note_subtype(message.subtype, spot, more, problems)
+    if (  # most messages have an author, a text and a time, and nothing else
+        message.subtype is None
+        and message.thread_ts is None
+        and message.reactions is None
+        and message.bot_id is None
+        and message.files is None
+        and message.attachments is None
+        and message.edited is None
+        and message.pinned_to is None
+        and message.file is None
+        and message.icons is None
+        and message.user
+        and message.user != SLACKBOT
+        and message.ts not in room.threads
+        and message.ts not in room.pins
+    ):
+        author, more = message.user, _NOTHING_MORE
+    else:
+        author, more = _special(message, ts, room, spot, stored, problems)
     text = _system_text(message, more["system"]) if "system" in more else _text(message)
     if text and _size(text) > VERY_LONG:
         text, long = _fitting(text, spot)
         problems.append(long)
+    return Message(
+        message_id(room.channel, message.ts or ""),
+        room.channel,
+        author,
+        ts,
+        text,
+        spot.file,
+        spot.index,
+        **more,
+    )
+
+
+_NOTHING_MORE: dict[str, Any] = {}
+
+
+def _special(
+    message: SlackMessage,
+    ts: int,
+    room: Room,
+    spot: Spot,
+    stored: Callable[[str], bool],
+    problems: list[Problem],
+) -> tuple[str, dict[str, Any]]:
+    """The author, and the fields of the record that most messages do not have."""
+    author = author_of(message, room.bots)
+    if not author:
+        author = ROCKET_CAT
+        reason = "the message names no user and no bot"
+        problems.append(spot.problem("message-without-author", reason, "user"))
+    more: dict[str, Any] = {}
+    if message.subtype:
+        _note_subtype(message.subtype, spot, more, problems)
     if message.bot_id or "bot" in more:
         more["alias"] = _alias(message)
         more["avatar"] = _avatar(message)
@@ -180,7 +219,7 @@ def to_record(
         more.update(_thread(message, room))
     if message.edited:
         more["edit"] = _edit(message)
-    if message.pinned_to or room.pins:
+    if message.pinned_to or message.ts in room.pins:
         more["pin"] = _pin(message, ts, room)
     if message.reactions:
         more["reactions"] = _reactions(message)
@@ -189,16 +228,7 @@ def to_record(
         more["attachments"] = tuple([_attachment(card, spot, problems) for card in message.attachments])
     if message.files or message.file or message.attachments:
         more["files"] = tuple(_files(message, room.folder, stored))
-    return Message(
-        id=message_id(room.channel, message.ts or ""),
-        channel=room.channel,
-        author=author,
-        ts=ts,
-        text=text,
-        file=spot.file,
-        position=spot.index,
-        **more,
-    )
+    return author, more
 
 
 def _note_subtype(subtype: str, spot: Spot, more: dict[str, Any], problems: list[Problem]) -> None:

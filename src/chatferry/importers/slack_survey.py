@@ -26,7 +26,7 @@ NEIGHBOURS = 1000  # ms; messages further apart are out of order, not crowded
 
 
 class Day(Struct, frozen=True):
-    """A day file: its name, its elements, and the time of the message before it (ms)."""
+    """A day file: its name, its elements, and the time of the last message before it (ms)."""
 
     file: str
     elements: int
@@ -59,21 +59,23 @@ class Survey:
 
     def add(self, file: str, elements: list[Envelope | None]) -> None:
         self.days.append(Day(file, len(elements), self._last))
-        times: list[int] = []
+        last = ""
+        authors = self.authors
         for index, message in enumerate(elements):
             if message is None or not is_kept(message):
                 continue
-            time = micros(message.ts)
-            if time is None:
+            ts = message.ts
+            if ts is None or (len(ts) != 17 and micros(ts) is None):
                 continue
-            times.append(time)
-            self._author(message, file, index)
-            if message.thread_ts:
+            if ts > last and ts[10:11] == ".":
+                last = ts
+            if message.user not in authors or message.subtype is not None:
+                self._author(message, file, index)
+                if message.subtype in ("pinned_item", "unpinned_item"):
+                    self._pin(message)
+            if message.thread_ts is not None:
                 self._thread(message, Place(file, index))
-            if message.subtype in ("pinned_item", "unpinned_item"):
-                self._pin(message)
-        placed = spread(sorted(set(times)), self._last)
-        self._last = placed[-1][1] if placed else self._last
+        self._last = millis(last) or self._last
 
     @property
     def rootless(self) -> dict[str, Place]:

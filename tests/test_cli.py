@@ -1,0 +1,252 @@
+"""The command line as people type it: a process, its output and its exit code."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.importing import write_folder
+from tests.serving import GOLDEN, environment, serving
+
+KINDS = ("users", "contacts", "rooms", "messages", "files")
+COUNTS = {"read", "inserted", "updated", "unchanged", "skipped", "failed"}
+
+
+def chatferry(*arguments: str | Path, **variables: str) -> "subprocess.CompletedProcess[str]":
+    done = subprocess.run(
+        [sys.executable, "-m", "chatferry", *map(str, arguments)],
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr + done.stdout
+    return done
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory into which the golden export was imported."""
+    folder = tmp_path_factory.mktemp("cli") / "data"
+    done = chatferry("import", "slack", GOLDEN, "--data", folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def documents(data: Path, collection: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in chatferry("dump", collection, "--data", data).stdout.splitlines()]
+
+
+def test_import_prints_one_json_object(tmp_path: Path) -> None:
+    done = chatferry("import", "slack", GOLDEN, "--data", tmp_path, "--json")
+    assert done.returncode == 0
+    found = json.loads(done.stdout)
+    assert list(found) == [
+        "operation", *KINDS, "problems", "seconds", "messagesPerSecond", "peakMemoryMiB",
+    ]  # fmt: skip
+    for kind in KINDS:
+        counts = found[kind]
+        assert set(counts) == COUNTS
+        assert counts["read"] == sum(counts[name] for name in COUNTS - {"read"})
+    assert found["messages"]["inserted"] == 300
+    assert found["operation"]["status"] == "importer_done"
+    assert found["operation"]["importerKey"] == "slack"
+    assert found["seconds"] > 0
+    assert found["messagesPerSecond"] == pytest.approx(300 / found["seconds"], rel=0.05)
+    assert 10 < found["peakMemoryMiB"] < 200
+    again = json.loads(chatferry("report", "--data", tmp_path, "--json").stdout)
+    assert again == found
+    assert (
+        json.loads(chatferry("report", found["operation"]["_id"], "--data", tmp_path, "--json").stdout)
+        == found
+    )
+
+
+def test_problems_say_where_why_and_what_to_do(tmp_path: Path) -> None:
+    export = write_folder(
+        tmp_path / "export",
+        {
+            "users.json": [{"id": "U1", "name": "ada", "profile": {"email": "ada@example.org"}}],
+            "channels.json": [{"id": "C1", "name": "town", "creator": "U1", "members": ["U1"]}],
+            "town/2024-01-01.json": [{"type": "message", "user": "U1", "text": "no time"}],
+        },
+    )
+    done = chatferry("import", "slack", export, "--data", tmp_path / "data", "--json")
+    assert done.returncode == 3
+    (problem,) = json.loads(done.stdout)["problems"]
+    assert problem == {
+        "kind": "message-without-time",
+        "file": "town/2024-01-01.json",
+        "position": "$[0]",
+        "field": "ts",
+        "reason": "the message has no time",
+        "remedy": 'Give the message a "ts" such as "1600000200.000100" and import again.',
+    }
+    shown = chatferry("report", "--data", tmp_path / "data").stdout
+    assert "town/2024-01-01.json $[0] ts: the message has no time" in shown
+
+
+def test_a_selection_by_names_and_ids(tmp_path: Path) -> None:
+    done = chatferry(
+        "import", "slack", GOLDEN, "--data", tmp_path, "--channels", "dev,C0B200000", "--json",
+        CHATFERRY_USERS="ada,U0A103DDE,ben",
+    )  # fmt: skip
+    assert done.returncode == 0
+    found = json.loads(done.stdout)
+    assert (found["users"]["inserted"], found["users"]["skipped"]) == (3, 17)
+    rooms = {room["name"] for room in documents(tmp_path, "rocketchat_room")}
+    assert rooms == {"general", "dev"}
+    messages = documents(tmp_path, "rocketchat_message")
+    assert {message["u"]["username"] for message in messages} == {"ada", "ben", "cleo"}
+    assert found["messages"]["failed"] == 0
+
+
+def test_a_dry_run_counts_and_writes_nothing(data: Path, tmp_path: Path) -> None:
+    before = {path.name: path.stat().st_mtime_ns for path in data.iterdir()}
+    done = chatferry("import", "slack", GOLDEN, "--data", data, "--dry-run", "--json")
+    assert json.loads(done.stdout)["messages"]["unchanged"] == 300
+    assert {path.name: path.stat().st_mtime_ns for path in data.iterdir()} == before
+    fresh = chatferry("import", "slack", GOLDEN, "--data", tmp_path / "none", "--dry-run", "--json")
+    assert json.loads(fresh.stdout)["messages"]["inserted"] == 300
+    assert not (tmp_path / "none").exists()
+
+
+def test_dump_is_json_lines_by_id(data: Path) -> None:
+    users = documents(data, "users")
+    assert [user["_id"] for user in users] == sorted(user["_id"] for user in users)
+    assert len(users) == 22
+    room = next(room for room in documents(data, "rocketchat_room") if room["_id"] == "GENERAL")
+    assert room["ts"] == {"$date": "2022-12-03T08:00:00Z"}
+
+
+def test_a_token_of_the_command_line_opens_the_server(data: Path) -> None:
+    import httpx
+
+    done = chatferry("token", "--user", "admin", "--data", data, "--json")
+    token = json.loads(done.stdout)
+    assert set(token) == {"userId", "authToken"}
+    with serving(data) as server:
+        me = httpx.get(
+            f"{server.address}/api/v1/me",
+            headers={"X-User-Id": token["userId"], "X-Auth-Token": token["authToken"]},
+        )
+    assert me.json()["username"] == "admin"
+    plain = chatferry("token", "--user", "ada", "--data", data).stdout
+    assert plain.startswith("X-User-Id: ")
+
+
+def test_the_password_of_a_new_workspace_is_shown_once(tmp_path: Path) -> None:
+    bare = {**environment()}
+    for name in ("ADMIN_USERNAME", "ADMIN_PASS", "ADMIN_EMAIL"):
+        del bare[name]
+    command = [sys.executable, "-m", "chatferry", "token", "--user", "admin", "--data", str(tmp_path)]
+    first = subprocess.run(command, env=bare, capture_output=True, text=True, check=True)
+    second = subprocess.run(command, env=bare, capture_output=True, text=True, check=True)
+    assert "password" in first.stderr
+    assert "password" not in second.stderr
+
+
+def test_inspect_says_what_is_inside(tmp_path: Path) -> None:
+    shown = chatferry("inspect", GOLDEN)
+    assert shown.returncode == 0
+    assert "300 messages" in shown.stdout
+    found = json.loads(chatferry("inspect", GOLDEN, "--json").stdout)
+    assert (found["users"], found["publicChannels"], found["directConversations"]) == (20, 10, 1)
+    assert found["files"] == 9
+    assert not list(tmp_path.iterdir())
+
+
+WRONG = [
+    (["import", "slack", "/nowhere/export.zip"], 2, "/nowhere/export.zip does not exist"),
+    (["import", "slack", __file__], 1, "is neither a zip nor a tar"),
+    (["import", "slack", "GOLDEN", "--users", "nobody"], 2, "has no nobody"),
+    (["import", "slack", "GOLDEN", "--destination", "oracle:x"], 2, "names no destination"),
+    (["inspect", __file__], 1, "is neither a zip nor a tar"),
+    (["report", "--data", "/nowhere"], 2, "holds no operations"),
+    (["report", "7PbvsnKJD9ZAqw38C", "--data", "DATA"], 2, "no operation 7PbvsnKJD9ZAqw38C"),
+    (["dump", "passwords", "--data", "DATA"], 2, "no collection passwords"),
+    (["dump", "users", "--data", "/nowhere"], 2, "holds no workspace"),
+    (["token", "--user", "nobody", "--data", "DATA"], 2, "no user nobody"),
+    (["token"], 2, "Missing option"),
+    (["serve", "--port", "99999"], 2, "equal to 65535"),
+    (["serve", "--demo", "--host", "0.0.0.0"], 2, "cannot listen on 0.0.0.0"),
+    (["fly"], 2, "No such command"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "text"), WRONG, ids=lambda value: str(value)[:40])
+def test_wrong_usage_gets_a_sentence_and_a_code(
+    data: Path, tmp_path: Path, arguments: list[str], code: int, text: str
+) -> None:
+    known = {"DATA": str(data), "GOLDEN": str(GOLDEN)}
+    given = [known.get(argument, argument) for argument in arguments]
+    if given[0] == "import":
+        given += ["--data", str(tmp_path)]
+    done = chatferry(*given)
+    assert done.returncode == code, done.stderr
+    assert text in " ".join(done.stderr.split())
+
+
+def test_a_bad_setting_is_named(tmp_path: Path) -> None:
+    done = chatferry("import", "slack", GOLDEN, "--data", tmp_path, CHATFERRY_MAX_ENTRIES="many")
+    assert done.returncode == 2
+    assert "CHATFERRY_MAX_ENTRIES is 'many'" in done.stderr
+    done = chatferry("import", "slack", GOLDEN, "--data", tmp_path, CHATFERRY_MAX_ENTRIES="5")
+    assert done.returncode == 1
+    assert "5" in done.stderr
+
+
+def test_one_process_at_a_time_works_in_a_directory(tmp_path: Path) -> None:
+    with serving(tmp_path):
+        done = chatferry("import", "slack", GOLDEN, "--data", tmp_path)
+        assert done.returncode == 2
+        assert "Another chatferry works" in done.stderr
+
+
+def test_a_failed_import_says_why(tmp_path: Path) -> None:
+    export = write_folder(tmp_path / "export", {"readme.txt": "hello", "notes/a.txt": "x"})
+    done = chatferry("import", "slack", export, "--data", tmp_path / "data")
+    assert done.returncode == 1
+    assert "is no Slack export" in done.stderr
+    report = json.loads(chatferry("report", "--data", tmp_path / "data", "--json").stdout)
+    assert report["operation"]["status"] == "importer_import_failed"
+
+
+def test_on_a_terminal_progress_is_live_elsewhere_plain_lines(tmp_path: Path) -> None:
+    plain = chatferry("import", "slack", GOLDEN, "--data", tmp_path / "plain")
+    assert "importing messages" in plain.stderr
+    assert "\x1b" not in plain.stderr + plain.stdout
+    main_end, other_end = pty.openpty()
+    command = [
+        sys.executable,
+        "-m",
+        "chatferry",
+        "import",
+        "slack",
+        str(GOLDEN),
+        "--data",
+        str(tmp_path / "t"),
+    ]
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=other_end, env={**environment(), "TERM": "xterm"}
+    )
+    os.close(other_end)
+    shown = b""
+    while True:
+        try:
+            block = os.read(main_end, 65536)
+        except OSError:  # Linux says so when the other end is closed
+            break
+        if not block:
+            break
+        shown += block
+    os.close(main_end)
+    assert process.wait() == 0
+    assert b"\x1b[" in shown
+    assert "331/331" in shown.decode(errors="replace")

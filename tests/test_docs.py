@@ -1,0 +1,115 @@
+"""The documentation names what there is, and what it says to type works."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from chatferry.api.endpoints import ENDPOINTS
+from chatferry.cli import app
+from chatferry.problems import KINDS
+from tests.serving import environment, serving
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+PASSWORD = "change-me"
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: f"{endpoint.method} {endpoint.path}")
+def test_the_readme_names_every_endpoint(endpoint: object) -> None:
+    path = str(getattr(endpoint, "path", ""))
+    assert path.removeprefix("/api/v1/").removeprefix("/api/") in README
+
+
+def test_problems_md_lists_exactly_the_kinds_there_are() -> None:
+    text = (ROOT / "docs" / "problems.md").read_text()
+    rows = re.findall(r"^\| `([a-z-]+)` \| (\w+) \| (\w+) \|", text, re.MULTILINE)
+    assert {row[0]: (row[1], row[2]) for row in rows} == {
+        kind: (known.record, known.effect.value) for kind, known in KINDS.items()
+    }
+
+
+def test_every_option_and_its_variable_are_documented() -> None:
+    command = get_command(app)
+    groups = [command]
+    options: set[str] = set()
+    while groups:
+        group = groups.pop()
+        groups += list(getattr(group, "commands", {}).values())
+        for parameter in group.params:
+            options |= {name for name in parameter.opts if name.startswith("--")} - {"--help"}
+            variable = getattr(parameter, "envvar", None)
+            if variable:
+                options.add(str(variable))
+    assert not {option for option in options if f"`{option}" not in OPERATIONS}
+
+
+def test_every_variable_that_the_source_reads_is_documented() -> None:
+    source = "".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
+    names = set(re.findall(r"\"(CHATFERRY_[A-Z_]+|ADMIN_[A-Z]+)\"", source))
+    assert len(names) > 10
+    assert not {name for name in names if f"`{name}`" not in OPERATIONS}
+
+
+def test_links_inside_the_documentation_lead_somewhere() -> None:
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page}: {target}"
+
+
+def blocks(heading: str) -> list[str]:
+    """The shell blocks of a section of the README."""
+    section = README.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    return re.findall(r"```bash\n(.*?)```", section, re.DOTALL)
+
+
+def run(script: str, folder: Path) -> str:
+    """Run a block of the README with bash, in a folder that looks like a checkout."""
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=folder,
+        env={**environment(), "PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A folder with what the README's commands refer to."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    program = tmp_path / ".venv" / "bin" / "chatferry"
+    program.parent.mkdir(parents=True)
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m chatferry "$@"\n')
+    program.chmod(0o755)
+    return tmp_path
+
+
+def test_the_readmes_api_calls_work_as_written(checkout: Path) -> None:
+    calls, looking = blocks("Import a Slack export over the API")
+    with serving(checkout / "data", ADMIN_PASS=PASSWORD) as server:
+        script = calls.replace("http://127.0.0.1:3000", server.address)
+        shown = run(script, checkout)
+    assert '"waiting":true' not in shown
+    assert '"message_count":220' in shown
+    assert shown.count('"step":"importer_done"') == 1
+    assert '"status":"importer_done"' in shown
+    report = run(looking, checkout)
+    assert re.search(r"messages +220", report)
+    assert '"_id":"slack-' in report
+
+
+def test_the_readmes_command_line_works_as_written(checkout: Path) -> None:
+    (script,) = blocks("Import without a server")
+    shown = run(script, checkout)
+    assert "dry run: nothing was written" in shown
+    assert '"peakMemoryMiB"' in shown
+    assert (checkout / "data-2" / "workspace.sqlite3").exists()
