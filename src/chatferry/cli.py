@@ -70,9 +70,6 @@ def main() -> None:
     except KeyboardInterrupt:
         console.complain("Stopped. The same command goes on where it was.")
         sys.exit(130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(DONE)
     except OSError as error:
         console.complain(f"{error.filename or 'The system'}: {error.strerror or error}.")
         sys.exit(FAILED)
@@ -344,6 +341,9 @@ def dump(
     workspace = open_destination(settings.destination_url)
     try:
         for line in workspace.dump(collection):
-            sys.stdout.buffer.write(line if line.endswith(b"\n") else line + b"\n")
+            sys.stdout.buffer.write(line + b"\n")
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head` has seen enough; what is still buffered goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     finally:
         workspace.close()

@@ -32,11 +32,12 @@ class Date(Struct, frozen=True, order=True, gc=False, rename={"iso": "$date"}):
     @staticmethod
     def at(ms: int) -> "Date":
         """The date `ms` milliseconds after the epoch (years 1 to 9999)."""
-        second, milli = divmod(ms, 1000)
-        minute, second = divmod(second, 60)
-        day, minute = divmod(minute, 1440)
         # Tables: a message has one date or two, and formatting one took longer than encoding the message.
-        return Date(_day(day) + _MINUTES[minute] + _SECONDS[second] + _MILLIS[milli])
+        seconds = ms // 1000
+        minutes = seconds // 60
+        return Date(
+            f"{_day(minutes // 1440)}{_MINUTES[minutes % 1440]}{_SECONDS[seconds % 60]}{_MILLIS[ms % 1000]}"
+        )
 
     @property
     def ms(self) -> int:
@@ -96,7 +97,7 @@ encode = msgspec.json.Encoder().encode
 
 def digest(encoded: bytes) -> bytes:
     """Eight bytes that differ when the encoded documents differ."""
-    return sha1(encoded, usedforsecurity=False).digest()[:8]
+    return sha1(encoded).digest()[:8]
 
 
 def decode(data: bytes | str) -> Document:

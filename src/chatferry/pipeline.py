@@ -448,47 +448,66 @@ def _leave_out(part: Part, room: KnownRoom | None, result: PartResult) -> None:
 def _import_batch(
     batch: Sequence[Message | Problem], known: Known, destination: Destination, result: PartResult
 ) -> None:
-    converted: dict[str, tuple[Message, Converted]] = {}
+    converted: dict[str, Message] = {}
+    documents: list[Document] = []
+    noteworthy: list[tuple[Message, Converted]] = []
     for item in batch:
         if isinstance(item, Problem):
             _note(item, result)
             continue
         made = convert_message(item, known)
         if made.document is None:
+            result.files.update(made.files)
             for note in made.problems:
                 _note(note, result)
-            result.files.update(made.files)
         elif item.id in converted:
             reason = f"another message has the same identity, {item.id}"
             _note(problem("message-twice", reason, file=item.file, position=item.position), result)
         else:
-            converted[item.id] = (item, made)
-    existing = destination.digests(converted.keys())
-    changes: list[Change] = []
-    owners: list[str] = []
-    for id, (_, made) in converted.items():
-        document = made.document or {}
-        change = decide_message(document, encode(document), existing.get(id))
-        if change is not None:
-            changes.append(change)
-            owners.append(id)
-    rejections = destination.apply(changes) if changes else ()
-    refused = {owners[rejection.index]: rejection.reason for rejection in rejections}
-    inserted = sum(isinstance(change, Insert) for change in changes)
-    result.messages[Outcome.INSERTED] += inserted
-    result.messages[Outcome.UPDATED] += len(changes) - inserted
-    result.messages[Outcome.UNCHANGED] += len(converted) - len(changes)
-    for id, (record, made) in converted.items():
-        if id in refused:
-            outcome = Outcome.INSERTED if id not in existing else Outcome.UPDATED
-            result.messages[outcome] -= 1
-            reason = refused[id]
-            _note(problem("message-rejected", reason, file=record.file, position=record.position), result)
-            result.files[Outcome.FAILED] += len(record.files)
-        elif made.problems or record.files:
+            converted[item.id] = item
+            documents.append(made.document)
+            if made.problems or made.pending or made.files:
+                noteworthy.append((item, made))
+    refused = _write(documents, destination, result)
+    for id, reason in refused.items():
+        record = converted[id]
+        _note(problem("message-rejected", reason, file=record.file, position=record.position), result)
+        result.files[Outcome.FAILED] += len(record.files)
+    for record, made in noteworthy:
+        if record.id not in refused:
             result.problems.extend(made.problems)
             result.files.update(made.files)
             result.pending.extend(made.pending)
+
+
+def _write(documents: Sequence[Document], destination: Destination, result: PartResult) -> dict[str, str]:
+    """Bring documents into the destination; those that it refused, and why."""
+    existing = destination.digests([document["_id"] for document in documents])
+    changes = [
+        change
+        for document in documents
+        if (change := decide_message(document, _encoded(document), existing.get(document["_id"])))
+    ]
+    rejections = destination.apply(changes) if changes else ()
+    refused = {_id(changes[rejection.index]): rejection.reason for rejection in rejections}
+    carried_out = [change for change in changes if _id(change) not in refused] if refused else changes
+    inserted = sum([isinstance(change, Insert) for change in carried_out])
+    result.messages[Outcome.INSERTED] += inserted
+    result.messages[Outcome.UPDATED] += len(carried_out) - inserted
+    result.messages[Outcome.UNCHANGED] += len(documents) - len(changes)
+    return refused
+
+
+def _encoded(document: Document) -> bytes:
+    """The document as JSON; b"" for one that cannot be: its destination will say why."""
+    try:
+        return encode(document)
+    except (ValueError, TypeError, ArithmeticError, RecursionError):
+        return b""
+
+
+def _id(change: Change) -> str:
+    return str(change.document["_id"]) if isinstance(change, Insert) else change.id
 
 
 def _note(note: Problem, result: PartResult) -> None:

@@ -194,6 +194,8 @@ BAD: dict[str, Change] = {
     "a value without end": message("bad", extra=ENDLESS),
     "a time that is no date": Insert(MESSAGES, {"_id": "bad", "rid": "r1", "ts": 1000}),
     "a date that is none": Insert(MESSAGES, {"_id": "bad", "rid": "r1", "ts": Date("yesterday")}),
+    "a date without a zone": Insert(MESSAGES, {"_id": "bad", "rid": "r1", "ts": Date("2023-01-02T09:00:50")}),
+    "a thread that is no text": message("bad", tmid=["m1"]),
     "a room id that is no text": Insert(MESSAGES, {"_id": "bad", "rid": {"_id": "r1"}, "ts": Date.at(0)}),
     "a username that is taken": user("bad", username="taken"),
     "a username that is taken in another case": user("bad", username="TAKEN"),

@@ -4,7 +4,7 @@ import heapq
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from operator import itemgetter
 from typing import Any
@@ -219,22 +219,27 @@ def _list(holder: Any, key: Any) -> list[Any]:
     raise ChangeError(f"its {key!r} is no list")
 
 
-def columns(message: Document) -> tuple[str | None, int | None, str | None]:
-    """What messages are found and ordered by: `rid`, `ts` in milliseconds, `tmid`."""
+def columns(message: Document) -> tuple[str | None, str | None, str | None]:
+    """What messages are found and ordered by: `rid`, `ts` as text that sorts as time does, `tmid`."""
     rid, ts, tmid = message.get("rid"), message.get("ts"), message.get("tmid")
     if type(rid) not in _TEXT or type(tmid) not in _TEXT:
         raise ChangeError("its rid or tmid is no text")
     if ts is None:
         return rid, None, tmid
-    try:  # Date.ms says the same, but takes four times as long, and this is asked of every message
-        age = datetime.fromisoformat(ts.iso) - _EPOCH
-    except (AttributeError, TypeError, ValueError) as error:
+    try:
+        if datetime.fromisoformat(ts.iso).tzinfo is None:
+            raise ChangeError("its ts is a date without a time zone")
+        return rid, sortable(Date.at(ts.ms)), tmid
+    except (AttributeError, TypeError, ValueError, OverflowError) as error:
         raise ChangeError("its ts is no date") from error
-    return rid, age.days * 86_400_000 + age.seconds * 1000 + age.microseconds // 1000, tmid
+
+
+def sortable(date: Date) -> str:
+    """A date of `Date.at` as text that sorts as time does: with the "Z", "50Z" would follow "50.123Z"."""
+    return date.iso[:-1]
 
 
 _TEXT = (str, type(None))
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def shown(message: Document) -> bool:
@@ -306,7 +311,7 @@ class MemoryDestination:
         self._asked: set[tuple[Lookup, str]] = set()  # of the base; the answers are on the shelves
         self._digests: dict[str, bytes] = {}
         self._added: Counter[str | None] = Counter()  # messages, by room
-        self._newest: dict[str | None, tuple[int, str, bytes]] = {}  # by room, when messages are not kept
+        self._newest: dict[str | None, tuple[str, str, bytes]] = {}  # by room, when messages are not kept
         self._files: dict[str, bytes] = {}
 
     def find(self, lookup: Lookup, values: Collection[str]) -> list[Document]:
@@ -398,7 +403,7 @@ class MemoryDestination:
             self._shelves[MESSAGES].put(message, data)
         elif shown(message):
             rid, ts, _ = columns(message)
-            last = (ts or 0, message["_id"], data)
+            last = (ts or "", message["_id"], data)
             self._newest[rid] = max(self._newest.get(rid, last), last)
 
     def _insert(self, change: Insert, ending: bytes) -> None:

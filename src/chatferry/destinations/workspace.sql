@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS rocketchat_permissions (
 CREATE TABLE IF NOT EXISTS rocketchat_message (
     _id TEXT NOT NULL PRIMARY KEY,
     rid TEXT,
-    ts INTEGER, -- milliseconds since the epoch
+    ts TEXT, -- ISO 8601 in UTC without the "Z": sorts as time does
     tmid TEXT,
     digest BLOB NOT NULL, -- of the source; empty for a message that no import wrote
     doc TEXT NOT NULL

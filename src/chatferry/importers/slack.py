@@ -111,16 +111,12 @@ def read(archive: Archive, part: Part) -> Iterator[Message | Problem]:
         elements, flaws = read_elements(archive, file, SlackMessage)
         for flaw in flaws:
             yield flaw_problem(flaw, file, "message-not-readable", "message")
-        timed, left_out = _timed(elements, file)
-        yield from left_out
-        problems: list[Problem] = []
+        timed, problems = _timed(elements, file)
         for time, ts in spread(sorted(timed), after):
             message, index = timed[time]
             yield to_record(message, ts, here.room, Spot(file, index), archive.__contains__, problems)
-            if problems:
-                yield from problems
-                problems.clear()
             after = ts
+        yield from problems
 
 
 # ---------------------------------------------------------------- which files

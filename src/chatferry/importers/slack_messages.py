@@ -175,7 +175,7 @@ def to_record(
     else:
         author, more = _special(message, ts, room, spot, stored, problems)
     text = _system_text(message, more["system"]) if "system" in more else _text(message)
-    if text and _size(text) > VERY_LONG:
+    if _is_long(message, text):
         text, long = _fitting(text, spot)
         problems.append(long)
     return Message(
@@ -241,10 +241,10 @@ def _note_subtype(subtype: str, spot: Spot, more: dict[str, Any], problems: list
         problems.append(spot.problem("message-of-unknown-type", reason, "subtype"))
 
 
-def _size(text: Text) -> int:
-    if len(text) == 1 and isinstance(text[0], str):
-        return len(text[0])
-    return sum([len(segment) for segment in text if isinstance(segment, str)])
+def _is_long(message: SlackMessage, text: Text) -> bool:
+    if message.blocks is NO_JSON and message.comment is None and len(message.text or "") < VERY_LONG:
+        return False
+    return sum([len(segment) for segment in text if isinstance(segment, str)]) > VERY_LONG
 
 
 # ---------------------------------------------------------------- text

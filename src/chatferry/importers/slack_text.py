@@ -14,7 +14,7 @@ from chatferry.records import ChannelMention, GroupMention, Segment, Text, UserM
 
 # Code, a token, or an emoji. Each alternative begins with a plain character: only then is the search fast.
 _TOKEN = re.compile(
-    r"`(?:``.*?```|[^`\n]+`)|<([^<>\n]+)>|:(?:simple_smile|memo|piggy|uk):",
+    r"(`(?:``.*?```|[^`\n]+`)|<[^<>\n]+>|:(?:simple_smile|memo|piggy|uk):)",
     re.DOTALL,
 )
 _EMOJI = {":simple_smile:": ":smile:", ":memo:": ":pencil:", ":piggy:": ":pig:", ":uk:": ":gb:"}
@@ -31,25 +31,24 @@ def from_mrkdwn(text: str) -> Text:
         text = without_secrets(text)
     if "<" not in text and (":" not in text or _ALIAS.search(text) is None):
         return (decode_entities(text) if "&" in text else text,) if text else ()
+    pieces = _TOKEN.split(text)  # text, token, text, token, ... text
+    if "&" in text:
+        pieces = [piece if piece[:1] == "<" else decode_entities(piece) for piece in pieces]
     segments: list[Segment] = []
-    words: list[str] = []
-    end = 0
-    for match in _TOKEN.finditer(text):
-        start = match.start()
-        if start > end:
-            words.append(decode_entities(text[end:start]))
-        end = match.end()
-        segment = _token(match[1]) if match[1] else _EMOJI.get(match[0]) or decode_entities(match[0])
+    words = pieces[0]
+    for place in range(1, len(pieces), 2):
+        piece = pieces[place]
+        segment = _token(piece[1:-1]) if piece[0] == "<" else _EMOJI.get(piece, piece)
         if isinstance(segment, str):
-            words.append(segment)
-            continue
-        if words:
-            segments.append("".join(words))
-            words = []
-        segments.append(segment)
-    words.append(decode_entities(text[end:]))
-    if last := "".join(words):
-        segments.append(last)
+            words += segment
+        else:
+            if words:
+                segments.append(words)
+            segments.append(segment)
+            words = ""
+        words += pieces[place + 1]
+    if words:
+        segments.append(words)
     return tuple(segments)
 
 
