@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from chatferry.destinations import open_destination
+from chatferry.destinations import sqlite as sqlite_module
 from chatferry.destinations.sqlite import CHUNK, SCHEMA_VERSION, SqliteDestination
 from chatferry.documents import COLLECTIONS, MESSAGES, ROOMS, USERS, Date, Insert, Update, decode
 from chatferry.errors import SettingsError
