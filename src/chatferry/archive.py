@@ -147,9 +147,12 @@ class Archive:
         return _fault(self.name, f"{_quoted(name)} is damaged: {why}", _AGAIN)
 
 
-def open_archive(source: Path | Mapping[str, bytes | str], limits: Limits = DEFAULT_LIMITS) -> Archive:
+def open_archive(
+    source: Path | Mapping[str, bytes | str], limits: Limits = DEFAULT_LIMITS, name: str = ""
+) -> Archive:
     """Open a zip, tar, tar.gz or folder, told apart by content, or a dict of contents by name.
 
+    `name` is what messages call the archive, where that is not its file name.
     A tar.gz is unpacked into a temporary file once, as it must be read in any order; closing deletes it.
     Raises ArchiveError if the archive cannot be read, is unsafe or goes beyond `limits`.
     """
@@ -164,7 +167,7 @@ def open_archive(source: Path | Mapping[str, bytes | str], limits: Limits = DEFA
         with ExitStack() as stack:
             file = _File(source.open("rb", buffering=0))
             stack.callback(file.close)
-            archive = _open_file(source.name, file, limits)
+            archive = _open_file(name or source.name, file, limits)
             stack.pop_all()
             return archive
     except OSError as error:

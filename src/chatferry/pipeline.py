@@ -18,23 +18,20 @@ from chatferry.archive import Archive
 from chatferry.convert import Decision, Known, KnownRoom, KnownUser
 from chatferry.convert import rooms as convert_rooms
 from chatferry.convert import users as convert_users
-from chatferry.convert.messages import Converted, PendingFile, convert_message, decide_message
 from chatferry.destinations import Destination, Lookup, Rejection
-from chatferry.documents import Change, Date, Document, Insert, encode
+from chatferry.documents import Date, Document
 from chatferry.errors import ArchiveError
 from chatferry.importers import Importer
 from chatferry.operations import Counts, Operation, Status, advance
+from chatferry.parts import PartResult, import_part, merged
 from chatferry.problems import problem
 from chatferry.records import (
     ROCKET_CAT,
     Channel,
     Contact,
-    Effect,
-    Message,
     Outcome,
     Part,
     Problem,
-    RecordType,
     User,
 )
 from chatferry.store import Store, problems
@@ -47,7 +44,7 @@ Watch = Callable[[Operation], None]
 """Told of every step of an operation."""
 
 DIRECT_MESSAGES = "__directMessages__"
-STAGE_BATCH, USER_BATCH, ROOM_BATCH, MESSAGE_BATCH = 1000, 200, 20, 1000
+STAGE_BATCH, USER_BATCH, ROOM_BATCH = 1000, 200, 20
 _PREPARING: dict[type, Status] = {
     User: Status.PREPARING_USERS,
     Contact: Status.PREPARING_CONTACTS,
@@ -184,7 +181,9 @@ def run(operation: Operation, tools: Tools, destination: Destination) -> Operati
         progress.count(_added(progress.operation.count, result))
         tools.check()
     progress.go(Status.FINISHING)
-    destination.finish([room.id for room in known.rooms.values() if not room.absent])
+    rooms = {room.id for room in known.rooms.values() if not room.absent}
+    rooms |= {room["_id"] for room in destination.find(Lookup.ROOM_DEFAULT, ["true"])}
+    destination.finish(sorted(rooms))
     _verify(operation, tools.store)
     progress.go(Status.DONE)
     return progress.operation
@@ -202,7 +201,7 @@ def _progressed(operation: Operation, store: Store) -> Counts:
     return replace(operation.count, completed=sum(ended.values()), error=failed)
 
 
-def _added(counts: Counts, result: "PartResult") -> Counts:
+def _added(counts: Counts, result: PartResult) -> Counts:
     failed = result.messages[Outcome.FAILED]
     ended = sum(result.messages.values()) - failed
     return replace(counts, completed=(counts.completed or 0) + ended, error=(counts.error or 0) + failed)
@@ -407,116 +406,6 @@ def _carry_out(
 # ---------------------------------------------------------------- messages
 
 
-class PartResult(Struct):
-    """What became of a part's messages and files."""
-
-    messages: Counter[Outcome]
-    files: Counter[Outcome]
-    problems: list[Problem]
-    pending: list[PendingFile]
-
-
-def import_part(
-    part: Part,
-    known: Known,
-    importer: Importer,
-    archive: Archive,
-    destination: Destination,
-    check: Check,
-) -> PartResult:
-    """Read, convert and apply the messages of a part. Harmless to repeat."""
-    result = PartResult(Counter(), Counter(), [], [])
-    room = known.rooms.get(part.channel)
-    if room is None or room.absent:
-        _leave_out(part, room, result)
-        return result
-    for batch in _batches(importer.read(archive, part), MESSAGE_BATCH):
-        check()
-        _import_batch(batch, known, destination, result)
-    return result
-
-
-def _leave_out(part: Part, room: KnownRoom | None, result: PartResult) -> None:
-    is_choice = room is not None and room.absent == "not selected"
-    kind = "message-channel-not-selected" if is_choice else "message-channel-failed"
-    name = room.name if room and room.name else part.channel
-    reason = f"{part.messages} messages of {name}: the channel was not imported"
-    result.messages[Outcome.SKIPPED if is_choice else Outcome.FAILED] += part.messages
-    result.problems.append(problem(kind, reason, file=name, count=part.messages))
-
-
-def _import_batch(
-    batch: Sequence[Message | Problem], known: Known, destination: Destination, result: PartResult
-) -> None:
-    converted: dict[str, Message] = {}
-    documents: list[Document] = []
-    noteworthy: list[tuple[Message, Converted]] = []
-    for item in batch:
-        if isinstance(item, Problem):
-            _note(item, result)
-            continue
-        made = convert_message(item, known)
-        if made.document is None:
-            result.files.update(made.files)
-            for note in made.problems:
-                _note(note, result)
-        elif item.id in converted:
-            reason = f"another message has the same identity, {item.id}"
-            _note(problem("message-twice", reason, file=item.file, position=item.position), result)
-        else:
-            converted[item.id] = item
-            documents.append(made.document)
-            if made.problems or made.pending or made.files:
-                noteworthy.append((item, made))
-    refused = _write(documents, destination, result)
-    for id, reason in refused.items():
-        record = converted[id]
-        _note(problem("message-rejected", reason, file=record.file, position=record.position), result)
-        result.files[Outcome.FAILED] += len(record.files)
-    for record, made in noteworthy:
-        if record.id not in refused:
-            result.problems.extend(made.problems)
-            result.files.update(made.files)
-            result.pending.extend(made.pending)
-
-
-def _write(documents: Sequence[Document], destination: Destination, result: PartResult) -> dict[str, str]:
-    """Bring documents into the destination; those that it refused, and why."""
-    existing = destination.digests([document["_id"] for document in documents])
-    changes = [
-        change
-        for document in documents
-        if (change := decide_message(document, _encoded(document), existing.get(document["_id"])))
-    ]
-    rejections = destination.apply(changes) if changes else ()
-    refused = {_id(changes[rejection.index]): rejection.reason for rejection in rejections}
-    carried_out = [change for change in changes if _id(change) not in refused] if refused else changes
-    inserted = sum([isinstance(change, Insert) for change in carried_out])
-    result.messages[Outcome.INSERTED] += inserted
-    result.messages[Outcome.UPDATED] += len(carried_out) - inserted
-    result.messages[Outcome.UNCHANGED] += len(documents) - len(changes)
-    return refused
-
-
-def _encoded(document: Document) -> bytes:
-    """The document as JSON; b"" for one that cannot be: its destination will say why."""
-    try:
-        return encode(document)
-    except (ValueError, TypeError, ArithmeticError, RecursionError):
-        return b""
-
-
-def _id(change: Change) -> str:
-    return str(change.document["_id"]) if isinstance(change, Insert) else change.id
-
-
-def _note(note: Problem, result: PartResult) -> None:
-    """Keep a problem, and count the record that it ended."""
-    result.problems.append(note)
-    if note.record == "message" and note.effect != Effect.NOTED:
-        result.messages[Outcome(note.effect.value)] += note.count
-
-
 def _note_part(store: Store, operation_id: str, number: int, result: PartResult) -> None:
     with store.transaction():
         result.files.update(store.pending_files.add(result.pending))
@@ -524,16 +413,6 @@ def _note_part(store: Store, operation_id: str, number: int, result: PartResult)
         store.problems.clear(operation_id, phase)
         store.problems.add(operation_id, phase, merged(result.problems))
         store.parts.finish(operation_id, number, {"message": result.messages, "file": result.files})
-
-
-def merged(notes: Iterable[Problem]) -> list[Problem]:
-    """Problems, with those that left out records of one file for one reason put together."""
-    together: dict[tuple[str, str, str, RecordType] | int, Problem] = {}
-    for number, note in enumerate(notes):
-        key = number if note.effect == Effect.NOTED else (note.kind, note.file, note.reason, note.record)
-        first = together.get(key)
-        together[key] = note if first is None else replace(first, count=first.count + note.count)
-    return list(together.values())
 
 
 def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -27,7 +27,7 @@ KINDS: dict[str, Kind] = {
     ),
     # users
     "user-not-readable": Kind("user", FAILED, "Correct the entry in the file and import again."),
-    "user-without-name": Kind("user", FAILED, "Give the entry a name or an e-mail and import again."),
+    "user-without-name": Kind("user", NOTED, "Rename the user in Rocket.Chat, and set an e-mail address."),
     "user-without-email": Kind(
         "user", NOTED, "Set an e-mail address in Rocket.Chat, so that the person can set a password."
     ),

@@ -1,13 +1,15 @@
 """The server process: sockets, signals, and what it says when it starts."""
 
 import os
+import signal
 import socket
+import sys
 from pathlib import Path
 
 import uvicorn
 
 from chatferry import accounts, console, demo
-from chatferry.api import create_app
+from chatferry.api.app import create_app
 from chatferry.api.services import Services
 from chatferry.api.uploads import clear_uploads
 from chatferry.documents import Date
@@ -28,7 +30,7 @@ def serve_http(settings: Settings, *, is_demo: bool) -> None:
             demo.furnish(store, workspace, Date.at(now()))
         else:
             console.welcome(accounts.open_workspace(workspace, os.environ, Date.at(now())))
-    clear_uploads(settings.uploads, {Path(one.archive).name for one in store.operations.valid()})
+    clear_uploads(settings.uploads, {Path(one.archive).name for one in store.operations.all() if one.valid})
     host, port = listener.getsockname()[:2]
     console.announce(f"http://{f'[{host}]' if ':' in host else host}:{port}", settings, is_demo)
     config = uvicorn.Config(
@@ -38,13 +40,16 @@ def serve_http(settings: Settings, *, is_demo: bool) -> None:
         server_header=False,
         timeout_graceful_shutdown=5,
     )
+    # uvicorn shuts down first and then raises the signal again: let it end like any other program.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     uvicorn.Server(config).run(sockets=[listener])
 
 
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listener = socket.socket(family, socket.SOCK_STREAM)
+        # The protocol named: only then does asyncio switch off Nagle's delay for what it accepts.
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(1024)

@@ -32,7 +32,7 @@ def work_on(
     """
     try:
         check()
-        with open_archive(Path(operation.archive), settings.limits) as archive:
+        with open_archive(Path(operation.archive), settings.limits, _shown_name(operation)) as archive:
             archive.before_read = check
             tools = Tools(store, IMPORTERS[operation.importer_key], archive, check, watch)
             if is_preparing(operation.status):
@@ -47,6 +47,12 @@ def work_on(
         _write_down(log)
         what = str(error) or type(error).__name__
         return _end(store, operation, Status.FAILED, f"Something unforeseen happened: {what}. See {log}.")
+
+
+def _shown_name(operation: Operation) -> str:
+    """What the archive's owner calls it; uploads are kept under the id of their operation."""
+    uploaded = (operation.file or "").partition(f"_{operation.user}_")[2]
+    return uploaded or Path(operation.archive).name
 
 
 def _end(store: Store, operation: Operation, status: Status, error: str) -> Operation:
@@ -81,9 +87,12 @@ class Worker:
     def start(self) -> None:
         """Begin, with what a crash interrupted."""
         self._thread.start()
-        for operation in self._store.operations.valid():
-            if is_preparing(operation.status) or is_importing(operation.status):
-                self.wake(operation.id)
+        for operation in self._store.operations.all():
+            if operation.archive and (is_preparing(operation.status) or is_importing(operation.status)):
+                if operation.valid:
+                    self.wake(operation.id)
+                else:  # it was cancelled, and the process died before the work on it took notice
+                    self.cancel(operation.id)
 
     def wake(self, operation_id: str) -> None:
         """There is work to do on this operation."""

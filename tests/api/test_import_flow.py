@@ -523,9 +523,6 @@ def test_failed_import(http: httpx.Client, reason: str, content: bytes) -> None:
     assert current(http) == failed
 
 
-@pytest.mark.xfail(
-    strict=True, reason="open_archive names the file in the data directory, and that is named by an id"
-)
 def test_the_reason_names_the_file_that_was_uploaded(http: httpx.Client) -> None:
     http.post("uploadImportFile", json=upload_body(b"This is no archive.", "our-slack.zip"))
     failed = wait_for(http, FAILED)
@@ -606,10 +603,6 @@ def test_stopped_and_started_again(tmp_path: Path, medium: Path) -> None:
         server.kill()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the worker takes up only valid operations: a cancelled one stays where it was for ever",
-)
 def test_killed_before_a_cancelled_import_has_stopped(tmp_path: Path, medium: Path) -> None:
     """import.clear was answered, the process died before the import took notice."""
     server = start(tmp_path)

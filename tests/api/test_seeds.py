@@ -221,14 +221,7 @@ def test_the_importer_of_the_demos_operation_is_not_there(server: Server, method
     "ending",
     [
         signal.SIGINT,
-        pytest.param(
-            signal.SIGTERM,
-            marks=pytest.mark.xfail(
-                strict=True,
-                reason="uvicorn raises SIGTERM again at its end, which kills the process before "
-                "TemporaryDirectory removes the demo's folder",
-            ),
-        ),
+        pytest.param(signal.SIGTERM),
     ],
 )
 def test_demo_is_thrown_away(tmp_path: Path, ending: signal.Signals) -> None:

@@ -139,6 +139,7 @@ def _allowed_path(text: str, allowed: tuple[Path, ...]) -> Path | None:
     """The real path if it exists below an allowed directory; links and ".." are followed first."""
     try:
         path = Path(text).resolve(strict=True)
+        str(path).encode()  # a name that is no UTF-8 could be neither stored nor shown
     except (OSError, ValueError, RuntimeError):  # missing, forbidden, a NUL byte, or a loop of links
         return None
     return path if any(path.is_relative_to(directory) for directory in allowed) else None

@@ -54,6 +54,7 @@ class Converted(Struct, frozen=True, gc=False):
     problems: list[Problem]
     pending: list[PendingFile]
     files: dict[Outcome, int]
+    links: int = 0  # files that live elsewhere: what becomes of the message becomes of them
 
 
 _NO_FILES: dict[Outcome, int] = {}
@@ -112,7 +113,8 @@ def convert_message(record: Message, known: Known) -> Converted:
     if not record.files:
         return Converted(document, problems, [], _NO_FILES)
     pending, files = _write_files(record, room.id, author, document, problems)
-    return Converted(document, problems, pending, files)
+    links = sum(bool(file.link and not file.gone) for file in record.files)
+    return Converted(document, problems, pending, files, links)
 
 
 def decide_message(document: Document, encoded: bytes, existing: bytes | None) -> Change | None:
@@ -152,7 +154,12 @@ def _refusal(record: Message, known: Known) -> Problem:
         reason = f"the author {record.author} is not in the export"
         return _problem("message-author-failed", reason, record, "user")
     kind = "message-author-failed" if author.absent == "failed" else "message-author-not-selected"
-    return _problem(kind, f"its author {author.username} was not imported: {author.absent}", record, "user")
+    return _problem(
+        kind,
+        f"its author {author.username or record.author} was not imported: {author.absent}",
+        record,
+        "user",
+    )
 
 
 def _lost_files(record: Message, known: Known) -> dict[Outcome, int]:
@@ -181,25 +188,29 @@ def _write_text(record: Message, known: Known, document: Document, problems: lis
     channels: list[Document] = []
     words: list[str] = []
     for segment in record.text:
-        words.append(_shown(segment, known))
         if type(segment) is str:
-            continue
-        if isinstance(segment, UserMention):
+            words.append(segment)
+        elif type(segment) is UserMention:
             user = known.users.get(segment.id)
             if user is None:
+                words.append(f"@{segment.label or segment.id}")
                 reason = f"nobody in the export has the id {segment.id}, which the text mentions"
                 problems.append(_problem("unknown-mention", reason, record, "text"))
-            elif not user.absent:
-                mentions.append(_mention(user))
-        elif isinstance(segment, GroupMention):
-            mentions.append({"_id": segment.name, "username": segment.name})
-        elif isinstance(segment, ChannelMention):
+            else:
+                words.append(f"@{user.username or segment.label or segment.id}")
+                if not user.absent:
+                    mentions.append(_mention(user))
+        elif type(segment) is ChannelMention:
+            words.append(_shown(segment, known))
             room = known.rooms.get(segment.id)
             if room is None:
                 reason = f"no channel in the export has the id {segment.id}, which the text mentions"
                 problems.append(_problem("unknown-mention", reason, record, "text"))
             elif not room.absent and room.name:
                 channels.append({"_id": room.id, "name": room.name})
+        elif type(segment) is GroupMention:
+            words.append(f"@{segment.name}")
+            mentions.append({"_id": segment.name, "username": segment.name})
     document["msg"] = "".join(words)
     if mentions:
         document["mentions"] = mentions
@@ -231,7 +242,7 @@ def _written(text: Text, known: Known) -> str:
 
 
 _CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
-_URL = re.compile(r"(?:(?<=\()https?://[^\s()]+(?=\)))|https?://[^\s<>]+")
+_URL = re.compile(r"(?<=\()[a-zA-Z][\w+.-]*://[^\s()]+(?=\))|[a-zA-Z][\w+.-]*://[^\s<>]+")
 _TRAILING = ".,;:!?'\"*_~"
 
 
@@ -240,7 +251,8 @@ def urls_in(text: str) -> list[str]:
     if "`" in text:
         text = _CODE.sub(" ", text)
     found: dict[str, None] = {}
-    for url in _URL.findall(text):
+    words = [word for word in text.split() if "://" in word]
+    for url in (url for word in words for url in _URL.findall(word)):
         url = url.rstrip(_TRAILING)
         while url.endswith(")") and url.count(")") > url.count("("):
             url = url[:-1].rstrip(_TRAILING)
@@ -336,19 +348,20 @@ def _write_files(
     for number, file in enumerate(record.files):
         upload_id = derived_hex("upload", file.id or f"{record.id}/{number}")
         outcome = _file_outcome(file, record, problems)
+        is_fetched = outcome is None and not file.link
         if outcome is not None:
             outcomes[outcome] = outcomes.get(outcome, 0) + 1
-        else:
+        elif is_fetched:
             files.append(_file_entry(file, upload_id))
             pending.append(_pending(file, upload_id, record, room_id, author))
-        attachments.append(_file_card(file, upload_id if outcome is None else ""))
+        attachments.append(_file_card(file, upload_id if is_fetched else ""))
     if files:
         document["files"] = files
     return pending, outcomes
 
 
 def _file_outcome(file: File, record: Message, problems: list[Problem]) -> Outcome | None:
-    """What became of a file that is not to be fetched; None for one that is."""
+    """What became of a file that cannot be brought; None for one that can."""
     name = file.name or file.id
     if file.gone:
         problems.append(_problem("file-gone", f"{name} is not in the export: {file.gone}", record, "files"))
@@ -356,8 +369,7 @@ def _file_outcome(file: File, record: Message, problems: list[Problem]) -> Outco
     if file.link:
         reason = f"{name} lives outside of Slack"
         problems.append(_problem("file-external", reason, record, "files"))
-        return Outcome.INSERTED
-    if not file.url and not file.path:
+    elif not file.url and not file.path:
         reason = f"the export does not say where {name} is"
         problems.append(_problem("file-without-address", reason, record, "files"))
         return Outcome.FAILED

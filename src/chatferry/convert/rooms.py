@@ -331,9 +331,12 @@ def _complete(
     """Add what the archive knows of a room that exists: topic, description, date, members."""
     changes: list[Change] = []
     wanted: Document = dict(_about(record)) if room["t"] != "d" else {}
-    if record.created is not None:
-        wanted["ts"] = Date.at(record.created)
     is_linked = record.id in room.get("importIds", ())
+    if record.created is not None and not is_linked:
+        wanted["ts"] = Date.at(record.created)
+    if record.general and not is_linked and not known.is_taken(room_name(record)):
+        # Rocket.Chat renames its first room after the export's.
+        wanted |= {"name": room_name(record), "fname": record.name.strip()}
     if record.archived and is_linked:
         wanted["archived"] = True
     set_ = {key: value for key, value in wanted.items() if room.get(key) != value}
@@ -346,6 +349,12 @@ def _complete(
             if member.id not in inside:
                 subscription = _subscription({**room, **set_}, member, False, now)
                 changes += [Insert(SUBSCRIPTIONS, subscription), _room_of(subscription)]
+    if "name" in set_:
+        names = {"name": set_["name"], "fname": record.name.strip()}
+        changes += [
+            Update(collection=SUBSCRIPTIONS, id=subscription["_id"], set=names)
+            for subscription in inside.values()
+        ]
     if set_.get("archived"):
         closed = {"alert": False, "open": False, "archived": True}
         changes += [
@@ -355,7 +364,7 @@ def _complete(
     return Decision(
         outcome=Outcome.UPDATED if changes else Outcome.UNCHANGED,
         id=room["_id"],
-        name=room.get("name", ""),
+        name=str(set_.get("name", room.get("name", ""))),
         changes=tuple(changes),
         problems=tuple(problems),
     )

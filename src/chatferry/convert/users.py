@@ -80,7 +80,7 @@ def new_id(record: User, setup: UserSetup) -> str:
 def username_wishes(record: User) -> list[str]:
     """The usernames that `decide_user` may give to a new account, best first."""
     base = _base_name(record)
-    return [base, *(f"{base}-{number}" for number in range(1, NAME_TRIES + 1))] if base else []
+    return [base, *(f"{base}-{number}" for number in range(1, NAME_TRIES + 1))]
 
 
 def decide_user(record: User, known: KnownUsers, setup: UserSetup, now: Date) -> Decision:
@@ -88,9 +88,6 @@ def decide_user(record: User, known: KnownUsers, setup: UserSetup, now: Date) ->
     match = known.match(record, setup)
     if match is not None:
         return _merge(record, match, new_id(record, setup))
-    if not record.emails and not _base_name(record):
-        reason = f"the user {record.id} has neither a name nor an e-mail address"
-        return Decision(outcome=Outcome.FAILED, problems=(_problem("user-without-name", reason, record),))
     document, problems = _new_user(record, known, setup, now)
     changes: list[Change] = [Insert(USERS, document)]
     if not record.placeholder:
@@ -114,9 +111,12 @@ def _problem(kind: str, reason: str, record: User, field: str = "") -> Problem:
 
 def _new_user(record: User, known: KnownUsers, setup: UserSetup, now: Date) -> tuple[Document, list[Problem]]:
     problems: list[Problem] = []
+    if not _own_name(record):
+        reason = f"the user {record.id} has neither a name nor an e-mail address; the id is the username"
+        problems.append(_problem("user-without-name", reason, record, "name"))
     username = next((name for name in username_wishes(record) if not known.is_taken(name)), "")
     if not username:
-        username = f"{_base_name(record) or 'user'}-{new_id(record, setup)[:6]}"
+        username = f"{_base_name(record)}-{new_id(record, setup)[:6]}"
     if record.username and username != record.username and not record.placeholder:
         reason = f"{record.username} is taken or not allowed in Rocket.Chat: the user is {username} there"
         problems.append(_problem("username-changed", reason, record, "name"))
@@ -153,13 +153,22 @@ def _details(record: User) -> Document:
 
 
 def _base_name(record: User) -> str:
+    """The username to wish for; the import id where the archive has nothing better."""
+    return _own_name(record) or _slug(record.id.lower()) or "user"
+
+
+def _own_name(record: User) -> str:
     """The archive's username, or one made of the name or the e-mail's first part, in allowed characters."""
     for wish in (record.username, record.name, *(email.partition("@")[0] for email in record.emails)):
         if _VALID_NAME.fullmatch(wish):
             return wish
-        if made := slugify(wish, separator=".", regex_pattern=r"[^0-9a-zA-Z\-_.]+"):
-            return str(made)
+        if made := _slug(wish):
+            return made
     return ""
+
+
+def _slug(text: str) -> str:
+    return str(slugify(text, separator=".", regex_pattern=r"[^0-9a-zA-Z\-_.]+"))
 
 
 def _name_from(username: str) -> str:

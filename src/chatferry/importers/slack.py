@@ -39,7 +39,7 @@ from chatferry.importers.slack_wire import Envelope, SlackMessage
 from chatferry.problems import problem
 from chatferry.records import ROCKET_CAT, Channel, Message, Part, Problem, User
 
-PART_MESSAGES = 2000
+PART_MESSAGES = 3000
 
 # Files of a Slack export that are no chat, and what they are.
 NOT_CHAT = {
@@ -59,15 +59,14 @@ class Slice(Struct, frozen=True, kw_only=True):
     room: Room
     files: tuple[str, ...]
     after: int = 0  # ms; the last message before this slice
+    twins: tuple[str, ...] = ()  # `ts` in the first file that the slice before holds too
     missing_roots: dict[str, Place] = {}  # `ts` of threads without a first message, and a reply's place
 
 
 def matches(archive: Archive) -> bool:
     """Whether this looks like a Slack export: one of its lists, or folders of day files."""
     lists = {*ROOM_LISTS, *USER_LISTS}
-    return any(
-        name.rpartition("/")[2] in lists or _DAY_FILE.fullmatch(name) is not None for name in archive.names()
-    )
+    return any(name.rpartition("/")[2] in lists or _is_day_file(name) for name in archive.names())
 
 
 def scan(archive: Archive) -> Iterator[User | Channel | Part | Problem]:
@@ -107,11 +106,13 @@ def read(archive: Archive, part: Part) -> Iterator[Message | Problem]:
         yield Spot(reply.file, reply.index).problem("thread-without-root", reason, "thread_ts")
         yield placeholder_root(root, here.room, reply.file)
     after = here.after
+    seen = {time for ts in here.twins if (time := micros(ts)) is not None}
     for file in here.files:
         elements, flaws = read_elements(archive, file, SlackMessage)
         for flaw in flaws:
             yield flaw_problem(flaw, file, "message-not-readable", "message")
-        timed, problems = _timed(elements, file)
+        timed, problems = _timed(elements, file, seen)
+        seen.update(timed)
         for time, ts in spread(sorted(timed), after):
             message, index = timed[time]
             yield to_record(message, ts, here.room, Spot(file, index), archive.__contains__, problems)
@@ -142,7 +143,7 @@ def _refuse_what_is_none(archive: Archive) -> None:
 def _folders(archive: Archive) -> dict[str, list[str]]:
     folders: dict[str, list[str]] = {}
     for name in archive.names():
-        if match := _DAY_FILE.fullmatch(name):
+        if (match := _DAY_FILE.fullmatch(name)) and not _is_stored_file(name):
             # macOS writes names decomposed: the lists have "é" as one character, its archives as two.
             folders.setdefault(normalize("NFC", match["folder"]), []).append(name)
     return {folder: sorted(files) for folder, files in folders.items()}
@@ -156,6 +157,10 @@ def _files_left_out(archive: Archive) -> Iterator[Problem]:
         what = NOT_CHAT.get(name.rpartition("/")[2])
         reason = f"it holds {what}, which is no chat" if what else "chatferry does not know such a file"
         yield problem("file-not-imported", reason, file=name)
+
+
+def _is_day_file(name: str) -> bool:
+    return _DAY_FILE.fullmatch(name) is not None and not _is_stored_file(name)
 
 
 def _is_stored_file(name: str) -> bool:
@@ -207,8 +212,8 @@ def _survey_all(
 
 def _with_authors(conversation: Conversation, survey: Survey) -> Conversation:
     authors = tuple(author for author in survey.authors if author != ROCKET_CAT)
-    members = conversation.record.members
-    return replace(conversation, record=replace(conversation.record, members=members or authors))
+    members = tuple(dict.fromkeys((*conversation.record.members, *authors)))
+    return replace(conversation, record=replace(conversation.record, members=members))
 
 
 def _members_guessed(conversation: Conversation) -> Problem:
@@ -249,7 +254,13 @@ def _parts(archive: Archive, conversation: Conversation, survey: Survey) -> Iter
         files = tuple(day.file for day in days)
         lost = {ts: place for ts, place in sorted(missing.items()) if place.file in files}
         hints = {ts: thread for file in files for ts, thread in threads.get(file, {}).items()}
-        here = Slice(room=replace(room, threads=hints), files=files, after=days[0].after, missing_roots=lost)
+        here = Slice(
+            room=replace(room, threads=hints),
+            files=files,
+            after=days[0].after,
+            twins=days[0].twins,
+            missing_roots=lost,
+        )
         yield Part(
             channel=room.channel,
             messages=sum(day.elements for day in days) + len(lost),
@@ -265,11 +276,13 @@ def _unmarked_roots(archive: Archive, wanted: set[str], days: list[Day]) -> dict
         for shift in (-1, 0, 1)  # a day file holds a day of the workspace's own time zone
     }
     found: dict[str, str] = {}
-    for day in days:
-        if day.file[-15:-5] in dates:
-            for message in read_elements(archive, day.file, Envelope)[0]:
-                if message and message.ts in wanted and is_kept(message):
-                    found[message.ts] = day.file
+    likely = [day for day in days if day.file[-15:-5] in dates]
+    for day in [*likely, *(day for day in days if day.file[-15:-5] not in dates)]:
+        if found.keys() == wanted:
+            break
+        for message in read_elements(archive, day.file, Envelope)[0]:
+            if message and message.ts in wanted and is_kept(message):
+                found[message.ts] = day.file
     return found
 
 
@@ -288,7 +301,7 @@ def _grouped(days: list[Day]) -> Iterator[list[Day]]:
 
 
 def _timed(
-    elements: list[SlackMessage | None], file: str
+    elements: list[SlackMessage | None], file: str, seen: set[int]
 ) -> tuple[dict[int, tuple[SlackMessage, int]], list[Problem]]:
     """A file's messages by their time in microseconds, and why others have no place there."""
     timed: dict[int, tuple[SlackMessage, int]] = {}
@@ -297,7 +310,7 @@ def _timed(
         if message is None:
             continue
         time = micros(message.ts)
-        if time is None or time in timed or not is_kept(message):
+        if time is None or time in timed or time in seen or not is_kept(message):
             left_out.append(_left_out(message, Spot(file, index), timed.get(time or 0)))
         else:
             timed[time] = (message, index)
@@ -307,8 +320,9 @@ def _timed(
 def _left_out(message: SlackMessage, spot: Spot, twin: tuple[SlackMessage, int] | None) -> Problem:
     if not is_kept(message):
         return spot.problem("message-not-chat", skip_reason(message), "subtype")
-    if twin is None:
+    if micros(message.ts) is None:
         reason = f"{message.ts!r} is not a time" if message.ts else "the message has no time"
         return spot.problem("message-without-time", reason, "ts")
-    reason = f"message {twin[1]} of the same file has the same time, which is a message's identity"
+    where = f"message {twin[1]} of the same file" if twin else "a message of another day file"
+    reason = f"{where} has the same time, which is a message's identity"
     return spot.problem("message-twice", reason, "ts")

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from chatferry.archive import Archive
 from chatferry.errors import ArchiveError
 from chatferry.importers.slack_messages import PinNote
+from chatferry.importers.slack_text import without_secrets
 from chatferry.importers.slack_wire import (
     SLACKBOT,
     Flaw,
@@ -162,7 +163,7 @@ def read_conversations(archive: Archive, folders: Mapping[str, object]) -> Itera
             folder=folder,
             members_known=channel.members is not None,
             pins={
-                pin.id: PinNote((pin.created or 0) * 1000, pin.user or "")
+                pin.id: PinNote(_created(pin.created) or 0, pin.user or "")
                 for pin in channel.pins or ()
                 if pin.id
             },
@@ -178,7 +179,7 @@ def _type(channel: SlackChannel, listed: Literal["c", "p", "d"]) -> Literal["c",
 
 def _folder(channel: SlackChannel, parent: str, folders: Mapping[str, object]) -> str:
     prefix = f"{parent}/" if parent else ""
-    names = [normalize("NFC", name) for name in (channel.name, channel.id) if name]
+    names = [normalize("NFC", name) for name in (channel.id, channel.name) if name]
     places = [prefix + name for name in names] + names
     return next((place for place in places if place in folders), "")
 
@@ -193,8 +194,8 @@ def _channel(channel: SlackChannel, file: str, position: str, type_: Literal["c"
         name=channel.name or "",
         creator=person(channel.creator or ""),
         members=tuple(dict.fromkeys(map(person, members))),
-        topic=(channel.topic.value if channel.topic else "") or "",
-        description=(channel.purpose.value if channel.purpose else "") or "",
+        topic=without_secrets((channel.topic.value if channel.topic else "") or ""),
+        description=without_secrets((channel.purpose.value if channel.purpose else "") or ""),
         created=_created(channel.created),
         archived=channel.is_archived is True,
         general=channel.is_general is True,

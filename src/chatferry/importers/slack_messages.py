@@ -12,7 +12,15 @@ import msgspec
 from msgspec import Struct
 
 from chatferry.importers.slack_text import from_blocks, from_mrkdwn, joined, plain, without_secrets
-from chatferry.importers.slack_wire import NO_JSON, SLACKBOT, Envelope, SlackFile, SlackMessage, person
+from chatferry.importers.slack_wire import (
+    NO_JSON,
+    SLACKBOT,
+    Envelope,
+    SlackFile,
+    SlackMessage,
+    SlackReaction,
+    person,
+)
 from chatferry.problems import problem
 from chatferry.records import ROCKET_CAT, Attachment, Edit, File, Message, Pin, Problem, Reaction, Text
 
@@ -44,6 +52,7 @@ REPEATS = {
     "emoji_changed": "it announces a change of the custom emoji",
 }
 
+MOST_REPLIES = 1_000_000_000
 VERY_LONG = 1_000_000  # characters
 TOO_LONG = 12_000_000  # bytes of UTF-8; MongoDB holds no document over 16 MiB
 
@@ -216,14 +225,18 @@ def _special(
     if message.icons:
         more["emoji"] = _emoji(message)
     if message.thread_ts or message.ts in room.threads:
-        more.update(_thread(message, room))
+        more.update(_thread(message, room, spot, problems))
     if message.edited:
         more["edit"] = _edit(message)
+        if more["edit"] is None:
+            problems.append(spot.problem("field-dropped", "the time of the edit is not a time", "edited"))
     if message.pinned_to or message.ts in room.pins:
         more["pin"] = _pin(message, ts, room)
     if message.reactions:
-        more["reactions"] = _reactions(message)
-        problems.extend(_missing_reactions(message, spot))
+        more["reactions"] = _reactions(message.reactions)
+        for reaction in message.reactions:
+            if reaction.count > len(reaction.users):
+                problems.append(_missing(reaction, spot))
     if message.attachments:
         more["attachments"] = tuple([_attachment(card, spot, problems) for card in message.attachments])
     if message.files or message.file or message.attachments:
@@ -260,7 +273,7 @@ def _system_text(message: SlackMessage, system: str) -> Text:
             raw = message.name
         case _:
             return ()
-    return (raw,) if raw else ()
+    return (without_secrets(raw),) if raw else ()
 
 
 def _text(message: SlackMessage) -> Text:
@@ -271,6 +284,8 @@ def _text(message: SlackMessage) -> Text:
             return joined(("_", *from_mrkdwn(message.text or ""), "_"))
         case "huddle_thread":
             return ("A huddle started" + _duration(message),)
+        case "sh_room_created" if not message.text:
+            return ("A call started" + _duration(message),)
     text = from_mrkdwn(message.text) if message.text else ()
     if message.blocks is NO_JSON or not _blocks_may_hold_more(message):
         return text
@@ -315,16 +330,18 @@ def _fitting(text: Text, spot: Spot) -> tuple[Text, Problem]:
 # ---------------------------------------------------------------- threads, edits, pins, reactions
 
 
-def _thread(message: SlackMessage, room: Room) -> dict[str, Any]:
+def _thread(message: SlackMessage, room: Room, spot: Spot, problems: list[Problem]) -> dict[str, Any]:
     root = message.thread_ts or message.ts or ""
     if root != message.ts:
         if micros(root) is None:
+            problems.append(spot.problem("field-dropped", f"{root!r} is not a time", "thread_ts"))
             return {}
         shown = message.subtype in ("thread_broadcast", "reply_broadcast")
         return {"thread": message_id(room.channel, root), "in_channel": shown}
     seen = room.threads.get(root, Thread(0, 0, ()))
     repliers = message.reply_users or [reply.user for reply in message.replies or () if reply.user]
     count = message.reply_count if message.reply_count is not None else seen.count
+    count = min(max(count, 0), MOST_REPLIES)
     latest = millis(message.latest_reply) or seen.latest or _last(message)
     if not count and not latest:
         return {}
@@ -352,20 +369,21 @@ def _pin(message: SlackMessage, ts: int, room: Room) -> Pin | None:
     return Pin(ts) if message.pinned_to else None
 
 
-def _reactions(message: SlackMessage) -> tuple[Reaction, ...]:
+def _reactions(given: list[SlackReaction]) -> tuple[Reaction, ...]:
     users: dict[str, dict[str, None]] = {}
-    for reaction in message.reactions or ():
+    for reaction in given:
         if reaction.name:
-            users.setdefault(reaction.name, {}).update(dict.fromkeys(reaction.users))
-    return tuple(Reaction(name, tuple(map(person, people))) for name, people in users.items())
+            people = dict.fromkeys(reaction.users)
+            if SLACKBOT in people:
+                people = dict.fromkeys(map(person, reaction.users))
+            users[reaction.name] = {**users[reaction.name], **people} if reaction.name in users else people
+    return tuple([Reaction(name, tuple(people)) for name, people in users.items()])
 
 
-def _missing_reactions(message: SlackMessage, spot: Spot) -> Iterator[Problem]:
-    for reaction in message.reactions or ():
-        missing = reaction.count - len(reaction.users)
-        if missing > 0:
-            reason = f"{missing} of {reaction.count} people who reacted with :{reaction.name}: are not named"
-            yield spot.problem("reaction-users-missing", reason, "reactions")
+def _missing(reaction: SlackReaction, spot: Spot) -> Problem:
+    missing = reaction.count - len(reaction.users)
+    reason = f"{missing} of {reaction.count} people who reacted with :{reaction.name}: are not named"
+    return spot.problem("reaction-users-missing", reason, "reactions")
 
 
 # ---------------------------------------------------------------- bots
@@ -416,6 +434,11 @@ def _attachment(card: dict[str, Any], spot: Spot, problems: list[Problem]) -> At
         elif name == "ts":
             if (at := millis(str(value))) is not None:
                 values["ts"] = at
+        elif name == "fields":
+            if not isinstance(value, list) and value is not None:
+                problems.append(
+                    spot.problem("attachment-not-readable", "a list was expected", "attachments.fields")
+                )
         elif isinstance(value, str):
             values[name] = without_secrets(value)
         elif isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**53):
@@ -488,15 +511,19 @@ def _file(file: SlackFile, folder: str, stored: Callable[[str], bool]) -> File:
         name=name,
         title=file.title or name,
         mime=file.mimetype or "",
-        size=file.size,
+        size=file.size if file.size is not None and 0 <= file.size < 2**53 else None,
         url=address if not external and not gone and _is_web(address) else "",
         path=path,
         link=without_secrets(address) if external and _is_web(address) else "",
-        width=int(file.original_w) if file.original_w else None,
-        height=int(file.original_h) if file.original_h else None,
+        width=_pixels(file.original_w),
+        height=_pixels(file.original_h),
         preview=without_secrets(file.preview or ""),
         gone=gone,
     )
+
+
+def _pixels(number: int | float | None) -> int | None:
+    return int(number) if number is not None and 0 < number < 2**31 else None
 
 
 def _paths(id: str, name: str, folder: str) -> tuple[str, ...]:

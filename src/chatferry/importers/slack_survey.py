@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from chatferry.importers.slack_lists import shown_name
 from chatferry.importers.slack_messages import (
@@ -26,11 +27,13 @@ NEIGHBOURS = 1000  # ms; messages further apart are out of order, not crowded
 
 
 class Day(Struct, frozen=True):
-    """A day file: its name, its elements, and the time of the last message before it (ms)."""
+    """A day file: its name, its elements, the time of the last message before it (ms), and the `ts` that the
+    day before holds too."""
 
     file: str
     elements: int
     after: int
+    twins: tuple[str, ...] = ()
 
 
 class Place(Struct, frozen=True, array_like=True):
@@ -52,30 +55,33 @@ class Survey:
         self._known = known
         self._all_bots = dict(bots)
         self._last = 0
+        self._times: dict[str, None] = {}  # of the day before
+        self._settled: set[str] = set()  # authors of whom nothing more is to be learnt
         self._roots: set[str] = set()
         self._lacking: dict[str, str] = {}
         self._replies: dict[str, Thread] = {}
         self._first_reply: dict[str, Place] = {}
 
     def add(self, file: str, elements: list[Envelope | None]) -> None:
-        self.days.append(Day(file, len(elements), self._last))
-        last = ""
-        authors = self.authors
+        times: dict[str, None] = {}
+        settled = self._settled
         for index, message in enumerate(elements):
             if message is None or not is_kept(message):
                 continue
             ts = message.ts
             if ts is None or (len(ts) != 17 and micros(ts) is None):
                 continue
-            if ts > last and ts[10:11] == ".":
-                last = ts
-            if message.user not in authors or message.subtype is not None:
+            times[ts] = None
+            if message.user not in settled or message.subtype is not None or message.bot_id is not None:
                 self._author(message, file, index)
                 if message.subtype in ("pinned_item", "unpinned_item"):
                     self._pin(message)
             if message.thread_ts is not None:
                 self._thread(message, Place(file, index))
-        self._last = millis(last) or self._last
+        twins = tuple(sorted(times.keys() & self._times.keys()))
+        self.days.append(Day(file, len(elements), self._last, twins))
+        self._times = times
+        self._last = millis(max(times, default="")) or self._last
 
     @property
     def rootless(self) -> dict[str, Place]:
@@ -94,14 +100,23 @@ class Survey:
         return threads
 
     def _author(self, message: Envelope, file: str, index: int) -> None:
+        if message.bot_id in self._all_bots:
+            self.bots[message.bot_id] = self._all_bots[message.bot_id]
         author = author_of(message, self._all_bots)
-        if not author or author in self.authors:
+        if not author or author in self._settled:
             return
         self.authors[author] = None
-        if message.bot_id in self._all_bots:
-            self.bots[message.bot_id] = author
-        if author != ROCKET_CAT and author not in self._known:
-            self.strangers[author] = stranger(author, message, file, f"$[{index}]")
+        if author == ROCKET_CAT or author in self._known:
+            self._settled.add(author)
+            return
+        before = self.strangers.get(author)
+        found = stranger(author, message, file, f"$[{index}]")
+        if before is None:
+            self.strangers[author] = found
+        elif found.name != author.lower():  # this message says more of him than the first
+            self.strangers[author] = replace(found, file=before.file, position=before.position)
+        if found.name != author.lower():
+            self._settled.add(author)
 
     def _thread(self, message: Envelope, place: Place) -> None:
         root = message.thread_ts or ""

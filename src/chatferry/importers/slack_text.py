@@ -22,7 +22,7 @@ _ALIAS = re.compile("|".join(_EMOJI))
 _GROUPS = {"channel": "all", "everyone": "all", "group": "all", "here": "here"}
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:\S")
 # A link to a file opens it without a log-in as long as its token is valid.
-_SECRET = re.compile(r"[?&](?:t|token)=xox[^\s&|>)\"'#]*")
+_SECRET = re.compile(r"(\?|&(?:amp;)?)(?:t|token)=xox[\w.%-]*(&(?:amp;)?)?")
 
 
 def from_mrkdwn(text: str) -> Text:
@@ -61,7 +61,10 @@ def decode_entities(text: str) -> str:
 
 def without_secrets(text: str) -> str:
     """The text without the tokens that let anybody open the files it links to."""
-    return _SECRET.sub("", text) if "xox" in text else text
+    if "xox" not in text:
+        return text
+    # What follows the token moves up to its place: ?t=...&a=1 becomes ?a=1.
+    return _SECRET.sub(lambda match: match[1] if match[2] else "", text)
 
 
 def joined(segments: Iterable[Segment]) -> Text:
@@ -97,10 +100,14 @@ def _plain(segment: Segment) -> str:
 
 def _token(token: str) -> Segment:
     """What stands between angle brackets: `@U1|ada`, `#C1|general`, `!here`, `https://x|label`."""
-    target, _, label = token.partition("|")
+    kind = token[0]
+    target, bar, label = token.partition("|")
+    if kind == "@" and not bar and len(token) > 1:
+        return UserMention(person(token[1:]))
+    if len(target) < 2:
+        return f"<{decode_entities(token)}>"
     if "&" in label:
         label = decode_entities(label)
-    kind = token[0]
     if kind == "@":
         return UserMention(person(target[1:]), label.removeprefix("@"))
     if kind == "#":
@@ -146,12 +153,15 @@ def link(url: str, label: str) -> str:
 
 
 def from_blocks(blocks: Any) -> Text:
-    """The text of a message's blocks; () where they hold none. Takes any JSON value."""
+    """The text of a message's blocks; () where they hold none, or too deep. Takes any JSON value."""
     lines: list[Segment] = []
-    for block in _dicts(blocks):
-        text = joined(_block(block))
-        if text:
-            lines.extend(("\n", *text) if lines else text)
+    try:
+        for block in _dicts(blocks):
+            text = joined(_block(block))
+            if text:
+                lines.extend(("\n", *text) if lines else text)
+    except RecursionError:
+        return ()
     return joined(lines)
 
 

@@ -196,7 +196,6 @@ class Flaw(Struct, frozen=True):
     repaired: bool = False
 
 
-_TOP_FIELD = re.compile(r"\$\.(\w+)")
 _UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
 
 
@@ -231,7 +230,7 @@ def _decoder(kind: type[T]) -> msgspec.json.Decoder[list[T]]:
 
 
 class _Broken(Struct, frozen=True):
-    """The place from which on a file cannot be read."""
+    """An element that cannot be read."""
 
     reason: str
 
@@ -248,9 +247,10 @@ def _raw_elements(data: bytes) -> Iterator[Any]:
     while text[place : place + 1] != "]":
         try:
             value, place = decoder.raw_decode(text, place)
-        except (ValueError, RecursionError) as error:
-            what = "it is nested too deeply" if isinstance(error, RecursionError) else "it is not valid JSON"
-            yield _Broken(f"{what} from character {place} on")
+        except RecursionError:
+            value, place = _Broken("it is nested too deeply"), _end_of(text, place)
+        except ValueError:
+            yield _Broken(f"it is not valid JSON from character {place} on")
             return
         yield value
         place = _skip(text, place)
@@ -259,14 +259,28 @@ def _raw_elements(data: bytes) -> Iterator[Any]:
         elif text[place : place + 1] != "]":
             yield _Broken(f"the list breaks off or is damaged at character {place}")
             return
+    if _skip(text, place + 1) < len(text):
+        yield _Broken(f"more follows the end of the list, from character {place + 1} on")
 
 
 _SPACE = re.compile(r"[ \t\r\n]*")
+_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 
 def _skip(text: str, place: int) -> int:
     match = _SPACE.match(text, place)
     return match.end() if match else place
+
+
+def _end_of(text: str, place: int) -> int:
+    """Where the object or list that begins at `place` ends, however deep; the text's end if it does not."""
+    depth = 0
+    for match in _BRACKET.finditer(text, place):
+        mark = match[0]
+        depth += (mark in "[{") - (mark in "]}")
+        if depth == 0:
+            return match.end()
+    return len(text)
 
 
 def _lenient(element: Any, kind: type[T], position: str) -> tuple[T | None, list[Flaw]]:
@@ -275,16 +289,61 @@ def _lenient(element: Any, kind: type[T], position: str) -> tuple[T | None, list
         return None, [Flaw(position, "", element.reason, lost=True)]
     if not isinstance(element, dict):
         return None, [Flaw(position, "", f"an object was expected, not {_json_type(element)}", lost=True)]
-    element, flaws = _clean(element, position)
-    while True:
-        try:
-            return msgspec.json.decode(json.dumps(element), type=kind), flaws
-        except _UNREADABLE as error:
-            field = _TOP_FIELD.match(str(error).rpartition(" - at `")[2])
-            if field is None or field[1] not in element:
-                return None, [*flaws, Flaw(position, "", str(error), lost=True)]
-            flaws.append(Flaw(position, field[1], str(error).partition(" - at ")[0]))
-            element = {key: value for key, value in element.items() if key != field[1]}
+    try:
+        element, flaws = _clean(element, position)
+        while True:
+            try:
+                return msgspec.json.decode(json.dumps(element), type=kind), flaws
+            except msgspec.ValidationError as error:
+                reason, _, path = str(error).partition(" - at ")
+                field = _drop(element, path.strip("`"))
+                if not field:
+                    return None, [*flaws, Flaw(position, "", _in_words(reason), lost=True)]
+                flaws.append(Flaw(position, field, _in_words(reason)))
+    except _UNREADABLE as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else "it cannot be read"
+        return None, [Flaw(position, "", reason, lost=True)]
+
+
+_STEP = re.compile(r"\.(\w+)|\[(\d+)\]|\[\.\.\.\]")
+
+
+def _drop(element: dict[str, Any], path: str) -> str:
+    """Take away the value at msgspec's path ("$.files[0].size"), and say which field it was; "" if none."""
+    holder: Any = element
+    last: tuple[Any, Any] | None = None
+    steps: list[str] = []
+    for match in _STEP.finditer(path):
+        step: Any = match[1] if match[1] else int(match[2]) if match[2] else None
+        if step is None or (isinstance(holder, dict) and step not in holder):
+            break  # a value of a mapping whose key msgspec does not tell: its whole field goes
+        last = (holder, step)
+        steps.append(match[0])
+        holder = holder[step]
+    if last is None:
+        return ""
+    del last[0][last[1]]
+    return "".join(steps).removeprefix(".")
+
+
+_WORDS = {
+    "str": "text", "int": "a whole number", "float": "a number", "bool": "true or false", "array": "a list",
+    "object": "an object", "null": "nothing",
+}  # fmt: skip
+
+
+def _in_words(reason: str) -> str:
+    """msgspec's "Expected `str | null`, got `int`" for people."""
+    found = re.fullmatch(r"Expected `([^`]+)`, got `([^`]+)`", reason)
+    if found is None:
+        return reason
+    wanted, got = (
+        " or ".join(
+            _WORDS.get(name, name) for name in types.split(" | ") if name != "null" or types == "null"
+        )
+        for types in found.groups()
+    )
+    return f"{wanted} was expected, not {got}"
 
 
 def _clean(element: dict[str, Any], position: str) -> tuple[dict[str, Any], list[Flaw]]:
@@ -293,7 +352,12 @@ def _clean(element: dict[str, Any], position: str) -> tuple[dict[str, Any], list
     if not any(sign in text for sign in ("\\u0000", "\\ufffd", "\\ud")):
         return element, []
     cleaned: list[str] = []
-    fixed = {key: _clean_value(value, key, cleaned) for key, value in element.items()}
+    fixed = {}
+    for key, value in element.items():
+        field = _clean_value(key, "", [])
+        if field != key:
+            cleaned.append(field)
+        fixed[field] = _clean_value(value, field, cleaned)
     return fixed, [
         Flaw(
             position,
@@ -314,10 +378,13 @@ def _clean_value(value: Any, field: str, cleaned: list[str]) -> Any:
     if isinstance(value, list):
         return [_clean_value(item, field, cleaned) for item in value]
     if isinstance(value, dict):
-        return {key: _clean_value(item, field, cleaned) for key, item in value.items()}
+        return {
+            _clean_value(key, field, cleaned): _clean_value(item, field, cleaned)
+            for key, item in value.items()
+        }
     return value
 
 
 def _json_type(value: Any) -> str:
-    names = {str: "a string", bool: "a boolean", int: "a number", float: "a number", list: "a list"}
-    return names.get(type(value), "null")
+    names = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list"}
+    return names.get(type(value), "nothing")

@@ -46,8 +46,9 @@ class Operations:
         operations = [_operation(row) for row in self._database.all(sql, (limit + len(without),))]
         return [operation for operation in operations if operation.id not in without][:limit]
 
-    def valid(self) -> list[Operation]:
-        return [_operation(row) for row in self._database.all(f"{_FIELDS} WHERE valid = 1 ORDER BY number")]
+    def all(self) -> list[Operation]:
+        """Every operation, in order of creation."""
+        return [_operation(row) for row in self._database.all(f"{_FIELDS} ORDER BY number")]
 
 
 def _operation(row: Row) -> Operation:

@@ -1,0 +1,166 @@
+"""The HTTP edge: requests in, JSON out. Every answer passes here, every error becomes one here."""
+
+import traceback
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import parse_qsl
+
+import anyio.to_thread
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from chatferry import accounts
+from chatferry.api import schemas
+from chatferry.api.endpoints import ENDPOINTS, Endpoint
+from chatferry.api.services import Call, Services
+from chatferry.api.sessions import LoginError
+from chatferry.documents import Document
+from chatferry.errors import RequestError
+
+BODY_LIMIT = 16 * 1024 * 1024  # bytes, of bodies that are not uploads
+_HEADERS = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+_FORBIDDEN = "User does not have the permissions required for this action [error-unauthorized]"
+
+
+def create_app(services: Services) -> Starlette:
+    """The server; its worker runs while it does."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        services.worker.start()
+        yield
+        await anyio.to_thread.run_sync(services.close)
+
+    return Starlette(
+        routes=[_route(endpoint, services) for endpoint in ENDPOINTS],
+        lifespan=lifespan,
+        exception_handlers={HTTPException: _no_such_endpoint},
+    )
+
+
+def _route(endpoint: Endpoint, services: Services) -> Route:
+    async def answer(request: Request) -> Response:
+        try:
+            return _json(_enveloped(await _served(request, endpoint, services), endpoint))
+        except RequestError as error:
+            return _refused(error)
+        except ClientDisconnect:
+            return _json({"success": False, "error": "The connection ended before the body did."}, 400)
+        except Exception:
+            _write_down(services)
+            reason = "Something unforeseen happened. The server's errors.log has the details."
+            return _json({"success": False, "error": reason}, 500)
+
+    return Route(endpoint.path, answer, methods=[endpoint.method])
+
+
+async def _served(request: Request, endpoint: Endpoint, services: Services) -> Any:
+    """Authentication, permission, query, body, and then the answer: in Rocket.Chat's order."""
+    user: Document = {}
+    user_id, token = request.headers.get("x-user-id", ""), request.headers.get("x-auth-token", "")
+    if endpoint.auth:
+        user = await anyio.to_thread.run_sync(_caller, services, user_id, token, endpoint.permission)
+    if endpoint.query is not None:
+        schemas.check_query(endpoint.query, request.query_params)
+    if endpoint.receive is not None:
+        return await endpoint.receive(request, services, user)
+    body: dict[str, object] = {}
+    if endpoint.body is not None or endpoint.any_body:
+        given = await _body(request)
+        body = schemas.check_body(endpoint.body, given) if endpoint.body else _object(given)
+    call = Call(services=services, user=user, token=token, body=body, site=str(request.base_url).rstrip("/"))
+    if endpoint.answer is None:
+        raise AssertionError(f"{endpoint.path} has no function")
+    return await anyio.to_thread.run_sync(endpoint.answer, call)
+
+
+def _caller(services: Services, user_id: str, token: str, permission: str) -> Document:
+    with services.destination() as destination:
+        user = accounts.user_of_token(destination, user_id, token)
+        if user is None:
+            raise RequestError("unauthorized", status=401)
+        if permission and not accounts.may(destination, user, permission):
+            raise RequestError(_FORBIDDEN, status=403)
+    return user
+
+
+# ---------------------------------------------------------------- bodies
+
+
+async def _body(request: Request) -> object:
+    """The body as Rocket.Chat's router reads it: JSON that cannot be read is {}."""
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > BODY_LIMIT:
+            raise RequestError(f"The body is larger than {BODY_LIMIT // 2**20} MiB.", status=413)
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type == "application/json" or content_type.endswith("+json"):
+        return _parsed(bytes(data))
+    text = data.decode("utf-8", "replace")
+    if content_type == "application/x-www-form-urlencoded":
+        return _form(text)
+    return {str(index): sign for index, sign in enumerate(text[:100])}  # as JavaScript spreads a string
+
+
+def _form(text: str) -> dict[str, str]:
+    try:
+        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=1000))
+    except ValueError:  # too many fields
+        return {}
+
+
+def _parsed(data: bytes) -> object:
+    try:
+        return msgspec.json.decode(data) if data.strip() else {}
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return {}
+
+
+def _object(body: object) -> dict[str, object]:
+    return body if isinstance(body, dict) else {}
+
+
+# ---------------------------------------------------------------- answers
+
+
+def _enveloped(answer: Any, endpoint: Endpoint) -> Any:
+    """Objects say that all went well; arrays cannot."""
+    if not endpoint.enveloped or isinstance(answer, list) or "success" in answer:
+        return answer
+    return {**answer, "success": True}
+
+
+def _json(content: Any, status: int = 200) -> Response:
+    body = msgspec.json.encode(content)
+    return Response(body, status, headers=_HEADERS, media_type="application/json")
+
+
+def _refused(error: RequestError) -> Response:
+    if isinstance(error, LoginError):
+        both = {"error": error.reason, "message": error.reason}
+        return _json({"success": False, "status": "error", **both}, error.status)
+    wire: dict[str, object] = {"success": False, "error": str(error)}
+    if error.type:
+        wire["errorType"] = error.type
+    if error.details:
+        wire["details"] = error.details
+    return _json(wire, error.status)
+
+
+async def _no_such_endpoint(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 404
+    what = f"{request.method} {request.url.path}"
+    reason = f"{what} is not allowed here." if status == 405 else f"There is no endpoint {what}."
+    return _json({"success": False, "error": reason}, status)
+
+
+def _write_down(services: Services) -> None:
+    """Keep the details of what should not have happened for whoever runs the server."""
+    with (services.settings.data / "errors.log").open("a", encoding="utf-8") as log:
+        log.write(traceback.format_exc() + "\n")
