@@ -439,10 +439,17 @@ def missing(url: str) -> Refusal:
 
 @pytest.mark.parametrize("name", ["X-User-Id", "X-Auth-Token", "Cookie", "Content-Type", "X-" + "a" * 1000])
 def test_long_headers(server: Server, name: str) -> None:
-    """The HTTP layer may refuse them (400, 431), or else they are no credentials."""
+    """The HTTP layer may refuse them (400, 431), or else they are no credentials.
+
+    A refusal may be lost on the way: the server hangs up while the rest of the header still comes in.
+    """
     with client(server) as nobody:
-        answer = nobody.post("startImport", json={}, headers={name: "x" * 100_000})
-    assert answer.status_code in (400, 401, 431)
+        try:
+            answer = nobody.post("startImport", json={}, headers={name: "x" * 100_000})
+            assert answer.status_code in (400, 401, 431)
+        except httpx.TransportError:
+            pass
+        assert nobody.get("../info").status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,15 @@ def test_tables_are_named_like_the_collections(workspace: SqliteDestination, pat
     assert tables == {*COLLECTIONS, "rocketchat_uploads.chunks", "chatferry_keys"}
 
 
+def test_rooms_and_threads_are_read_by_an_index(workspace: SqliteDestination, path: Path) -> None:
+    room = "EXPLAIN QUERY PLAN SELECT doc FROM rocketchat_message WHERE rid = 'r' AND ts > '2023' ORDER BY ts"
+    ((*_, plan),) = rows(path, room)
+    assert plan == "SEARCH rocketchat_message USING INDEX rocketchat_message_in_room (rid=? AND ts>?)"
+    thread = "EXPLAIN QUERY PLAN SELECT doc FROM rocketchat_message WHERE tmid = 'm'"
+    ((*_, plan),) = rows(path, thread)
+    assert plan == "SEARCH rocketchat_message USING INDEX rocketchat_message_in_thread (tmid=?)"
+
+
 def test_it_keeps_a_write_ahead_log(workspace: SqliteDestination, path: Path) -> None:
     assert rows(path, "PRAGMA journal_mode") == [("wal",)]
 
@@ -141,13 +150,23 @@ def test_a_reader_sees_whole_batches_while_a_writer_writes(workspace: SqliteDest
     assert len(seen) > 2  # it read in between
 
 
+def test_many_make_the_file_at_once(tmp_path: Path) -> None:
+    def make(path: Path) -> None:
+        with closing(SqliteDestination(path)) as destination:
+            assert destination.apply([message("m1")]) == []
+
+    with ThreadPoolExecutor(8) as pool:
+        for n in range(25):
+            list(pool.map(make, [tmp_path / f"{n}.db"] * 8))
+
+
 def test_several_writers_wait_for_each_other(path: Path) -> None:
     def write(writer: int) -> bool:
         """Whether this writer was the one that got the username."""
         got = Insert(USERS, {"_id": f"u{writer}", "username": "one"})
         with closing(SqliteDestination(path)) as destination:  # each makes the file, or finds it made
             batches = [[message(f"{writer}-{start + n}") for n in range(30)] for start in range(0, 300, 30)]
-            answers = [destination.apply([*batch, got]) for batch in batches]
+            answers = [destination.apply([got, *batch]) for batch in batches]
             return answers == [[]] * 10
 
     with ThreadPoolExecutor(8) as pool:

@@ -268,18 +268,19 @@ def _runs(changes: Sequence[Change]) -> Iterator[tuple[int, list[Insert] | Chang
 def _plain_row(insert: Insert, ending: bytes) -> tuple[Any, ...]:
     """The row of a message as conversion makes them; raises some exception for any other."""
     document, date = insert.document, insert.document["ts"].iso
-    rid, tmid = document["rid"], document.get("tmid")
+    id_, rid, tmid = document["_id"], document["rid"], document.get("tmid")
     if (
         date[-1] != "Z"
         or len(date) not in (20, 24)
         or "_updatedAt" in document
-        or not document["_id"]
+        or type(id_) is not str
+        or not id_
         or type(rid) is not str
         or (tmid is not None and type(tmid) is not str)
     ):
         raise ValueError("it needs care")
     doc = (insert.encoded or encode(document))[:-1] + ending
-    return document["_id"], rid, date[:-1], tmid, insert.digest, doc.decode()
+    return id_, rid, date[:-1], tmid, insert.digest, doc.decode()
 
 
 def _message_row(insert: Insert, ending: bytes) -> tuple[Any, ...]:
@@ -350,9 +351,11 @@ def _connected(path: Path) -> sqlite3.Connection:
 
 def _is_workspace(db: sqlite3.Connection, path: Path) -> bool:
     """False for a file that is still empty."""
+    db.execute("BEGIN")  # another process may be making the tables just now: see all of that, or nothing
     (application,) = db.execute("PRAGMA application_id").fetchone()
     (version,) = db.execute("PRAGMA user_version").fetchone()
     (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    db.commit()
     if application == APPLICATION_ID and version == SCHEMA_VERSION:
         return True
     if application == APPLICATION_ID:

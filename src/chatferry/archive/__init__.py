@@ -1,0 +1,185 @@
+"""An archive as it was given to us: a zip, a tar, a folder or a dict behind one read-only view.
+
+What an entry may be called, how large it may grow and how many there may be is judged in `census.py` and
+nowhere else. Nothing is ever unpacked under a name from the archive. Names use "/" and are relative.
+"""
+
+import errno
+import io
+import stat
+import zlib
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Protocol, Self
+
+from chatferry.archive.census import DEFAULT_LIMITS, Entry, Limits
+from chatferry.archive.files import EntryStream, File
+from chatferry.archive.folder import open_dict, open_folder
+from chatferry.archive.tarred import TAR_BLOCK, open_tar, open_tar_gz
+from chatferry.archive.words import AGAIN, GIB, MIB, fault, quoted, unreadable
+from chatferry.archive.zipped import open_zip
+from chatferry.errors import ArchiveError
+
+__all__ = ["DEFAULT_LIMITS", "GIB", "MIB", "Archive", "Limits", "open_archive"]
+
+
+class Archive:
+    """The file entries of an archive, by name. Get one from `open_archive`; close it, or use it in `with`.
+
+    Several threads, and processes forked from this one, may read at the same time.
+    """
+
+    name: str  # for messages: the file name of the archive
+    before_read: Callable[[], None]  # called before each block: what it raises stops the reading
+
+    def __init__(self, name: str, entries: "dict[str, Entry]", container: "_Container") -> None:
+        self.name = name
+        self.before_read = lambda: None
+        self._entries = entries
+        self._container = container
+
+    def names(self) -> list[str]:
+        """All file entries, sorted; no folders, no wrapping top folder, no junk of macOS."""
+        return list(self._entries)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._entries
+
+    def size(self, name: str) -> int:
+        """The size of an entry in bytes, inflated. Raises ArchiveError if there is no such entry."""
+        return self._entry(name).size
+
+    def open(self, name: str) -> BinaryIO:
+        """A stream of an entry's bytes, forward only.
+
+        Opening raises ArchiveError if there is no such entry, reading if the entry is damaged or larger than
+        it declares; the last block is handed out only once the whole entry has been checked.
+        """
+        return io.BufferedReader(EntryStream(self._blocks(name, self._entry(name))))
+
+    def read(self, name: str) -> bytes:
+        """The whole content of an entry, checked. Raises ArchiveError as `open` and its stream do."""
+        return b"".join(self._blocks(name, self._entry(name)))
+
+    def close(self) -> None:
+        self._container.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _entry(self, name: str) -> Entry:
+        entry = self._entries.get(name)
+        if entry is None:
+            raise fault(self.name, f"holds no file {quoted(name)}", "Check that the export is complete.")
+        return entry
+
+    def _blocks(self, name: str, entry: Entry) -> Generator[bytes, None, None]:
+        """An entry's bytes, the last block held back until size and checksum are known to be right."""
+        left, crc, held = entry.size, 0, b""
+        try:
+            for block in self._container.blocks(entry):
+                self.before_read()
+                left -= len(block)
+                if left < 0:
+                    raise self._damaged(name, f"it holds more than the {entry.size} bytes it declares")
+                if entry.crc is not None:
+                    crc = zlib.crc32(block, crc)
+                if held:
+                    yield held
+                held = block
+        except (zlib.error, EOFError) as error:
+            raise self._damaged(name, "its compressed data is broken or cut off") from error
+        except OSError as error:
+            raise unreadable(f"{self.name}: {quoted(name)}", error) from error
+        if left:
+            raise self._damaged(name, f"{left} of its {entry.size} bytes are missing")
+        if entry.crc is not None and crc != entry.crc:
+            raise self._damaged(name, "its checksum is wrong")
+        if held:
+            yield held
+
+    def _damaged(self, name: str, why: str) -> ArchiveError:
+        return fault(self.name, f"{quoted(name)} is damaged: {why}", AGAIN)
+
+
+def open_archive(
+    source: Path | Mapping[str, bytes | str], limits: Limits = DEFAULT_LIMITS, name: str = ""
+) -> Archive:
+    """Open a zip, tar, tar.gz or folder, told apart by content, or a dict of contents by name.
+
+    `name` is what messages call the archive, where that is not its file name.
+    A tar.gz is unpacked into a temporary file once, as it must be read in any order; closing deletes it.
+    Raises ArchiveError if the archive cannot be read, is unsafe or goes beyond `limits`.
+    """
+    if isinstance(source, Mapping):
+        return Archive("archive", *open_dict("archive", source, limits))
+    try:
+        mode = _mode(source)
+        if stat.S_ISDIR(mode):
+            folder = source.resolve().name or str(source)
+            return Archive(folder, *open_folder(folder, source, limits))
+        if not stat.S_ISREG(mode):
+            raise fault(str(source), "is neither a file nor a folder", "Name the export's file or folder.")
+        with ExitStack() as stack:
+            file = File(source.open("rb", buffering=0))
+            stack.callback(file.close)
+            archive = _open_file(name or source.name, file, limits)
+            stack.pop_all()
+            return archive
+    except OSError as error:
+        raise unreadable(str(source), error) from error
+
+
+def _mode(path: Path) -> int:
+    try:
+        return path.stat().st_mode
+    except ValueError as error:  # a zero byte in the path
+        raise FileNotFoundError(errno.ENOENT, str(error)) from error
+
+
+class _Container(Protocol):
+    """What holds the bytes.
+
+    `blocks` may raise OSError, EOFError and zlib.error; it need not check sizes, but must never run far ahead
+    of what has been taken from it.
+    """
+
+    def blocks(self, entry: Entry) -> Iterator[bytes]: ...
+    def close(self) -> None: ...
+
+
+def _open_file(archive: str, file: File, limits: Limits) -> Archive:
+    head = file.at(0, TAR_BLOCK)
+    if not head:
+        raise fault(archive, "is empty", AGAIN)
+    if head.startswith((b"PK\3\4", b"PK\5\6", b"PK\7\x08")):
+        return Archive(archive, *open_zip(archive, file, limits))
+    if head.startswith(b"\x1f\x8b"):
+        return Archive(archive, *open_tar_gz(archive, file, limits))
+    return Archive(archive, *open_tar(archive, file, limits, _kind(head)))
+
+
+def _kind(head: bytes) -> str:
+    """What a file is if it turns out to be none of the archives we read."""
+    for magic, kind in _OTHER_KINDS.items():
+        if head.lstrip().lower().startswith(magic):
+            return f"is {kind}, not a zip or tar"
+    return "is neither a zip nor a tar"
+
+
+_OTHER_KINDS = {  # in lower case
+    b"rar!\x1a\7": "a RAR archive",
+    b"7z\xbc\xaf'\x1c": "a 7z archive",
+    b"\xfd7zxz\0": "an xz file",
+    b"bzh": "a bzip2 file",
+    b"\x28\xb5\x2f\xfd": "a Zstandard file",
+    b"<!doctype html": "a web page",
+    b"<html": "a web page",
+}

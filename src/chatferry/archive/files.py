@@ -1,0 +1,93 @@
+"""Reading: a file by offset or with a position, and blocks as a stream."""
+
+import io
+import os
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING, BinaryIO
+
+from chatferry.archive.words import MIB
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+BLOCK = MIB  # bytes read or inflated at a time
+
+
+class EntryStream(io.RawIOBase):
+    """Blocks as a raw stream."""
+
+    def __init__(self, blocks: Generator[bytes, None, None]) -> None:
+        self._blocks = blocks
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        if not self._rest:
+            self._rest = memoryview(next(self._blocks, b""))
+        target = memoryview(buffer).cast("B")
+        taken = min(len(target), len(self._rest))
+        target[:taken] = self._rest[:taken]
+        self._rest = self._rest[taken:]
+        return taken
+
+    def close(self) -> None:
+        self._blocks.close()
+        super().close()
+
+
+class File:
+    """A file read by offset, so that nobody minds where others read."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.size = os.fstat(file.fileno()).st_size
+
+    def at(self, offset: int, size: int) -> bytes:
+        """`size` bytes, fewer only where the file ends."""
+        return b"".join(self.blocks(offset, size))
+
+    def blocks(self, offset: int, size: int) -> Iterator[bytes]:
+        end = min(offset + size, self.size)
+        while offset < end and (block := os.pread(self._file.fileno(), min(end - offset, BLOCK), offset)):
+            yield block
+            offset += len(block)
+
+    def drain(self) -> None:
+        """Read on to the end, if that is where a checksum is."""
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class Cursor(io.RawIOBase):
+    """A file with a position, for zipfile and tarfile to read their tables through.
+
+    `budget` is how many bytes they may read before it is set anew: headers lie about their own sizes too.
+    """
+
+    def __init__(self, file: File, budget: int) -> None:
+        self._file = file
+        self._position = 0
+        self.budget = budget
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._file.size}[whence]
+        if start + offset < 0:
+            raise OSError("a place before the beginning of the file")
+        self._position = start + offset
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is None or size == -1:
+            size = max(0, self._file.size - self._position)
+        if not 0 <= size <= self.budget:
+            raise EOFError("headers larger than anything sensible")
+        data = self._file.at(self._position, size)
+        self._position += len(data)
+        self.budget -= len(data)
+        return data

@@ -1,0 +1,77 @@
+"""A folder, and a dict that stands for one."""
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from chatferry.archive.census import Census, Entry, Limits
+from chatferry.archive.files import File
+from chatferry.archive.words import quoted, unreadable
+
+
+class Folder:
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def blocks(self, entry: Entry) -> Iterator[bytes]:
+        # A link can have taken the file's place since the folder was listed.
+        descriptor = os.open(self._root / entry.path, os.O_RDONLY | os.O_NOFOLLOW)
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
+            yield from File(file).blocks(0, entry.size + 1)  # one more than listed shows that it has grown
+
+    def close(self) -> None:
+        pass
+
+
+def open_folder(archive: str, root: Path, limits: Limits) -> tuple[dict[str, Entry], Folder]:
+    census = Census(archive, limits)
+    folders = [""]
+    while folders:
+        folder = folders.pop()
+        try:
+            folders += _add_folder(census, root, folder)
+        except OSError as error:
+            raise unreadable(f"{archive}: {quoted(folder)}" if folder else str(root), error) from error
+    return census.entries(), Folder(root)
+
+
+def _add_folder(census: Census, root: Path, folder: str) -> list[str]:
+    """Add the files of a folder; return its folders."""
+    folders = []
+    with os.scandir(root / folder) as found:
+        for item in found:
+            path = f"{folder}/{item.name}" if folder else item.name
+            name = census.admit(path)
+            if name is None:
+                continue
+            status = item.stat(follow_symlinks=False)
+            census.judge_mode(path, status.st_mode)
+            if stat.S_ISDIR(status.st_mode):
+                folders.append(path)
+            else:
+                census.add(path, name, Entry(status.st_size, status.st_size, path=path))
+    return folders
+
+
+class Dict:
+    def __init__(self, contents: dict[str, bytes]) -> None:
+        self._contents = contents
+
+    def blocks(self, entry: Entry) -> Iterator[bytes]:
+        yield self._contents[entry.path]
+
+    def close(self) -> None:
+        pass
+
+
+def open_dict(
+    archive: str, source: Mapping[str, bytes | str], limits: Limits
+) -> tuple[dict[str, Entry], Dict]:
+    census = Census(archive, limits)
+    contents = {path: data.encode() if isinstance(data, str) else data for path, data in source.items()}
+    for path, data in contents.items():
+        name = census.admit(path)
+        if name is not None and not path.endswith("/"):
+            census.add(path, name, Entry(len(data), len(data), path=path))
+    return census.entries(), Dict(contents)

@@ -1,0 +1,108 @@
+"""A zip: its table of contents, read by zipfile, and its entries, inflated here."""
+
+import stat
+import struct
+import sys
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+
+from chatferry.archive.census import Census, Entry, Limits
+from chatferry.archive.files import BLOCK, Cursor, File
+from chatferry.archive.words import AGAIN, MIB, fault
+
+_LOCAL_HEADER = struct.Struct("<4s22xHH")
+_CENTRAL_SIGNATURE = b"PK\1\2"
+_METHODS = {
+    1: "Shrink", 6: "Implode", 9: "Deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 95: "xz", 98: "PPMd",
+}  # fmt: skip
+_ENCRYPTED = 0x1 | 0x40 | 0x2000  # traditional, strong, with a masked table of contents
+_UTF8_NAME = 0x800
+_DOS_LIKE = {0, 6, 10, 11, 14}  # FAT, HPFS, NTFS twice, VFAT
+
+
+class Zip:
+    """Entries are inflated here and not by zipfile, which cuts an entry that grows beyond its declared size
+    silently where its checksum agrees, inflates without bounds and takes four times as long."""
+
+    def __init__(self, file: File) -> None:
+        self._file = file
+
+    def blocks(self, entry: Entry) -> Iterator[bytes]:
+        header = self._file.at(entry.offset, _LOCAL_HEADER.size)
+        if len(header) < _LOCAL_HEADER.size or not header.startswith(b"PK\3\4"):
+            raise EOFError("no local header")
+        _, name, extra = _LOCAL_HEADER.unpack(header)
+        packed = self._file.blocks(entry.offset + len(header) + name + extra, entry.packed)
+        return _inflated(packed) if entry.deflated else packed
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _inflated(packed: Iterator[bytes]) -> Iterator[bytes]:
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    for data in packed:
+        while block := inflater.decompress(data, BLOCK):
+            yield block
+            data = inflater.unconsumed_tail
+    if not inflater.eof:
+        raise EOFError("deflated data without an end")
+
+
+class _ZipCursor(Cursor):
+    """Stops at a table of contents with too many entries, before zipfile makes an object of each."""
+
+    def __init__(self, file: File, census: Census) -> None:
+        super().__init__(file, budget=sys.maxsize)
+        self._census = census
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        if len(data) > MIB:
+            self._census.expect(data.count(_CENTRAL_SIGNATURE))
+        return data
+
+
+def open_zip(archive: str, file: File, limits: Limits) -> tuple[dict[str, Entry], Zip]:
+    census = Census(archive, limits)
+    try:
+        with zipfile.ZipFile(_ZipCursor(file, census)) as table:
+            for info in table.filelist:
+                _add_zip_entry(census, info, file.size)
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        raise fault(archive, "is a zip that is damaged or incomplete", AGAIN) from error
+    census.judge_ratio(file.size)
+    return census.entries(), Zip(file)
+
+
+def _add_zip_entry(census: Census, info: zipfile.ZipInfo, file_size: int) -> None:
+    written = _zip_name(info)
+    name = census.admit(written)
+    mode = info.external_attr >> 16
+    if name is None or written.endswith("/") or stat.S_ISDIR(mode):
+        return
+    census.judge_mode(written, mode)
+    if info.flag_bits & _ENCRYPTED:
+        raise census.fault(written, "is encrypted", "Pack the export again without a password.")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        method = _METHODS.get(info.compress_type, f"method {info.compress_type}")
+        raise census.fault(written, f"is compressed with {method}", "Pack it again with the usual Deflate.")
+    if not 0 <= info.header_offset <= file_size - info.compress_size - _LOCAL_HEADER.size:
+        raise census.fault(written, "lies outside of the file, which is damaged or incomplete", AGAIN)
+    # Some programs call an empty file deflated and write nothing at all.
+    deflated = info.compress_type == zipfile.ZIP_DEFLATED and info.compress_size > 0
+    entry = Entry(info.file_size, info.compress_size, info.header_offset, info.CRC, deflated)
+    census.add(written, name, entry)
+
+
+def _zip_name(info: zipfile.ZipInfo) -> str:
+    """The name as it was meant."""
+    name = info.orig_filename  # `filename` ends at a zero byte
+    if not info.flag_bits & _UTF8_NAME and not name.isascii():
+        # Slack writes UTF-8 without saying so, and zipfile takes it for cp437: "caf├⌐" is "café".
+        with suppress(UnicodeError):  # it really is cp437
+            name = name.encode("cp437").decode()
+    # Old .NET programs write "general\2020-01-01.json".
+    return name.replace("\\", "/") if info.create_system in _DOS_LIKE else name
