@@ -1,5 +1,6 @@
 """What people read in a terminal."""
 
+import sys
 import time
 from types import TracebackType
 from typing import Any
@@ -54,7 +55,7 @@ def announce(address: str, settings: Settings, is_demo: bool) -> None:
         _err.print("The workspace is a throw-away one: it is gone when the server stops.", markup=False)
     else:
         _err.print(
-            f"Get a token: POST /api/v1/login, or: chatferry token --user admin --data {settings.data}",
+            f"Get a token: POST /api/v1/login, or: {sys.argv[0]} token --user admin --data {settings.data}",
             markup=False,
         )
 

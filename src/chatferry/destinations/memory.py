@@ -1,264 +1,41 @@
-"""A workspace in memory, for tests and dry runs, and the rules that it shares with the one in a file."""
+"""A workspace in memory, for tests and dry runs."""
 
 import heapq
-import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from operator import itemgetter
-from typing import Any
-from unicodedata import normalize
 
 from chatferry.destinations import Destination, Lookup, Rejection
+from chatferry.destinations.rules import (
+    FIELDS,
+    UNIQUE,
+    ChangeError,
+    as_stored,
+    columns,
+    evolve,
+    identity,
+    keys,
+    looked_up,
+    shown,
+    stamp,
+    stamped,
+    totals,
+    written,
+)
 from chatferry.documents import (
     COLLECTIONS,
     MESSAGES,
-    PERMISSIONS,
     ROOMS,
     SUBSCRIPTIONS,
     UPLOADS,
-    USERS,
     Change,
-    Date,
     Document,
     Insert,
     Update,
     decode,
     encode,
 )
-
-# ---------------------------------------------------------------- the rules
-
-
-class ChangeError(ValueError):
-    """A change that cannot be made. The text says why."""
-
-
-FIELDS: Mapping[Lookup, tuple[str, str]] = {
-    Lookup.USER_ID: (USERS, "_id"),
-    Lookup.USER_IMPORT_ID: (USERS, "importIds"),
-    Lookup.USER_EMAIL: (USERS, "emails.address"),
-    Lookup.USERNAME: (USERS, "username"),
-    Lookup.USER_ROLE: (USERS, "roles"),
-    Lookup.USER_TOKEN: (USERS, "services.resume.loginTokens.hashedToken"),
-    Lookup.ROOM_ID: (ROOMS, "_id"),
-    Lookup.ROOM_IMPORT_ID: (ROOMS, "importIds"),
-    Lookup.ROOM_NAME: (ROOMS, "name"),
-    Lookup.ROOM_MEMBERS: (ROOMS, "uids"),
-    Lookup.ROOM_DEFAULT: (ROOMS, "default"),
-    Lookup.SUBSCRIPTION_ROOM: (SUBSCRIPTIONS, "rid"),
-    Lookup.MESSAGE_ID: (MESSAGES, "_id"),
-    Lookup.UPLOAD_ID: (UPLOADS, "_id"),
-    Lookup.PERMISSION_ID: (PERMISSIONS, "_id"),
-}
-"""The collection and the field that a look-up looks in."""
-
-UNIQUE: Mapping[str, str] = {
-    "username": "another user has the username {}",
-    "unique name": "another room has the name {}",
-    "member": "its user has a subscription of its room already",
-}
-"""The fields whose values no two documents share, and what to say when they would."""
-
-
-def looked_up(lookup: Lookup, values: Iterable[str]) -> set[str]:
-    """The values as `keys` gives them: usernames and e-mails without regard to case."""
-    return set(map(fold, values)) if lookup in (Lookup.USER_EMAIL, Lookup.USERNAME) else set(values)
-
-
-def fold(text: str) -> str:
-    """A text in the form that all its spellings in upper and lower case share."""
-    return text.lower() if text.isascii() else normalize("NFC", text).casefold()
-
-
-def keys(collection: str, document: Document) -> set[tuple[str, str]]:
-    """What a document is found by besides its `_id`: fields and their values."""
-    found = _KEYS[collection](document) if collection in _KEYS else ()
-    return {(field, value) for field, value in found if isinstance(value, str)}
-
-
-def _user_keys(user: Document) -> Iterator[tuple[str, Any]]:
-    addresses = [item.get("address") for item in _items(user.get("emails")) if isinstance(item, dict)]
-    yield from (("importIds", value) for value in _items(user.get("importIds")))
-    yield from (("roles", value) for value in _items(user.get("roles")))
-    yield from (("services.resume.loginTokens.hashedToken", value) for value in _token_hashes(user))
-    yield from (("emails.address", fold(value)) for value in addresses if isinstance(value, str))
-    if isinstance(username := user.get("username"), str):
-        yield "username", fold(username)
-
-
-def _token_hashes(user: Document) -> Iterator[Any]:
-    holder: Any = user
-    for step in ("services", "resume", "loginTokens"):
-        holder = holder.get(step) if isinstance(holder, dict) else None
-    yield from (entry.get("hashedToken") for entry in _items(holder) if isinstance(entry, dict))
-
-
-def _room_keys(room: Document) -> Iterator[tuple[str, Any]]:
-    yield from (("importIds", value) for value in _items(room.get("importIds")))
-    yield from (("name", room.get(field)) for field in ("name", "fname"))
-    if room.get("t") in ("c", "p"):
-        yield "unique name", room.get("name")
-    if room.get("t") == "d":
-        yield "uids", ",".join(sorted(uid for uid in _items(room.get("uids")) if isinstance(uid, str)))
-    if room.get("default") is True:
-        yield "default", "true"
-
-
-def _subscription_keys(subscription: Document) -> Iterator[tuple[str, Any]]:
-    rid, user = subscription.get("rid"), subscription.get("u")
-    yield "rid", rid
-    if rid is not None and isinstance(user, dict) and "_id" in user:
-        yield "member", written([rid, user["_id"]]).decode()
-
-
-_KEYS: Mapping[str, Callable[[Document], Iterable[tuple[str, Any]]]] = {
-    USERS: _user_keys,
-    ROOMS: _room_keys,
-    SUBSCRIPTIONS: _subscription_keys,
-    MESSAGES: lambda message: [("rid", message.get("rid"))],
-}
-
-
-def _items(value: Any) -> Sequence[Any]:
-    return value if isinstance(value, list | tuple) else ()
-
-
-def identity(document: Document) -> str:
-    """The document's `_id`."""
-    value = document.get("_id")
-    if isinstance(value, str) and value:
-        return value
-    raise ChangeError("it has no _id")
-
-
-def written(value: Any) -> bytes:
-    """The value as JSON."""
-    try:
-        return encode(value)
-    except (ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise ChangeError(f"it cannot be written as JSON: {error}") from error
-
-
-def stamp() -> bytes:
-    """What `stamped` adds to documents that are written now."""
-    now = Date.at(time.time_ns() // 1_000_000)
-    return b',"_updatedAt":' + encode(now) + b"}"
-
-
-def stamped(document: Document, stamp: bytes, encoded: bytes = b"") -> bytes:
-    """The document, which has an `_id`, as JSON that ends with its `_updatedAt`."""
-    if "_updatedAt" in document:
-        document, encoded = {key: value for key, value in document.items() if key != "_updatedAt"}, b""
-    return (encoded or written(document))[:-1] + stamp
-
-
-def evolve(stored: bytes | str, update: Update) -> Document:
-    """The stored document after the update."""
-    document = decode(stored)
-    new = _as_stored(update)
-    for path, value in new["set"].items():
-        holder, key = _place(document, path, make=True)
-        holder[key] = value
-    for path in update.unset:
-        if place := _existing(document, path):
-            del place[0][place[1]]
-    for path, values in new["add"].items():
-        holder, key = _place(document, path, make=True)
-        if isinstance(holder, dict):
-            holder.setdefault(key, [])
-        items = _list(holder, key)
-        for value in values:
-            if value not in items:
-                items.append(value)
-    for path, (field, value) in new["pull"].items():
-        if place := _existing(document, path):
-            items = _list(*place)
-            items[:] = [item for item in items if not (isinstance(item, dict) and item.get(field) == value)]
-    if document.get("_id") != update.id:
-        raise ChangeError("its _id cannot change")
-    return document
-
-
-def _as_stored(update: Update) -> Document:
-    """The values of an update as stored documents have them: a tuple is a list there."""
-    return decode(written({"set": update.set, "add": update.add, "pull": update.pull}))
-
-
-def _place(document: Document, path: str, make: bool = False) -> tuple[Any, Any]:
-    """What holds the end of a path, and the end's key there. `make` makes the dicts that lack on the way."""
-    holder: Any = document
-    *steps, last = path.split(".")
-    for step in steps:
-        if make and isinstance(holder, dict):
-            holder.setdefault(step, {})
-        holder = holder[_key(holder, step)]
-    return holder, _key(holder, last)
-
-
-def _existing(document: Document, path: str) -> tuple[Any, Any] | None:
-    try:
-        holder, key = _place(document, path)
-        return (holder, key) if isinstance(holder, list) or key in holder else None
-    except (ChangeError, KeyError):
-        return None
-
-
-def _key(holder: Any, step: str) -> str | int:
-    if isinstance(holder, dict):
-        return step
-    if isinstance(holder, list) and step.isascii() and step.isdigit() and int(step) < len(holder):
-        return int(step)  # the 0 of "attachments.0.title_link"
-    raise ChangeError(f"nothing in it can hold {step!r}")
-
-
-def _list(holder: Any, key: Any) -> list[Any]:
-    if isinstance(items := holder[key], list):
-        return items
-    raise ChangeError(f"its {key!r} is no list")
-
-
-def columns(message: Document) -> tuple[str | None, str | None, str | None]:
-    """What messages are found and ordered by: `rid`, `ts` as text that sorts as time does, `tmid`."""
-    rid, ts, tmid = message.get("rid"), message.get("ts"), message.get("tmid")
-    if type(rid) not in _TEXT or type(tmid) not in _TEXT:
-        raise ChangeError("its rid or tmid is no text")
-    if ts is None:
-        return rid, None, tmid
-    try:
-        if datetime.fromisoformat(ts.iso).tzinfo is None:
-            raise ChangeError("its ts is a date without a time zone")
-        return rid, sortable(Date.at(ts.ms)), tmid
-    except (AttributeError, TypeError, ValueError, OverflowError) as error:
-        raise ChangeError("its ts is no date") from error
-
-
-def sortable(date: Date) -> str:
-    """A date of `Date.at` as text that sorts as time does: with the "Z", "50Z" would follow "50.123Z"."""
-    return date.iso[:-1]
-
-
-_TEXT = (str, type(None))
-
-
-def shown(message: Document) -> bool:
-    """Whether the room itself shows the message: no hidden one, no reply that only its thread shows."""
-    if message.get("ts") is None or message.get("_hidden") is True:
-        return False
-    return "tmid" not in message or message.get("tshow") is True
-
-
-def totals(room_id: str, messages: int, users: int, newest: Document | None) -> Update:
-    """What is true of a room with so many messages and users. `newest` is the last message it shows."""
-    counts = {"msgs": messages, "usersCount": users}
-    if newest is None:
-        return Update(collection=ROOMS, id=room_id, set=counts, unset=("lm", "lastMessage"))
-    last = {key: value for key, value in newest.items() if key != "_updatedAt"}
-    return Update(collection=ROOMS, id=room_id, set=counts | {"lm": newest["ts"], "lastMessage": last})
-
-
-# ---------------------------------------------------------------- the workspace
 
 
 class _Shelf:
@@ -423,7 +200,7 @@ class MemoryDestination:
             if written(document) != stored:
                 self._replace(change.collection, stored, document, ending)
         elif change.collection == MESSAGES and change.id in self._digests:
-            _as_stored(change)
+            as_stored(change)
         else:
             raise ChangeError("there is no such document")
         if change.collection == MESSAGES and change.digest:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from chatferry.destinations import Lookup, Rejection
-from chatferry.destinations.memory import (
+from chatferry.destinations.rules import (
     FIELDS,
     UNIQUE,
     ChangeError,

@@ -41,7 +41,7 @@ CREATE INDEX IF NOT EXISTS rocketchat_message_in_room ON rocketchat_message (rid
 -- A thread's replies.
 CREATE INDEX IF NOT EXISTS rocketchat_message_in_thread ON rocketchat_message (tmid) WHERE tmid IS NOT NULL;
 
--- What users, rooms and subscriptions are found by besides their _id: see `keys` in memory.py.
+-- What users, rooms and subscriptions are found by besides their _id: see `keys` in rules.py.
 CREATE TABLE IF NOT EXISTS chatferry_keys (
     collection TEXT NOT NULL,
     field TEXT NOT NULL,
