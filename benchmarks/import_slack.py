@@ -20,7 +20,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from chatferry.destinations.sqlite import SqliteDestination
+from chatferry.destinations.sqlite import SqliteDestination, connected
 from chatferry.importers.slack_wire import SlackMessage, decode_list
 from testdata.slack_export import Shape, write_export
 
@@ -116,8 +116,7 @@ def floor(export: Path, workspace: Path, target: Path) -> tuple[float, float]:
 def write_floor(workspace: Path, target: Path) -> float:
     source = sqlite3.connect(workspace)
     SqliteDestination(target).close()  # makes the tables and indexes
-    sink = sqlite3.connect(target, isolation_level=None)
-    sink.execute("PRAGMA synchronous = NORMAL")  # WAL is kept in the file
+    sink = connected(target)
     rows = source.execute(f"SELECT {COLUMNS} FROM rocketchat_message ORDER BY rowid")
     sql = f"INSERT OR IGNORE INTO rocketchat_message ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"
     seconds = 0.0

@@ -233,7 +233,7 @@ class SqliteDestination:
 
     def _stream(self, sql: str, queries: Iterable[Sequence[str]]) -> Iterator[bytes]:
         """What the queries give as of now, over a connection of their own, whatever is written meanwhile."""
-        with _plain_errors(self._path), closing(_connected(self._path)) as db:
+        with _plain_errors(self._path), closing(connected(self._path)) as db:
             for values in queries:
                 for (value,) in db.execute(sql, values):
                     yield value
@@ -332,7 +332,7 @@ def _opened(path: Path) -> sqlite3.Connection:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(f"The directory {path.parent} cannot be made: {error.strerror}.") from error
-    db = _connected(path)
+    db = connected(path)
     try:
         if not _is_workspace(db, path):
             _make(db)
@@ -342,9 +342,11 @@ def _opened(path: Path) -> sqlite3.Connection:
     return db
 
 
-def _connected(path: Path) -> sqlite3.Connection:
+def connected(path: Path) -> sqlite3.Connection:
+    """A connection with the settings of the embedded workspace."""
     db = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
-    db.execute("PRAGMA synchronous = NORMAL")
+    # What was applied is on the disk: the store, which is told of it next, never knows of more than is there.
+    db.execute("PRAGMA synchronous = FULL")
     db.execute(f"PRAGMA cache_size = -{_CACHE}")
     return db
 

@@ -1,0 +1,75 @@
+"""Which status may follow which, and what `import.status` calls them."""
+
+import pytest
+from msgspec.structs import replace
+
+from chatferry.operations import ENDS, Operation, Status, advance, may_follow, state
+
+OPERATION = Operation(
+    id="x",
+    type="Slack",
+    importer_key="slack",
+    ts=1,
+    status=Status.NEW,
+    valid=True,
+    user="u",
+    updated_at=1,
+)
+
+STATES = {
+    Status.NEW: "new",
+    Status.UPLOADING: "loading",
+    Status.DOWNLOADING: "loading",
+    Status.FILE_LOADED: "loading",
+    Status.PREPARING: "loading",
+    Status.PREPARING_USERS: "loading",
+    Status.PREPARING_CHANNELS: "loading",
+    Status.PREPARING_MESSAGES: "loading",
+    Status.PREPARING_CONTACTS: "loading",
+    Status.SELECTION: "ready",
+    Status.IMPORTING: "importing",
+    Status.IMPORTING_USERS: "importing",
+    Status.IMPORTING_CHANNELS: "importing",
+    Status.IMPORTING_MESSAGES: "importing",
+    Status.IMPORTING_CONTACTS: "importing",
+    Status.IMPORTING_FILES: "importing",
+    Status.FINISHING: "importing",
+    Status.DONE: "done",
+    Status.FAILED: "error",
+    Status.CANCELLED: "canceled",
+}
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_every_status_has_its_state(status: Status) -> None:
+    assert state(replace(OPERATION, status=status)) == STATES[status]
+    invalid = state(replace(OPERATION, status=status, valid=False))
+    assert invalid == ("done" if status == Status.DONE else "error")
+    assert state(None) == "none"
+
+
+@pytest.mark.parametrize("end", sorted(ENDS))
+def test_nothing_follows_an_end(end: Status) -> None:
+    assert not any(may_follow(end, status) for status in Status)
+
+
+@pytest.mark.parametrize("status", [status for status in Status if status not in ENDS])
+def test_whatever_is_no_end_may_fail_or_be_cancelled(status: Status) -> None:
+    assert may_follow(status, Status.FAILED)
+    assert may_follow(status, Status.CANCELLED)
+
+
+def test_work_goes_forward_and_may_be_repeated() -> None:
+    assert may_follow(Status.PREPARING_MESSAGES, Status.PREPARING)
+    assert may_follow(Status.IMPORTING_MESSAGES, Status.IMPORTING)
+    assert may_follow(Status.FINISHING, Status.DONE)
+    assert not may_follow(Status.IMPORTING_MESSAGES, Status.DONE)
+    assert not may_follow(Status.SELECTION, Status.PREPARING)
+    assert not may_follow(Status.FILE_LOADED, Status.IMPORTING)
+    assert not may_follow(Status.IMPORTING_MESSAGES, Status.IMPORTING_USERS)
+
+
+def test_advancing_against_the_table_is_a_fault_of_ours() -> None:
+    with pytest.raises(ValueError, match="importer_new to importer_done"):
+        advance(OPERATION, Status.DONE, 5)
+    assert advance(OPERATION, Status.FILE_LOADED, 5).updated_at == 5
