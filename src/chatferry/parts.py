@@ -85,7 +85,8 @@ def _left_out(part: Part, room: KnownRoom | None) -> PartResult:
 def _convert_batch(items: Iterable[Message | Problem], known: Known) -> _Batch | None:
     """Convert messages as they are read, while they are in the processor's cache; None if there are none."""
     batch = _Batch({}, [], [], [], PartResult.empty())
-    result = batch.result
+    result, records = batch.result, batch.records
+    add_document, add_encoded = batch.documents.append, batch.encoded.append
     found = False
     for item in items:
         found = True
@@ -98,14 +99,14 @@ def _convert_batch(items: Iterable[Message | Problem], known: Known) -> _Batch |
             result.files.update(made.files)
             for note in made.problems:
                 _note(note, result)
-        elif item.id in batch.records:
+        elif item.id in records:
             reason = f"another message has the same identity, {item.id}"
             twin = problem("message-twice", reason, file=item.file, position=item.position, field="ts")
             _note(twin, result)
         else:
-            batch.records[item.id] = item
-            batch.documents.append(document)
-            batch.encoded.append(_encoded(document))
+            records[item.id] = item
+            add_document(document)
+            add_encoded(_encoded(document))
             if made.problems or made.pending or made.files or made.links:
                 batch.noteworthy.append((item, made))
     return batch if found else None
