@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import uvicorn
@@ -32,7 +33,7 @@ def serve_http(settings: Settings, *, is_demo: bool) -> None:
             console.welcome(accounts.open_workspace(workspace, os.environ, Date.at(now())))
     clear_uploads(settings.uploads, {Path(one.archive).name for one in store.operations.all() if one.valid})
     host, port = listener.getsockname()[:2]
-    console.announce(f"http://{f'[{host}]' if ':' in host else host}:{port}", settings, is_demo)
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     config = uvicorn.Config(
         create_app(services),
         log_level="warning",
@@ -42,7 +43,20 @@ def serve_http(settings: Settings, *, is_demo: bool) -> None:
     )
     # uvicorn shuts down first and then raises the signal again: let it end like any other program.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    uvicorn.Server(config).run(sockets=[listener])
+    server = _Announcing(config, lambda: console.announce(address, settings, is_demo))
+    server.run(sockets=[listener])
+
+
+class _Announcing(uvicorn.Server):
+    """Says where it is once it answers, and stops when it is told to."""
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._announce()
 
 
 def _listen(host: str, port: int) -> socket.socket:
