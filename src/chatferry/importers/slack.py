@@ -27,15 +27,13 @@ from chatferry.importers.slack_lists import (
 )
 from chatferry.importers.slack_messages import (
     Room,
-    Spot,
     is_kept,
-    micros,
     placeholder_root,
     skip_reason,
     to_record,
 )
 from chatferry.importers.slack_survey import Day, Place, Survey, spread
-from chatferry.importers.slack_wire import Envelope, SlackMessage
+from chatferry.importers.slack_wire import Envelope, SlackMessage, Spot, micros
 from chatferry.problems import problem
 from chatferry.records import ROCKET_CAT, Channel, Message, Part, Problem, User
 

@@ -10,15 +10,14 @@ from msgspec.structs import replace
 
 from chatferry.archive import Archive
 from chatferry.errors import ArchiveError
+from chatferry.importers.slack_decode import Flaw, decode_list
 from chatferry.importers.slack_messages import PinNote
 from chatferry.importers.slack_text import without_secrets
 from chatferry.importers.slack_wire import (
     SLACKBOT,
-    Flaw,
     Profile,
     SlackChannel,
     SlackUser,
-    decode_list,
     person,
 )
 from chatferry.problems import problem

@@ -4,25 +4,26 @@ What each subtype becomes follows Rocket.Chat's own importer where that keeps th
 of all others. Only what repeats another message is left out.
 """
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from chatferry.importers.slack_cards import attachment, files
 from chatferry.importers.slack_text import from_blocks, from_mrkdwn, joined, plain, without_secrets
 from chatferry.importers.slack_wire import (
     NO_JSON,
     SLACKBOT,
     Envelope,
-    SlackFile,
     SlackMessage,
     SlackReaction,
+    Spot,
+    micros,
+    millis,
     person,
 )
-from chatferry.problems import problem
-from chatferry.records import ROCKET_CAT, Attachment, Edit, File, Message, Pin, Problem, Reaction, Text
+from chatferry.records import ROCKET_CAT, Edit, Message, Pin, Problem, Reaction, Text
 
 CONTENT = {
     "", "me_message", "thread_broadcast", "reply_broadcast", "bot_message", "slackbot_response", "file_share",
@@ -56,8 +57,6 @@ MOST_REPLIES = 1_000_000_000
 VERY_LONG = 1_000_000  # characters
 TOO_LONG = 12_000_000  # bytes of UTF-8; MongoDB holds no document over 16 MiB
 
-_TS = re.compile(r"\d{1,10}(?:\.\d{1,6})?")
-
 
 class Thread(Struct, frozen=True, array_like=True):
     """What a thread's replies say, for a first message that does not say it."""
@@ -80,33 +79,6 @@ class Room(Struct, frozen=True, kw_only=True):
     threads: dict[str, Thread] = {}
     pins: dict[str, PinNote] = {}
     bots: dict[str, str] = {}  # bot id -> the user it writes as
-
-
-class Spot(Struct, frozen=True, gc=False):
-    """Where a message stands; makes its problems."""
-
-    file: str
-    index: int
-
-    def problem(self, kind: str, reason: str, field: str = "") -> Problem:
-        return problem(kind, reason, file=self.file, position=self.index, field=field)
-
-
-def micros(ts: str | None) -> int | None:
-    """Slack's `ts` ("1600000200.000100") as microseconds since the epoch; None if it is no time."""
-    if ts is None or not ts.isascii():
-        return None
-    if len(ts) == 17 and ts[10] == "." and (digits := ts[:10] + ts[11:]).isdigit():
-        return int(digits)
-    if _TS.fullmatch(ts) is None:
-        return None
-    seconds, _, fraction = ts.partition(".")  # never through a float: it loses the last digits,
-    return int(seconds) * 1_000_000 + int(f"{fraction:0<6}")  # and they are the message's identity
-
-
-def millis(ts: str | None) -> int | None:
-    exact = micros(ts)
-    return None if exact is None else exact // 1000
 
 
 def message_id(channel: str, ts: str) -> str:
@@ -238,9 +210,9 @@ def _special(
             if reaction.count > len(reaction.users):
                 problems.append(_missing(reaction, spot))
     if message.attachments:
-        more["attachments"] = tuple([_attachment(card, spot, problems) for card in message.attachments])
+        more["attachments"] = tuple([attachment(card, spot, problems) for card in message.attachments])
     if message.files or message.file or message.attachments:
-        more["files"] = tuple(_files(message, room.folder, stored))
+        more["files"] = tuple(files(message, room.folder, stored))
     return author, more
 
 
@@ -408,128 +380,3 @@ def _avatar(message: SlackMessage) -> str:
         if isinstance(url, str) and url.startswith(("http://", "https://")):
             return without_secrets(url)
     return ""
-
-
-# ---------------------------------------------------------------- attachments
-
-_TEXTS = ("text", "title", "fallback")  # Rocket.Chat's importer sets these three always
-_LINKS = {
-    "title_link", "image_url", "thumb_url", "author_link", "author_icon", "audio_url", "video_url",
-    "message_link",
-}  # fmt: skip
-
-
-def _attachment(card: dict[str, Any], spot: Spot, problems: list[Problem]) -> Attachment:
-    texts: dict[str, Text] = {}
-    values: dict[str, str | int | float | bool] = {}
-    for name, value in card.items():
-        if name in _TEXTS or name == "pretext":
-            texts[name] = from_mrkdwn(value) if isinstance(value, str) else ()
-        elif name in _LINKS:
-            if isinstance(value, str) and value.startswith(("http://", "https://")):
-                values[name] = without_secrets(value)
-            elif value:
-                reason = "only an http or https address can be shown"
-                problems.append(spot.problem("attachment-link-dropped", reason, f"attachments.{name}"))
-        elif name == "ts":
-            if (at := millis(str(value))) is not None:
-                values["ts"] = at
-        elif name == "fields":
-            if not isinstance(value, list) and value is not None:
-                problems.append(
-                    spot.problem("attachment-not-readable", "a list was expected", "attachments.fields")
-                )
-        elif isinstance(value, str):
-            values[name] = without_secrets(value)
-        elif isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**53):
-            values[name] = value
-    for name in _TEXTS:
-        texts.setdefault(name, ())
-    if not texts["text"] and (blocks := from_blocks(card.get("blocks") or _message_blocks(card))):
-        texts["text"] = blocks
-    return Attachment(texts=texts, values=values, fields=tuple(_fields(card.get("fields"))))
-
-
-def _message_blocks(card: dict[str, Any]) -> Any:
-    """A shared message keeps its blocks in `message_blocks[].message.blocks`."""
-    blocks = card.get("message_blocks")
-    if not isinstance(blocks, list):
-        return None
-    inner = [entry.get("message") for entry in blocks if isinstance(entry, dict)]
-    return [block for entry in inner if isinstance(entry, dict) for block in entry.get("blocks") or ()]
-
-
-def _fields(fields: Any) -> Iterator[tuple[Text, Text, bool]]:
-    """Rocket.Chat shows a field only with both: a zero-width space stands in for a missing one."""
-    for field in fields if isinstance(fields, list) else ():
-        if isinstance(field, dict):
-            title, value = (from_mrkdwn(str(field.get(key) or "")) for key in ("title", "value"))
-            if title or value:
-                yield title or ("\u200b",), value or ("\u200b",), field.get("short") is True
-
-
-# ---------------------------------------------------------------- files
-
-_GONE = {
-    "tombstone": "it was deleted in Slack",
-    "hidden_by_limit": "it is beyond the limit of the workspace's plan",
-    "access_denied": "the exporter was not allowed to see it",
-    "file_not_found": "Slack no longer has it",
-    "check_file_info": "the export names it without saying where it is",
-}
-
-
-def _files(message: SlackMessage, folder: str, stored: Callable[[str], bool]) -> Iterator[File]:
-    files = list(message.files or ())
-    if message.file is not None and message.subtype != "file_comment":
-        files.append(message.file)
-    for card in message.attachments or ():  # a shared message brings its files along
-        files.extend(_shared_files(card.get("files")))
-    seen: set[str] = set()
-    for file in files:
-        if not file.id or file.id not in seen:
-            seen.add(file.id)
-            yield _file(file, folder, stored)
-
-
-def _shared_files(files: Any) -> Iterator[SlackFile]:
-    for file in files if isinstance(files, list) else ():
-        try:
-            yield msgspec.convert(file, SlackFile)
-        except msgspec.ValidationError:
-            yield SlackFile(file_access="check_file_info")
-
-
-def _file(file: SlackFile, folder: str, stored: Callable[[str], bool]) -> File:
-    name = file.name or file.title or ""
-    path = next((path for path in _paths(file.id, name, folder) if stored(path)), "") if file.id else ""
-    external = file.mode == "external" or file.is_external is True
-    address = file.url_private_download or file.url_private or ""
-    gone = "" if path else _GONE.get(file.mode or "", "") or _GONE.get(file.file_access or "", "")
-    return File(
-        id=file.id,
-        name=name,
-        title=file.title or name,
-        mime=file.mimetype or "",
-        size=file.size if file.size is not None and 0 <= file.size < 2**53 else None,
-        url=address if not external and not gone and _is_web(address) else "",
-        path=path,
-        link=without_secrets(address) if external and _is_web(address) else "",
-        width=_pixels(file.original_w),
-        height=_pixels(file.original_h),
-        preview=without_secrets(file.preview or ""),
-        gone=gone,
-    )
-
-
-def _pixels(number: int | float | None) -> int | None:
-    return int(number) if number is not None and 0 < number < 2**31 else None
-
-
-def _paths(id: str, name: str, folder: str) -> tuple[str, ...]:
-    """Where exporters that are not Slack's own put the bytes."""
-    return f"__uploads/{id}/{name}", f"{folder}/attachments/{id}-{name}"
-
-
-def _is_web(address: str) -> bool:
-    return address.startswith(("https://", "http://"))

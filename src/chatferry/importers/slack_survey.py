@@ -16,10 +16,8 @@ from chatferry.importers.slack_messages import (
     Thread,
     author_of,
     is_kept,
-    micros,
-    millis,
 )
-from chatferry.importers.slack_wire import BotProfile, Envelope, Profile
+from chatferry.importers.slack_wire import BotProfile, Envelope, Profile, micros, millis
 from chatferry.records import ROCKET_CAT, User
 
 _NO_NAME = re.compile(r"[^a-z0-9._-]+")

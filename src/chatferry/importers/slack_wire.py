@@ -1,19 +1,15 @@
-"""Slack's JSON: the shapes of its export files, and reading them whatever state they are in.
+"""Slack's JSON: the shapes of its export files.
 
 Format: https://slack.com/help/articles/220556107-How-to-read-Slack-data-exports and what exports hold.
 """
 
-import json
 import re
-from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any
 
-import msgspec
 from msgspec import Raw, Struct
 
-from chatferry.records import ROCKET_CAT
-
-T = TypeVar("T")
+from chatferry.problems import problem
+from chatferry.records import ROCKET_CAT, Problem
 
 SLACKBOT = "USLACKBOT"
 
@@ -186,205 +182,31 @@ class SlackMessage(Struct, frozen=True, kw_only=True, gc=False):
     name: str | None = None
 
 
-class Flaw(Struct, frozen=True):
-    """Something wrong in a file. `lost` if the element at `position` could not be read at all."""
+class Spot(Struct, frozen=True, gc=False):
+    """Where a message stands; makes its problems."""
 
-    position: str
-    field: str
-    reason: str
-    lost: bool = False
-    repaired: bool = False
+    file: str
+    index: int
 
-
-_UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
+    def problem(self, kind: str, reason: str, field: str = "") -> Problem:
+        return problem(kind, reason, file=self.file, position=self.index, field=field)
 
 
-def decode_list(data: bytes, kind: type[T]) -> tuple[list[T | None], list[Flaw]]:
-    """The elements of a JSON list, each as a `kind`, and what was wrong with them.
-
-    An element that could not be read is None. A broken element costs only itself, a wrong field only the
-    field, a broken file only what follows the break.
-    """
-    if b"\\u0000" not in data:
-        try:
-            return list(_decoder(kind).decode(data)), []
-        except _UNREADABLE:
-            pass
-    flaws: list[Flaw] = []
-    elements: list[T | None] = []
-    for index, element in enumerate(_raw_elements(data)):
-        value, found = _lenient(element, kind, f"$[{index}]")
-        elements.append(value)
-        flaws.extend(found)
-    return elements, flaws
+_TS = re.compile(r"\d{1,10}(?:\.\d{1,6})?")
 
 
-_decoders: dict[type, msgspec.json.Decoder[Any]] = {}
+def micros(ts: str | None) -> int | None:
+    """Slack's `ts` ("1600000200.000100") as microseconds since the epoch; None if it is no time."""
+    if ts is None or not ts.isascii():
+        return None
+    if len(ts) == 17 and ts[10] == "." and (digits := ts[:10] + ts[11:]).isdigit():
+        return int(digits)
+    if _TS.fullmatch(ts) is None:
+        return None
+    seconds, _, fraction = ts.partition(".")  # never through a float: it loses the last digits,
+    return int(seconds) * 1_000_000 + int(f"{fraction:0<6}")  # and they are the message's identity
 
 
-def _decoder(kind: type[T]) -> msgspec.json.Decoder[list[T]]:
-    decoder = _decoders.get(kind)
-    if decoder is None:
-        decoder = _decoders[kind] = msgspec.json.Decoder(list[kind])  # type: ignore[valid-type]
-    return decoder
-
-
-class _Broken(Struct, frozen=True):
-    """An element that cannot be read."""
-
-    reason: str
-
-
-def _raw_elements(data: bytes) -> Iterator[Any]:
-    """The list's elements as plain values, up to the first place that is no JSON."""
-    text = data.decode("utf-8", "replace").lstrip("\ufeff")
-    decoder = json.JSONDecoder(strict=False)  # lets control characters in strings pass, NUL among them
-    place = _skip(text, 0)
-    if text[place : place + 1] != "[":
-        yield _Broken("the file does not hold a JSON list")
-        return
-    place = _skip(text, place + 1)
-    while text[place : place + 1] != "]":
-        try:
-            value, place = decoder.raw_decode(text, place)
-        except RecursionError:
-            value, place = _Broken("it is nested too deeply"), _end_of(text, place)
-        except ValueError:
-            yield _Broken(f"it is not valid JSON from character {place} on")
-            return
-        yield value
-        place = _skip(text, place)
-        if text[place : place + 1] == ",":
-            place = _skip(text, place + 1)
-        elif text[place : place + 1] != "]":
-            yield _Broken(f"the list breaks off or is damaged at character {place}")
-            return
-    if _skip(text, place + 1) < len(text):
-        yield _Broken(f"more follows the end of the list, from character {place + 1} on")
-
-
-_SPACE = re.compile(r"[ \t\r\n]*")
-_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
-
-
-def _skip(text: str, place: int) -> int:
-    match = _SPACE.match(text, place)
-    return match.end() if match else place
-
-
-def _end_of(text: str, place: int) -> int:
-    """Where the object or list that begins at `place` ends, however deep; the text's end if it does not."""
-    depth = 0
-    for match in _BRACKET.finditer(text, place):
-        mark = match[0]
-        depth += (mark in "[{") - (mark in "]}")
-        if depth == 0:
-            return match.end()
-    return len(text)
-
-
-def _lenient(element: Any, kind: type[T], position: str) -> tuple[T | None, list[Flaw]]:
-    """The element as a `kind`, without the fields that do not fit, and what was wrong with it."""
-    if isinstance(element, _Broken):
-        return None, [Flaw(position, "", element.reason, lost=True)]
-    if not isinstance(element, dict):
-        return None, [Flaw(position, "", f"an object was expected, not {_json_type(element)}", lost=True)]
-    try:
-        element, flaws = _clean(element, position)
-        while True:
-            try:
-                return msgspec.json.decode(json.dumps(element), type=kind), flaws
-            except msgspec.ValidationError as error:
-                reason, _, path = str(error).partition(" - at ")
-                field = _drop(element, path.strip("`"))
-                if not field:
-                    return None, [*flaws, Flaw(position, "", _in_words(reason), lost=True)]
-                flaws.append(Flaw(position, field, _in_words(reason)))
-    except _UNREADABLE as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else "it cannot be read"
-        return None, [Flaw(position, "", reason, lost=True)]
-
-
-_STEP = re.compile(r"\.(\w+)|\[(\d+)\]|\[\.\.\.\]")
-
-
-def _drop(element: dict[str, Any], path: str) -> str:
-    """Take away the value at msgspec's path ("$.files[0].size"), and say which field it was; "" if none."""
-    holder: Any = element
-    last: tuple[Any, Any] | None = None
-    steps: list[str] = []
-    for match in _STEP.finditer(path):
-        step: Any = match[1] if match[1] else int(match[2]) if match[2] else None
-        if step is None or (isinstance(holder, dict) and step not in holder):
-            break  # a value of a mapping whose key msgspec does not tell: its whole field goes
-        last = (holder, step)
-        steps.append(match[0])
-        holder = holder[step]
-    if last is None:
-        return ""
-    del last[0][last[1]]
-    return "".join(steps).removeprefix(".")
-
-
-_WORDS = {
-    "str": "text", "int": "a whole number", "float": "a number", "bool": "true or false", "array": "a list",
-    "object": "an object", "null": "nothing",
-}  # fmt: skip
-
-
-def _in_words(reason: str) -> str:
-    """msgspec's "Expected `str | null`, got `int`" for people."""
-    found = re.fullmatch(r"Expected `([^`]+)`, got `([^`]+)`", reason)
-    if found is None:
-        return reason
-    wanted, got = (
-        " or ".join(
-            _WORDS.get(name, name) for name in types.split(" | ") if name != "null" or types == "null"
-        )
-        for types in found.groups()
-    )
-    return f"{wanted} was expected, not {got}"
-
-
-def _clean(element: dict[str, Any], position: str) -> tuple[dict[str, Any], list[Flaw]]:
-    """The element without NUL characters and lone surrogates, and flaws that say what was replaced."""
-    text = json.dumps(element)
-    if not any(sign in text for sign in ("\\u0000", "\\ufffd", "\\ud")):
-        return element, []
-    cleaned: list[str] = []
-    fixed = {}
-    for key, value in element.items():
-        field = _clean_value(key, "", [])
-        if field != key:
-            cleaned.append(field)
-        fixed[field] = _clean_value(value, field, cleaned)
-    return fixed, [
-        Flaw(
-            position,
-            field,
-            "characters that are no text (NUL bytes, invalid UTF-8) were replaced",
-            repaired=True,
-        )
-        for field in dict.fromkeys(cleaned)
-    ]
-
-
-def _clean_value(value: Any, field: str, cleaned: list[str]) -> Any:
-    if isinstance(value, str):
-        good = value.replace("\0", "").encode("utf-8", "replace").decode()
-        if good != value or "\ufffd" in value:
-            cleaned.append(field)
-        return good
-    if isinstance(value, list):
-        return [_clean_value(item, field, cleaned) for item in value]
-    if isinstance(value, dict):
-        return {
-            _clean_value(key, field, cleaned): _clean_value(item, field, cleaned)
-            for key, item in value.items()
-        }
-    return value
-
-
-def _json_type(value: Any) -> str:
-    names = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list"}
-    return names.get(type(value), "nothing")
+def millis(ts: str | None) -> int | None:
+    exact = micros(ts)
+    return None if exact is None else exact // 1000
