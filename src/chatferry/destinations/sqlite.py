@@ -344,7 +344,13 @@ def _opened(path: Path) -> sqlite3.Connection:
 
 def connected(path: Path) -> sqlite3.Connection:
     """A connection with the settings of the embedded workspace."""
-    db = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+    db = sqlite3.connect(
+        path,
+        timeout=_PATIENCE,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=12,  # look-ups have a length of their own each, and long ones are large
+    )
     # What was applied is on the disk: the store, which is told of it next, never knows of more than is there.
     db.execute("PRAGMA synchronous = FULL")
     db.execute(f"PRAGMA cache_size = -{_CACHE}")
