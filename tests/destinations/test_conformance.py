@@ -186,6 +186,7 @@ ENDLESS.append(ENDLESS)
 BAD: dict[str, Change] = {
     "no _id": Insert(MESSAGES, {"rid": "r1", "msg": "who am I?"}),
     "an empty _id": Insert(USERS, {"_id": ""}),
+    "a message with an empty _id": message(""),
     "an _id that is no text": Insert(MESSAGES, {"_id": 7, "rid": "r1", "ts": Date.at(0)}),
     "a lone surrogate": message("bad", msg="\ud83d"),
     "a lone surrogate as _id": message("\ud83d"),
@@ -194,7 +195,11 @@ BAD: dict[str, Change] = {
     "a value without end": message("bad", extra=ENDLESS),
     "a time that is no date": Insert(MESSAGES, {"_id": "bad", "rid": "r1", "ts": 1000}),
     "a date that is none": Insert(MESSAGES, {"_id": "bad", "rid": "r1", "ts": Date("yesterday")}),
+    "a date that ends like one": Insert(MESSAGES, {"_id": "bad", "rid": "r1", "ts": Date("noonZ")}),
     "a date without a zone": Insert(MESSAGES, {"_id": "bad", "rid": "r1", "ts": Date("2023-01-02T09:00:50")}),
+    "a date as long as others, without a zone": Insert(
+        MESSAGES, {"_id": "bad", "rid": "r1", "ts": Date("2023-01-02T09:00:50.1234")}
+    ),
     "a thread that is no text": message("bad", tmid=["m1"]),
     "a room id that is no text": Insert(MESSAGES, {"_id": "bad", "rid": {"_id": "r1"}, "ts": Date.at(0)}),
     "a username that is taken": user("bad", username="taken"),
@@ -306,9 +311,12 @@ def test_what_need_not_be_unique_can_be_shared(destination: Destination) -> None
 def test_what_was_written_bears_its_time(destination: Destination) -> None:
     ada = user("u1", _updatedAt=Date.at(0))  # a time that is not the destination's is no time
     earliest = time.time_ns() // 1_000_000
-    destination.apply([ada, message("m1")])
+    destination.apply([ada, message("m1", _updatedAt=Date.at(0))])
     latest = time.time_ns() // 1_000_000
     (first,), (second,) = stored(destination, USERS), stored(destination, MESSAGES)
+    assert [
+        line.count(b"_updatedAt") for line in (*destination.dump(USERS), *destination.dump(MESSAGES))
+    ] == [1, 1]
     assert earliest <= first["_updatedAt"].ms <= latest
     assert earliest <= second["_updatedAt"].ms <= latest
     time.sleep(0.002)
@@ -322,7 +330,7 @@ def test_what_was_written_bears_its_time(destination: Destination) -> None:
 def test_a_document_that_is_encoded_already_is_taken_as_it_is(destination: Destination) -> None:
     encoded = {name: f'{{"_id":"{name}","rid":"r1","msg":"encoded"}}'.encode() for name in ("m1", "u1", "u2")}
     inserts: list[Change] = [
-        Insert(MESSAGES, {"_id": "m1", "rid": "r1"}, encoded=encoded["m1"]),
+        Insert(MESSAGES, {"_id": "m1", "rid": "r1", "ts": Date.at(0)}, encoded=encoded["m1"]),
         Insert(USERS, {"_id": "u1"}, encoded=encoded["u1"]),
         Insert(USERS, {"_id": "u2", "_updatedAt": Date.at(0)}, encoded=encoded["u2"]),
     ]
@@ -555,7 +563,9 @@ def test_a_rejected_message_has_no_digest(destination: Destination) -> None:
 
 
 def test_files(destination: Destination) -> None:
-    large = bytes(range(256)) * 12_000  # 3 MB, no multiple of 255 KiB
+    large = b"".join(
+        n.to_bytes(4) for n in range(750_000)
+    )  # 3 MB, no multiple of 255 KiB, all its parts differ
     upload = {"_id": "f1", "name": "a.bin", "size": len(large), "uploadedAt": Date.at(5)}
     destination.put_file(upload, [large[:7], b"", large[7:1_000_000], large[1_000_000:]])
     assert b"".join(destination.read_file("f1")) == large
@@ -890,6 +900,32 @@ def test_laid_over_a_base_memory_counts_on(filled: Destination) -> None:
     now = the(laid_over, room("r1"))
     assert (now["msgs"], now["lastMessage"]["_id"], now["lm"]) == (4, "m3", Date.at(5000))
     assert the(filled, room("r1"))["msgs"] == 2
+
+
+def test_laid_over_a_base_memory_hides_what_it_changed(filled: Destination) -> None:
+    laid_over = MemoryDestination(filled)
+    updates = [
+        Update(collection=USERS, id="u1", set={"name": "new"}),
+        Update(collection=MESSAGES, id="m1", set={"msg": "new"}),
+        Update(collection=MESSAGES, id="m3", set={"_hidden": True}),
+    ]
+    assert laid_over.apply(updates) == []
+    assert [found["name"] for found in laid_over.find(Lookup.USER_IMPORT_ID, ["U1"])] == ["new"]
+    assert [found["msg"] for found in laid_over.find(Lookup.MESSAGE_ID, ["m1"])] == ["new"]
+    laid_over.finish(["r1"])
+    assert the(laid_over, room("r1"))["lastMessage"]["_id"] == "m1"
+
+
+def test_laid_over_a_base_memory_minds_names_of_the_base(filled: Destination) -> None:
+    laid_over = MemoryDestination(filled)
+    taken: list[Change] = [
+        Update(collection=USERS, id="u1", set={"username": "Ben"}),
+        Update(collection=ROOMS, id="r1", set={"name": "secret"}),
+        user("u9", username="ADA"),
+        room("r9", name="secret"),
+        subscription("s9", "r1", "u2"),
+    ]
+    assert rejected(laid_over, taken) == [0, 1, 2, 3, 4]
 
 
 def test_laid_over_a_base_memory_reads_and_hides_files(filled: Destination) -> None:

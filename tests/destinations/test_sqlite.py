@@ -87,6 +87,14 @@ def test_times_before_1970_are_kept_to_the_millisecond(workspace: SqliteDestinat
     assert in_order == [Date.at(ts).iso[:-1] for ts in sorted(times)]
 
 
+def test_times_in_other_forms_are_put_in_order(workspace: SqliteDestination, path: Path) -> None:
+    times = ["09:00:50Z", "09:00:50.1Z", "10:00:50.123+01:00", "09:00:50.2Z", "09:00:50.250999Z", "09:00:51Z"]
+    dates = [Date(f"2023-01-02T{time}") for time in times]
+    workspace.apply([message(f"m{n}", ts=date) for n, date in enumerate(dates)])
+    assert rows(path, "SELECT _id FROM rocketchat_message ORDER BY ts") == [(f"m{n}",) for n in range(6)]
+    assert [decode(line)["ts"] for line in workspace.dump(MESSAGES)] == dates  # as they were
+
+
 def test_columns_follow_updates(workspace: SqliteDestination, path: Path) -> None:
     workspace.apply([message("m1", tmid="m0")])
     how = {"rid": "r2", "ts": Date.at(7)}
@@ -158,6 +166,14 @@ def test_many_make_the_file_at_once(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         for n in range(25):
             list(pool.map(make, [tmp_path / f"{n}.db"] * 8))
+
+
+def test_a_dump_shows_what_was_there_when_it_began(workspace: SqliteDestination) -> None:
+    workspace.apply([message("m1"), message("m2")])
+    dump = workspace.dump(MESSAGES)
+    first = next(dump)
+    workspace.apply([Update(collection=MESSAGES, id="m2", set={"msg": "new"}), message("m3")])
+    assert [decode(line)["msg"] for line in (first, *dump)] == ["Hi", "Hi"]
 
 
 def test_several_writers_wait_for_each_other(path: Path) -> None:
