@@ -24,7 +24,7 @@ PERMISSIONS = "rocketchat_permissions"
 COLLECTIONS = (USERS, ROOMS, SUBSCRIPTIONS, MESSAGES, UPLOADS, PERMISSIONS)
 
 
-class Date(Struct, frozen=True, order=True, gc=False, rename={"iso": "$date"}):
+class Date(Struct, frozen=True, gc=False, rename={"iso": "$date"}):
     """A point in time, written as relaxed Extended JSON writes it: {"$date": "2023-01-02T09:00:50.123Z"}."""
 
     iso: str
