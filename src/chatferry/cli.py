@@ -23,7 +23,7 @@ from chatferry.errors import ChatferryError, SettingsError
 from chatferry.ids import new_id
 from chatferry.importers import IMPORTERS, Importer, detect
 from chatferry.inspection import inspect_archive
-from chatferry.operations import EVERYTHING, Choice, Operation, Selection, Status, advance
+from chatferry.operations import DIRECT_MESSAGES, EVERYTHING, Choice, Operation, Selection, Status, advance
 from chatferry.pipeline import now
 from chatferry.records import User
 from chatferry.settings import Settings, from_environment
@@ -231,7 +231,7 @@ def _choice(wishes: list[str] | None, option: str, store: Store, operation: Oper
     if wishes is None:
         return EVERYTHING
     wanted = {wish for entry in wishes for wish in entry.split(",") if wish}
-    known: dict[str, str] = {"__directMessages__": "__directMessages__"}
+    known: dict[str, str] = {DIRECT_MESSAGES: DIRECT_MESSAGES}
     for staged in store.staging.records(operation.id, "user" if option == "--users" else "channel"):
         record = staged.record
         if name := record.username if isinstance(record, User) else record.name:

@@ -67,7 +67,7 @@ class Display:
         self._quiet = quiet
         self._live = not quiet and _err.is_terminal
         self._step = ""
-        self._began = time.monotonic()
+        self._printed = ""
         self._last_line = 0.0
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -96,7 +96,7 @@ class Display:
             return
         step = _STEPS.get(operation.status, "")
         if step and step != self._step:
-            self._step, self._began = step, time.monotonic()
+            self._step = step
         if self._live:
             self._show_live(operation)
         else:
@@ -114,7 +114,7 @@ class Display:
 
     def _show_line(self, operation: Operation, step: str) -> None:
         moment = time.monotonic()
-        is_new = step and step != getattr(self, "_printed", "")
+        is_new = step and step != self._printed
         if is_new or moment - self._last_line > 5:
             self._printed, self._last_line = step, moment
             done = (operation.count.completed or 0) + (operation.count.error or 0)

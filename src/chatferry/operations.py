@@ -63,6 +63,9 @@ class Choice(Struct, frozen=True):
         return self.all or import_id in self.list
 
 
+DIRECT_MESSAGES = "__directMessages__"
+"""What stands for all direct conversations where channels are chosen."""
+
 NONE, EVERYTHING = Choice(), Choice(all=True)
 
 

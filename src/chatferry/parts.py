@@ -125,21 +125,22 @@ def _write_batch(batch: _Batch, destination: Destination) -> None:
         if record.id not in refused:
             result.problems.extend(made.problems)
             result.files.update(made.files)
-            result.files[written.outcome(record.id)] += made.links
+            if made.links:
+                result.files[written.outcome(record.id)] += made.links
             result.pending.extend(made.pending)
 
 
 class _Written(Struct, frozen=True):
     """What became of a batch of documents."""
 
-    changes: list[Change]
+    changed: Collection[str]
     existing: Collection[str]
     refused: dict[str, str]
 
     def outcome(self, id: str) -> Outcome:
         if id not in self.existing:
             return Outcome.INSERTED
-        return Outcome.UPDATED if any(_id(change) == id for change in self.changes) else Outcome.UNCHANGED
+        return Outcome.UPDATED if id in self.changed else Outcome.UNCHANGED
 
 
 def _write(batch: _Batch, destination: Destination) -> _Written:
@@ -158,7 +159,8 @@ def _write(batch: _Batch, destination: Destination) -> _Written:
     result.messages[Outcome.INSERTED] += inserted
     result.messages[Outcome.UPDATED] += len(carried_out) - inserted
     result.messages[Outcome.UNCHANGED] += len(batch.documents) - len(changes)
-    return _Written(changes, existing.keys(), refused)
+    changed = {_id(change) for change in changes} if existing else ()  # else all is new
+    return _Written(changed, existing.keys(), refused)
 
 
 def _encoded(document: Document) -> bytes:

@@ -23,7 +23,7 @@ from chatferry.destinations import Destination, Lookup, Rejection
 from chatferry.documents import Date, Document
 from chatferry.errors import ArchiveError
 from chatferry.importers import Importer
-from chatferry.operations import Counts, Operation, Status, advance
+from chatferry.operations import DIRECT_MESSAGES, Counts, Operation, Status, advance
 from chatferry.parts import PartResult, import_part, merged
 from chatferry.problems import problem
 from chatferry.records import (
@@ -44,7 +44,6 @@ Check = Callable[[], None]
 Watch = Callable[[Operation], None]
 """Told of every step of an operation."""
 
-DIRECT_MESSAGES = "__directMessages__"
 STAGE_BATCH, USER_BATCH, ROOM_BATCH = 1000, 200, 20
 _PREPARING: dict[type, Status] = {
     User: Status.PREPARING_USERS,

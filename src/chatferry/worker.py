@@ -43,8 +43,7 @@ def work_on(
     except ChatferryError as error:
         return _end(store, operation, Status.FAILED, str(error))
     except Exception as error:
-        log = settings.data / "errors.log"
-        _write_down(log)
+        log = write_down(settings)
         what = str(error) or type(error).__name__
         return _end(store, operation, Status.FAILED, f"Something unforeseen happened: {what}. See {log}.")
 
@@ -64,13 +63,12 @@ def _end(store: Store, operation: Operation, status: Status, error: str) -> Oper
     return ended
 
 
-def _write_down(log: Path) -> None:
-    """Keep the details of what should not have happened away from people, but not lost."""
-    try:
-        with log.open("a", encoding="utf-8") as file:
-            file.write(traceback.format_exc() + "\n")
-    except OSError:
-        pass
+def write_down(settings: Settings) -> Path:
+    """Keep the details of the exception at hand, away from people but not lost; the file they are in."""
+    log = settings.data / "errors.log"
+    with suppress(OSError), log.open("a", encoding="utf-8") as file:
+        file.write(traceback.format_exc() + "\n")
+    return log
 
 
 class Worker:

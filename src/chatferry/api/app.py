@@ -1,6 +1,5 @@
 """The HTTP edge: requests in, JSON out. Every answer passes here, every error becomes one here."""
 
-import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -21,6 +20,7 @@ from chatferry.api.services import Call, Services
 from chatferry.api.sessions import LoginError
 from chatferry.documents import Document
 from chatferry.errors import RequestError
+from chatferry.worker import write_down
 
 BODY_LIMIT = 16 * 1024 * 1024  # bytes, of bodies that are not uploads
 _HEADERS = {"Cache-Control": "no-store", "Pragma": "no-cache"}
@@ -52,7 +52,7 @@ def _route(endpoint: Endpoint, services: Services) -> Route:
         except ClientDisconnect:
             return _json({"success": False, "error": "The connection ended before the body did."}, 400)
         except Exception:
-            _write_down(services)
+            write_down(services.settings)
             reason = "Something unforeseen happened. The server's errors.log has the details."
             return _json({"success": False, "error": reason}, 500)
 
@@ -158,9 +158,3 @@ async def _no_such_endpoint(request: Request, error: Exception) -> Response:
     what = f"{request.method} {request.url.path}"
     reason = f"{what} is not allowed here." if status == 405 else f"There is no endpoint {what}."
     return _json({"success": False, "error": reason}, status)
-
-
-def _write_down(services: Services) -> None:
-    """Keep the details of what should not have happened for whoever runs the server."""
-    with (services.settings.data / "errors.log").open("a", encoding="utf-8") as log:
-        log.write(traceback.format_exc() + "\n")

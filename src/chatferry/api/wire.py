@@ -7,12 +7,10 @@ from typing import Any
 import msgspec
 
 from chatferry.documents import Date, Document
-from chatferry.operations import Choice, Operation, Selection
+from chatferry.operations import DIRECT_MESSAGES, Choice, Operation, Selection
 from chatferry.records import Channel, Contact, User
 
 JSON = dict[str, Any]
-
-DIRECT_MESSAGES = "__directMessages__"
 
 
 def iso(ms: int) -> str:

@@ -68,8 +68,8 @@ def convert_message(record: Message, known: Known) -> Converted:
     if room is None or room.absent or author is None or author.absent:
         return Converted(None, [_refusal(record, known)], [], _lost_files(record, known))
     text = record.text
-    is_plain = len(text) == 1 and type(text[0]) is str
-    msg: str = text[0] if is_plain else ""  # type: ignore[assignment]
+    only = text[0] if len(text) == 1 else None
+    msg = only if isinstance(only, str) else ""
     document: Document = {
         "_id": record.id,
         "rid": room.id,
@@ -78,7 +78,7 @@ def convert_message(record: Message, known: Known) -> Converted:
         "ts": Date.at(record.ts),
         "urls": [],
     }
-    if text and not is_plain:
+    if text and not msg:
         _write_text(record, known, document, problems)
         msg = document["msg"]
     if "://" in msg:

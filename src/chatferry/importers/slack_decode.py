@@ -50,7 +50,7 @@ _decoders: dict[type, msgspec.json.Decoder[Any]] = {}
 def _decoder(kind: type[T]) -> msgspec.json.Decoder[list[T]]:
     decoder = _decoders.get(kind)
     if decoder is None:
-        decoder = _decoders[kind] = msgspec.json.Decoder(list[kind])  # type: ignore[valid-type]
+        decoder = _decoders[kind] = msgspec.json.Decoder(list[kind])  # type: ignore[valid-type]  # a type made at run time
     return decoder
 
 
