@@ -7,12 +7,14 @@ nowhere else. Nothing is ever unpacked under a name from the archive. Names use 
 import errno
 import io
 import stat
-import zlib
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self
+
+from isal import isal_zlib
+from isal.igzip_lib import IsalError
 
 from chatferry.archive.census import DEFAULT_LIMITS, Entry, Limits
 from chatferry.archive.files import EntryStream, File
@@ -90,11 +92,11 @@ class Archive:
                 if left < 0:
                     raise self._damaged(name, f"it holds more than the {entry.size} bytes it declares")
                 if entry.crc is not None:
-                    crc = zlib.crc32(block, crc)
+                    crc = isal_zlib.crc32(block, crc)
                 if held:
                     yield held
                 held = block
-        except (zlib.error, EOFError) as error:
+        except (IsalError, EOFError) as error:  # type: ignore[misc]  # isal declares it as a value
             raise self._damaged(name, "its compressed data is broken or cut off") from error
         except OSError as error:
             raise unreadable(f"{self.name}: {quoted(name)}", error) from error
@@ -147,7 +149,7 @@ def _mode(path: Path) -> int:
 class _Container(Protocol):
     """What holds the bytes.
 
-    `blocks` may raise OSError, EOFError and zlib.error; it need not check sizes, but must never run far ahead
+    `blocks` may raise OSError, EOFError and IsalError; it need not check sizes, but must never run far ahead
     of what has been taken from it.
     """
 

@@ -4,9 +4,10 @@ import stat
 import struct
 import sys
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import suppress
+
+from isal import isal_zlib
 
 from chatferry.archive.census import Census, Entry, Limits
 from chatferry.archive.files import BLOCK, Cursor, File
@@ -42,7 +43,7 @@ class Zip:
 
 
 def _inflated(packed: Iterator[bytes]) -> Iterator[bytes]:
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    inflater = isal_zlib.decompressobj(-isal_zlib.MAX_WBITS)
     for data in packed:
         while block := inflater.decompress(data, BLOCK):
             yield block

@@ -199,8 +199,8 @@ def _write_text(record: Message, known: Known, document: Document, problems: lis
                 if not user.absent:
                     mentions.append(_mention(user))
         elif type(segment) is ChannelMention:
-            words.append(_shown(segment, known))
             room = known.rooms.get(segment.id)
+            words.append(f"#{room.name if room and room.name else segment.label or segment.id}")
             if room is None:
                 reason = f"no channel in the export has the id {segment.id}, which the text mentions"
                 problems.append(_problem("unknown-mention", reason, record, "text"))
@@ -241,6 +241,7 @@ def _written(text: Text, known: Known) -> str:
 
 _CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
 _URL = re.compile(r"(?<=\()[a-zA-Z][\w+.-]*://[^\s()]+(?=\))|[a-zA-Z][\w+.-]*://[^\s<>]+")
+_NOT_ALONE = re.compile("[()<>]")
 _TRAILING = ".,;:!?'\"*_~"
 
 
@@ -249,12 +250,17 @@ def urls_in(text: str) -> list[str]:
     if "`" in text:
         text = _CODE.sub(" ", text)
     found: dict[str, None] = {}
-    words = [word for word in text.split() if "://" in word]
-    for url in (url for word in words for url in _URL.findall(word)):
-        url = url.rstrip(_TRAILING)
-        while url.endswith(")") and url.count(")") > url.count("("):
-            url = url[:-1].rstrip(_TRAILING)
-        found[url] = None
+    for word in text.split():
+        if "://" not in word:
+            continue
+        if word.startswith(("https://", "http://")) and _NOT_ALONE.search(word) is None:
+            found[word.rstrip(_TRAILING)] = None
+            continue
+        for url in _URL.findall(word):
+            url = url.rstrip(_TRAILING)
+            while url.endswith(")") and url.count(")") > url.count("("):
+                url = url[:-1].rstrip(_TRAILING)
+            found[url] = None
     return list(found)
 
 

@@ -138,25 +138,31 @@ def to_record(
 
     `stored(path)` tells whether the archive itself holds a file.
     """
-    if (  # most messages have an author, a text and a time, and nothing else
-        message.subtype is None
-        and message.thread_ts is None
-        and message.reactions is None
-        and message.bot_id is None
-        and message.files is None
-        and message.attachments is None
-        and message.edited is None
-        and message.pinned_to is None
-        and message.file is None
-        and message.icons is None
-        and message.user
-        and message.user != SLACKBOT
-        and message.ts not in room.threads
-        and message.ts not in room.pins
-    ):
-        author, more = message.user, _NOTHING_MORE
-    else:
-        author, more = _special(message, ts, room, Spot(file, index), stored, problems)
+    author = message.user or ""
+    more: dict[str, Any] = {}
+    # Most messages have an author, a text and a time, and none of the rest: this asks no more than it must.
+    if message.subtype is not None or message.bot_id is not None or not author or author == SLACKBOT:
+        author = _of_a_kind(message, room, Spot(file, index), more, problems)
+    if message.icons is not None:
+        more["emoji"] = _emoji(message)
+    if message.thread_ts is not None or message.ts in room.threads:
+        _thread(message, room, Spot(file, index), more, problems)
+    if message.edited is not None:
+        more["edit"] = _edit(message)
+        if more["edit"] is None:
+            reason = "the time of the edit is not a time"
+            problems.append(Spot(file, index).problem("field-dropped", reason, "edited"))
+    if message.pinned_to is not None or message.ts in room.pins:
+        more["pin"] = _pin(message, ts, room)
+    if message.reactions is not None:
+        more["reactions"] = _reactions(message.reactions)
+        for reaction in message.reactions:
+            if reaction.count > len(reaction.users):
+                problems.append(_missing(reaction, Spot(file, index)))
+    if message.files is not None or message.file is not None or message.attachments is not None:
+        cards = message.attachments or ()
+        more["attachments"] = tuple([attachment(card, Spot(file, index), problems) for card in cards])
+        more["files"] = tuple(files(message, room.folder, stored))
     text = _system_text(message, more["system"]) if "system" in more else _text(message)
     may_be_long = message.blocks is not NO_JSON or message.comment is not None
     if (may_be_long or len(message.text or "") > VERY_LONG) and _is_long(text):
@@ -174,49 +180,21 @@ def to_record(
     )
 
 
-_NOTHING_MORE: dict[str, Any] = {}
-
-
-def _special(
-    message: SlackMessage,
-    ts: int,
-    room: Room,
-    spot: Spot,
-    stored: Callable[[str], bool],
-    problems: list[Problem],
-) -> tuple[str, dict[str, Any]]:
-    """The author, and the fields of the record that most messages do not have."""
+def _of_a_kind(
+    message: SlackMessage, room: Room, spot: Spot, more: dict[str, Any], problems: list[Problem]
+) -> str:
+    """The author; and what the message's subtype and a bot's message bring with them."""
     author = author_of(message, room.bots)
     if not author:
         author = ROCKET_CAT
         reason = "the message names no user and no bot"
         problems.append(spot.problem("message-without-author", reason, "user"))
-    more: dict[str, Any] = {}
     if message.subtype:
         _note_subtype(message.subtype, spot, more, problems)
     if message.bot_id or "bot" in more:
         more["alias"] = _alias(message)
         more["avatar"] = _avatar(message)
-    if message.icons:
-        more["emoji"] = _emoji(message)
-    if message.thread_ts or message.ts in room.threads:
-        more.update(_thread(message, room, spot, problems))
-    if message.edited:
-        more["edit"] = _edit(message)
-        if more["edit"] is None:
-            problems.append(spot.problem("field-dropped", "the time of the edit is not a time", "edited"))
-    if message.pinned_to or message.ts in room.pins:
-        more["pin"] = _pin(message, ts, room)
-    if message.reactions:
-        more["reactions"] = _reactions(message.reactions)
-        for reaction in message.reactions:
-            if reaction.count > len(reaction.users):
-                problems.append(_missing(reaction, spot))
-    if message.attachments:
-        more["attachments"] = tuple([attachment(card, spot, problems) for card in message.attachments])
-    if message.files or message.file or message.attachments:
-        more["files"] = tuple(files(message, room.folder, stored))
-    return author, more
+    return author
 
 
 def _note_subtype(subtype: str, spot: Spot, more: dict[str, Any], problems: list[Problem]) -> None:
@@ -304,26 +282,26 @@ def _fitting(text: Text, spot: Spot) -> tuple[Text, Problem]:
 # ---------------------------------------------------------------- threads, edits, pins, reactions
 
 
-def _thread(message: SlackMessage, room: Room, spot: Spot, problems: list[Problem]) -> dict[str, Any]:
+def _thread(
+    message: SlackMessage, room: Room, spot: Spot, more: dict[str, Any], problems: list[Problem]
+) -> None:
     root = message.thread_ts or message.ts or ""
     if root != message.ts:
         if micros(root) is None:
             problems.append(spot.problem("field-dropped", f"{root!r} is not a time", "thread_ts"))
-            return {}
-        shown = message.subtype in ("thread_broadcast", "reply_broadcast")
-        return {"thread": message_id(room.channel, root), "in_channel": shown}
+            return
+        more["thread"] = message_id(room.channel, root)
+        more["in_channel"] = message.subtype in ("thread_broadcast", "reply_broadcast")
+        return
     seen = room.threads.get(root, Thread(0, 0, ()))
     repliers = message.reply_users or [reply.user for reply in message.replies or () if reply.user]
     count = message.reply_count if message.reply_count is not None else seen.count
     count = min(max(count, 0), MOST_REPLIES)
     latest = millis(message.latest_reply) or seen.latest or _last(message)
-    if not count and not latest:
-        return {}
-    return {
-        "reply_count": count,
-        "last_reply": latest,
-        "repliers": tuple(dict.fromkeys(map(person, repliers))) or seen.repliers,
-    }
+    if count or latest:
+        more["reply_count"] = count
+        more["last_reply"] = latest
+        more["repliers"] = tuple(dict.fromkeys(map(person, repliers))) or seen.repliers
 
 
 def _last(message: SlackMessage) -> int:
@@ -344,14 +322,17 @@ def _pin(message: SlackMessage, ts: int, room: Room) -> Pin | None:
 
 
 def _reactions(given: list[SlackReaction]) -> tuple[Reaction, ...]:
-    users: dict[str, dict[str, None]] = {}
+    """One reaction per name, each of its people once."""
+    users: dict[str, tuple[str, ...]] = {}
     for reaction in given:
         if reaction.name:
-            people = dict.fromkeys(reaction.users)
+            people = reaction.users
             if SLACKBOT in people:
-                people = dict.fromkeys(map(person, reaction.users))
-            users[reaction.name] = {**users[reaction.name], **people} if reaction.name in users else people
-    return tuple([Reaction(name, tuple(people)) for name, people in users.items()])
+                people = [person(user) for user in people]
+            if len(people) > 1 or reaction.name in users:
+                people = list(dict.fromkeys((*users.get(reaction.name, ()), *people)))
+            users[reaction.name] = tuple(people)
+    return tuple([Reaction(name, people) for name, people in users.items()])
 
 
 def _missing(reaction: SlackReaction, spot: Spot) -> Problem:
