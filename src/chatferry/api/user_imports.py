@@ -50,7 +50,7 @@ def import_add_users(call: Call) -> wire.JSON:
     services = call.services
     _receiving(services)
     _require_identities(items)
-    _require_known_roles(items, services)
+    _require_known_roles(items, call)
     hashes = _hashes([item.get("password") or "" for item in items])
     with services.store.transaction():
         operation = _receiving(services)  # hashing takes time
@@ -81,10 +81,10 @@ def _require_identities(items: Sequence[wire.JSON]) -> None:
         raise RequestError("Users are missing required data.")
 
 
-def _require_known_roles(items: Sequence[wire.JSON], services: Services) -> None:
-    named = {role for item in items for role in _roles(item)}
-    with services.destination() as destination:
-        if not named <= accounts.existing_roles(destination):
+def _require_known_roles(items: Sequence[wire.JSON], call: Call) -> None:
+    named = {role for item in items for role in _roles(item)} - set(call.user.get("roles", ()))
+    with call.services.destination() as destination:
+        if named and not named <= accounts.existing_roles(destination):
             raise RequestError("One or more of the users have been assigned invalid roles.")
 
 

@@ -133,7 +133,7 @@ def added_user(item: JSON, number: int, roles: tuple[str, ...], password: str) -
 
     `number` is the user's among all that were added, `roles` those that may be granted, `password` a hash.
     """
-    import_id, *further = [value for value in item["importIds"] if value]
+    import_id, *further = dict.fromkeys(value for value in item["importIds"] if value)
     position = f"$.users[{number}]"
     offset, type = item.get("utcOffset"), item.get("type")
     problems: list[Problem] = []
@@ -152,7 +152,7 @@ def added_user(item: JSON, number: int, roles: tuple[str, ...], password: str) -
         )
     user = User(
         id=import_id,
-        further_ids=tuple(dict.fromkeys(further)),
+        further_ids=tuple(further),
         username=item.get("username") or "",
         name=item.get("name") or "",
         emails=tuple(dict.fromkeys(email for email in item["emails"] if email)),
