@@ -24,7 +24,7 @@ types: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 golden: $(VENV)/.installed-dev
-	CHATFERRY_UPDATE_GOLDEN=1 $(BIN)/python -m pytest tests/importers
+	CHATFERRY_UPDATE_GOLDEN=1 $(BIN)/python -m pytest tests/importers tests/api/test_openapi.py
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.import_slack
