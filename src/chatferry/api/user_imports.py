@@ -94,12 +94,14 @@ def _roles(item: wire.JSON) -> list[str]:
 
 def _hashes(passwords: Sequence[str]) -> list[str]:
     """What is kept of each password; "" for none. Several at a time: bcrypt lets other threads run."""
-    if sum(map(bool, passwords)) > MOST_PASSWORDS:
+    given = [password for password in passwords if password]
+    if len(given) > MOST_PASSWORDS:
         raise RequestError(
             f"There are more than {MOST_PASSWORDS} passwords in this request. Send the users in several."
         )
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        return list(threads.map(lambda text: accounts.hash_password(text) if text else "", passwords))
+        hashed = threads.map(accounts.hash_password, given)
+        return [next(hashed) if password else "" for password in passwords]
 
 
 def _stage(

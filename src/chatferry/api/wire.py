@@ -214,7 +214,7 @@ def personal_token(entry: Document) -> JSON:
     """A personal access token as its owner sees it."""
     return {
         "name": entry.get("name", ""),
-        "createdAt": plain(entry["createdAt"]),
+        "createdAt": plain(entry.get("createdAt", "")),
         "lastTokenPart": entry.get("lastTokenPart", ""),
         "bypassTwoFactor": bool(entry.get("bypassTwoFactor")),
     }
