@@ -95,7 +95,7 @@ def checkout(tmp_path: Path) -> Path:
 
 def test_the_readmes_api_calls_work_as_written(checkout: Path) -> None:
     calls, looking = blocks("Import a Slack export over the API")
-    with serving(checkout / "data", ADMIN_PASS=PASSWORD) as server:
+    with serving(checkout / "data", ADMIN_PASS=PASSWORD, CHATFERRY_RATE_LIMIT="on") as server:
         script = calls.replace("http://127.0.0.1:3000", server.address)
         shown = run(script, checkout)
     assert '"waiting":true' not in shown

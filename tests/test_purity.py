@@ -10,8 +10,8 @@ PURE = [
     *(SOURCE / name for name in ("records.py", "documents.py", "problems.py", "operations.py", "errors.py")),
     *sorted((SOURCE / "importers").glob("*.py")),
     *sorted((SOURCE / "convert").glob("*.py")),
-    SOURCE / "api" / "wire.py",
-    SOURCE / "api" / "schemas.py",
+    *(SOURCE / "api" / f"{name}.py" for name in ("wire", "schemas", "answers", "examples", "openapi")),
+    SOURCE / "api" / "reference.py",
 ]
 FORBIDDEN = {
     "asyncio", "bcrypt", "http", "httpx", "io", "logging", "multiprocessing", "os", "pathlib", "random",

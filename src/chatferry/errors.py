@@ -16,11 +16,12 @@ class ChatferryError(Exception):
 class RequestError(ChatferryError):
     """A request that cannot be served as it is.
 
-    `reason` and `code` are rendered as Rocket.Chat renders its own errors: `reason [code]`.
+    `reason` and `code` are rendered as Rocket.Chat renders its own errors: `reason [code]`. `details` is
+    what the answer says beside them, as JSON has it.
     """
 
     def __init__(
-        self, reason: str = "", *, code: str = "", details: str = "", status: int = 400, type_: str = ""
+        self, reason: str = "", *, code: str = "", details: object = "", status: int = 400, type_: str = ""
     ) -> None:
         self.reason = reason
         self.code = code

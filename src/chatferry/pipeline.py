@@ -226,11 +226,12 @@ def _verify(operation: Operation, store: Store) -> None:
 
 
 def _import_users(operation: Operation, tools: Tools, destination: Destination) -> None:
-    default_rooms = destination.find(Lookup.ROOM_DEFAULT, ["true"])
+    default_rooms = [] if operation.only_new else destination.find(Lookup.ROOM_DEFAULT, ["true"])
     setup = convert_users.UserSetup(
         source=tools.importer.key,
         archive_ids=tools.store.staging.import_ids(operation.id, "user"),
         default_rooms=tuple(default_rooms),
+        skip_existing=operation.only_new,
     )
     undecided = tools.store.staging.records(operation.id, "user", undecided=True)
     for batch in _batches(undecided, USER_BATCH):
@@ -252,7 +253,7 @@ def _import_users(operation: Operation, tools: Tools, destination: Destination) 
 def _user_documents(
     records: list[User], setup: convert_users.UserSetup, destination: Destination
 ) -> Iterator[Document]:
-    yield from destination.find(Lookup.USER_IMPORT_ID, [record.id for record in records])
+    yield from destination.find(Lookup.USER_IMPORT_ID, [id for record in records for id in record.import_ids])
     yield from destination.find(Lookup.USER_ID, [convert_users.new_id(record, setup) for record in records])
     yield from destination.find(Lookup.USER_EMAIL, [email for record in records for email in record.emails])
     wishes = [name for record in records for name in convert_users.username_wishes(record)]

@@ -37,6 +37,9 @@ KINDS: dict[str, Kind] = {
     "user-not-listed": Kind(
         "user", NOTED, "Nothing: an inactive placeholder holds the messages. Activate it if it is needed."
     ),
+    "user-exists": Kind("user", SKIPPED, "Nothing: the account was left as it is."),
+    "user-field-dropped": Kind("user", NOTED, "Set the value in Rocket.Chat if it is needed."),
+    "role-not-granted": Kind("user", NOTED, "Let an administrator grant the role in Rocket.Chat."),
     "user-not-selected": Kind("user", SKIPPED, "Import again and select the user to bring it."),
     "user-rejected": Kind("user", FAILED, "See the reason; correct it and import again."),
     # rooms

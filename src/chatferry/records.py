@@ -48,9 +48,11 @@ class User(Struct, frozen=True, gc=False, kw_only=True, tag_field="is", tag="use
     """A person or bot. `deleted` is None where the source does not say.
 
     A `placeholder` stands for somebody whom the archive does not list but whose messages it holds.
+    `further_ids` are import ids beside `id`. `password` is its bcrypt hash, for a new account only.
     """
 
     id: str
+    further_ids: tuple[str, ...] = ()
     username: str = ""
     name: str = ""
     emails: tuple[str, ...] = ()
@@ -61,9 +63,14 @@ class User(Struct, frozen=True, gc=False, kw_only=True, tag_field="is", tag="use
     avatar_url: str = ""
     status_text: str = ""
     bio: str = ""
+    password: str = ""
     placeholder: bool = False
     file: str = ""
     position: str = ""
+
+    @property
+    def import_ids(self) -> tuple[str, ...]:
+        return (self.id, *self.further_ids)
 
 
 class Contact(Struct, frozen=True, gc=False, kw_only=True, tag_field="is", tag="contact"):

@@ -39,6 +39,7 @@ def serve_http(settings: Settings, *, is_demo: bool) -> None:
         log_level="warning",
         access_log=False,
         server_header=False,
+        forwarded_allow_ips=",".join(settings.trusted_proxies),  # where it is empty nobody is believed
         timeout_graceful_shutdown=5,
     )
     # uvicorn shuts down first and then raises the signal again: let it end like any other program.

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 
 from msgspec import Struct
@@ -13,7 +14,11 @@ MIB = 1024 * 1024
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """`max_upload` in bytes; `import_dirs` are the directories below which server files may be imported."""
+    """`max_upload` in bytes; `import_dirs` are the directories below which server files may be imported.
+
+    `rate_limit`: calls are limited. `trusted_proxies` are the addresses and networks whose X-Forwarded-For
+    is believed.
+    """
 
     data: Path = Path("data")
     host: str = "127.0.0.1"
@@ -22,6 +27,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_upload: int = 100 * 1024 * MIB
     import_dirs: tuple[Path, ...] = ()
     limits: Limits = Limits()
+    rate_limit: bool = True
+    trusted_proxies: tuple[str, ...] = ()
 
     @property
     def store_path(self) -> Path:
@@ -64,7 +71,28 @@ def from_environment(
             total_bytes=_number(environment, "CHATFERRY_MAX_TOTAL_MIB", defaults.total_bytes // MIB) * MIB,
             ratio=_number(environment, "CHATFERRY_MAX_RATIO", defaults.ratio),
         ),
+        rate_limit=_switch(environment, "CHATFERRY_RATE_LIMIT", True),
+        trusted_proxies=_networks(environment, "CHATFERRY_TRUSTED_PROXIES"),
     )
+
+
+def _switch(environment: Mapping[str, str], name: str, default: bool) -> bool:
+    text = environment.get(name, "")
+    if text not in ("", "on", "off"):
+        raise SettingsError(f"{name} is {text!r}. It must be on or off.")
+    return text == "on" if text else default
+
+
+def _networks(environment: Mapping[str, str], name: str) -> tuple[str, ...]:
+    texts = tuple(text.strip() for text in environment.get(name, "").split(",") if text.strip())
+    for text in texts:
+        try:
+            ip_network(text)
+        except ValueError as error:
+            raise SettingsError(
+                f"{name}: {text!r} is neither an address nor a network such as 10.0.0.0/8."
+            ) from error
+    return texts
 
 
 def _number(environment: Mapping[str, str], name: str, default: int) -> int:

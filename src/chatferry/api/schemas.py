@@ -87,7 +87,21 @@ _NEW_USER = _object(
 )
 IMPORT_ADD_USERS = _object({"users": _array(_NEW_USER)}, ["users"], title="ImportAddUsers", closed=True)
 
-DOWNLOAD_PENDING = _object({}, title="DownloadPending", closed=True)
+DOWNLOAD_PENDING_FILES = _object({}, title="DownloadPendingFiles", closed=True)
+DOWNLOAD_PENDING_AVATARS = _object({}, title="DownloadPendingAvatars", closed=True)
+
+_TEXT_OR_OBJECT = {"type": ["string", "object"]}
+LOGIN = _object(
+    {
+        "user": _TEXT_OR_OBJECT,
+        "password": _TEXT_OR_OBJECT,
+        **dict.fromkeys(("username", "email", "code", "resume"), _STRING),
+    },
+    title="Login",
+)
+
+GENERATE_TOKEN = _object({"tokenName": _STRING, "bypassTwoFactor": _BOOLEAN}, title="GenerateToken")
+NAMED_TOKEN = _object({"tokenName": _STRING}, title="NamedToken")
 
 NO_QUERY = _object({}, title="NoQuery", closed=True)
 

@@ -28,6 +28,12 @@ class Problems:
             sql, ((operation_id, phase, first + n, _encode(problem)) for n, problem in enumerate(problems))
         )
 
+    def next_number(self, operation_id: str, phase: int) -> int:
+        """The number of a phase's next problem."""
+        sql = "SELECT coalesce(max(number), -1) + 1 FROM problems WHERE operation = ? AND phase = ?"
+        row = self._database.one(sql, (operation_id, phase))
+        return int(row[0]) if row else 0
+
     def all(self, operation_id: str, last_phase: int = _LAST) -> Iterator[Problem]:
         """Every problem of the phases up to the last, in their order."""
         place = (-1, -1)

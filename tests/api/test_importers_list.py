@@ -1,0 +1,11 @@
+"""importers.list: what can be chosen."""
+
+import httpx
+import pytest
+
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
+
+
+def test_the_importers(http: httpx.Client) -> None:
+    """The importer of users over the API cannot be chosen, only named."""
+    assert http.get("importers.list").content == b'[{"key":"slack","name":"Slack"}]'
