@@ -5,7 +5,6 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import uvicorn
 
@@ -31,7 +30,7 @@ def serve_http(settings: Settings, *, is_demo: bool) -> None:
             demo.furnish(store, workspace, Date.at(now()))
         else:
             console.welcome(accounts.open_workspace(workspace, os.environ, Date.at(now())))
-    clear_uploads(settings.uploads, {Path(one.archive).name for one in store.operations.all() if one.valid})
+    clear_uploads(settings.uploads, store)
     host, port = listener.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     config = uvicorn.Config(

@@ -13,13 +13,17 @@ MIB = 1024 * 1024
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """`max_upload` in bytes; `import_dirs` are the directories below which server files may be imported."""
+    """`max_upload` in bytes; `import_dirs` are the directories below which server files may be imported.
+
+    `upload_silence`, in seconds, is the longest pause inside an upload, after which it is broken off.
+    """
 
     data: Path = Path("data")
     host: str = "127.0.0.1"
     port: int = 3000
     destination: str = ""
     max_upload: int = 100 * 1024 * MIB
+    upload_silence: int = 60
     import_dirs: tuple[Path, ...] = ()
     limits: Limits = Limits()
 
@@ -53,6 +57,7 @@ def from_environment(
         port=port,
         destination=destination,
         max_upload=_number(environment, "CHATFERRY_MAX_UPLOAD_MIB", 100 * 1024) * MIB,
+        upload_silence=_number(environment, "CHATFERRY_UPLOAD_SILENCE_SECONDS", 60),
         import_dirs=tuple(
             Path(entry).resolve()
             for entry in environment.get("CHATFERRY_IMPORT_DIRS", "").split(os.pathsep)

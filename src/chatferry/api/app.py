@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from chatferry import accounts
-from chatferry.api import schemas
+from chatferry.api import schemas, wire
 from chatferry.api.endpoints import ENDPOINTS, Endpoint
 from chatferry.api.services import Call, Services
 from chatferry.api.sessions import LoginError
@@ -99,11 +99,11 @@ async def _body(request: Request) -> object:
         data += chunk
         if len(data) > BODY_LIMIT:
             raise RequestError(f"The body is larger than {BODY_LIMIT // 2**20} MiB.", status=413)
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type == "application/json" or content_type.endswith("+json"):
+    content_type = request.headers.get("content-type", "")
+    if wire.is_json(content_type):
         return _parsed(bytes(data))
     text = data.decode("utf-8", "replace")
-    if content_type == "application/x-www-form-urlencoded":
+    if content_type.partition(";")[0].strip().lower() == "application/x-www-form-urlencoded":
         return _form(text)
     return {str(index): sign for index, sign in enumerate(text[:100])}  # as JavaScript spreads a string
 

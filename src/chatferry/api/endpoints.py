@@ -42,6 +42,7 @@ def _post(name: str, answer: Callable[[Call], Any] | None, **more: Any) -> Endpo
 
 ENDPOINTS = (
     _post("uploadImportFile", None, receive=uploads.upload_import_file),
+    _post("import.upload", None, receive=uploads.import_upload),
     _post(
         "downloadPublicImportFile",
         imports.download_public_import_file,
