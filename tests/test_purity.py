@@ -10,6 +10,7 @@ PURE = [
     *(SOURCE / name for name in ("records.py", "documents.py", "problems.py", "operations.py", "errors.py")),
     *sorted((SOURCE / "importers").glob("*.py")),
     *sorted((SOURCE / "convert").glob("*.py")),
+    SOURCE / "api" / "tus.py",
     SOURCE / "api" / "wire.py",
     SOURCE / "api" / "schemas.py",
 ]

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import uvicorn
 
 from chatferry import accounts, console, demo
+from chatferry.api import resumable
 from chatferry.api.app import create_app
 from chatferry.api.services import Services
 from chatferry.api.uploads import clear_uploads
@@ -30,6 +31,8 @@ def serve_http(settings: Settings, *, is_demo: bool) -> None:
             demo.furnish(store, workspace, Date.at(now()))
         else:
             console.welcome(accounts.open_workspace(workspace, os.environ, Date.at(now())))
+    resumable.sweep(services)
+    resumable.take_up(services)
     clear_uploads(settings.uploads, store)
     host, port = listener.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import parse_qsl
 
+import anyio
 import anyio.to_thread
 import msgspec
 from starlette.applications import Starlette
@@ -14,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from chatferry import accounts
-from chatferry.api import schemas, wire
+from chatferry.api import resumable, schemas, wire
 from chatferry.api.endpoints import ENDPOINTS, Endpoint
 from chatferry.api.services import Call, Services
 from chatferry.api.sessions import LoginError
@@ -33,7 +34,10 @@ def create_app(services: Services) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         services.worker.start()
-        yield
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(resumable.keep_sweeping, services)
+            yield
+            tasks.cancel_scope.cancel()
         await anyio.to_thread.run_sync(services.close)
 
     return Starlette(
@@ -45,8 +49,14 @@ def create_app(services: Services) -> Starlette:
 
 def _route(endpoint: Endpoint, services: Services) -> Route:
     async def answer(request: Request) -> Response:
+        response = await answer_or_refusal(request)
+        response.headers.update({**_HEADERS, **endpoint.headers})
+        return response
+
+    async def answer_or_refusal(request: Request) -> Response:
         try:
-            return _json(_enveloped(await _served(request, endpoint, services), endpoint))
+            served = await _served(request, endpoint, services)
+            return served if isinstance(served, Response) else _json(_enveloped(served, endpoint))
         except RequestError as error:
             return _refused(error)
         except ClientDisconnect:

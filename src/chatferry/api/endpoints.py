@@ -1,12 +1,12 @@
 """Every endpoint: its path, method, permission, what it takes, and the function behind it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from msgspec import Struct
 from starlette.requests import Request
 
-from chatferry.api import imports, schemas, sessions, uploads
+from chatferry.api import imports, resumable, schemas, sessions, tus, uploads
 from chatferry.api.services import Call, Services
 from chatferry.documents import Document
 
@@ -17,6 +17,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     """`query` is None where any query is accepted, `body` None where the body is not looked at.
 
     `any_body`: the body is read but not checked here. `receive`, instead of `answer`, reads the body itself.
+    `headers` are on every answer.
     """
 
     method: str
@@ -29,6 +30,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     body: schemas.Schema | None = None
     any_body: bool = False
     enveloped: bool = True  # whether an object says `success`
+    headers: Mapping[str, str] = {}
 
 
 def _get(name: str, answer: Callable[[Call], Any], **more: Any) -> Endpoint:
@@ -40,9 +42,22 @@ def _post(name: str, answer: Callable[[Call], Any] | None, **more: Any) -> Endpo
     return Endpoint(method="POST", path=f"/api/v1/{name}", answer=answer, **{"permission": RUN, **more})
 
 
+def _tus(
+    method: str, name: str, receive: Callable[[Request, Services, Document], Awaitable[Any]]
+) -> Endpoint:
+    path = f"/api/v1/{name}"
+    return Endpoint(method=method, path=path, receive=receive, permission=RUN, headers=tus.HEADERS)
+
+
 ENDPOINTS = (
     _post("uploadImportFile", None, receive=uploads.upload_import_file),
     _post("import.upload", None, receive=uploads.import_upload),
+    _tus("OPTIONS", "import.uploads", resumable.describe),
+    _tus("POST", "import.uploads", resumable.create),
+    _tus("HEAD", "import.uploads/{upload}", resumable.look),
+    _tus("PATCH", "import.uploads/{upload}", resumable.resume),
+    _tus("DELETE", "import.uploads/{upload}", resumable.end),
+    _tus("POST", "import.uploads/{upload}", resumable.by_header),
     _post(
         "downloadPublicImportFile",
         imports.download_public_import_file,

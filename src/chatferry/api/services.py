@@ -16,7 +16,8 @@ from chatferry.worker import Worker
 class Services:
     """The store, the worker and the workspace behind a running server.
 
-    `unlisted` holds ids of operations that the list of latest operations leaves out.
+    `unlisted` holds ids of operations that the list of latest operations leaves out, `uploading` ids of
+    resumable uploads that are being written to.
     """
 
     def __init__(
@@ -26,6 +27,7 @@ class Services:
         self.store = store
         self.worker = worker
         self.unlisted = unlisted
+        self.uploading: set[str] = set()
         self._lock = threading.Lock()
         self._destination: Destination | None = None
 
