@@ -11,7 +11,7 @@ PURE = [
     *sorted((SOURCE / "importers").glob("*.py")),
     *sorted((SOURCE / "convert").glob("*.py")),
     *(SOURCE / "api" / f"{name}.py" for name in ("wire", "schemas", "answers", "examples", "openapi")),
-    SOURCE / "api" / "reference.py",
+    *(SOURCE / "api" / f"{name}.py" for name in ("reference", "tus", "tus_exchanges")),
 ]
 FORBIDDEN = {
     "asyncio", "bcrypt", "http", "httpx", "io", "logging", "multiprocessing", "os", "pathlib", "random",

@@ -17,7 +17,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     """`max_upload` in bytes; `import_dirs` are the directories below which server files may be imported.
 
     `rate_limit`: calls are limited. `trusted_proxies` are the addresses and networks whose X-Forwarded-For
-    is believed.
+    is believed. In seconds: `upload_silence`, the longest pause inside an upload, after which it is broken
+    off, and `upload_kept`, how long a resumable upload is kept after that.
     """
 
     data: Path = Path("data")
@@ -25,6 +26,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     port: int = 3000
     destination: str = ""
     max_upload: int = 100 * 1024 * MIB
+    upload_silence: int = 60
+    upload_kept: int = 24 * 60 * 60
     import_dirs: tuple[Path, ...] = ()
     limits: Limits = Limits()
     rate_limit: bool = True
@@ -60,6 +63,8 @@ def from_environment(
         port=port,
         destination=destination,
         max_upload=_number(environment, "CHATFERRY_MAX_UPLOAD_MIB", 100 * 1024) * MIB,
+        upload_silence=_number(environment, "CHATFERRY_UPLOAD_SILENCE_SECONDS", 60),
+        upload_kept=_number(environment, "CHATFERRY_UPLOAD_KEPT_SECONDS", 24 * 60 * 60),
         import_dirs=tuple(
             Path(entry).resolve()
             for entry in environment.get("CHATFERRY_IMPORT_DIRS", "").split(os.pathsep)

@@ -5,12 +5,15 @@ from typing import Any
 import httpx
 
 from chatferry.api.endpoints import ENDPOINTS
-from tests.serving import upload_body
+from chatferry.api.tus_exchanges import TOLD
+from tests.serving import NOT_ALLOWED, UNAUTHORIZED, upload_body
 
 MIB = 2**20
 TABLE = {f"{endpoint.method} {endpoint.name}": endpoint for endpoint in ENDPOINTS}
 GUARDED = [key for key, endpoint in TABLE.items() if endpoint.auth]
 PERMITTED = [key for key, endpoint in TABLE.items() if endpoint.permission]
+BEGINNING = ("POST uploadImportFile", "POST import.upload", "POST import.uploads", "POST import.new")
+"""Those that leave an operation or an upload."""
 UPLOAD = upload_body(b"This is no archive.")
 BODIES: dict[str, Any] = {
     "uploadImportFile": UPLOAD,
@@ -34,15 +37,24 @@ Refusal = tuple[int, dict[str, Any]]
 def call(http: httpx.Client, key: str, query: str = "", **more: Any) -> httpx.Response:
     """An endpoint of the table as its example calls it."""
     endpoint = TABLE[key]
-    url = str(http.base_url.copy_with(path=endpoint.path)) + query
+    url = str(http.base_url.copy_with(path=endpoint.path.replace("{upload}", "none"))) + query
     body = endpoint.example.body if endpoint.example else None
+    if endpoint.takes_form and body is not None:
+        fields = {name: (None, str(value)) for name, value in body.items() if name != "file"}
+        return http.request(endpoint.method, url, files={**fields, "file": ("x.zip", b"no archive")}, **more)
+    if endpoint.exchange is not None:
+        needed = {name: TOLD[name].example for name in endpoint.exchange.needs}
+        more["headers"] = {**needed, **more.get("headers", {})}
     return http.request(endpoint.method, url, json=body, **more)
 
 
 def refusal(answer: httpx.Response) -> Refusal:
-    """Status and body; the headers are those of every answer."""
+    """Status and body; the headers are those of every answer. A HEAD has no body: the status says it."""
     assert answer.headers["content-type"] == "application/json"
     assert (answer.headers["cache-control"], answer.headers["pragma"]) == ("no-store", "no-cache")
+    if answer.request.method == "HEAD":
+        assert answer.content == b""
+        return answer.status_code, {401: UNAUTHORIZED, 403: NOT_ALLOWED}.get(answer.status_code, {})
     body: dict[str, Any] = answer.json()
     return answer.status_code, body
 

@@ -20,6 +20,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from chatferry.api import tus
 from chatferry.api.endpoints import ENDPOINTS
 from chatferry.api.openapi import document
 from tests.serving import Server, login, serving
@@ -37,6 +38,7 @@ CONFIG = SchemathesisConfig(
         default=ProjectConfig(generation=GenerationConfig(with_security_parameters=False))
     )
 )
+schemathesis.serializer.alias(tus.BYTES_TYPE, "application/octet-stream")
 SCHEMA = schemathesis.openapi.from_dict(document(ENDPOINTS), config=CONFIG)
 
 

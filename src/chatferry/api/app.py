@@ -6,6 +6,7 @@ from math import ceil
 from typing import Any
 from urllib.parse import parse_qsl
 
+import anyio
 import anyio.to_thread
 import msgspec
 from starlette.applications import Starlette
@@ -15,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from chatferry import accounts
-from chatferry.api import schemas
+from chatferry.api import resumable, schemas, wire
 from chatferry.api.endpoints import ENDPOINTS, Endpoint
 from chatferry.api.rate_limit import RateLimiter
 from chatferry.api.services import Call, Services
@@ -40,7 +41,10 @@ def create_app(services: Services) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         services.worker.start()
-        yield
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(resumable.keep_sweeping, services)
+            yield
+            tasks.cancel_scope.cancel()
         await anyio.to_thread.run_sync(services.close)
 
     return Starlette(
@@ -53,7 +57,8 @@ def create_app(services: Services) -> Starlette:
 def _route(endpoint: Endpoint, services: Services) -> Route:
     async def respond(request: Request) -> Response:
         response = await answer(request)
-        response.headers.update(getattr(request.state, "rate_limit_headers", {}))
+        limits = getattr(request.state, "rate_limit_headers", {})
+        response.headers.update({**_HEADERS, **endpoint.headers, **limits})
         return response
 
     async def answer(request: Request) -> Response:
@@ -133,11 +138,11 @@ async def _body(request: Request) -> object:
         data += chunk
         if len(data) > BODY_LIMIT:
             raise RequestError(f"The body is larger than {BODY_LIMIT // 2**20} MiB.", status=413)
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type == "application/json" or content_type.endswith("+json"):
+    content_type = request.headers.get("content-type", "")
+    if wire.is_json(content_type):
         return _parsed(bytes(data))
     text = data.decode("utf-8", "replace")
-    if content_type == "application/x-www-form-urlencoded":
+    if content_type.partition(";")[0].strip().lower() == "application/x-www-form-urlencoded":
         return _form(text)
     return {str(index): sign for index, sign in enumerate(text[:100])}  # as JavaScript spreads a string
 

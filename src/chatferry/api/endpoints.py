@@ -1,6 +1,6 @@
 """Every endpoint: its path, method, permission, what it takes and answers, and the function behind it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -16,13 +16,17 @@ from chatferry.api import (
     imports,
     openapi,
     reference,
+    resumable,
     schemas,
     sessions,
+    tus,
+    tus_exchanges,
     uploads,
     user_imports,
 )
 from chatferry.api.examples import Example
 from chatferry.api.services import Call, Services
+from chatferry.api.tus_exchanges import Exchange
 from chatferry.documents import Document
 
 RUN, VIEW, TOKENS = "run-import", "view-import-operations", "create-personal-access-tokens"
@@ -32,8 +36,10 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     """`query` is None where any query is accepted, `body` None where the body is not looked at.
 
     `receive`, instead of `answer`, reads and checks the body itself. `takes_any_body`: it is not held against
-    `body`, which only describes it. `limited`: how often it can be called is limited.
-    `answers` describes what comes with status 200; None stands for a page.
+    `body`, which only describes it. `takes_form`: the body is a form. `limited`: how often it can be called
+    is limited. `headers` are on every answer.
+    `answers` describes what comes with status 200; None stands for a page, or where the endpoint has an
+    `exchange`, for headers alone.
     """
 
     method: str
@@ -48,8 +54,11 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     query: schemas.Schema | None = None
     body: schemas.Schema | None = None
     takes_any_body: bool = False
+    takes_form: bool = False
+    exchange: Exchange | None = None
     limited: bool = True
     enveloped: bool = True  # whether an object says `success`
+    headers: Mapping[str, str] = {}
 
     @property
     def name(self) -> str:
@@ -69,6 +78,20 @@ def _post(name: str, answer: Callable[[Call], Any] | None, **more: Any) -> Endpo
 def _open(path: str, answer: Callable[[Call], Any], **more: Any) -> Endpoint:
     """For everybody, as often as they like."""
     return Endpoint(method="GET", path=path, answer=answer, auth=False, **{"limited": False, **more})
+
+
+def _tus(
+    method: str, name: str, receive: Callable[[Request, Services, Document], Awaitable[Any]], **more: Any
+) -> Endpoint:
+    more = {"permission": RUN, "answers": None, "headers": tus.HEADERS, **more}
+    return Endpoint(method=method, path=f"/api/v1/{name}", receive=receive, **more)
+
+
+def _piece(
+    method: str, receive: Callable[[Request, Services, Document], Awaitable[Any]], **more: Any
+) -> Endpoint:
+    """For an upload that was announced: a large file takes many calls, so that they are not limited."""
+    return _tus(method, "import.uploads/{upload}", receive, limited=False, **more)
 
 
 @cache
@@ -179,6 +202,44 @@ ENDPOINTS = (
         body=schemas.UPLOAD_IMPORT_FILE,
         answers=answers.SUCCESS,
         example=examples.UPLOAD,
+    ),
+    _post(
+        "import.upload",
+        None,
+        summary="Begin an import with a file in a form",
+        receive=uploads.import_upload,
+        body=schemas.IMPORT_UPLOAD,
+        takes_form=True,
+        answers=answers.SUCCESS,
+        example=examples.UPLOAD_FORM,
+    ),
+    _tus(
+        "OPTIONS",
+        "import.uploads",
+        resumable.describe,
+        summary="What is possible with resumable uploads",
+        exchange=tus_exchanges.DESCRIBE,
+    ),
+    _tus(
+        "POST",
+        "import.uploads",
+        resumable.create,
+        summary="Announce a resumable upload; it can have its first bytes at once",
+        exchange=tus_exchanges.CREATE,
+    ),
+    _piece("HEAD", resumable.look, summary="How much of an upload has come", exchange=tus_exchanges.LOOK),
+    _piece(
+        "PATCH",
+        resumable.resume,
+        summary="The next bytes of an upload; with the last of them the import begins",
+        exchange=tus_exchanges.RESUME,
+    ),
+    _piece("DELETE", resumable.end, summary="Give an upload up", exchange=tus_exchanges.END),
+    _piece(
+        "POST",
+        resumable.by_header,
+        summary="The same for clients that can only POST: a header names the method that is meant",
+        exchange=tus_exchanges.BY_HEADER,
     ),
     _post(
         "downloadPublicImportFile",

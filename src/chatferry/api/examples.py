@@ -91,6 +91,7 @@ TOO_MANY = _refusal(
     "[error-too-many-requests]"
 )
 TOO_LARGE = _refusal("The body is larger than 16 MiB.")
+SILENT = _refusal("Nothing came for 60 s, and the body is not complete. Send it again.")
 LOGIN_FAILED = {"success": False, "status": "error", "error": "Unauthorized", "message": "Unauthorized"}
 BAD_QUERY = {
     "success": False,
@@ -101,6 +102,12 @@ BAD_QUERY = {
 
 def _bad_body(reason: str) -> wire.JSON:
     return {"success": False, "error": reason, "errorType": "invalid-params"}
+
+
+NO_FORM = _bad_body(
+    "The body is no form: send multipart/form-data with the field importerKey and the file as the part named"
+    " file."
+)
 
 
 # ---------------------------------------------------------------- examples
@@ -162,6 +169,14 @@ UPLOAD = Example(
     refusals=(
         _bad_body("must have required property 'binaryContent'"),
         _no_importer("png", "uploadImportFile"),
+    ),
+)
+UPLOAD_FORM = Example(
+    body={"importerKey": "slack", "file": "export.zip"},
+    answer=_SUCCESS,
+    refusals=(
+        _bad_body("must have required property 'importerKey'"),
+        _no_importer("png", "import.upload"),
     ),
 )
 DOWNLOAD = Example(

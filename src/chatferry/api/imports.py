@@ -219,6 +219,6 @@ def _importer(key: str, method: str) -> Importer:
     return importer
 
 
-def importer_of_upload(key: str) -> Importer:
-    """The importer that an upload names."""
-    return _importer(key, "uploadImportFile")
+def importer_of_upload(key: str, method: str) -> Importer:
+    """The importer that an upload by this method names."""
+    return _importer(key, method)

@@ -1,12 +1,14 @@
 """The table of endpoints as an OpenAPI 3.1 document. Pure."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from chatferry import __version__
-from chatferry.api import answers, examples
+from chatferry.api import answers, examples, tus
 from chatferry.api.examples import Example
 from chatferry.api.schemas import Schema
+from chatferry.api.tus_exchanges import REASONS, TOLD, Exchange
 
 JSON = dict[str, Any]
 _TAGS = {
@@ -53,6 +55,12 @@ class Endpoint(Protocol):
     @property
     def takes_any_body(self) -> bool: ...
     @property
+    def receive(self) -> object | None: ...
+    @property
+    def takes_form(self) -> bool: ...
+    @property
+    def exchange(self) -> Exchange | None: ...
+    @property
     def limited(self) -> bool: ...
 
 
@@ -83,7 +91,7 @@ def document(endpoints: Iterable[Endpoint]) -> JSON:
 
 def _operation(endpoint: Endpoint) -> JSON:
     operation: JSON = {
-        "operationId": f"{endpoint.method.lower()}_{endpoint.path.strip('/').replace('/', '_')}",
+        "operationId": f"{endpoint.method.lower()}_{re.sub('[/{}]+', '_', endpoint.path).strip('_')}",
         "summary": endpoint.summary,
         "tags": [_tag(endpoint)],
         "security": [{"userId": [], "authToken": []}] if endpoint.auth else [],
@@ -95,8 +103,30 @@ def _operation(endpoint: Endpoint) -> JSON:
         content: JSON = {"schema": endpoint.body}
         if endpoint.example is not None:
             content["example"] = endpoint.example.body
-        operation["requestBody"] = {"required": True, "content": {"application/json": content}}
+        media_type = "multipart/form-data" if endpoint.takes_form else "application/json"
+        operation["requestBody"] = {"required": True, "content": {media_type: content}}
+    if endpoint.exchange is not None:
+        operation["parameters"] = list(_parameters(endpoint.path, endpoint.exchange))
+        if endpoint.exchange.bytes:
+            content = {"schema": {"type": "string", "format": "binary"}}
+            operation["requestBody"] = {
+                "description": endpoint.exchange.bytes,
+                "content": {tus.BYTES_TYPE: content},
+            }
     return operation
+
+
+def _parameters(path: str, exchange: Exchange) -> Iterator[JSON]:
+    for name in re.findall(r"{(\w+)}", path):
+        schema = {"type": "string", "minLength": 1}
+        yield {"name": name, "in": "path", "required": True, "schema": schema}
+    for name in (*exchange.needs, *exchange.may_have):
+        yield {"name": name, "in": "header", "required": name in exchange.needs, **_header(name)}
+
+
+def _header(name: str) -> JSON:
+    told = TOLD[name]
+    return {"description": told.text, "schema": told.schema, "example": told.example}
 
 
 def _tag(endpoint: Endpoint) -> str:
@@ -108,7 +138,7 @@ def _tag(endpoint: Endpoint) -> str:
 
 
 def _responses(endpoint: Endpoint) -> JSON:
-    responses: JSON = {"200": _answered(endpoint)}
+    responses = {"200": _answered(endpoint)} if endpoint.exchange is None else _exchanged(endpoint.exchange)
     if refusals := _refusals(endpoint):
         responses["400"] = _response("The request cannot be served as it is.", _ERROR, refusals)
     if endpoint.auth:
@@ -122,12 +152,28 @@ def _responses(endpoint: Endpoint) -> JSON:
         responses["403"] = _response("The permission is missing.", _ERROR, [examples.FORBIDDEN])
     if endpoint.body is not None:
         responses["413"] = _response("The body is too large.", _ERROR, [examples.TOO_LARGE])
+        if endpoint.receive is not None:
+            responses["408"] = _response(REASONS[408], _ERROR, [examples.SILENT])
+    if endpoint.takes_form:
+        responses["415"] = _response("The body is no form.", _ERROR, [examples.NO_FORM])
     if endpoint.limited:
         responses["429"] = _response("Too many calls in a minute.", _ERROR, [examples.TOO_MANY])
-        for status in ("200", "400", "429"):
-            if status in responses:
-                responses[status]["headers"] = _LIMIT_HEADERS
-    return responses
+        for status in responses.keys() - {"401", "403"}:
+            responses[status].setdefault("headers", {}).update(_LIMIT_HEADERS)
+    if endpoint.exchange is not None:
+        for response in responses.values():
+            response["headers"] = {**response.get("headers", {}), **_ALWAYS}
+    if endpoint.method == "HEAD":
+        for response in responses.values():
+            response.pop("content", None)
+    return dict(sorted(responses.items()))
+
+
+def _exchanged(exchange: Exchange) -> dict[str, JSON]:
+    headers = {name: _header(name) for name in exchange.tells}
+    told = {str(status): {"description": "It went well.", "headers": headers} for status in exchange.status}
+    refused = {str(status): _response(REASONS[status], _ERROR, ()) for status in exchange.refusals}
+    return {**told, **refused}
 
 
 def _refusals(endpoint: Endpoint) -> list[JSON]:
@@ -157,5 +203,6 @@ def _response(description: str, schema: Schema, shown: Sequence[JSON]) -> JSON:
     return {"description": description, "content": content}
 
 
+_ALWAYS = {name: {**_header(name), "required": True} for name in tus.HEADERS}
 # Whoever may call without limit gets none of them.
 _LIMIT_HEADERS = {name: {"$ref": f"#/components/headers/{name}"} for name in _RATE_LIMIT}

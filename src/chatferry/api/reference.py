@@ -42,7 +42,7 @@ class _Entry(Struct, frozen=True):
     summary: str
     needs: str
     call: str
-    answers: list[tuple[str, str]]  # what it is, and the JSON
+    answers: list[tuple[str, str, str]]  # what it is, its language, and the text
     schema: str
 
 
@@ -74,7 +74,7 @@ def _title(entry: _Entry) -> str:
 
 
 def _section(entry: _Entry) -> str:
-    shown = "".join(f"<p>{escape(what)}</p><pre>{escape(text)}</pre>" for what, text in entry.answers)
+    shown = "".join(f"<p>{escape(what)}</p><pre>{escape(text)}</pre>" for what, _, text in entry.answers)
     schema = (
         f"<details><summary>What the body may hold</summary><pre>{escape(entry.schema)}</pre></details>"
         if entry.schema
@@ -101,8 +101,8 @@ def markdown(document: JSON) -> str:
     for entry in _entries(document):
         parts += [f"## {entry.method} {entry.path}", f"{entry.summary}. {entry.needs}".strip()]
         parts.append(f"```bash\n{entry.call}\n```")
-        for what, text in entry.answers:
-            parts.append(f"{what}\n\n```json\n{text}\n```")
+        for what, language, text in entry.answers:
+            parts.append(f"{what}\n\n```{language}\n{text}\n```")
     return "\n\n".join(parts) + "\n"
 
 
@@ -113,38 +113,65 @@ def _entries(document: JSON) -> Iterator[_Entry]:
 
 
 def _entry(path: str, method: str, operation: JSON) -> _Entry:
-    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    contents = operation.get("requestBody", {}).get("content", {})
     needs = operation.get("description", "").replace("`", "")
     if not operation["security"]:
         needs = "No authentication."
+    described = [content["schema"] for content in contents.values() if "title" in content["schema"]]
     return _Entry(
         method=method,
         path=path,
         summary=operation["summary"],
         needs=needs,
-        call=_curl(path, method, bool(operation["security"]), body.get("example")),
+        call=_curl(path, method, operation, contents),
         answers=list(_answers(operation["responses"])),
-        schema=_pretty(body["schema"]) if body else "",
+        schema=_pretty(described[0]) if described else "",
     )
 
 
-def _curl(path: str, method: str, auth: bool, body: Any) -> str:
-    lines = [f"curl {'-X POST ' if method == 'POST' and body is None else ''}{_ADDRESS}{path}"]
-    if auth:
-        lines += ['-H "X-User-Id: $USER_ID"', '-H "X-Auth-Token: $TOKEN"']
-    if body is not None:
-        lines += ["-H 'Content-Type: application/json'", f"-d '{json.dumps(body)}'"]
-    return " \\\n  ".join(lines)
+def _curl(path: str, method: str, operation: JSON, contents: JSON) -> str:
+    parameters = operation.get("parameters", [])
+    headers = [
+        f"'{one['name']}: {one['example']}'"
+        for one in parameters
+        if one["in"] == "header" and one["required"]
+    ]
+    lines = [f"curl {_METHODS.get(method, '')}{_ADDRESS}{path.replace('{upload}', '$UPLOAD')}"]
+    if operation["security"]:
+        headers = ['"X-User-Id: $USER_ID"', '"X-Auth-Token: $TOKEN"', *headers]
+    sent = [line for media_type, content in contents.items() for line in _sent(media_type, content)]
+    if method == "POST" and not sent:
+        lines = [lines[0].replace("curl ", "curl -X POST ")]
+    return " \\\n  ".join([*lines, *(f"-H {header}" for header in headers), *sent])
 
 
-def _answers(responses: JSON) -> Iterator[tuple[str, str]]:
+_METHODS = {"HEAD": "-I ", "PATCH": "-X PATCH ", "DELETE": "-X DELETE ", "OPTIONS": "-X OPTIONS -i "}
+
+
+def _sent(media_type: str, content: JSON) -> list[str]:
+    """How curl sends a body of this type."""
+    if media_type == "multipart/form-data":
+        return [f"-F {name}={'@' * (name == 'file')}{value}" for name, value in content["example"].items()]
+    if "example" in content:
+        return [f"-H 'Content-Type: {media_type}'", f"-d '{json.dumps(content['example'])}'"]
+    return [f"-H 'Content-Type: {media_type}'", "--data-binary @piece"]
+
+
+def _answers(responses: JSON) -> Iterator[tuple[str, str, str]]:
     for status, response in responses.items():
-        content = response["content"].get("application/json", {})
+        content = response.get("content", {}).get("application/json", {})
+        headers = {
+            name: told["example"] for name, told in response.get("headers", {}).items() if "example" in told
+        }
         if status == "200" and "example" in content:
-            yield "It answers:", _pretty(content["example"])
-        elif status == "400":
+            yield "It answers:", "json", _pretty(content["example"])
+        elif status.startswith("2") and headers:
+            lines = [f"{name}: {example}" for name, example in headers.items()]
+            yield f"It answers with status {status} and headers such as these:", "http", "\n".join(lines)
+        elif status == "400" and content.get("examples"):
             values = [example["value"] for example in content["examples"].values()]
-            yield "Or, with status 400, one of these:", "\n".join(json.dumps(value) for value in values)
+            shown = "\n".join(json.dumps(value) for value in values)
+            yield "Or, with status 400, one of these:", "json", shown
 
 
 def _pretty(value: Any) -> str:

@@ -42,6 +42,9 @@ _NUMBER = {"type": "number"}
 _UPLOAD = dict.fromkeys(("binaryContent", "contentType", "fileName", "importerKey"), _STRING)
 UPLOAD_IMPORT_FILE = _object(_UPLOAD, _UPLOAD, title="UploadImportFile", closed=True)
 
+_FORM = dict.fromkeys(("importerKey", "file", "contentType", "fileName"), _STRING)
+IMPORT_UPLOAD = _object(_FORM, ["importerKey", "file"], title="ImportUpload", closed=True)
+
 _DOWNLOAD = dict.fromkeys(("fileUrl", "importerKey"), _STRING)
 DOWNLOAD_PUBLIC_IMPORT_FILE = _object(_DOWNLOAD, _DOWNLOAD, title="DownloadPublicImportFile", closed=True)
 

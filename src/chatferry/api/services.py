@@ -17,8 +17,8 @@ from chatferry.worker import Worker
 class Services:
     """The store, the worker and the workspace behind a running server.
 
-    `unlisted` holds ids of operations that the list of latest operations leaves out. `limiter` is None
-    where calls are not limited.
+    `unlisted` holds ids of operations that the list of latest operations leaves out, `uploading` ids of
+    resumable uploads that are being written to. `limiter` is None where calls are not limited.
     """
 
     def __init__(
@@ -29,6 +29,7 @@ class Services:
         self.worker = worker
         self.unlisted = unlisted
         self.limiter = RateLimiter() if settings.rate_limit else None
+        self.uploading: set[str] = set()
         self._lock = threading.Lock()
         self._destination: Destination | None = None
 

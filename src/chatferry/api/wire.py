@@ -14,6 +14,12 @@ from chatferry.records import Channel, Contact, Problem, User
 JSON = dict[str, Any]
 
 
+def is_json(content_type: str) -> bool:
+    """Whether a body with this Content-Type is JSON."""
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind == "application/json" or kind.endswith("+json")
+
+
 def iso(ms: int) -> str:
     """ISO 8601 in UTC with milliseconds, as JavaScript writes it."""
     return datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{ms % 1000:03}Z"
