@@ -10,6 +10,10 @@ PURE = [
     *(SOURCE / name for name in ("records.py", "documents.py", "problems.py", "operations.py", "errors.py")),
     *sorted((SOURCE / "importers").glob("*.py")),
     *sorted((SOURCE / "convert").glob("*.py")),
+    *(
+        SOURCE / "downloads" / f"{name}.py"
+        for name in ("addresses", "answers", "faults", "packed", "retries")
+    ),
     SOURCE / "api" / "wire.py",
     SOURCE / "api" / "schemas.py",
 ]
