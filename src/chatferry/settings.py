@@ -7,6 +7,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from chatferry.archive import Limits
+from chatferry.downloads import DEFAULT_RULES, Rules
+from chatferry.downloads.addresses import HOSTS, parse_hosts
 from chatferry.errors import SettingsError
 
 MIB = 1024 * 1024
@@ -22,6 +24,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_upload: int = 100 * 1024 * MIB
     import_dirs: tuple[Path, ...] = ()
     limits: Limits = Limits()
+    downloads: Rules = DEFAULT_RULES
 
     @property
     def store_path(self) -> Path:
@@ -63,6 +66,10 @@ def from_environment(
             entry_bytes=_number(environment, "CHATFERRY_MAX_ENTRY_MIB", defaults.entry_bytes // MIB) * MIB,
             total_bytes=_number(environment, "CHATFERRY_MAX_TOTAL_MIB", defaults.total_bytes // MIB) * MIB,
             ratio=_number(environment, "CHATFERRY_MAX_RATIO", defaults.ratio),
+        ),
+        downloads=Rules(
+            hosts=parse_hosts(environment.get(HOSTS, "")),
+            limit=_number(environment, "CHATFERRY_DOWNLOAD_LIMIT", DEFAULT_RULES.limit // MIB) * MIB,
         ),
     )
 
