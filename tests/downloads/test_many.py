@@ -1,9 +1,10 @@
 """Many files from real hosts."""
 
-import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Barrier, Event, active_count
+from sys import getallocatedblocks
+from threading import Barrier, Event
+from threading import enumerate as enumerate_threads
 
 import pytest
 from msgspec.structs import replace
@@ -140,17 +141,11 @@ def test_what_check_raises_ends_everything(host: FileHost, tmp_path: Path, rules
             raise StopError
 
     urls = [host.put(f"/{number}", lambda to: to.stall()) for number in range(20)]
-    before = active_count() - threads_of(host)
     with pytest.raises(StopError):
         list(fetch_all(requests(tmp_path, *urls), rules, check))
     assert list(tmp_path.iterdir()) == []
     assert len(host.asked) == 4
-    assert active_count() - threads_of(host) <= before
-
-
-def threads_of(host: FileHost) -> int:
-    """Threads of the host that are still answering."""
-    return len(host.asked)
+    assert not [thread for thread in enumerate_threads() if thread.name.startswith("download")]
 
 
 def test_closing_the_iterator_ends_what_is_under_way(
@@ -196,15 +191,12 @@ def test_requests_are_taken_only_as_they_are_needed(
 
 
 def test_memory_does_not_grow_with_the_number_of_requests(tmp_path: Path, outside: Outside) -> None:
-    def peak(count: int) -> int:
-        urls = (f"ftp://files.example/{number}" for number in range(count))
-        tracemalloc.start()
-        assert sum(1 for _ in fetch_all(requests_of(urls, tmp_path), Rules(), outside=outside)) == count
-        found = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        return found
-
-    assert peak(1300) < peak(300) + 100_000
+    urls = (f"ftp://files.example/{number}" for number in range(6 * LOOK_AHEAD))
+    results = fetch_all(requests_of(urls, tmp_path), Rules(), outside=outside)
+    blocks = [getallocatedblocks() for _ in results]
+    early, late = min(blocks[LOOK_AHEAD : 2 * LOOK_AHEAD]), min(blocks[-LOOK_AHEAD:])
+    assert len(blocks) == 6 * LOOK_AHEAD
+    assert late - early < LOOK_AHEAD  # less than one block for each of four times as many requests
 
 
 def requests_of(urls: Iterator[str], folder: Path) -> Iterator[Request]:
