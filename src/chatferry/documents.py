@@ -33,11 +33,9 @@ class Date(Struct, frozen=True, gc=False, rename={"iso": "$date"}):
     def at(ms: int) -> "Date":
         """The date `ms` milliseconds after the epoch (years 1 to 9999)."""
         # Tables: a message has one date or two, and formatting one took longer than encoding the message.
-        seconds = ms // 1000
-        minutes = seconds // 60
-        return Date(
-            f"{_day(minutes // 1440)}{_MINUTES[minutes % 1440]}{_SECONDS[seconds % 60]}{_MILLIS[ms % 1000]}"
-        )
+        days, rest = divmod(ms, 86_400_000)
+        minutes, rest = divmod(rest, 60_000)
+        return Date(_day(days) + _MINUTES[minutes] + _SECONDS[rest // 1000] + _MILLIS[rest % 1000])
 
     @property
     def ms(self) -> int:
@@ -55,22 +53,16 @@ def _day(days: int) -> str:
 
 
 _MINUTES = [f"T{minute // 60:02}:{minute % 60:02}:" for minute in range(24 * 60)]
-
-
 _SECONDS = [f"{second:02}" for second in range(60)]
 _MILLIS = ["Z", *(f".{milli:03}Z" for milli in range(1, 1000))]  # Extended JSON leaves out a zero fraction
 
 
 class Insert(Struct, frozen=True):
-    """A new document. `digest` (of messages) lets a later import see whether the source has changed.
-
-    `encoded` is what `encode` makes of the document, where that is at hand; it saves doing it again.
-    """
+    """A new document. `digest` (of messages) lets a later import see whether the source has changed."""
 
     collection: str
     document: Document
     digest: bytes = b""
-    encoded: bytes = b""
 
 
 class Update(Struct, frozen=True, kw_only=True):

@@ -4,35 +4,36 @@ Part of the pipeline, the half that is done per message. Whatever is done twice 
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from chatferry.archive import Archive
 from chatferry.convert import Known, KnownRoom
-from chatferry.convert.messages import Converted, PendingFile, convert_message, decide_message
-from chatferry.destinations import Destination
-from chatferry.documents import Change, Document, Insert, encode
+from chatferry.convert.messages import Converted, PendingFile, convert_message, update_message
+from chatferry.destinations import Destination, Packed
+from chatferry.documents import Document, digest, encode
 from chatferry.importers import Importer
 from chatferry.problems import problem
 from chatferry.records import Effect, Message, Outcome, Part, Problem, RecordType
+from chatferry.store.parts import NumberedPart
 
-BATCH = 4000  # messages
+BATCH = 8 * 1024 * 1024  # bytes of JSON, with an allowance for each message: some 3,500 of them
+ALLOWANCE = 2000
+
+Pack = Callable[[Document, bytes, bytes], Packed]
 
 
 class PartResult(Struct):
     """What became of a part's messages and files."""
 
-    messages: Counter[Outcome]
-    files: Counter[Outcome]
-    problems: list[Problem]
-    pending: list[PendingFile]
-
-    @staticmethod
-    def empty() -> "PartResult":
-        return PartResult(Counter(), Counter(), [], [])
+    number: int
+    messages: Counter[Outcome] = field(default_factory=Counter)
+    files: Counter[Outcome] = field(default_factory=Counter)
+    problems: list[Problem] = []
+    pending: list[PendingFile] = []
 
     def add(self, other: "PartResult") -> None:
         self.messages.update(other.messages)
@@ -40,146 +41,206 @@ class PartResult(Struct):
         self.problems.extend(other.problems)
         self.pending.extend(other.pending)
 
+    def note(self, note: Problem) -> None:
+        """Keep a problem, and count the record that it ended."""
+        self.problems.append(note)
+        if note.record == "message" and note.effect != Effect.NOTED:
+            self.messages[Outcome(note.effect.value)] += note.count
 
-class _Batch(Struct, frozen=True):
-    """Converted messages: as documents and as JSON, by their ids; and what is known of them already."""
 
-    records: dict[str, Message]
-    documents: list[Document]
-    encoded: list[bytes]
-    noteworthy: list[tuple[Message, Converted]]
+class _Share(Struct):
+    """What a batch holds of one part: its messages from place `first` on.
+
+    `noteworthy` are those of them that brought files or problems, with their places.
+    """
+
+    first: int
     result: PartResult
+    noteworthy: list[tuple[int, Converted]] = []
+    is_last: bool = False
 
 
-def import_part(
-    part: Part,
+class _Batch(Struct):
+    """Messages ready to be written, in the order of their parts."""
+
+    shares: list[_Share] = []
+    messages: list[Packed] = []
+    places: dict[str, int] = {}  # by id
+    spots: list[tuple[str, str | int]] = []  # file and position
+    size: int = 0
+
+    def open(self, part: int) -> _Share:
+        share = _Share(len(self.messages), PartResult(part))
+        self.shares.append(share)
+        self.size += ALLOWANCE
+        return share
+
+
+def import_parts(
+    parts: Iterable[NumberedPart],
     known: Known,
     importer: Importer,
     archive: Archive,
     destination: Destination,
     check: Callable[[], None],
-) -> PartResult:
-    """Read, convert and write the messages of a part. `check` raises if the work is to stop."""
-    room = known.rooms.get(part.channel)
-    if room is None or room.absent:
-        return _left_out(part, room)
-    result = PartResult.empty()
-    records = importer.read(archive, part)
-    while batch := _convert_batch(islice(records, BATCH), known):
-        check()
-        _write_batch(batch, destination)
-        result.add(batch.result)
-    return result
+) -> Iterator[list[PartResult]]:
+    """Read, convert and write the messages of parts; after each batch, those parts that are now done.
+
+    One batch is written while the next is read and converted: destinations let go of the interpreter while
+    they wait for disk or network. `check` raises if the work is to stop.
+    """
+    halves: dict[int, PartResult] = {}  # of parts that go on in the next batch
+    with ThreadPoolExecutor(1, "writer") as writer:
+        writing: Future[list[_Share]] | None = None
+        for batch in _converted(parts, known, importer, archive, destination.pack):
+            check()
+            if writing is not None:
+                yield _done(writing.result(), halves)
+            writing = writer.submit(_write, batch, destination)
+        if writing is not None:
+            yield _done(writing.result(), halves)
 
 
-def _left_out(part: Part, room: KnownRoom | None) -> PartResult:
+def _done(shares: list[_Share], halves: dict[int, PartResult]) -> list[PartResult]:
+    done = []
+    for share in shares:
+        result = halves.pop(share.result.number, None) or PartResult(share.result.number)
+        result.add(share.result)
+        if share.is_last:
+            done.append(result)
+        else:
+            halves[result.number] = result
+    return done
+
+
+# ---------------------------------------------------------------- reading and converting
+
+
+def _converted(
+    parts: Iterable[NumberedPart], known: Known, importer: Importer, archive: Archive, pack: Pack
+) -> Iterator[_Batch]:
+    """Each message is converted as it is read, while it is in the processor's cache."""
+    batch = _Batch()
+    for numbered in parts:
+        share = batch.open(numbered.number)
+        room = known.rooms.get(numbered.part.channel)
+        if room is None or room.absent:
+            _leave_out(numbered.part, room, share.result)
+        else:
+            for item in importer.read(archive, numbered.part):
+                if batch.size >= BATCH:
+                    yield batch
+                    batch = _Batch()
+                    share = batch.open(numbered.number)
+                if isinstance(item, Problem):
+                    share.result.note(item)
+                else:
+                    _add(item, batch, share, known, pack)
+        share.is_last = True
+        if batch.size >= BATCH:
+            yield batch
+            batch = _Batch()
+    if batch.shares:
+        yield batch
+
+
+def _leave_out(part: Part, room: KnownRoom | None, result: PartResult) -> None:
     is_choice = room is not None and room.absent == "not selected"
     kind = "message-channel-not-selected" if is_choice else "message-channel-failed"
     name = room.name if room and room.name else part.channel
     reason = f"{part.messages} messages of {name}: the channel was not imported"
-    note = problem(kind, reason, file=name, count=part.messages)
-    outcome = Outcome.SKIPPED if is_choice else Outcome.FAILED
-    return PartResult(Counter({outcome: part.messages}), Counter(), [note], [])
+    result.note(problem(kind, reason, file=name, count=part.messages))
 
 
-def _convert_batch(items: Iterable[Message | Problem], known: Known) -> _Batch | None:
-    """Convert messages as they are read, while they are in the processor's cache; None if there are none."""
-    batch = _Batch({}, [], [], [], PartResult.empty())
-    result, records = batch.result, batch.records
-    add_document, add_encoded = batch.documents.append, batch.encoded.append
-    found = False
-    for item in items:
-        found = True
-        if isinstance(item, Problem):
-            _note(item, result)
-            continue
-        made = convert_message(item, known)
-        document = made.document
-        if document is None:
-            result.files.update(made.files)
-            for note in made.problems:
-                _note(note, result)
-        elif item.id in records:
-            reason = f"another message has the same identity, {item.id}"
-            twin = problem("message-twice", reason, file=item.file, position=item.position, field="ts")
-            _note(twin, result)
-        else:
-            records[item.id] = item
-            add_document(document)
-            add_encoded(_encoded(document))
-            if made.problems or made.pending or made.files or made.links:
-                batch.noteworthy.append((item, made))
-    return batch if found else None
+def _add(record: Message, batch: _Batch, share: _Share, known: Known, pack: Pack) -> None:
+    """Put a message into the batch, or note why it cannot be imported."""
+    made = convert_message(record, known)
+    if made.document is None:
+        for note in made.problems:
+            share.result.note(note)
+        share.result.files.update(made.files)
+    elif record.id in batch.places:
+        reason = f"another message has the same identity, {record.id}"
+        twin = problem("message-twice", reason, file=record.file, position=record.position, field="ts")
+        share.result.note(twin)
+    else:
+        try:
+            encoded = encode(made.document)
+        except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
+            reason = f"it cannot be written as JSON: {error}"
+            share.result.note(problem("message-rejected", reason, file=record.file, position=record.position))
+            share.result.files[Outcome.FAILED] += made.all_files
+            return
+        place = batch.places[record.id] = len(batch.messages)
+        batch.messages.append(pack(made.document, encoded, digest(encoded)))
+        batch.spots.append((record.file, record.position))
+        batch.size += len(encoded) + ALLOWANCE
+        if made.problems or made.files or made.pending or made.links:
+            share.noteworthy.append((place, replace(made, document=None)))
 
 
-def _write_batch(batch: _Batch, destination: Destination) -> None:
-    """Bring a batch into the destination, and add what became of it to its result. Harmless to repeat."""
-    result = batch.result
-    written = _write(batch, destination)
-    refused = written.refused
-    for id, reason in refused.items():
-        record = batch.records[id]
-        _note(problem("message-rejected", reason, file=record.file, position=record.position), result)
-        result.files[Outcome.FAILED] += len(record.files)
-    for record, made in batch.noteworthy:
-        if record.id not in refused:
-            result.problems.extend(made.problems)
-            result.files.update(made.files)
-            if made.links:
-                result.files[written.outcome(record.id)] += made.links
-            result.pending.extend(made.pending)
+# ---------------------------------------------------------------- writing
 
 
-class _Written(Struct, frozen=True):
-    """What became of a batch of documents."""
+def _write(batch: _Batch, destination: Destination) -> list[_Share]:
+    """Bring a batch into the destination; its shares, with what became of their messages.
 
-    changed: Collection[str]
-    existing: Collection[str]
-    refused: dict[str, str]
+    Harmless to repeat.
+    """
+    existing = destination.digests(batch.places) if batch.messages else {}
+    if existing:
+        new = [message for message in batch.messages if message[0] not in existing]
+        changed = [
+            message for message in batch.messages if existing.get(message[0], message[1]) != message[1]
+        ]
+    else:
+        new, changed = batch.messages, []
+    updates = [update_message(destination.unpack(packed), packed[1]) for packed in changed]
+    refused = {new[one.index][0]: one.reason for one in (destination.insert(new) if new else ())}
+    refused |= {updates[one.index].id: one.reason for one in (destination.apply(updates) if updates else ())}
+    updated = {update.id for update in updates}
+    ends = [share.first for share in batch.shares[1:]] + [len(batch.messages)]
+    for share, end in zip(batch.shares, ends, strict=True):
+        _settle(share, end, batch, existing, updated, refused)
+    return batch.shares
 
-    def outcome(self, id: str) -> Outcome:
-        if id not in self.existing:
+
+def _settle(
+    share: _Share,
+    end: int,
+    batch: _Batch,
+    existing: dict[str, bytes],
+    updated: set[str],
+    refused: dict[str, str],
+) -> None:
+    """Add to a share's result what became of its messages, which end before `end`, and of their files."""
+
+    def outcome(id: str) -> Outcome:
+        if id in refused:
+            return Outcome.FAILED
+        if id not in existing:
             return Outcome.INSERTED
-        return Outcome.UPDATED if id in self.changed else Outcome.UNCHANGED
+        return Outcome.UPDATED if id in updated else Outcome.UNCHANGED
 
-
-def _write(batch: _Batch, destination: Destination) -> _Written:
-    """Bring documents into the destination, and count what became of them."""
-    result = batch.result
-    existing = destination.digests(batch.records.keys()) if batch.records else {}
-    changes = [
-        change
-        for id, document, encoded in zip(batch.records, batch.documents, batch.encoded, strict=True)
-        if (change := decide_message(document, encoded, existing.get(id)))
-    ]
-    rejections = destination.apply(changes) if changes else ()
-    refused = {_id(changes[rejection.index]): rejection.reason for rejection in rejections}
-    carried_out = [change for change in changes if _id(change) not in refused] if refused else changes
-    inserted = sum([isinstance(change, Insert) for change in carried_out])
-    result.messages[Outcome.INSERTED] += inserted
-    result.messages[Outcome.UPDATED] += len(carried_out) - inserted
-    result.messages[Outcome.UNCHANGED] += len(batch.documents) - len(changes)
-    changed = {_id(change) for change in changes} if existing else ()  # else all is new
-    return _Written(changed, existing.keys(), refused)
-
-
-def _encoded(document: Document) -> bytes:
-    """The document as JSON; b"" for one that cannot be: its destination will say why."""
-    try:
-        return encode(document)
-    except (ValueError, TypeError, ArithmeticError, RecursionError):
-        return b""
-
-
-def _id(change: Change) -> str:
-    return str(change.document["_id"]) if isinstance(change, Insert) else change.id
-
-
-def _note(note: Problem, result: PartResult) -> None:
-    """Keep a problem, and count the record that it ended."""
-    result.problems.append(note)
-    if note.record == "message" and note.effect != Effect.NOTED:
-        result.messages[Outcome(note.effect.value)] += note.count
+    result = share.result
+    if existing or refused:
+        result.messages.update(outcome(message[0]) for message in batch.messages[share.first : end])
+    elif end > share.first:
+        result.messages[Outcome.INSERTED] += end - share.first
+    for id, reason in refused.items():
+        if share.first <= batch.places[id] < end:
+            file, position = batch.spots[batch.places[id]]
+            result.problems.append(problem("message-rejected", reason, file=file, position=position))
+    for place, made in share.noteworthy:
+        fate = outcome(batch.messages[place][0])
+        if fate == Outcome.FAILED:
+            result.files[fate] += made.all_files
+            continue
+        result.problems.extend(made.problems)
+        result.files.update(made.files)
+        result.pending.extend(made.pending)
+        if made.links:
+            result.files[fate] += made.links
 
 
 def merged(notes: Iterable[Problem]) -> list[Problem]:

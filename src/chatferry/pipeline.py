@@ -24,7 +24,7 @@ from chatferry.documents import Date, Document
 from chatferry.errors import ArchiveError
 from chatferry.importers import Importer
 from chatferry.operations import DIRECT_MESSAGES, Counts, Operation, Status, advance
-from chatferry.parts import PartResult, import_part, merged
+from chatferry.parts import PartResult, import_parts, merged
 from chatferry.problems import problem
 from chatferry.records import (
     ROCKET_CAT,
@@ -180,10 +180,10 @@ def run(operation: Operation, tools: Tools, destination: Destination) -> Operati
     known = Known(users, _known_rooms(operation, tools.store))
     progress.count(_progressed(progress.operation, tools.store))
     progress.go(Status.IMPORTING_MESSAGES)
-    for numbered in tools.store.parts.undone(operation.id):
-        result = import_part(numbered.part, known, tools.importer, tools.archive, destination, tools.check)
-        _note_part(tools.store, operation.id, numbered.number, result)
-        progress.count(_added(progress.operation.count, result))
+    undone = tools.store.parts.undone(operation.id)
+    for results in import_parts(undone, known, tools.importer, tools.archive, destination, tools.check):
+        _note_parts(tools.store, operation.id, results)
+        progress.count(_added(progress.operation.count, results))
         tools.check()
     progress.go(Status.FINISHING)
     rooms = {room.id for room in known.rooms.values() if not room.absent}
@@ -206,10 +206,11 @@ def _progressed(operation: Operation, store: Store) -> Counts:
     return replace(operation.count, completed=sum(ended.values()), error=failed)
 
 
-def _added(counts: Counts, result: PartResult) -> Counts:
-    failed = result.messages[Outcome.FAILED]
-    ended = sum(result.messages.values()) - failed
-    return replace(counts, completed=(counts.completed or 0) + ended, error=(counts.error or 0) + failed)
+def _added(counts: Counts, results: Iterable[PartResult]) -> Counts:
+    ended = sum((result.messages for result in results), Counter[Outcome]())
+    failed = ended.pop(Outcome.FAILED, 0)
+    completed = (counts.completed or 0) + sum(ended.values())
+    return replace(counts, completed=completed, error=(counts.error or 0) + failed)
 
 
 def _verify(operation: Operation, store: Store) -> None:
@@ -411,13 +412,16 @@ def _carry_out(
 # ---------------------------------------------------------------- messages
 
 
-def _note_part(store: Store, operation_id: str, number: int, result: PartResult) -> None:
+def _note_parts(store: Store, operation_id: str, results: Iterable[PartResult]) -> None:
     with store.transaction():
-        result.files.update(store.pending_files.add(result.pending))
-        phase = problems.PARTS + number
-        store.problems.clear(operation_id, phase)
-        store.problems.add(operation_id, phase, merged(result.problems))
-        store.parts.finish(operation_id, number, {"message": result.messages, "file": result.files})
+        for result in results:
+            result.files.update(store.pending_files.add(result.pending))
+            phase = problems.PARTS + result.number
+            store.problems.clear(operation_id, phase)
+            store.problems.add(operation_id, phase, merged(result.problems))
+            store.parts.finish(
+                operation_id, result.number, {"message": result.messages, "file": result.files}
+            )
 
 
 def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chatferry.destinations import Destination, Lookup, Rejection
+from chatferry.destinations import Destination, Lookup, Packed, Rejection
 from chatferry.destinations.memory import MemoryDestination
 from chatferry.destinations.sqlite import SqliteDestination
 from chatferry.documents import (
@@ -29,6 +29,7 @@ from chatferry.documents import (
     Insert,
     Update,
     decode,
+    encode,
 )
 
 
@@ -327,17 +328,42 @@ def test_what_was_written_bears_its_time(destination: Destination) -> None:
     assert stored(destination, MESSAGES)[0]["_updatedAt"].ms > latest
 
 
-def test_a_document_that_is_encoded_already_is_taken_as_it_is(destination: Destination) -> None:
-    encoded = {name: f'{{"_id":"{name}","rid":"r1","msg":"encoded"}}'.encode() for name in ("m1", "u1", "u2")}
-    inserts: list[Change] = [
-        Insert(MESSAGES, {"_id": "m1", "rid": "r1", "ts": Date.at(0)}, encoded=encoded["m1"]),
-        Insert(USERS, {"_id": "u1"}, encoded=encoded["u1"]),
-        Insert(USERS, {"_id": "u2", "_updatedAt": Date.at(0)}, encoded=encoded["u2"]),
+def packed(destination: Destination, insert: Insert) -> Packed:
+    return destination.pack(insert.document, encode(insert.document), insert.digest)
+
+
+def test_packed_messages_are_stored_as_applied_ones(destination: Destination, tmp_path: Path) -> None:
+    inserts = [
+        message(f"m{n}", rid=f"r{n % 3}", ts=1_672_650_000_000 + n * 17, digest=b"%08d" % n, tmid="m0")
+        for n in range(2345)
     ]
-    assert destination.apply(inserts) == []
-    assert the(destination, message("m1")) == {"_id": "m1", "rid": "r1", "msg": "encoded"}
-    assert the(destination, user("u1"))["msg"] == "encoded"
-    assert the(destination, user("u2")) == {"_id": "u2"}
+    inserts.append(message("whole second", ts=1_672_650_050_000, msg='ä\u2028\n"quoted"', digest=b"12345678"))
+    assert destination.insert([packed(destination, insert) for insert in inserts]) == []
+    applied = DESTINATIONS["sqlite"](tmp_path / "other")
+    assert applied.apply(inserts) == []
+    assert stored(destination, MESSAGES) and everything(destination) == everything(applied)
+    ids = [insert.document["_id"] for insert in inserts]
+    assert destination.digests(ids) == applied.digests(ids) == {i.document["_id"]: i.digest for i in inserts}
+    destination.apply([room("r1")])
+    destination.finish(["r1"])
+    assert the(destination, room("r1"))["msgs"] == 783
+    applied.close()
+
+
+def test_a_packed_message_leaves_what_is_stored(destination: Destination) -> None:
+    destination.apply([message("m1", digest=b"12345678")])
+    other = message("m1", msg="other", digest=b"87654321")
+    new = message("m2", digest=b"23456789")
+    assert destination.insert([packed(destination, other), packed(destination, new)]) == []
+    assert the(destination, message("m1"))["msg"] == "m1"
+    assert destination.digests(["m1", "m2"]) == {"m1": b"12345678", "m2": b"23456789"}
+    assert destination.insert([]) == []
+
+
+def test_a_packed_message_can_be_unpacked(destination: Destination) -> None:
+    insert = message("m1", digest=b"12345678", msg="ä", tmid="m0", editedAt=Date.at(5), n=[1, {"a": True}])
+    assert packed(destination, insert)[:2] == ("m1", b"12345678")
+    assert destination.unpack(packed(destination, insert)) == insert.document
 
 
 def test_values_come_back_as_they_were(destination: Destination) -> None:

@@ -5,7 +5,7 @@ import re
 from msgspec import Struct
 
 from chatferry.convert import Known, KnownUser
-from chatferry.documents import MESSAGES, Change, Date, Document, Insert, Update, digest
+from chatferry.documents import MESSAGES, Date, Document, Update
 from chatferry.ids import derived_hex
 from chatferry.problems import problem
 from chatferry.records import (
@@ -55,6 +55,11 @@ class Converted(Struct, frozen=True, gc=False):
     pending: list[PendingFile]
     files: dict[Outcome, int]
     links: int = 0  # files that live elsewhere: what becomes of the message becomes of them
+
+    @property
+    def all_files(self) -> int:
+        """How many files the message has."""
+        return sum(self.files.values()) + len(self.pending) + self.links
 
 
 _NO_FILES: dict[Outcome, int] = {}
@@ -117,18 +122,11 @@ def convert_message(record: Message, known: Known) -> Converted:
     return Converted(document, problems, pending, files, links)
 
 
-def decide_message(document: Document, encoded: bytes, existing: bytes | None) -> Change | None:
-    """Insert what is missing, update what the source has changed, and leave alone what it has not.
+def update_message(document: Document, mark: bytes) -> Update:
+    """Bring a stored message to what the source says now, and take away what it no longer has.
 
-    `encoded` is the document as `encode` writes it; `existing` the digest of the stored one as it was
-    imported, b"" if another importer wrote it, None if there is none. What people did to a message since
-    does not count as a change of the source.
+    `mark` is the document's digest. What people did to the message in other fields stays.
     """
-    mark = digest(encoded)
-    if existing is None:
-        return Insert(MESSAGES, document, mark, encoded)
-    if existing == mark:
-        return None
     return Update(
         collection=MESSAGES,
         id=document["_id"],

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -38,10 +38,15 @@ class Rejection(Struct, frozen=True):
     reason: str
 
 
+Packed = tuple[Any, ...]
+"""A message ready to be stored: its `_id`, its digest, and what is the destination's own."""
+
+
 class Destination(Protocol):
     """Keeps users, rooms, messages, files and login tokens in Rocket.Chat's collections.
 
-    One object serves one thread at a time. Each call of `apply` is one transaction.
+    One object serves one thread at a time, but any may `pack` and `unpack`. Each call of `apply` or `insert`
+    is one transaction.
     """
 
     def find(self, lookup: Lookup, values: Collection[str]) -> list[Document]:
@@ -59,6 +64,18 @@ class Destination(Protocol):
         an `_id`, one that cannot be encoded, a username, or the name of a room of type c or p, that another
         document holds, a second subscription of one user to one room, and an update of what does not exist.
         """
+        ...
+
+    def pack(self, message: Document, encoded: bytes, digest: bytes) -> Packed:
+        """A message as conversion makes it, which `encode` made `encoded` of, ready to be inserted."""
+        ...
+
+    def unpack(self, message: Packed) -> Document:
+        """The document that was packed."""
+        ...
+
+    def insert(self, messages: Sequence[Packed]) -> list[Rejection]:
+        """Insert messages as `apply` would: the fast way for many."""
         ...
 
     def put_file(self, document: Document, content: Iterable[bytes]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from operator import itemgetter
 
-from chatferry.destinations import Destination, Lookup, Rejection
+from chatferry.destinations import Destination, Lookup, Packed, Rejection
 from chatferry.destinations.rules import (
     FIELDS,
     UNIQUE,
@@ -123,6 +123,18 @@ class MemoryDestination:
                 rejections.append(Rejection(index, str(fault)))
         return rejections
 
+    @staticmethod
+    def pack(message: Document, encoded: bytes, digest: bytes) -> Packed:
+        return message["_id"], digest, message
+
+    @staticmethod
+    def unpack(message: Packed) -> Document:
+        document: Document = message[2]
+        return document
+
+    def insert(self, messages: Sequence[Packed]) -> list[Rejection]:
+        return self.apply([Insert(MESSAGES, document, digest) for _, digest, document in messages])
+
     def put_file(self, document: Document, content: Iterable[bytes]) -> None:
         data = stamped(document, stamp())
         self._files[identity(document)] = b"".join(content)
@@ -168,7 +180,7 @@ class MemoryDestination:
         )
 
     def _insert_message(self, change: Insert, ending: bytes, known: Collection[str]) -> None:
-        id_, data = identity(change.document), stamped(change.document, ending, change.encoded)
+        id_, data = identity(change.document), stamped(change.document, ending)
         rid, _, _ = columns(change.document)
         if id_ not in self._digests and id_ not in known:
             self._digests[id_] = change.digest
@@ -184,7 +196,7 @@ class MemoryDestination:
             self._newest[rid] = max(self._newest.get(rid, last), last)
 
     def _insert(self, change: Insert, ending: bytes) -> None:
-        id_, data = identity(change.document), stamped(change.document, ending, change.encoded)
+        id_, data = identity(change.document), stamped(change.document, ending)
         shelf = self._shelves[change.collection]
         if change.collection in _BY_ID:
             self._ask(_BY_ID[change.collection], [id_])

@@ -138,11 +138,11 @@ def stamp() -> bytes:
     return b',"_updatedAt":' + encode(now) + b"}"
 
 
-def stamped(document: Document, stamp: bytes, encoded: bytes = b"") -> bytes:
+def stamped(document: Document, stamp: bytes) -> bytes:
     """The document, which has an `_id`, as JSON that ends with its `_updatedAt`."""
     if "_updatedAt" in document:
-        document, encoded = {key: value for key, value in document.items() if key != "_updatedAt"}, b""
-    return (encoded or written(document))[:-1] + stamp
+        document = {key: value for key, value in document.items() if key != "_updatedAt"}
+    return written(document)[:-1] + stamp
 
 
 def evolve(stored: bytes | str, update: Update) -> Document:

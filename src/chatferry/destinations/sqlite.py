@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from chatferry.destinations import Lookup, Rejection
+from chatferry.destinations import Lookup, Packed, Rejection
 from chatferry.destinations.rules import (
     FIELDS,
     UNIQUE,
@@ -35,7 +35,6 @@ from chatferry.documents import (
     Insert,
     Update,
     decode,
-    encode,
 )
 from chatferry.errors import SettingsError
 
@@ -56,7 +55,7 @@ _DUMP = {table: f"SELECT CAST(doc AS BLOB) FROM {table} ORDER BY _id" for table 
 
 _DIGESTS = f"SELECT _id, digest FROM {MESSAGES} WHERE _id IN "
 _INSERT_MESSAGE = (
-    f"INSERT OR IGNORE INTO {MESSAGES} (_id, rid, ts, tmid, digest, doc) VALUES (?, ?, ?, ?, ?, ?)"
+    f"INSERT OR IGNORE INTO {MESSAGES} (_id, digest, rid, ts, tmid, doc) VALUES (?, ?, ?, ?, ?, ?)"
 )
 _ROWS = 1000  # 6 values each; SQLite takes 32,766 values at most
 _INSERT_ROWS = _INSERT_MESSAGE + ", (?, ?, ?, ?, ?, ?)" * (_ROWS - 1)
@@ -115,12 +114,32 @@ class SqliteDestination:
         ending = stamp()
         rejections: list[Rejection] = []
         with self._transaction():
-            for start, run in _runs(changes):
-                if isinstance(run, list):
-                    rejections += self._insert_messages(start, run, ending)
-                else:
-                    rejections += self._change(start, run, ending)
+            for index, change in enumerate(changes):
+                try:
+                    self._change(change, ending)
+                except ChangeError as fault:
+                    rejections.append(Rejection(index, str(fault)))
         return rejections
+
+    @staticmethod
+    def pack(message: Document, encoded: bytes, digest: bytes) -> Packed:
+        id_, rid, date = message["_id"], message["rid"], message["ts"].iso[:-1]  # as `sortable` has it
+        return id_, digest, rid, date, message.get("tmid"), encoded[:-1]
+
+    @staticmethod
+    def unpack(message: Packed) -> Document:
+        return decode(message[-1] + b"}")
+
+    def insert(self, messages: Sequence[Packed]) -> list[Rejection]:
+        """SQLite works through many rows of one statement without the interpreter's lock."""
+        ending = stamp()
+        rows = [(*message[:-1], (message[-1] + ending).decode()) for message in messages]
+        whole = len(rows) - len(rows) % _ROWS
+        with self._transaction():
+            for start in range(0, whole, _ROWS):
+                self._db.execute(_INSERT_ROWS, list(chain.from_iterable(rows[start : start + _ROWS])))
+            self._db.executemany(_INSERT_MESSAGE, rows[whole:])
+        return []
 
     def put_file(self, document: Document, content: Iterable[bytes]) -> None:
         """Other writers wait until `content` has been read: have it at hand."""
@@ -146,40 +165,20 @@ class SqliteDestination:
     def close(self) -> None:
         self._db.close()
 
-    def _insert_messages(self, start: int, messages: Sequence[Insert], ending: bytes) -> list[Rejection]:
-        try:
-            self._insert_rows([_plain_row(insert, ending) for insert in messages])
-            return []
-        except (LookupError, AttributeError, TypeError, ValueError, ArithmeticError, RecursionError):
-            pass  # one of them is unusual: take each with care, over those that are in already
-        rows, rejections = [], []
-        for index, insert in enumerate(messages, start):
-            try:
-                rows.append(_message_row(insert, ending))
-            except ChangeError as fault:
-                rejections.append(Rejection(index, str(fault)))
-        self._db.executemany(_INSERT_MESSAGE, rows)
-        return rejections
+    def _change(self, change: Change, ending: bytes) -> None:
+        if isinstance(change, Update):
+            self._update(change, ending)
+        elif change.collection == MESSAGES:
+            self._insert_message(change, ending)
+        else:
+            self._insert(change, ending)
 
-    def _insert_rows(self, rows: list[tuple[Any, ...]]) -> None:
-        """Many rows with one statement: SQLite works through them without the interpreter's lock."""
-        whole = len(rows) - len(rows) % _ROWS
-        for start in range(0, whole, _ROWS):
-            self._db.execute(_INSERT_ROWS, list(chain.from_iterable(rows[start : start + _ROWS])))
-        self._db.executemany(_INSERT_MESSAGE, rows[whole:])
-
-    def _change(self, index: int, change: Change, ending: bytes) -> list[Rejection]:
-        try:
-            if isinstance(change, Update):
-                self._update(change, ending)
-            else:
-                self._insert(change, ending)
-        except ChangeError as fault:
-            return [Rejection(index, str(fault))]
-        return []
+    def _insert_message(self, change: Insert, ending: bytes) -> None:
+        id_, data = identity(change.document), stamped(change.document, ending).decode()
+        self._db.execute(_INSERT_MESSAGE, (id_, change.digest, *columns(change.document), data))
 
     def _insert(self, change: Insert, ending: bytes) -> None:
-        id_, data = identity(change.document), stamped(change.document, ending, change.encoded)
+        id_, data = identity(change.document), stamped(change.document, ending)
         if self._stored(change.collection, id_) is None:
             found_by = keys(change.collection, change.document)
             self._require_free(change.collection, id_, found_by)
@@ -248,45 +247,6 @@ class SqliteDestination:
             except BaseException:
                 self._db.rollback()
                 raise
-
-
-def _runs(changes: Sequence[Change]) -> Iterator[tuple[int, list[Insert] | Change]]:
-    """The changes in order, new messages that follow each other as one list, each with its place."""
-    messages: list[Insert] = []
-    for index, change in enumerate(changes):
-        if isinstance(change, Insert) and change.collection == MESSAGES:
-            messages.append(change)
-            continue
-        if messages:
-            yield index - len(messages), messages
-            messages = []
-        yield index, change
-    if messages:
-        yield len(changes) - len(messages), messages
-
-
-def _plain_row(insert: Insert, ending: bytes) -> tuple[Any, ...]:
-    """The row of a message as conversion makes them; raises some exception for any other."""
-    document, date = insert.document, insert.document["ts"].iso
-    id_, rid, tmid = document["_id"], document["rid"], document.get("tmid")
-    if (
-        date[-1] != "Z"
-        or len(date) not in (20, 24)
-        or "_updatedAt" in document
-        or type(id_) is not str
-        or not id_
-        or type(rid) is not str
-        or (tmid is not None and type(tmid) is not str)
-    ):
-        raise ValueError("it needs care")
-    doc = (insert.encoded or encode(document))[:-1] + ending
-    return id_, rid, date[:-1], tmid, insert.digest, doc.decode()
-
-
-def _message_row(insert: Insert, ending: bytes) -> tuple[Any, ...]:
-    document = insert.document
-    data = stamped(document, ending, insert.encoded)
-    return (identity(document), *columns(document), insert.digest, data.decode())
 
 
 def _chunks(content: Iterable[bytes]) -> Iterator[bytes]:

@@ -29,10 +29,10 @@ from chatferry.importers.slack_messages import (
     Room,
     is_kept,
     placeholder_root,
-    skip_reason,
     to_record,
 )
-from chatferry.importers.slack_survey import Day, Place, Survey, spread
+from chatferry.importers.slack_order import in_order, spread
+from chatferry.importers.slack_survey import Day, Place, Survey
 from chatferry.importers.slack_wire import Envelope, SlackMessage, Spot, micros
 from chatferry.problems import problem
 from chatferry.records import ROCKET_CAT, Channel, Message, Part, Problem, User
@@ -109,12 +109,12 @@ def read(archive: Archive, part: Part) -> Iterator[Message | Problem]:
         elements, flaws = read_elements(archive, file, SlackMessage)
         for flaw in flaws:
             yield flaw_problem(flaw, file, "message-not-readable", "message")
-        timed, problems = _timed(elements, file, seen)
-        seen.update(timed)
-        for time, ts in spread(sorted(timed), after):
-            message, index = timed[time]
-            yield to_record(message, ts, here.room, Spot(file, index), archive.__contains__, problems)
-            after = ts
+        times, places, problems = in_order(elements, file, seen)
+        for index, ts in zip(places, spread(times, after), strict=True):
+            message = elements[index]
+            if message is not None:
+                yield to_record(message, ts, here.room, file, index, archive.__contains__, problems)
+                after = ts
         yield from problems
 
 
@@ -293,34 +293,3 @@ def _grouped(days: list[Day]) -> Iterator[list[Day]]:
             group = []
     if group:
         yield group
-
-
-# ---------------------------------------------------------------- second reading
-
-
-def _timed(
-    elements: list[SlackMessage | None], file: str, seen: set[int]
-) -> tuple[dict[int, tuple[SlackMessage, int]], list[Problem]]:
-    """A file's messages by their time in microseconds, and why others have no place there."""
-    timed: dict[int, tuple[SlackMessage, int]] = {}
-    left_out: list[Problem] = []
-    for index, message in enumerate(elements):
-        if message is None:
-            continue
-        time = micros(message.ts)
-        if time is None or time in timed or time in seen or not is_kept(message):
-            left_out.append(_left_out(message, Spot(file, index), timed.get(time or 0)))
-        else:
-            timed[time] = (message, index)
-    return timed, left_out
-
-
-def _left_out(message: SlackMessage, spot: Spot, twin: tuple[SlackMessage, int] | None) -> Problem:
-    if not is_kept(message):
-        return spot.problem("message-not-chat", skip_reason(message), "subtype")
-    if micros(message.ts) is None:
-        reason = f"{message.ts!r} is not a time" if message.ts else "the message has no time"
-        return spot.problem("message-without-time", reason, "ts")
-    where = f"message {twin[1]} of the same file" if twin else "a message of another day file"
-    reason = f"{where} has the same time, which is a message's identity"
-    return spot.problem("message-twice", reason, "ts")

@@ -128,11 +128,13 @@ def to_record(
     message: SlackMessage,
     ts: int,
     room: Room,
-    spot: Spot,
+    file: str,
+    index: int,
     stored: Callable[[str], bool],
     problems: list[Problem],
 ) -> Message:
-    """The record of a kept message whose time is `ts`; what could not be taken over goes to `problems`.
+    """The record of a kept message, element `index` of `file`, whose time is `ts`; what could not be taken
+    over goes to `problems`.
 
     `stored(path)` tells whether the archive itself holds a file.
     """
@@ -154,10 +156,11 @@ def to_record(
     ):
         author, more = message.user, _NOTHING_MORE
     else:
-        author, more = _special(message, ts, room, spot, stored, problems)
+        author, more = _special(message, ts, room, Spot(file, index), stored, problems)
     text = _system_text(message, more["system"]) if "system" in more else _text(message)
-    if _is_long(message, text):
-        text, long = _fitting(text, spot)
+    may_be_long = message.blocks is not NO_JSON or message.comment is not None
+    if (may_be_long or len(message.text or "") > VERY_LONG) and _is_long(text):
+        text, long = _fitting(text, Spot(file, index))
         problems.append(long)
     return Message(
         message_id(room.channel, message.ts or ""),
@@ -165,8 +168,8 @@ def to_record(
         author,
         ts,
         text,
-        spot.file,
-        spot.index,
+        file,
+        index,
         **more,
     )
 
@@ -226,9 +229,7 @@ def _note_subtype(subtype: str, spot: Spot, more: dict[str, Any], problems: list
         problems.append(spot.problem("message-of-unknown-type", reason, "subtype"))
 
 
-def _is_long(message: SlackMessage, text: Text) -> bool:
-    if message.blocks is NO_JSON and message.comment is None and len(message.text or "") < VERY_LONG:
-        return False
+def _is_long(text: Text) -> bool:
     return sum([len(segment) for segment in text if isinstance(segment, str)]) > VERY_LONG
 
 
@@ -249,15 +250,16 @@ def _system_text(message: SlackMessage, system: str) -> Text:
 
 
 def _text(message: SlackMessage) -> Text:
-    match message.subtype:
-        case "file_comment" if message.comment and message.comment.comment:
-            return from_mrkdwn(message.comment.comment)
-        case "me_message":
-            return joined(("_", *from_mrkdwn(message.text or ""), "_"))
-        case "huddle_thread":
-            return ("A huddle started" + _duration(message),)
-        case "sh_room_created" if not message.text:
-            return ("A call started" + _duration(message),)
+    if message.subtype is not None:
+        match message.subtype:
+            case "file_comment" if message.comment and message.comment.comment:
+                return from_mrkdwn(message.comment.comment)
+            case "me_message":
+                return joined(("_", *from_mrkdwn(message.text or ""), "_"))
+            case "huddle_thread":
+                return ("A huddle started" + _duration(message),)
+            case "sh_room_created" if not message.text:
+                return ("A call started" + _duration(message),)
     text = from_mrkdwn(message.text) if message.text else ()
     if message.blocks is NO_JSON or not _blocks_may_hold_more(message):
         return text

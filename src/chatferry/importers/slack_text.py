@@ -7,19 +7,30 @@ https://docs.slack.dev/reference/block-kit/blocks/rich-text-block.
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
-from chatferry.importers.slack_wire import person
-from chatferry.records import ChannelMention, GroupMention, Segment, Text, UserMention
+from chatferry.importers.slack_wire import SLACKBOT, person
+from chatferry.records import (
+    ROCKET_CAT,
+    ChannelMention,
+    GroupMention,
+    Segment,
+    Text,
+    UserMention,
+)
 
 # Code, a token, or an emoji. Each alternative begins with a plain character: only then is the search fast.
 _TOKEN = re.compile(
     r"(`(?:``.*?```|[^`\n]+`)|<[^<>\n]+>|:(?:simple_smile|memo|piggy|uk):)",
     re.DOTALL,
 )
+_BRACKETS = re.compile(r"(<[^<>\n]+>)")  # all there is to find where there is neither code nor emoji
 _EMOJI = {":simple_smile:": ":smile:", ":memo:": ":pencil:", ":piggy:": ":pig:", ":uk:": ":gb:"}
 _ALIAS = re.compile("|".join(_EMOJI))
-_GROUPS = {"channel": "all", "everyone": "all", "group": "all", "here": "here"}
+_ALL, _HERE = GroupMention("all"), GroupMention("here")
+_GROUPS = {"channel": _ALL, "everyone": _ALL, "group": _ALL, "here": _HERE}
+_WEB = ("<https://", "<http://")
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:\S")
 # A link to a file opens it without a log-in as long as its token is valid.
 _SECRET = re.compile(r"(\?|&(?:amp;)?)(?:t|token)=xox[\w.%-]*(&(?:amp;)?)?")
@@ -29,24 +40,23 @@ def from_mrkdwn(text: str) -> Text:
     """A text with its tokens read first, and entities decoded after; code keeps its tokens as they are."""
     if "xox" in text:
         text = without_secrets(text)
-    if "<" not in text and (":" not in text or _ALIAS.search(text) is None):
+    if "`" in text or (":" in text and _ALIAS.search(text) is not None):
+        pieces = _TOKEN.split(text)  # text, token, text, token, ... text
+    elif "<" in text:
+        pieces = _BRACKETS.split(text)
+    else:
         return (decode_entities(text) if "&" in text else text,) if text else ()
-    pieces = _TOKEN.split(text)  # text, token, text, token, ... text
-    if "&" in text:
-        pieces = [piece if piece[:1] == "<" else decode_entities(piece) for piece in pieces]
     segments: list[Segment] = []
-    words = pieces[0]
-    for place in range(1, len(pieces), 2):
-        piece = pieces[place]
-        segment = _token(piece[1:-1]) if piece[0] == "<" else _EMOJI.get(piece, piece)
-        if isinstance(segment, str):
-            words += segment
+    words = decode_entities(pieces[0])
+    for token, after in zip(pieces[1::2], map(decode_entities, pieces[2::2]), strict=True):
+        segment = _token(token) if token[0] == "<" else _EMOJI.get(token) or decode_entities(token)
+        if type(segment) is str:
+            words += segment + after
         else:
             if words:
                 segments.append(words)
             segments.append(segment)
-            words = ""
-        words += pieces[place + 1]
+            words = after
     if words:
         segments.append(words)
     return tuple(segments)
@@ -98,31 +108,33 @@ def _plain(segment: Segment) -> str:
             return f"@{name}"
 
 
+@lru_cache(maxsize=4096)  # the same people and channels are named again and again
 def _token(token: str) -> Segment:
-    """What stands between angle brackets: `@U1|ada`, `#C1|general`, `!here`, `https://x|label`."""
-    kind = token[0]
-    target, bar, label = token.partition("|")
-    if kind == "@" and not bar and len(token) > 1:
-        return UserMention(person(token[1:]))
+    """What a token says: `<@U1|ada>`, `<#C1|general>`, `<!here>`, `<https://x|label>`."""
+    target, _, label = token[1:-1].partition("|")
+    kind = target[:1]
     if len(target) < 2:
-        return f"<{decode_entities(token)}>"
+        return decode_entities(token)
     if "&" in label:
         label = decode_entities(label)
     if kind == "@":
-        return UserMention(person(target[1:]), label.removeprefix("@"))
+        id = target[1:]
+        return UserMention(ROCKET_CAT if id == SLACKBOT else id, label.removeprefix("@"))
     if kind == "#":
         return ChannelMention(target[1:], label.removeprefix("#"))
     if kind == "!":
         return _command(target[1:], label)
-    if _URL.match(target):
-        return link(decode_entities(target), label)
-    return f"<{decode_entities(token)}>"
+    if token.startswith(_WEB) or _URL.match(target):
+        return link(decode_entities(target) if "&" in target else target, label)
+    return decode_entities(token)
 
 
 def _command(command: str, label: str) -> Segment:
+    if command in _GROUPS:
+        return _GROUPS[command]
     name, _, argument = command.partition("^")
     if name in _GROUPS:
-        return group(name)
+        return _GROUPS[name]
     if name == "subteam":
         return f"@{label.removeprefix('@') or argument}"
     return label or f"!{command}"
@@ -130,16 +142,13 @@ def _command(command: str, label: str) -> Segment:
 
 def group(name: str) -> Segment:
     """Everybody, or everybody who is there; other names stay text."""
-    match _GROUPS.get(name):
-        case "all":
-            return GroupMention("all")
-        case "here":
-            return GroupMention("here")
-    return f"@{name}"
+    return _GROUPS.get(name) or f"@{name}"
 
 
 def link(url: str, label: str) -> str:
     """A link in markdown; one that is labelled with itself stays bare."""
+    if not label and url.startswith("http"):
+        return url
     address = url.removeprefix("mailto:").removeprefix("tel:")
     shown = label.strip()
     if not shown or shown in (address, url):
