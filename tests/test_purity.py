@@ -12,6 +12,10 @@ PURE = [
     *sorted((SOURCE / "convert").glob("*.py")),
     *(SOURCE / "api" / f"{name}.py" for name in ("wire", "schemas", "answers", "examples", "openapi")),
     *(SOURCE / "api" / f"{name}.py" for name in ("reference", "tus", "tus_exchanges")),
+    *(
+        SOURCE / "downloads" / f"{name}.py"
+        for name in ("addresses", "answers", "faults", "packed", "retries")
+    ),
 ]
 FORBIDDEN = {
     "asyncio", "bcrypt", "http", "httpx", "io", "logging", "multiprocessing", "os", "pathlib", "random",

@@ -3,6 +3,7 @@
 RequestError   fix the request and send it again
 ArchiveError   get another archive: this one cannot be read at all
 SettingsError  fix the command line or the environment
+DownloadError  fetch again later, unless it is final
 CancelledError      nothing: the operation was taken back
 
 What concerns a single record is no exception but a `records.Problem`.
@@ -37,6 +38,20 @@ class ArchiveError(ChatferryError):
 
 class SettingsError(ChatferryError):
     """A setting, option or environment that cannot work."""
+
+
+class DownloadError(ChatferryError):
+    """Bytes that could not be fetched. `is_final`: the same request cannot succeed later either.
+
+    No attribute holds secrets: `url` is the address as it may be shown.
+    """
+
+    def __init__(self, url: str, reason: str, remedy: str, *, is_final: bool) -> None:
+        self.url = url
+        self.reason = reason
+        self.remedy = remedy
+        self.is_final = is_final
+        super().__init__(f"{url}: {reason}. {remedy}.")
 
 
 class CancelledError(ChatferryError):

@@ -8,6 +8,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from chatferry.archive import Limits
+from chatferry.downloads import DEFAULT_RULES, Rules
+from chatferry.downloads.addresses import HOSTS, parse_hosts
 from chatferry.errors import SettingsError
 
 MIB = 1024 * 1024
@@ -32,6 +34,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     rate_limit: bool = True
     trusted_proxies: tuple[str, ...] = ()
+    downloads: Rules = DEFAULT_RULES
 
     @property
     def store_path(self) -> Path:
@@ -78,6 +81,10 @@ def from_environment(
         ),
         rate_limit=_switch(environment, "CHATFERRY_RATE_LIMIT", True),
         trusted_proxies=_networks(environment, "CHATFERRY_TRUSTED_PROXIES"),
+        downloads=Rules(
+            hosts=parse_hosts(environment.get(HOSTS, "")),
+            limit=_number(environment, "CHATFERRY_DOWNLOAD_LIMIT", DEFAULT_RULES.limit // MIB) * MIB,
+        ),
     )
 
 
