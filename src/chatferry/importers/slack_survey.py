@@ -18,10 +18,10 @@ from chatferry.importers.slack_messages import (
     is_kept,
 )
 from chatferry.importers.slack_wire import BotProfile, Envelope, Profile, micros, millis
+from chatferry.importers.times import placed
 from chatferry.records import ROCKET_CAT, User
 
 _NO_NAME = re.compile(r"[^a-z0-9._-]+")
-NEIGHBOURS = 1000  # ms; messages further apart are out of order, not crowded
 
 
 class Day(Struct, frozen=True):
@@ -139,16 +139,12 @@ class Survey:
 
 
 def spread(times: Iterable[int], after: int) -> list[tuple[int, int]]:
-    """Each time (microseconds, ascending) with the millisecond at which its message is to stand.
-
-    Rocket.Chat keeps milliseconds: messages that would share one follow each other by one each.
-    """
-    placed: list[tuple[int, int]] = []
+    """Each time (microseconds, ascending) with the millisecond at which its message is to stand."""
+    found: list[tuple[int, int]] = []
     for time in times:
-        own = time // 1000
-        after = after + 1 if own <= after < own + NEIGHBOURS else own
-        placed.append((time, after))
-    return placed
+        after = placed(time // 1000, after)
+        found.append((time, after))
+    return found
 
 
 def stranger(id: str, message: Envelope, file: str, position: str) -> User:
