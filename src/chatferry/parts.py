@@ -61,7 +61,7 @@ def import_part(
 ) -> PartResult:
     """Read, convert and write the messages of a part. `check` raises if the work is to stop."""
     room = known.rooms.get(part.channel)
-    if room is None or room.absent:
+    if part.channel and (room is None or room.absent):
         return _left_out(part, room)
     result = PartResult.empty()
     records = importer.read(archive, part)

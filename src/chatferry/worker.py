@@ -32,9 +32,11 @@ def work_on(
     """
     try:
         check()
-        with open_archive(Path(operation.archive), settings.limits, _shown_name(operation)) as archive:
+        importer = IMPORTERS[operation.importer_key]
+        path, name = Path(operation.archive), _shown_name(operation)
+        with open_archive(path, settings.limits, name, importer.single) as archive:
             archive.before_read = check
-            tools = Tools(store, IMPORTERS[operation.importer_key], archive, check, watch)
+            tools = Tools(store, importer, archive, check, watch)
             if is_preparing(operation.status):
                 return prepare(operation, tools)
             return run(operation, tools, destination)
