@@ -76,6 +76,7 @@ class Archive:
         return b"".join(self._blocks(name, self._entry(name)))
 
     def close(self) -> None:
+        self._left.clear()
         self._container.close()
 
     def __enter__(self) -> Self:

@@ -162,9 +162,8 @@ class _Room(Struct, kw_only=True):
     """A channel and the files with its messages."""
 
     record: Channel
-    members_known: bool
-    is_listed: bool
     files: list[str]
+    members_field: str = ""  # where channels.csv has its members; "" if it does not hold the channel
 
 
 def _folders(archive: Archive) -> dict[str, list[str]]:
@@ -211,7 +210,7 @@ def _sort_files(folders: dict[str, list[str]], rooms: dict[str, _Room]) -> list[
         room = rooms.get(name.casefold())
         if room is None:
             record = Channel(id=name, type="p", name=name, file=folder)
-            room = _Room(record=record, members_known=False, is_listed=False, files=[])
+            room = _Room(record=record, files=[])
             rooms[name.casefold()] = room
         room.files += files
     return direct
@@ -269,10 +268,10 @@ def _listed_room(listed: Listed, people: _People) -> _Room:
     def met(name: str, field: str) -> str:
         return people.meet(name, record.file, record.position, field)
 
-    creator = met(record.creator, "creator") if record.creator else ""
-    members = tuple(dict.fromkeys(met(name, "members") for name in record.members))
+    creator = met(record.creator, listed.creator_field) if record.creator else ""
+    members = tuple(dict.fromkeys(met(name, listed.members_field) for name in record.members))
     record = replace(record, creator=creator, members=members)
-    return _Room(record=record, members_known=listed.members_known, is_listed=True, files=[])
+    return _Room(record=record, members_field=listed.members_field, files=[])
 
 
 # ---------------------------------------------------------------- first reading
@@ -281,17 +280,16 @@ def _listed_room(listed: Listed, people: _People) -> _Room:
 class _Sighted(Struct):
     """Who is named in a room's files: by import id, and by names that are spelled in another way."""
 
-    authors: dict[str, str]
+    ids: dict[str, str]
     names: dict[str, str]
 
-    def see(self, name: str, people: _People, sheet: Sheet, line: int, place: int) -> str:
-        id = self.authors.get(name)
-        if id is None:
-            field = column(sheet, sheet.places[place], "username")
-            id = self.authors[name] = people.meet(name, sheet.file, where(line), field)
+    def see(self, name: str, people: _People, sheet: Sheet, line: int, place: int, called: str) -> None:
+        """Somebody is named in the column at this place, usually `called` so."""
+        if name not in self.ids:
+            field = column(sheet, place, called)
+            id = self.ids[name] = people.meet(name, sheet.file, where(line), field)
             if id != name:
                 self.names[name] = id
-        return id
 
 
 def _survey_room(archive: Archive, room: _Room, people: _People) -> Iterator[Channel | Part | Problem]:
@@ -302,10 +300,10 @@ def _survey_room(archive: Archive, room: _Room, people: _People) -> Iterator[Cha
         else:
             sheet, line, entry = found
             if entry.author:
-                seen.see(entry.author, people, sheet, line, 0)
+                seen.see(entry.author, people, sheet, line, sheet.places[0], "username")
     record = room.record
-    if not room.members_known:
-        authors = dict.fromkeys(id for id in seen.authors.values() if id != ROCKET_CAT)
+    if not record.members:
+        authors = dict.fromkeys(id for id in seen.ids.values() if id != ROCKET_CAT)
         record = replace(record, members=tuple(authors))
         if room.files:
             yield _guessed(room)
@@ -316,12 +314,16 @@ def _survey_room(archive: Archive, room: _Room, people: _People) -> Iterator[Cha
 def _guessed(room: _Room) -> Problem:
     """Who is in the room was taken from its messages."""
     record = room.record
-    if not room.is_listed:
+    if not room.members_field:
         reason = "channels.csv does not hold this folder; its messages go to a private room of their authors"
         return problem("unknown-folder", reason, file=record.file)
     reason = f"the export does not list the members of {record.name}"
     return problem(
-        "channel-without-members", reason, file=record.file, position=record.position, field="members"
+        "channel-without-members",
+        reason,
+        file=record.file,
+        position=record.position,
+        field=room.members_field,
     )
 
 
@@ -333,10 +335,10 @@ def _survey_direct(archive: Archive, files: list[str], people: _People) -> Itera
             yield found
             continue
         sheet, line, entry = found
-        author = seen.see(entry.author, people, sheet, line, 0)
+        seen.see(entry.author, people, sheet, line, sheet.places[0], "from")
         for name in entry.others:
-            seen.see(name, people, sheet, line, 3)
-        members = _members(author, entry.others, seen.names)
+            seen.see(name, people, sheet, line, sheet.places[3], "to")
+        members = _members(seen.ids[entry.author], entry.others, seen.names)
         id = "/".join(members)
         if id not in met:
             met.add(id)

@@ -1,7 +1,6 @@
 """Which column of a table holds what: by the names in its first row, or by the usual order."""
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 
@@ -14,6 +13,7 @@ from chatferry.problems import problem
 from chatferry.records import Problem
 
 _SAMPLE = 50  # rows
+_TELLING = 5  # rows of one width, from which on more than the usual columns are columns
 
 
 class Table(Struct, frozen=True):
@@ -58,11 +58,17 @@ def sheet_of(archive: Archive, file: str, table: Table, free: str = "") -> Sheet
             return Sheet(file, tried, places, len(names), names, _place(free, table, places), unknown)
     usual = table.order or tuple(range(len(table.columns)))
     sample = _sample(head, form, len(head) == archive.size(file))
-    widths = Counter(len(cells) for _, cells in sample)
-    width = max(*usual, *(width - 1 for width, _ in widths.most_common(1))) + 1
+    width = max(max(usual) + 1, _even_width(sample))
     filled = {place for _, cells in sample for place, cell in enumerate(cells[:width]) if cell.strip()}
     unknown = tuple(sorted(filled - set(usual)))
     return Sheet(file, form, usual, width, (), _place(free, table, usual), unknown)
+
+
+def _even_width(sample: Sequence[Row]) -> int:
+    """How many cells all rows have: if they differ, those beyond the usual are of texts with delimiters."""
+    widths = {len(cells) for _, cells in sample}
+    is_telling = len(sample) >= _TELLING or not any(cells[-1].strip() for _, cells in sample)
+    return widths.pop() if len(widths) == 1 and is_telling else 0
 
 
 def _sample(head: bytes, form: Form, is_whole: bool) -> list[Row]:

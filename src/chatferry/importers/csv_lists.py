@@ -65,10 +65,11 @@ _PUBLIC = {"", "public", "c", "channel", "false", "no", "0"}
 
 
 class Listed(Struct, frozen=True):
-    """A row of channels.csv; `members_known` if it names members."""
+    """A row of channels.csv, and the columns in which it names people."""
 
     record: Channel
-    members_known: bool
+    creator_field: str
+    members_field: str
 
 
 def lists(archive: Archive) -> dict[str, str]:
@@ -216,7 +217,8 @@ def read_channels(archive: Archive, file: str) -> Iterator[Listed | Problem]:
             file=file,
             position=position,
         )
-        yield Listed(record, bool(record.members))
+        creator_field = column(sheet, sheet.places[1], "creator")
+        yield Listed(record, creator_field, column(sheet, sheet.places[3], "members"))
 
 
 def _type(cell: str) -> Literal["c", "p"]:
