@@ -51,9 +51,9 @@ def sheet_of(archive: Archive, file: str, table: Table, free: str = "") -> Sheet
     for delimiter in (form.delimiter, ",", ";", "\t"):
         tried = replace(form, delimiter=delimiter)
         sample = _sample(head, tried, len(head) == archive.size(file))
-        places = _named(sample[0][1], table) if sample else None
+        names = tuple(repaired(cell.strip(), form.encoding) for cell in sample[0][1]) if sample else ()
+        places = _named(names, table)
         if places is not None:
-            names = tuple(cell.strip() for cell in sample[0][1])
             unknown = tuple(place for place, name in enumerate(names) if name and place not in places)
             return Sheet(file, tried, places, len(names), names, _place(free, table, places), unknown)
     usual = table.order or tuple(range(len(table.columns)))
@@ -90,7 +90,7 @@ class _Bytes:
 
 def _named(cells: Sequence[str], table: Table) -> tuple[int, ...] | None:
     """The places of the columns, if the row names two of them and holds nothing that no name is like."""
-    if any(table.is_content(cell.strip()) for cell in cells):
+    if any(map(table.is_content, cells)):
         return None
     plain = [re.sub(r"[\W_]+", "", cell.casefold()) for cell in cells]
     places = [_first(plain, (column, *table.names.get(column, ()))) for column in table.columns]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from chatferry.ids import derived_id
+from chatferry.ids import derived_hex
 from chatferry.importers.csv_columns import Sheet, Table, cell_of, column, fitted, where
 from chatferry.importers.csv_table import is_text, repaired
 from chatferry.importers.times import micros_of
@@ -125,7 +125,7 @@ def message_id(channel: str, author: str, ms: int, text: str, ordinal: int) -> s
 
     `ordinal` counts equal messages of one millisecond. How names are cased makes no difference.
     """
-    return derived_id("csv", channel.casefold(), author.casefold(), str(ms), str(ordinal), text)
+    return derived_hex("csv", channel.casefold(), author.casefold(), str(ms), str(ordinal), text)
 
 
 def fitting(text: str, sheet: Sheet, line: int) -> tuple[str, Problem]:

@@ -93,7 +93,7 @@ class Survey:
         self.sheets.append(sheet)
         self._descends.append(False)
         block = _Block(number, sheet.form.start, sheet.form.line)
-        rising = before = 0
+        rises = falls = before = 0
         with self._archive.open(sheet.file, sheet.form.start) as stream:
             rows = Rows(stream, sheet.form, sheet.form.start, sheet.form.line)
             try:
@@ -105,7 +105,8 @@ class Survey:
                         time = found.time // 1000
                         block.messages += 1
                         block.first, block.last = min(block.first, time), max(block.last, time)
-                        rising += (time > before) - (time < before)
+                        rises += time > before
+                        falls += time < before
                         before = time
                         yield line, found
                     if block.messages + block.faults >= BLOCK_ROWS or rows.taken - block.start >= BLOCK_BYTES:
@@ -114,7 +115,7 @@ class Survey:
                 reason = f"what follows cannot be read: {error}"
                 yield problem("file-not-readable", reason, file=sheet.file, position=where(rows.place[1]))
             self._next(block, rows)
-        self._descends[number] = rising < 0
+        self._descends[number] = falls > 8 * rises
 
     def _next(self, block: _Block, rows: Rows) -> _Block:
         """Close a block, and begin another."""
