@@ -100,6 +100,29 @@ def test_crowded_messages_keep_their_order_across_parts(step: int, tmp_path: Pat
         assert stamps == sorted(set(stamps))
 
 
+def test_a_crowd_goes_on_where_a_part_ends(tmp_path: Path) -> None:
+    """Three to a millisecond around the place where one part ends and the next begins."""
+    crowd = [2_980 * 5_000 + n // 3 for n in range(40)]
+    times = [n * 5_000 for n in range(2_980)] + crowd + [n * 5_000 for n in range(3_020, 9_000)]
+    found = slices(export(rows(times)), tmp_path)
+    ends = [items[-1] for _, items in found]
+    messages = [item for _, items in found for item in items if isinstance(item, Message)]
+    assert any(isinstance(end, Message) and crowd[0] < end.ts - START < crowd[0] + 40 for end in ends)
+    assert [message.ts - START for message in messages[2_980:3_020]] == [crowd[0] + n for n in range(40)]
+
+
+def test_however_a_name_is_cased_its_messages_are_the_same(tmp_path: Path) -> None:
+    """Who was not listed at first, and the folder that was not."""
+    destination = workspace()
+    first = {"Talk/a.csv": f"Zoe,{START},hi\n", "users.csv": USERS}
+    second = {"talk/a.csv": f"zoe,{START},hi\n", "users.csv": f"{USERS}zoe,zoe@example.org,Zoe\n"}
+    import_archive(write_folder(tmp_path / "a", first), destination, importer_key="csv")
+    imported = finished(
+        import_archive(write_folder(tmp_path / "b", second), destination, importer_key="csv")
+    )
+    assert len(imported.documents(MESSAGES)) == 1
+
+
 def test_broken_rows_of_a_large_file_are_reported_once_each(tmp_path: Path) -> None:
     lines = rows(random.Random(2).sample(range(0, 90_000_000, 9_000), 10_000)).splitlines()
     for place in range(0, len(lines), 100):

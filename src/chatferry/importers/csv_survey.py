@@ -93,7 +93,7 @@ class Survey:
         self.sheets.append(sheet)
         self._descends.append(False)
         block = _Block(number, sheet.form.start, sheet.form.line)
-        rises = falls = before = 0
+        rises, falls, before = 0, 0, -1
         with self._archive.open(sheet.file, sheet.form.start) as stream:
             rows = Rows(stream, sheet.form, sheet.form.start, sheet.form.line)
             try:
@@ -105,7 +105,7 @@ class Survey:
                         time = found.time // 1000
                         block.messages += 1
                         block.first, block.last = min(block.first, time), max(block.last, time)
-                        rises += time > before
+                        rises += time > before >= 0
                         falls += time < before
                         before = time
                         yield line, found
