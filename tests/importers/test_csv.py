@@ -117,9 +117,7 @@ def test_however_a_name_is_cased_its_messages_are_the_same(tmp_path: Path) -> No
     first = {"Talk/a.csv": f"Zoe,{START},hi\n", "users.csv": USERS}
     second = {"talk/a.csv": f"zoe,{START},hi\n", "users.csv": f"{USERS}zoe,zoe@example.org,Zoe\n"}
     import_archive(write_folder(tmp_path / "a", first), destination, importer_key="csv")
-    imported = finished(
-        import_archive(write_folder(tmp_path / "b", second), destination, importer_key="csv")
-    )
+    imported = finished(import_archive(write_folder(tmp_path / "b", second), destination, importer_key="csv"))
     assert len(imported.documents(MESSAGES)) == 1
 
 
