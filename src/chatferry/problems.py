@@ -21,6 +21,7 @@ KINDS: dict[str, Kind] = {
     "file-not-readable": Kind("archive", NOTED, "Download the export again, or repair the file by hand."),
     "file-not-imported": Kind("archive", NOTED, "Keep the export: this file's content stays only there."),
     "encoding-repaired": Kind("message", NOTED, "Compare the text with the source if it matters."),
+    "column-not-imported": Kind("archive", NOTED, "Keep the export: this column's content stays only there."),
     "field-dropped": Kind("message", NOTED, "Correct the field in the file and import again to bring it."),
     "unknown-folder": Kind(
         "channel", NOTED, "Make the room public or invite its members, if others should read it."
@@ -30,6 +31,11 @@ KINDS: dict[str, Kind] = {
     "user-without-name": Kind("user", NOTED, "Rename the user in Rocket.Chat, and set an e-mail address."),
     "user-without-email": Kind(
         "user", NOTED, "Set an e-mail address in Rocket.Chat, so that the person can set a password."
+    ),
+    "user-without-id": Kind("user", SKIPPED, "Give the user an e-mail address in the file and import again."),
+    "user-twice": Kind("user", SKIPPED, "Nothing, if both are one person: the first was kept."),
+    "user-is-admin": Kind(
+        "user", NOTED, "Take the role away in Rocket.Chat if the person is not to be an administrator."
     ),
     "user-is-slackbot": Kind("user", SKIPPED, "Nothing: Rocket.Chat's own bot, rocket.cat, takes its place."),
     "user-merged": Kind("user", NOTED, "Nothing, if both are one person. Otherwise change one e-mail first."),
@@ -49,6 +55,7 @@ KINDS: dict[str, Kind] = {
         "channel", NOTED, "Check the members: they were taken from the authors of its messages."
     ),
     "channel-name-taken": Kind("channel", NOTED, "Rename the room in Rocket.Chat if another name is wanted."),
+    "channel-twice": Kind("channel", SKIPPED, "Nothing, if both are one channel: the first was kept."),
     "channel-name-twice": Kind("channel", NOTED, "Check which of the rooms should hold the messages."),
     "channel-too-large": Kind("channel", NOTED, "Nothing: a private room holds the conversation."),
     "unknown-creator": Kind("channel", NOTED, "Appoint another owner in Rocket.Chat if that is needed."),
@@ -57,10 +64,16 @@ KINDS: dict[str, Kind] = {
     "direct-member-not-selected": Kind("channel", SKIPPED, "Import again and select all its people."),
     "channel-not-selected": Kind("channel", SKIPPED, "Import again and select the channel to bring it."),
     "channel-rejected": Kind("channel", FAILED, "See the reason; correct it and import again."),
+    # contacts
+    "contact-not-readable": Kind("contact", FAILED, "Correct the row in the file and import again."),
+    "contact-twice": Kind("contact", SKIPPED, "Nothing, if both are one contact: the first was kept."),
     # messages
     "message-not-readable": Kind("message", FAILED, "Correct the message in the file and import again."),
     "message-without-time": Kind(
-        "message", FAILED, 'Give the message a "ts" such as "1600000200.000100" and import again.'
+        "message", FAILED, "Give the message a time such as 1600000200.000100 and import again."
+    ),
+    "message-without-recipient": Kind(
+        "message", SKIPPED, "Name the recipient in the row and import again to bring it."
     ),
     "message-of-unknown-type": Kind("message", NOTED, "Nothing: the text was kept as an ordinary message."),
     "message-not-chat": Kind("message", SKIPPED, "Nothing: it only repeats or announces something else."),

@@ -40,6 +40,11 @@ Segment = str | UserMention | ChannelMention | GroupMention
 Text = tuple[Segment, ...]
 """A text in Rocket.Chat's markdown, cut where it names users or channels."""
 
+VERY_LONG = 1_000_000
+"""Characters of a text from which on clients may be slow to show it."""
+TOO_LONG = 12_000_000
+"""Bytes of a text in UTF-8 that are kept: MongoDB holds no document over 16 MiB."""
+
 
 # ---------------------------------------------------------------- people and rooms
 
@@ -177,6 +182,7 @@ class Message(Struct, frozen=True, gc=False, tag_field="is", tag="message"):
 class Part(Struct, frozen=True, gc=False, kw_only=True, tag_field="is", tag="part"):
     """A slice of an archive with messages of one channel: the unit of progress and of resume.
 
+    `channel` is "" where the archive mixes the messages of several channels: then each message tells its own.
     `data` is the importer's own: what its `read` needs to find and read the slice.
     """
 

@@ -32,10 +32,11 @@ def work_on(
     """
     try:
         check()
+        importer = IMPORTERS[operation.importer_key]
         source: Path | dict[str, bytes] = Path(operation.archive) if operation.archive else {}
-        with open_archive(source, settings.limits, _shown_name(operation)) as archive:
+        with open_archive(source, settings.limits, _shown_name(operation), importer.single) as archive:
             archive.before_read = check
-            tools = Tools(store, IMPORTERS[operation.importer_key], archive, check, watch)
+            tools = Tools(store, importer, archive, check, watch)
             if is_preparing(operation.status):
                 return prepare(operation, tools)
             return run(operation, tools, destination)

@@ -8,4 +8,7 @@ pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 def test_the_importers(http: httpx.Client) -> None:
     """The importer of users over the API cannot be chosen, only named."""
-    assert http.get("importers.list").content == b'[{"key":"slack","name":"Slack"}]'
+    assert http.get("importers.list").content == (
+        b'[{"key":"csv","name":"CSV"},{"key":"slack","name":"Slack"},'
+        b'{"key":"slack-users","name":"Slack_Users"}]'
+    )

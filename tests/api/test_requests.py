@@ -47,7 +47,7 @@ def test_no_query_is_allowed(http: httpx.Client, key: str) -> None:
 
 @pytest.mark.parametrize("query", ["?", "?&", "?&&&"])
 def test_empty_queries(http: httpx.Client, query: str) -> None:
-    assert http.get(f"importers.list{query}").json() == [{"key": "slack", "name": "Slack"}]
+    assert http.get(f"importers.list{query}").content == http.get("importers.list").content
 
 
 @pytest.mark.parametrize("key", ["GET me", "GET import.status", "GET info"])

@@ -257,7 +257,14 @@ LATEST = Example(
 CURRENT_OPERATION = Example(
     answer={"success": True, "operation": wire.operation(OPERATIONS[-1])}, refusals=(BAD_QUERY,)
 )
-IMPORTERS = Example(answer=[{"key": "slack", "name": "Slack"}], refusals=(BAD_QUERY,))
+IMPORTERS = Example(
+    answer=[
+        {"key": "csv", "name": "CSV"},
+        {"key": "slack", "name": "Slack"},
+        {"key": "slack-users", "name": "Slack_Users"},
+    ],
+    refusals=(BAD_QUERY,),
+)
 STATUS = Example(answer={"state": "ready", "operation": _READY, **_SUCCESS})
 NEW = Example(answer={"operation": _NEW, **_SUCCESS})
 ADD_USERS = Example(

@@ -37,6 +37,31 @@ class EntryStream(io.RawIOBase):
         super().close()
 
 
+class Trail:
+    """An entry's blocks, and how far they were read: reading can go on there, or a little before."""
+
+    _KEPT = 2 * MIB
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks = blocks
+        self._end = 0
+        self._last = b""
+
+    def reaches(self, start: int) -> bool:
+        """Whether the bytes from `start` on are still to be had."""
+        return start >= self._end - len(self._last)
+
+    def after(self, start: int) -> Generator[bytes, None, None]:
+        """The bytes from `start` on."""
+        if start < self._end:
+            yield self._last[start - self._end :]
+        for block in self._blocks:
+            self._end += len(block)
+            self._last = (self._last + block)[-self._KEPT :]
+            if start < self._end:
+                yield block[max(0, len(block) - self._end + start) :]
+
+
 class File:
     """A file read by offset, so that nobody minds where others read."""
 

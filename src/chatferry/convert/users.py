@@ -65,14 +65,22 @@ class KnownUsers:
         )
 
     def match(self, record: User, setup: UserSetup) -> Document | None:
-        """The account of this user. A placeholder is nobody's account but its own."""
+        """The account of this user.
+
+        A placeholder is nobody's account but its own, unless its source knows people by their usernames:
+        then it is the account of exactly that username.
+        """
         own = self.own(record, setup)
-        if own is not None or record.placeholder:
+        if own is not None:
             return own
+        if record.placeholder and record.username != record.id:
+            return None
         for email in record.emails[:1]:
             if match := self._by_email.get(email.strip().casefold()):
                 return match
         match = self._by_username.get(record.username.casefold())
+        if record.placeholder and match is not None and match["username"] != record.username:
+            return None
         # Two people of one archive are never one account because their names are alike.
         return None if match is None or setup.archive_ids & set(match.get("importIds", ())) else match
 

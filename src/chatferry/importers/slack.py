@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from chatferry.archive import Archive
 from chatferry.errors import ArchiveError
+from chatferry.importers.milliseconds import spread
 from chatferry.importers.slack_lists import (
     ROOM_LISTS,
     USER_LISTS,
@@ -31,7 +32,7 @@ from chatferry.importers.slack_messages import (
     placeholder_root,
     to_record,
 )
-from chatferry.importers.slack_order import in_order, spread
+from chatferry.importers.slack_order import in_order
 from chatferry.importers.slack_survey import Day, Place, Survey
 from chatferry.importers.slack_wire import Envelope, SlackMessage, Spot, micros
 from chatferry.problems import problem

@@ -23,7 +23,17 @@ from chatferry.importers.slack_wire import (
     millis,
     person,
 )
-from chatferry.records import ROCKET_CAT, Edit, Message, Pin, Problem, Reaction, Text
+from chatferry.records import (
+    ROCKET_CAT,
+    TOO_LONG,
+    VERY_LONG,
+    Edit,
+    Message,
+    Pin,
+    Problem,
+    Reaction,
+    Text,
+)
 
 CONTENT = {
     "", "me_message", "thread_broadcast", "reply_broadcast", "bot_message", "slackbot_response", "file_share",
@@ -54,8 +64,6 @@ REPEATS = {
 }
 
 MOST_REPLIES = 1_000_000_000
-VERY_LONG = 1_000_000  # characters
-TOO_LONG = 12_000_000  # bytes of UTF-8; MongoDB holds no document over 16 MiB
 
 
 class Thread(Struct, frozen=True, array_like=True):
