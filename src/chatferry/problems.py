@@ -57,7 +57,7 @@ KINDS: dict[str, Kind] = {
     # messages
     "message-not-readable": Kind("message", FAILED, "Correct the message in the file and import again."),
     "message-without-time": Kind(
-        "message", FAILED, 'Give the message a "ts" such as "1600000200.000100" and import again.'
+        "message", FAILED, "Give the message its time in the file and import again."
     ),
     "message-of-unknown-type": Kind("message", NOTED, "Nothing: the text was kept as an ordinary message."),
     "message-not-chat": Kind("message", SKIPPED, "Nothing: it only repeats or announces something else."),
@@ -108,3 +108,13 @@ def problem(
         field=field,
         count=count,
     )
+
+
+class Spot(Struct, frozen=True, gc=False):
+    """Where a message stands: a file, and the place in its JSON list. Makes the message's problems."""
+
+    file: str
+    index: int
+
+    def problem(self, kind: str, reason: str, field: str = "") -> Problem:
+        return problem(kind, reason, file=self.file, position=self.index, field=field)

@@ -14,12 +14,12 @@ from msgspec.structs import replace
 
 from chatferry.archive import Archive
 from chatferry.errors import ArchiveError
+from chatferry.importers.lenient_json import flaw_problem
 from chatferry.importers.slack_lists import (
     ROOM_LISTS,
     USER_LISTS,
     Conversation,
     bots,
-    flaw_problem,
     prefixes,
     read_conversations,
     read_elements,
@@ -32,9 +32,10 @@ from chatferry.importers.slack_messages import (
     skip_reason,
     to_record,
 )
-from chatferry.importers.slack_survey import Day, Place, Survey, spread
-from chatferry.importers.slack_wire import Envelope, SlackMessage, Spot, micros
-from chatferry.problems import problem
+from chatferry.importers.slack_survey import Day, Place, Survey
+from chatferry.importers.slack_wire import Envelope, SlackMessage, micros
+from chatferry.importers.spread import spread
+from chatferry.problems import Spot, problem
 from chatferry.records import ROCKET_CAT, Channel, Message, Part, Problem, User
 
 PART_MESSAGES = 3000

@@ -18,11 +18,11 @@ from chatferry.importers.slack_wire import (
     Envelope,
     SlackMessage,
     SlackReaction,
-    Spot,
     micros,
     millis,
     person,
 )
+from chatferry.problems import Spot
 from chatferry.records import ROCKET_CAT, Edit, Message, Pin, Problem, Reaction, Text
 
 CONTENT = {

@@ -4,7 +4,7 @@ Memory: a number per thread, never a message.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import msgspec
 from msgspec import Struct
@@ -21,7 +21,6 @@ from chatferry.importers.slack_wire import BotProfile, Envelope, Profile, micros
 from chatferry.records import ROCKET_CAT, User
 
 _NO_NAME = re.compile(r"[^a-z0-9._-]+")
-NEIGHBOURS = 1000  # ms; messages further apart are out of order, not crowded
 
 
 class Day(Struct, frozen=True):
@@ -136,19 +135,6 @@ class Survey:
             self.pins[message.item.ts] = PinNote(millis(message.ts) or 0, message.user or "")
         else:
             self.pins.pop(message.item.ts, None)
-
-
-def spread(times: Iterable[int], after: int) -> list[tuple[int, int]]:
-    """Each time (microseconds, ascending) with the millisecond at which its message is to stand.
-
-    Rocket.Chat keeps milliseconds: messages that would share one follow each other by one each.
-    """
-    placed: list[tuple[int, int]] = []
-    for time in times:
-        own = time // 1000
-        after = after + 1 if own <= after < own + NEIGHBOURS else own
-        placed.append((time, after))
-    return placed
 
 
 def stranger(id: str, message: Envelope, file: str, position: str) -> User:

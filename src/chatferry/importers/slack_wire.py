@@ -8,8 +8,7 @@ from typing import Any
 
 from msgspec import Raw, Struct
 
-from chatferry.problems import problem
-from chatferry.records import ROCKET_CAT, Problem
+from chatferry.records import ROCKET_CAT
 
 SLACKBOT = "USLACKBOT"
 
@@ -180,16 +179,6 @@ class SlackMessage(Struct, frozen=True, kw_only=True, gc=False):
     topic: str | None = None
     purpose: str | None = None
     name: str | None = None
-
-
-class Spot(Struct, frozen=True, gc=False):
-    """Where a message stands; makes its problems."""
-
-    file: str
-    index: int
-
-    def problem(self, kind: str, reason: str, field: str = "") -> Problem:
-        return problem(kind, reason, file=self.file, position=self.index, field=field)
 
 
 _TS = re.compile(r"\d{1,10}(?:\.\d{1,6})?")
