@@ -51,13 +51,14 @@ class Archive:
         """The size of an entry in bytes, inflated. Raises ArchiveError if there is no such entry."""
         return self._entry(name).size
 
-    def open(self, name: str) -> BinaryIO:
-        """A stream of an entry's bytes, forward only.
+    def open(self, name: str, start: int = 0) -> BinaryIO:
+        """A stream of an entry's bytes from `start` on, forward only.
 
         Opening raises ArchiveError if there is no such entry, reading if the entry is damaged or larger than
-        it declares; the last block is handed out only once the whole entry has been checked.
+        it declares; the last block is handed out only once the whole entry has been checked. Bytes before
+        `start` are not checked.
         """
-        return io.BufferedReader(EntryStream(self._blocks(name, self._entry(name))))
+        return io.BufferedReader(EntryStream(self._blocks(name, self._entry(name), start)))
 
     def read(self, name: str) -> bytes:
         """The whole content of an entry, checked. Raises ArchiveError as `open` and its stream do."""
@@ -80,16 +81,16 @@ class Archive:
             raise fault(self.name, f"holds no file {quoted(name)}", "Check that the export is complete.")
         return entry
 
-    def _blocks(self, name: str, entry: Entry) -> Generator[bytes, None, None]:
+    def _blocks(self, name: str, entry: Entry, start: int = 0) -> Generator[bytes, None, None]:
         """An entry's bytes, the last block held back until size and checksum are known to be right."""
-        left, crc, held = entry.size, 0, b""
+        left, crc, held = max(0, entry.size - start), 0, b""
         try:
-            for block in self._container.blocks(entry):
+            for block in self._container.blocks(entry, start):
                 self.before_read()
                 left -= len(block)
                 if left < 0:
                     raise self._damaged(name, f"it holds more than the {entry.size} bytes it declares")
-                if entry.crc is not None:
+                if entry.crc is not None and not start:
                     crc = zlib.crc32(block, crc)
                 if held:
                     yield held
@@ -100,7 +101,7 @@ class Archive:
             raise unreadable(f"{self.name}: {quoted(name)}", error) from error
         if left:
             raise self._damaged(name, f"{left} of its {entry.size} bytes are missing")
-        if entry.crc is not None and crc != entry.crc:
+        if entry.crc is not None and not start and crc != entry.crc:
             raise self._damaged(name, "its checksum is wrong")
         if held:
             yield held
@@ -145,13 +146,13 @@ def _mode(path: Path) -> int:
 
 
 class _Container(Protocol):
-    """What holds the bytes.
+    """What holds the bytes. `blocks` gives those of an entry from `start` on.
 
     `blocks` may raise OSError, EOFError and zlib.error; it need not check sizes, but must never run far ahead
     of what has been taken from it.
     """
 
-    def blocks(self, entry: Entry) -> Iterator[bytes]: ...
+    def blocks(self, entry: Entry, start: int) -> Iterator[bytes]: ...
     def close(self) -> None: ...
 
 

@@ -14,11 +14,13 @@ class Folder:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def blocks(self, entry: Entry) -> Iterator[bytes]:
+    def blocks(self, entry: Entry, start: int) -> Iterator[bytes]:
         # A link can have taken the file's place since the folder was listed.
         descriptor = os.open(self._root / entry.path, os.O_RDONLY | os.O_NOFOLLOW)
         with os.fdopen(descriptor, "rb", buffering=0) as file:
-            yield from File(file).blocks(0, entry.size + 1)  # one more than listed shows that it has grown
+            yield from File(file).blocks(
+                start, entry.size + 1 - start
+            )  # one more than listed shows that it has grown
 
     def close(self) -> None:
         pass
@@ -58,8 +60,8 @@ class Dict:
     def __init__(self, contents: dict[str, bytes]) -> None:
         self._contents = contents
 
-    def blocks(self, entry: Entry) -> Iterator[bytes]:
-        yield self._contents[entry.path]
+    def blocks(self, entry: Entry, start: int) -> Iterator[bytes]:
+        yield self._contents[entry.path][start:]
 
     def close(self) -> None:
         pass

@@ -21,8 +21,8 @@ class Tar:
     def __init__(self, file: File) -> None:
         self._file = file
 
-    def blocks(self, entry: Entry) -> Iterator[bytes]:
-        return self._file.blocks(entry.offset, entry.size)
+    def blocks(self, entry: Entry, start: int) -> Iterator[bytes]:
+        return self._file.blocks(entry.offset + start, max(0, entry.size - start))
 
     def close(self) -> None:
         self._file.close()

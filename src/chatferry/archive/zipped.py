@@ -29,16 +29,24 @@ class Zip:
     def __init__(self, file: File) -> None:
         self._file = file
 
-    def blocks(self, entry: Entry) -> Iterator[bytes]:
+    def blocks(self, entry: Entry, start: int) -> Iterator[bytes]:
         header = self._file.at(entry.offset, _LOCAL_HEADER.size)
         if len(header) < _LOCAL_HEADER.size or not header.startswith(b"PK\3\4"):
             raise EOFError("no local header")
         _, name, extra = _LOCAL_HEADER.unpack(header)
         packed = self._file.blocks(entry.offset + len(header) + name + extra, entry.packed)
-        return _inflated(packed) if entry.deflated else packed
+        return _without(start, _inflated(packed) if entry.deflated else packed)
 
     def close(self) -> None:
         self._file.close()
+
+
+def _without(start: int, blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """The blocks without their first `start` bytes."""
+    for block in blocks:
+        if start < len(block):
+            yield block[start:] if start else block
+        start = max(0, start - len(block))
 
 
 def _inflated(packed: Iterator[bytes]) -> Iterator[bytes]:
