@@ -2,17 +2,20 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from chatferry.problems import problem
 from chatferry.records import Problem, RecordType
 
 T = TypeVar("T")
+
+NO_JSON = Raw()
+"""What an undecoded field holds where it is absent."""
 
 
 class Flaw(Struct, frozen=True):
@@ -35,11 +38,12 @@ def flaw_problem(flaw: Flaw, file: str, lost: str, record: RecordType) -> Proble
 _UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
 
 
-def decode_list(data: bytes, kind: type[T]) -> tuple[list[T | None], list[Flaw]]:
+def decode_list(data: bytes, kind: type[T], numbers: Sequence[int] = ()) -> tuple[list[T | None], list[Flaw]]:
     """The elements of a JSON list, each as a `kind`, and what was wrong with them.
 
     An element that could not be read is None. A broken element costs only itself, a wrong field only the
-    field, a broken file only what follows the break.
+    field, a broken file only what follows the break. `numbers`: where the list is put together from elements
+    of a longer one, their places there.
     """
     if b"\\u0000" not in data:
         try:
@@ -49,7 +53,7 @@ def decode_list(data: bytes, kind: type[T]) -> tuple[list[T | None], list[Flaw]]
     flaws: list[Flaw] = []
     elements: list[T | None] = []
     for index, element in enumerate(raw_elements(data)):
-        value, found = lenient(element, kind, f"$[{index}]")
+        value, found = lenient(element, kind, f"$[{numbers[index] if numbers else index}]")
         elements.append(value)
         flaws.extend(found)
     return elements, flaws

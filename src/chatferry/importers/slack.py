@@ -64,6 +64,8 @@ class Slice(Struct, frozen=True, kw_only=True):
 
 def matches(archive: Archive) -> bool:
     """Whether this looks like a Slack export: one of its lists, or folders of day files."""
+    if "rooms.json" in archive:  # other chats have a users.json too
+        return False
     lists = {*ROOM_LISTS, *USER_LISTS}
     return any(name.rpartition("/")[2] in lists or _is_day_file(name) for name in archive.names())
 

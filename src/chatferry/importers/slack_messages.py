@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from chatferry.importers.lenient_json import NO_JSON
 from chatferry.importers.slack_cards import attachment, files
-from chatferry.importers.slack_text import from_blocks, from_mrkdwn, joined, plain, without_secrets
+from chatferry.importers.slack_text import from_blocks, from_mrkdwn, without_secrets
 from chatferry.importers.slack_wire import (
-    NO_JSON,
     SLACKBOT,
     Envelope,
     SlackMessage,
@@ -22,6 +22,7 @@ from chatferry.importers.slack_wire import (
     millis,
     person,
 )
+from chatferry.importers.texts import VERY_LONG, fitting, joined, plain
 from chatferry.problems import Spot
 from chatferry.records import ROCKET_CAT, Edit, Message, Pin, Problem, Reaction, Text
 
@@ -54,8 +55,6 @@ REPEATS = {
 }
 
 MOST_REPLIES = 1_000_000_000
-VERY_LONG = 1_000_000  # characters
-TOO_LONG = 12_000_000  # bytes of UTF-8; MongoDB holds no document over 16 MiB
 
 
 class Thread(Struct, frozen=True, array_like=True):
@@ -156,9 +155,8 @@ def to_record(
     else:
         author, more = _special(message, ts, room, spot, stored, problems)
     text = _system_text(message, more["system"]) if "system" in more else _text(message)
-    if _is_long(message, text):
-        text, long = _fitting(text, spot)
-        problems.append(long)
+    if _may_be_long(message):
+        text = fitting(text, spot, problems)
     return Message(
         message_id(room.channel, message.ts or ""),
         room.channel,
@@ -226,10 +224,10 @@ def _note_subtype(subtype: str, spot: Spot, more: dict[str, Any], problems: list
         problems.append(spot.problem("message-of-unknown-type", reason, "subtype"))
 
 
-def _is_long(message: SlackMessage, text: Text) -> bool:
-    if message.blocks is NO_JSON and message.comment is None and len(message.text or "") < VERY_LONG:
-        return False
-    return sum([len(segment) for segment in text if isinstance(segment, str)]) > VERY_LONG
+def _may_be_long(message: SlackMessage) -> bool:
+    return (
+        message.blocks is not NO_JSON or message.comment is not None or len(message.text or "") >= VERY_LONG
+    )
 
 
 # ---------------------------------------------------------------- text
@@ -288,15 +286,6 @@ def _duration(message: SlackMessage) -> str:
     if room is None or not room.date_start or not room.date_end:
         return ""
     return f" · {max(1, -(-(room.date_end - room.date_start) // 60))} min"
-
-
-def _fitting(text: Text, spot: Spot) -> tuple[Text, Problem]:
-    whole = plain(text).encode()
-    if len(whole) <= TOO_LONG:
-        reason = f"the text has over {VERY_LONG:,} characters; it was kept whole"
-        return text, spot.problem("message-very-long", reason, "text")
-    reason = f"the text has {len(whole):,} bytes; the first {TOO_LONG:,} were kept"
-    return (whole[:TOO_LONG].decode("utf-8", "ignore"),), spot.problem("message-cut", reason, "text")
 
 
 # ---------------------------------------------------------------- threads, edits, pins, reactions

@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec import Raw, Struct
 
+from chatferry.importers.lenient_json import NO_JSON
 from chatferry.records import ROCKET_CAT
 
 SLACKBOT = "USLACKBOT"
@@ -16,10 +17,6 @@ SLACKBOT = "USLACKBOT"
 def person(id: str) -> str:
     """The import id of a person or bot; Rocket.Chat's own bot takes Slackbot's place."""
     return ROCKET_CAT if id == SLACKBOT else id
-
-
-NO_JSON = Raw()
-"""What an undecoded field holds where it is absent."""
 
 
 class Topic(Struct, frozen=True):
