@@ -20,6 +20,9 @@ KINDS: dict[str, Kind] = {
     # the archive
     "file-not-readable": Kind("archive", NOTED, "Download the export again, or repair the file by hand."),
     "file-not-imported": Kind("archive", NOTED, "Keep the export: this file's content stays only there."),
+    "file-encoding-guessed": Kind(
+        "archive", NOTED, "Look at names with accents. If they are wrong, save the file as UTF-8."
+    ),
     "encoding-repaired": Kind("message", NOTED, "Compare the text with the source if it matters."),
     "field-dropped": Kind("message", NOTED, "Correct the field in the file and import again to bring it."),
     "unknown-folder": Kind(
@@ -34,11 +37,24 @@ KINDS: dict[str, Kind] = {
     "user-is-slackbot": Kind("user", SKIPPED, "Nothing: Rocket.Chat's own bot, rocket.cat, takes its place."),
     "user-merged": Kind("user", NOTED, "Nothing, if both are one person. Otherwise change one e-mail first."),
     "username-changed": Kind("user", NOTED, "Rename the user in Rocket.Chat if another name is wanted."),
+    "user-twice": Kind("user", SKIPPED, "Nothing: the first entry with this id was kept."),
     "user-not-listed": Kind(
         "user", NOTED, "Nothing: an inactive placeholder holds the messages. Activate it if it is needed."
     ),
     "user-not-selected": Kind("user", SKIPPED, "Import again and select the user to bring it."),
     "user-rejected": Kind("user", FAILED, "See the reason; correct it and import again."),
+    # contacts
+    "contact-not-readable": Kind("contact", FAILED, "Correct the row in the file and import again."),
+    "contact-empty": Kind(
+        "contact", SKIPPED, "Give the row a name, an e-mail address or a number, and import again."
+    ),
+    "contact-twice": Kind("contact", SKIPPED, "Nothing: the first row with this id was kept."),
+    "contact-without-name": Kind("contact", NOTED, "Name the contact in Rocket.Chat."),
+    "unknown-manager": Kind(
+        "contact", NOTED, "Appoint a manager in Rocket.Chat, or import the account first."
+    ),
+    "contact-not-selected": Kind("contact", SKIPPED, "Import again and select the contact to bring it."),
+    "contact-rejected": Kind("contact", FAILED, "See the reason; correct it and import again."),
     # rooms
     "channel-not-readable": Kind("channel", FAILED, "Correct the entry in the file and import again."),
     "channel-without-name": Kind("channel", NOTED, "Rename the room in Rocket.Chat."),
@@ -46,6 +62,7 @@ KINDS: dict[str, Kind] = {
         "channel", NOTED, "Check the members: they were taken from the authors of its messages."
     ),
     "channel-name-taken": Kind("channel", NOTED, "Rename the room in Rocket.Chat if another name is wanted."),
+    "channel-twice": Kind("channel", SKIPPED, "Nothing: the first entry with this id was kept."),
     "channel-name-twice": Kind("channel", NOTED, "Check which of the rooms should hold the messages."),
     "channel-too-large": Kind("channel", NOTED, "Nothing: a private room holds the conversation."),
     "unknown-creator": Kind("channel", NOTED, "Appoint another owner in Rocket.Chat if that is needed."),

@@ -67,12 +67,17 @@ class User(Struct, frozen=True, gc=False, kw_only=True, tag_field="is", tag="use
 
 
 class Contact(Struct, frozen=True, gc=False, kw_only=True, tag_field="is", tag="contact"):
-    """A person outside the workspace (Rocket.Chat's Omnichannel contact)."""
+    """A person outside the workspace (Rocket.Chat's Omnichannel contact).
+
+    `manager` is the username of the account that looks after the contact.
+    """
 
     id: str
     name: str = ""
     emails: tuple[str, ...] = ()
     phones: tuple[str, ...] = ()
+    manager: str = ""
+    custom_fields: dict[str, str] = {}
     file: str = ""
     position: str = ""
 
