@@ -200,7 +200,10 @@ def test_no_query_is_allowed(http: httpx.Client, endpoint: str) -> None:
 
 @pytest.mark.parametrize("query", ["?", "?&", "?&&&"])
 def test_empty_queries(http: httpx.Client, query: str) -> None:
-    assert http.get(f"importers.list{query}").json() == [{"key": "slack", "name": "Slack"}]
+    assert http.get(f"importers.list{query}").json() == [
+        {"key": "slack", "name": "Slack"},
+        {"key": "omnichannel_contact", "name": "omnichannel_contacts_importer"},
+    ]
 
 
 def test_the_query_of_import_status_is_not_checked(http: httpx.Client) -> None:

@@ -27,6 +27,7 @@ from chatferry import accounts, report
 from chatferry.destinations.memory import MemoryDestination
 from chatferry.documents import (
     COLLECTIONS,
+    CONTACTS,
     MESSAGES,
     ROOMS,
     SUBSCRIPTIONS,
@@ -43,7 +44,13 @@ from tests.importing import Imported, import_archive, lasting, write_folder
 
 CASES = Path(__file__).parent / "cases" / "slack"
 UPDATE = os.environ.get("CHATFERRY_UPDATE_GOLDEN") == "1"
-SHOWN = {"users": USERS, "rooms": ROOMS, "subscriptions": SUBSCRIPTIONS, "messages": MESSAGES}
+SHOWN = {
+    "users": USERS,
+    "contacts": CONTACTS,
+    "rooms": ROOMS,
+    "subscriptions": SUBSCRIPTIONS,
+    "messages": MESSAGES,
+}
 ALWAYS = ("messages", "problems", "counts")
 WIDTH = 110
 

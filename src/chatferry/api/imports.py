@@ -40,8 +40,8 @@ def get_current_import_operation(call: Call) -> wire.JSON:
 
 
 def importers_list(call: Call) -> list[wire.JSON]:
-    """The importers that can be chosen."""
-    return [{"key": importer.key, "name": importer.name} for importer in IMPORTERS.values()]
+    """The importers that are offered."""
+    return [{"key": entry.key, "name": entry.name} for entry in IMPORTERS.values() if entry.visible]
 
 
 def get_import_file_data(call: Call) -> wire.JSON:

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from chatferry.archive import Archive
 from chatferry.errors import ArchiveError
-from chatferry.importers import slack
+from chatferry.importers import hipchat, omnichannel_contact, slack
 from chatferry.records import Channel, Contact, Message, Part, Problem, User
 
 
@@ -14,6 +14,7 @@ class Importer(Struct, frozen=True):
     """A format.
 
     key      Rocket.Chat's importerKey, name its display name (an operation's `type`)
+    visible  whether it is offered: Rocket.Chat no longer lists all that it once had
     matches  whether an archive is in this format
     scan     everything but messages, and the parts that hold them; raises ArchiveError only if nothing
              at all can be read
@@ -26,11 +27,29 @@ class Importer(Struct, frozen=True):
     matches: Callable[[Archive], bool]
     scan: Callable[[Archive], Iterator[User | Channel | Contact | Part | Problem]]
     read: Callable[[Archive, Part], Iterator[Message | Problem]]
+    visible: bool = True
 
 
 IMPORTERS = {
     importer.key: importer
-    for importer in (Importer("slack", "Slack", slack.matches, slack.scan, slack.read),)
+    for importer in (
+        Importer("slack", "Slack", slack.matches, slack.scan, slack.read),
+        Importer(
+            "omnichannel_contact",
+            "omnichannel_contacts_importer",
+            omnichannel_contact.matches,
+            omnichannel_contact.scan,
+            omnichannel_contact.read,
+        ),
+        Importer(
+            "hipchatenterprise",
+            "HipChat (tar.gz)",
+            hipchat.matches,
+            hipchat.scan,
+            hipchat.read,
+            visible=False,
+        ),
+    )
 }
 
 
