@@ -108,7 +108,7 @@ def _message(
         given = f"{said.timestamp[:40]!r} is not a time" if said.timestamp else "the message has no time"
         yield spot.problem("message-without-time", given, "timestamp")
     elif is_twin:
-        reason = "another message of the same file has the same id and time"
+        reason = "another message of the same file has the same id"
         yield spot.problem("message-twice", reason, "id")
     else:
         problems: list[Problem] = []

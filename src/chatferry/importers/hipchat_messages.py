@@ -31,6 +31,9 @@ _TYPES = {  # of files, by the end of their names: an image is to be shown
 }  # fmt: skip
 
 
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
 class Folder(Struct, frozen=True):
     """A history file, and whose it is: a room's or a user's."""
 
@@ -61,13 +64,18 @@ def members_of(channel: str) -> tuple[str, ...]:
 
 
 def message_id(folder: Folder, channel: str, kind: str, said: Said) -> str:
-    """Rocket.Chat's own scheme for messages from HipChat. One without an id is known by what it says."""
+    """Rocket.Chat's own scheme for messages from HipChat. One without an id is known by what it says.
+
+    In private conversations that scheme has nothing but HipChat's id: whatever is no UUID gets more.
+    """
     id = import_id(said.id) or derived_hex(
         "hipchat message", sender_id(said), sender_name(said), said.timestamp or "", said.message or ""
     )
-    if kind == "private" and not folder.is_room:
+    if folder.is_room:
+        return f"hipchatenterprise-{channel}-{kind}-{id}"
+    if kind == "private" and _UUID.fullmatch(id):
         return f"hipchatenterprise-private-{id}"
-    return f"hipchatenterprise-{channel}-{kind}-{id}"
+    return f"hipchatenterprise-{channel}-{kind}-{author_of(kind, said) or sender_name(said)}-{id}"
 
 
 def unknown_event(value: Any, place: int) -> tuple[str, Said | None, list[Flaw]]:

@@ -1,6 +1,6 @@
 """The first reading of HipChat's histories: which messages there are, where, when and by whom.
 
-Memory: five numbers for each message of the one file that is being read, never a message.
+Memory: some numbers for each message of the one file that is being read, never a message.
 """
 
 from array import array
@@ -222,24 +222,26 @@ def _runs(found: Found, start: int, stop: int) -> Iterator[Run]:
 
 def _placed(found: Found) -> tuple[dict[int, int], set[int]]:
     """The milliseconds of messages that cannot have their own, and the places of messages that come twice."""
+    twins = set(_twins(found))
     moved: dict[int, int] = {}
-    twins: set[int] = set()
-    after, before, together = -1, NO_TIME, set[int]()
+    after = -1
     for n in _in_order(found.times):
-        time = found.times[n]
-        if time == NO_TIME:
+        time, place = found.times[n], found.places[n]
+        if time == NO_TIME or place in twins:
             continue
-        if time != before:
-            together.clear()
-        elif found.marks[n] in together:
-            twins.add(found.places[n])
-            continue
-        together.add(found.marks[n])
-        before = time
         after = next_place(time, after)
         if after != time // 1000:
-            moved[found.places[n]] = after
+            moved[place] = after
     return moved, twins
+
+
+def _twins(found: Found) -> Iterator[int]:
+    seen: set[int] = set()
+    for place, time, mark in zip(found.places, found.times, found.marks, strict=True):
+        if time != NO_TIME and mark in seen:
+            yield place
+        elif time != NO_TIME:
+            seen.add(mark)
 
 
 def _in_order(times: Sequence[int]) -> Sequence[int]:
