@@ -164,6 +164,15 @@ def test_a_stream_is_read_in_pieces_and_lines(form: str, tmp_path: Path) -> None
 
 
 @every_form
+def test_a_stream_begins_where_it_is_told_to(form: str, tmp_path: Path) -> None:
+    data = random.Random(1).randbytes(3 * MIB) + b"end"
+    with open_archive(packed(form, {"a.bin": data, "b": b"1"}, tmp_path)) as archive:
+        for start in (1, MIB, 2 * MIB + 5, len(data) - 1, len(data), len(data) + 1):
+            with archive.open("a.bin", start) as stream:
+                assert stream.read(2 * MIB) == data[start : start + 2 * MIB]
+
+
+@every_form
 def test_is_named_for_messages(form: str, tmp_path: Path) -> None:
     source = packed(form, EXPORT, tmp_path)
     with open_archive(source) as archive:

@@ -88,7 +88,7 @@ def test_problems_say_where_why_and_what_to_do(tmp_path: Path) -> None:
         "position": "$[0]",
         "field": "ts",
         "reason": "the message has no time",
-        "remedy": "Give the message a time such as 1600000200.000100 and import again.",
+        "remedy": "Give the message its time in the file and import again.",
     }
     shown = chatferry("report", "--data", tmp_path / "data").stdout
     assert "town/2024-01-01.json $[0] ts: the message has no time" in shown

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from chatferry.archive import Archive
 from chatferry.convert import Decision, Known, KnownRoom, KnownUser
+from chatferry.convert import contacts as convert_contacts
 from chatferry.convert import rooms as convert_rooms
 from chatferry.convert import users as convert_users
 from chatferry.destinations import Destination, Lookup, Rejection
@@ -44,7 +45,9 @@ Check = Callable[[], None]
 Watch = Callable[[Operation], None]
 """Told of every step of an operation."""
 
-STAGE_BATCH, USER_BATCH, ROOM_BATCH = 1000, 200, 20
+STAGE_BATCH, USER_BATCH, CONTACT_BATCH, ROOM_BATCH = 1000, 200, 200, 20
+STAGED: tuple[Type, ...] = ("user", "contact", "channel")
+_PHASES = {"user": problems.USERS, "contact": problems.CONTACTS, "channel": problems.CHANNELS}
 _PREPARING: dict[type, Status] = {
     User: Status.PREPARING_USERS,
     Contact: Status.PREPARING_CONTACTS,
@@ -130,7 +133,7 @@ def prepare(operation: Operation, tools: Tools) -> Operation:
                 progress.go(status)
     counts = _counted(store, id)
     progress.count(counts)
-    if not any((counts.users, counts.channels, counts.messages)):
+    if not any((counts.users, counts.channels, counts.contacts, counts.messages)):
         raise ArchiveError(
             f"{tools.archive.name}: nothing in it can be read. chatferry report {id} says why for each file."
         )
@@ -175,6 +178,9 @@ def run(operation: Operation, tools: Tools, destination: Destination) -> Operati
     _import_users(operation, tools, destination)
     users = _known_users(operation, tools.store, destination)
     progress.count(_progressed(progress.operation, tools.store))
+    progress.go(Status.IMPORTING_CONTACTS)
+    _import_contacts(operation, tools, destination, users)
+    progress.count(_progressed(progress.operation, tools.store))
     progress.go(Status.IMPORTING_CHANNELS)
     _import_channels(operation, tools, destination, users)
     known = Known(users, _known_rooms(operation, tools.store))
@@ -197,7 +203,7 @@ def run(operation: Operation, tools: Tools, destination: Destination) -> Operati
 def _progressed(operation: Operation, store: Store) -> Counts:
     """The counters as the store knows them."""
     ended: Counter[Outcome] = Counter()
-    for type in ("user", "channel"):
+    for type in STAGED:
         for outcome, count in store.staging.outcomes(operation.id, type).items():
             if outcome is not None:
                 ended[outcome] += count
@@ -215,7 +221,7 @@ def _added(counts: Counts, results: Iterable[PartResult]) -> Counts:
 
 def _verify(operation: Operation, store: Store) -> None:
     """Nothing vanishes: read = inserted + updated + unchanged + skipped + failed."""
-    undecided = sum(store.staging.outcomes(operation.id, type).get(None, 0) for type in ("user", "channel"))
+    undecided = sum(store.staging.outcomes(operation.id, type).get(None, 0) for type in STAGED)
     read = store.parts.messages(operation.id)
     ended = sum(store.parts.outcomes(operation.id, "message").values())
     if undecided or read != ended:
@@ -308,6 +314,46 @@ def _absence(staged: Staged) -> str:
     return "failed" if staged.outcome == Outcome.FAILED else "not selected"
 
 
+# ---------------------------------------------------------------- contacts
+
+
+def _import_contacts(
+    operation: Operation, tools: Tools, destination: Destination, users: dict[str, KnownUser]
+) -> None:
+    setup = convert_contacts.ContactSetup(source=tools.importer.key, users=users)
+    undecided = tools.store.staging.records(operation.id, "contact", undecided=True)
+    for batch in _batches(undecided, CONTACT_BATCH):
+        tools.check()
+        records = [staged.record for staged in batch if isinstance(staged.record, Contact)]
+        managers = destination.find(Lookup.USERNAME, {record.manager for record in records if record.manager})
+        known = convert_contacts.KnownContacts(_contact_documents(records, setup, destination), managers)
+        moment = Date.at(now())
+        decisions = []
+        for record in records:
+            if record.id in operation.selection.contacts:
+                decision = convert_contacts.decide_contact(record, known, setup, moment)
+            else:
+                decision = _unselected_contact(record)
+            known.take(decision.changes)
+            decisions.append(decision)
+        _carry_out(operation.id, "contact", batch, decisions, tools.store, destination)
+
+
+def _contact_documents(
+    records: list[Contact], setup: convert_contacts.ContactSetup, destination: Destination
+) -> Iterator[Document]:
+    yield from destination.find(Lookup.CONTACT_IMPORT_ID, [record.id for record in records])
+    yield from destination.find(
+        Lookup.CONTACT_ID, [convert_contacts.new_id(record, setup) for record in records]
+    )
+
+
+def _unselected_contact(record: Contact) -> Decision:
+    reason = f"{record.name or record.id} was not selected"
+    skipped = problem("contact-not-selected", reason, file=record.file, position=record.position)
+    return Decision(outcome=Outcome.SKIPPED, name=record.name, problems=(skipped,))
+
+
 # ---------------------------------------------------------------- channels
 
 
@@ -395,7 +441,6 @@ def _carry_out(
     for rejection in destination.apply(changes) if changes else ():
         refused.setdefault(owners[rejection.index], rejection)
     results: list[Result] = []
-    phase = problems.USERS if type == "user" else problems.CHANNELS
     with store.transaction():
         for place, (staged, decision) in enumerate(zip(batch, decisions, strict=True)):
             notes = list(decision.problems)
@@ -406,7 +451,7 @@ def _carry_out(
                 reason = refused[place].reason
                 notes.append(problem(f"{type}-rejected", reason, file=record.file, position=record.position))
             results.append(Result(staged.number, outcome, id, decision.name))
-            store.problems.add(operation_id, phase, notes, staged.number * 1000)
+            store.problems.add(operation_id, _PHASES[type], notes, staged.number * 1000)
         store.staging.decide(operation_id, type, results)
 
 

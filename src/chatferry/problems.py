@@ -20,6 +20,9 @@ KINDS: dict[str, Kind] = {
     # the archive
     "file-not-readable": Kind("archive", NOTED, "Download the export again, or repair the file by hand."),
     "file-not-imported": Kind("archive", NOTED, "Keep the export: this file's content stays only there."),
+    "file-encoding-guessed": Kind(
+        "archive", NOTED, "Look at names with accents. If they are wrong, save the file as UTF-8."
+    ),
     "encoding-repaired": Kind("message", NOTED, "Compare the text with the source if it matters."),
     "column-not-imported": Kind("archive", NOTED, "Keep the export: this column's content stays only there."),
     "field-dropped": Kind("message", NOTED, "Correct the field in the file and import again to bring it."),
@@ -48,6 +51,18 @@ KINDS: dict[str, Kind] = {
     "role-not-granted": Kind("user", NOTED, "Let an administrator grant the role in Rocket.Chat."),
     "user-not-selected": Kind("user", SKIPPED, "Import again and select the user to bring it."),
     "user-rejected": Kind("user", FAILED, "See the reason; correct it and import again."),
+    # contacts
+    "contact-not-readable": Kind("contact", FAILED, "Correct the row in the file and import again."),
+    "contact-empty": Kind(
+        "contact", SKIPPED, "Give the row a name, an e-mail address or a number, and import again."
+    ),
+    "contact-twice": Kind("contact", SKIPPED, "Nothing, if both are one contact: the first was kept."),
+    "contact-without-name": Kind("contact", NOTED, "Name the contact in Rocket.Chat."),
+    "unknown-manager": Kind(
+        "contact", NOTED, "Appoint a manager in Rocket.Chat, or import the account first."
+    ),
+    "contact-not-selected": Kind("contact", SKIPPED, "Import again and select the contact to bring it."),
+    "contact-rejected": Kind("contact", FAILED, "See the reason; correct it and import again."),
     # rooms
     "channel-not-readable": Kind("channel", FAILED, "Correct the entry in the file and import again."),
     "channel-without-name": Kind("channel", NOTED, "Rename the room in Rocket.Chat."),
@@ -64,13 +79,10 @@ KINDS: dict[str, Kind] = {
     "direct-member-not-selected": Kind("channel", SKIPPED, "Import again and select all its people."),
     "channel-not-selected": Kind("channel", SKIPPED, "Import again and select the channel to bring it."),
     "channel-rejected": Kind("channel", FAILED, "See the reason; correct it and import again."),
-    # contacts
-    "contact-not-readable": Kind("contact", FAILED, "Correct the row in the file and import again."),
-    "contact-twice": Kind("contact", SKIPPED, "Nothing, if both are one contact: the first was kept."),
     # messages
     "message-not-readable": Kind("message", FAILED, "Correct the message in the file and import again."),
     "message-without-time": Kind(
-        "message", FAILED, "Give the message a time such as 1600000200.000100 and import again."
+        "message", FAILED, "Give the message its time in the file and import again."
     ),
     "message-without-recipient": Kind(
         "message", SKIPPED, "Name the recipient in the row and import again to bring it."
@@ -124,3 +136,13 @@ def problem(
         field=field,
         count=count,
     )
+
+
+class Spot(Struct, frozen=True, gc=False):
+    """Where a message stands: a file, and the place in its JSON list. Makes the message's problems."""
+
+    file: str
+    index: int
+
+    def problem(self, kind: str, reason: str, field: str = "") -> Problem:
+        return problem(kind, reason, file=self.file, position=self.index, field=field)

@@ -40,11 +40,6 @@ Segment = str | UserMention | ChannelMention | GroupMention
 Text = tuple[Segment, ...]
 """A text in Rocket.Chat's markdown, cut where it names users or channels."""
 
-VERY_LONG = 1_000_000
-"""Characters of a text from which on clients may be slow to show it."""
-TOO_LONG = 12_000_000
-"""Bytes of a text in UTF-8 that are kept: MongoDB holds no document over 16 MiB."""
-
 
 # ---------------------------------------------------------------- people and rooms
 
@@ -79,12 +74,17 @@ class User(Struct, frozen=True, gc=False, kw_only=True, tag_field="is", tag="use
 
 
 class Contact(Struct, frozen=True, gc=False, kw_only=True, tag_field="is", tag="contact"):
-    """A person outside the workspace (Rocket.Chat's Omnichannel contact)."""
+    """A person outside the workspace (Rocket.Chat's Omnichannel contact).
+
+    `manager` is the username of the account that looks after the contact.
+    """
 
     id: str
     name: str = ""
     emails: tuple[str, ...] = ()
     phones: tuple[str, ...] = ()
+    manager: str = ""
+    custom_fields: dict[str, str] = {}
     file: str = ""
     position: str = ""
 

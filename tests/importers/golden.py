@@ -26,6 +26,7 @@ from chatferry import accounts, report
 from chatferry.destinations.memory import MemoryDestination
 from chatferry.documents import (
     COLLECTIONS,
+    CONTACTS,
     MESSAGES,
     ROOMS,
     SUBSCRIPTIONS,
@@ -42,7 +43,13 @@ from tests.importing import Imported, lasting, write_folder
 
 CASES = Path(__file__).parent / "cases"
 UPDATE = os.environ.get("CHATFERRY_UPDATE_GOLDEN") == "1"
-SHOWN = {"users": USERS, "rooms": ROOMS, "subscriptions": SUBSCRIPTIONS, "messages": MESSAGES}
+SHOWN = {
+    "users": USERS,
+    "contacts": CONTACTS,
+    "rooms": ROOMS,
+    "subscriptions": SUBSCRIPTIONS,
+    "messages": MESSAGES,
+}
 ALWAYS = ("messages", "problems", "counts")
 WIDTH = 110
 

@@ -262,6 +262,7 @@ IMPORTERS = Example(
         {"key": "csv", "name": "CSV"},
         {"key": "slack", "name": "Slack"},
         {"key": "slack-users", "name": "Slack_Users"},
+        {"key": "omnichannel_contact", "name": "omnichannel_contacts_importer"},
     ],
     refusals=(BAD_QUERY,),
 )

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from chatferry.archive import Archive
 from chatferry.errors import ArchiveError
-from chatferry.importers import api, csv, slack, slack_users
+from chatferry.importers import api, csv, hipchat, omnichannel_contact, slack, slack_users
 from chatferry.records import Channel, Contact, Message, Part, Problem, User
 
 
@@ -21,7 +21,7 @@ class Importer(Struct, frozen=True):
              and further problems that only note something
     source   what it reads, for people: "a Slack export"; "" for nothing
     single   whether it reads a single file as well, one that is no archive
-    hidden   not offered for choosing, but a good importerKey all the same
+    hidden   not offered for choosing, as Rocket.Chat does, but a good importerKey all the same
     """
 
     key: str
@@ -53,7 +53,25 @@ IMPORTERS = {
             "Slack's list of members",
             single=True,
         ),
+        Importer(
+            "omnichannel_contact",
+            "omnichannel_contacts_importer",
+            omnichannel_contact.matches,
+            omnichannel_contact.scan,
+            omnichannel_contact.read,
+            "a file of contacts",
+            single=True,
+        ),
         Importer("api", "API", api.matches, api.scan, api.read, source="", hidden=True),
+        Importer(
+            "hipchatenterprise",
+            "HipChat (tar.gz)",
+            hipchat.matches,
+            hipchat.scan,
+            hipchat.read,
+            "a HipChat export",
+            hidden=True,
+        ),
     )
 }
 

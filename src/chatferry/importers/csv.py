@@ -9,26 +9,27 @@ from msgspec.structs import replace
 
 from chatferry.archive import Archive
 from chatferry.errors import ArchiveError
+from chatferry.importers.contact_rows import read_contacts
 from chatferry.importers.csv_columns import Sheet, column, sheet_of, unknown_columns, where
-from chatferry.importers.csv_lists import Listed, lists, read_channels, read_contacts, read_users
+from chatferry.importers.csv_lists import Listed, lists, read_channels, read_users
 from chatferry.importers.csv_messages import (
     DIRECT_MESSAGES,
     MESSAGES,
     Entry,
     Fault,
     fault_problem,
-    fitting,
     message_id,
+    shortened,
     text_of,
     unsigned,
 )
 from chatferry.importers.csv_survey import Slice, Survey, run_rows
 from chatferry.importers.csv_table import is_text
 from chatferry.importers.milliseconds import NEIGHBOURS, placed
+from chatferry.importers.texts import VERY_LONG
 from chatferry.problems import problem
 from chatferry.records import (
     ROCKET_CAT,
-    VERY_LONG,
     Channel,
     Contact,
     Message,
@@ -124,9 +125,10 @@ def _messages(rows: Iterable[_Row], here: Slice) -> Iterator[Message | Problem]:
         ts = after[channel] = placed(own, after.get(channel, -1))
         if own < here.since:
             continue
-        if len(text) >= VERY_LONG:
-            text, note = fitting(text, sheet, abs(line))
-            yield note
+        if len(text) > VERY_LONG:
+            text, long = shortened(text, sheet, abs(line))
+            if long:
+                yield long
         if not entry.author:
             yield unsigned(sheet, abs(line))
         yield Message(

@@ -1,4 +1,4 @@
-"""The lists of a CSV export: users.csv, channels.csv and contacts.csv."""
+"""The lists of a CSV export: users.csv and channels.csv. `contact_rows` reads contacts.csv."""
 
 import re
 from collections.abc import Iterator
@@ -10,7 +10,6 @@ from msgspec.structs import replace
 
 from chatferry.archive import Archive
 from chatferry.errors import ArchiveError
-from chatferry.ids import derived_id
 from chatferry.importers.csv_columns import (
     Sheet,
     Table,
@@ -23,7 +22,7 @@ from chatferry.importers.csv_columns import (
 )
 from chatferry.importers.csv_messages import MOST_NAME, username_of
 from chatferry.problems import problem
-from chatferry.records import Channel, Contact, Problem, RecordType, User
+from chatferry.records import Channel, Problem, User
 
 
 def _nothing(cell: str) -> bool:
@@ -48,15 +47,6 @@ CHANNELS = Table(
         "members": ("users", "participants", "usernames"),
     },
     is_content=_nothing,
-)
-CONTACTS = Table(
-    columns=("id", "name", "emails", "phones"),
-    names={
-        "name": ("fullname", "contact"),
-        "emails": ("email", "emailaddress", "mail"),
-        "phones": ("phone", "phonenumber", "telephone"),
-    },
-    is_content=lambda cell: "@" in cell,
 )
 LISTS = ("users.csv", "channels.csv", "contacts.csv")
 
@@ -136,7 +126,7 @@ def read_users(archive: Archive, file: str) -> Iterator[User | Problem]:
         sheet, line, (username, addresses, name) = row
         username = username_of(username)
         position = where(line)
-        emails, flaws = emails_of(addresses, sheet, line, "user")
+        emails, flaws = emails_of(addresses, sheet, line)
         key = username or (emails[0] if emails else "")
         if not key or len(key) > MOST_NAME:
             why = "names neither a username nor an e-mail address" if not key else "has too long a username"
@@ -156,12 +146,9 @@ def read_users(archive: Archive, file: str) -> Iterator[User | Problem]:
         yield User(id=key, username=username, name=name, emails=emails, file=file, position=position)
 
 
-def emails_of(
-    cell: str, sheet: Sheet, line: int, record: RecordType
-) -> tuple[tuple[str, ...], list[Problem]]:
+def emails_of(cell: str, sheet: Sheet, line: int) -> tuple[tuple[str, ...], list[Problem]]:
     """The e-mail addresses in a cell, and what of it is none."""
     found = split(cell)
-    place = sheet.places[1] if record == "user" else sheet.places[2]
     flaws = [
         replace(
             problem(
@@ -169,9 +156,9 @@ def emails_of(
                 f"{email[:100]!r} is not an e-mail address",
                 file=sheet.file,
                 position=where(line),
-                field=column(sheet, place, "email"),
+                field=column(sheet, sheet.places[1], "email"),
             ),
-            record=record,
+            record="user",
         )
         for email in found
         if not _is_email(email)
@@ -230,34 +217,3 @@ def _unknown_type(cell: str, sheet: Sheet, line: int) -> Problem:
     field = column(sheet, sheet.places[2], "type")
     note = problem("field-dropped", reason, file=sheet.file, position=where(line), field=field)
     return replace(note, record="channel")
-
-
-# ---------------------------------------------------------------- contacts
-
-
-def read_contacts(archive: Archive, file: str) -> Iterator[Contact | Problem]:
-    """Every contact once. Only the first row can say which column holds what."""
-    seen: set[str] = set()
-    for row in cells_of(archive, file, CONTACTS, "contact-not-readable"):
-        if isinstance(row, Problem):
-            yield row
-            continue
-        sheet, line, (id, name, addresses, numbers) = row
-        position = where(line)
-        if not sheet.names:
-            reason = "the first row does not name the columns"
-            yield problem("contact-not-readable", reason, file=file, position=position)
-            continue
-        emails, flaws = emails_of(addresses, sheet, line, "contact")
-        phones = split(numbers)
-        if not (name or emails or phones):
-            reason = "the row has neither a name nor an e-mail address nor a telephone number"
-            yield problem("contact-not-readable", reason, file=file, position=position)
-            continue
-        id = id or derived_id("contact", name, "\0".join(emails), "\0".join(phones))
-        if id in seen:
-            yield problem("contact-twice", f"another row is the contact {id}", file=file, position=position)
-            continue
-        seen.add(id)
-        yield from flaws
-        yield Contact(id=id, name=name, emails=emails, phones=phones, file=file, position=position)

@@ -8,8 +8,9 @@ from chatferry.ids import derived_hex
 from chatferry.importers.csv_columns import Sheet, Table, cell_of, column, fitted, where
 from chatferry.importers.csv_table import is_text, repaired
 from chatferry.importers.csv_times import micros_of
+from chatferry.importers.texts import fitting, plain
 from chatferry.problems import problem
-from chatferry.records import TOO_LONG, Problem
+from chatferry.records import Problem
 
 MOST_NAME = 500  # characters of a name; more is a text in the wrong column
 
@@ -128,16 +129,13 @@ def message_id(channel: str, author: str, ms: int, text: str, ordinal: int) -> s
     return derived_hex("csv", channel.casefold(), author.casefold(), str(ms), str(ordinal), text)
 
 
-def fitting(text: str, sheet: Sheet, line: int) -> tuple[str, Problem]:
-    """A very long text as far as a document holds it, and what is to be said of it."""
-    data = text.encode()
+def shortened(text: str, sheet: Sheet, line: int) -> tuple[str, Problem | None]:
+    """A text as far as a document holds it, and what is to be said of a very long one."""
+    kept, long = fitting((text,))
+    if long is None:
+        return text, None
     field = column(sheet, sheet.places[2], "text")
-    if len(data) <= TOO_LONG:
-        reason = f"the text has {len(text):,} characters; it was kept whole"
-        return text, problem("message-very-long", reason, file=sheet.file, position=where(line), field=field)
-    reason = f"the text has {len(data):,} bytes or more; the first {TOO_LONG:,} were kept"
-    cut = data[:TOO_LONG].decode("utf-8", "ignore")
-    return cut, problem("message-cut", reason, file=sheet.file, position=where(line), field=field)
+    return plain(kept), problem(*long, file=sheet.file, position=where(line), field=field)
 
 
 def unsigned(sheet: Sheet, line: int) -> Problem:

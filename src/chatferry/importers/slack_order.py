@@ -1,7 +1,8 @@
 """The messages of a day file in order of time, and why some have no place there."""
 
 from chatferry.importers.slack_messages import REPEATS, is_kept, skip_reason
-from chatferry.importers.slack_wire import SlackMessage, Spot, micros
+from chatferry.importers.slack_wire import SlackMessage, micros
+from chatferry.problems import Spot
 from chatferry.records import Problem
 
 Messages = list[SlackMessage | None]

@@ -63,7 +63,7 @@ def _member(
 ) -> Iterator[User | Problem]:
     username, address, status, full_name, shown_name = cells
     username, position = username_of(username), where(line)
-    emails, flaws = emails_of(address, sheet, line, "user")
+    emails, flaws = emails_of(address, sheet, line)
     if not emails:
         reason = f"{username or 'the row'} has no e-mail address, which is what tells members apart"
         field = column(sheet, sheet.places[1], "email")

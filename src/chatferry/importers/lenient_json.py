@@ -1,14 +1,21 @@
-"""Reading Slack's JSON files, whatever state they are in."""
+"""Reading lists of JSON objects, whatever state they are in."""
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
+from msgspec.structs import replace
+
+from chatferry.problems import problem
+from chatferry.records import Problem, RecordType
 
 T = TypeVar("T")
+
+NO_JSON = Raw()
+"""What an undecoded field holds where it is absent."""
 
 
 class Flaw(Struct, frozen=True):
@@ -21,14 +28,22 @@ class Flaw(Struct, frozen=True):
     repaired: bool = False
 
 
+def flaw_problem(flaw: Flaw, file: str, lost: str, record: RecordType) -> Problem:
+    """The problem that a flaw of a file is. `lost`: the kind for an element that could not be read."""
+    kind = lost if flaw.lost else "encoding-repaired" if flaw.repaired else "field-dropped"
+    found = problem(kind, flaw.reason, file=file, position=flaw.position, field=flaw.field)
+    return replace(found, record=record)
+
+
 _UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
 
 
-def decode_list(data: bytes, kind: type[T]) -> tuple[list[T | None], list[Flaw]]:
+def decode_list(data: bytes, kind: type[T], numbers: Sequence[int] = ()) -> tuple[list[T | None], list[Flaw]]:
     """The elements of a JSON list, each as a `kind`, and what was wrong with them.
 
     An element that could not be read is None. A broken element costs only itself, a wrong field only the
-    field, a broken file only what follows the break.
+    field, a broken file only what follows the break. `numbers`: where the list is put together from elements
+    of a longer one, their places there.
     """
     if b"\\u0000" not in data:
         try:
@@ -37,8 +52,8 @@ def decode_list(data: bytes, kind: type[T]) -> tuple[list[T | None], list[Flaw]]
             pass
     flaws: list[Flaw] = []
     elements: list[T | None] = []
-    for index, element in enumerate(_raw_elements(data)):
-        value, found = _lenient(element, kind, f"$[{index}]")
+    for index, element in enumerate(raw_elements(data)):
+        value, found = lenient(element, kind, f"$[{numbers[index] if numbers else index}]")
         elements.append(value)
         flaws.extend(found)
     return elements, flaws
@@ -54,38 +69,44 @@ def _decoder(kind: type[T]) -> msgspec.json.Decoder[list[T]]:
     return decoder
 
 
-class _Broken(Struct, frozen=True):
+class Broken(Struct, frozen=True):
     """An element that cannot be read."""
 
     reason: str
 
 
-def _raw_elements(data: bytes) -> Iterator[Any]:
+def raw_elements(data: bytes) -> Iterator[Any]:
     """The list's elements as plain values, up to the first place that is no JSON."""
     text = data.decode("utf-8", "replace").lstrip("\ufeff")
-    decoder = json.JSONDecoder(strict=False)  # lets control characters in strings pass, NUL among them
+    # `strict=False` lets control characters in strings pass, NUL among them.
+    decoder = json.JSONDecoder(strict=False, parse_int=_integer)
     place = _skip(text, 0)
     if text[place : place + 1] != "[":
-        yield _Broken("the file does not hold a JSON list")
+        yield Broken("the file does not hold a JSON list")
         return
     place = _skip(text, place + 1)
     while text[place : place + 1] != "]":
         try:
             value, place = decoder.raw_decode(text, place)
         except RecursionError:
-            value, place = _Broken("it is nested too deeply"), _end_of(text, place)
+            value, place = Broken("it is nested too deeply"), end_of(text, place)
         except ValueError:
-            yield _Broken(f"it is not valid JSON from character {place} on")
+            yield Broken(f"it is not valid JSON from character {place} on")
             return
         yield value
         place = _skip(text, place)
         if text[place : place + 1] == ",":
             place = _skip(text, place + 1)
         elif text[place : place + 1] != "]":
-            yield _Broken(f"the list breaks off or is damaged at character {place}")
+            yield Broken(f"the list breaks off or is damaged at character {place}")
             return
     if _skip(text, place + 1) < len(text):
-        yield _Broken(f"more follows the end of the list, from character {place + 1} on")
+        yield Broken(f"more follows the end of the list, from character {place + 1} on")
+
+
+def _integer(digits: str) -> int | float:
+    """Python refuses to read integers of thousands of digits: that would cost what follows them too."""
+    return int(digits) if len(digits) < 400 else float(digits)
 
 
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -97,7 +118,7 @@ def _skip(text: str, place: int) -> int:
     return match.end() if match else place
 
 
-def _end_of(text: str, place: int) -> int:
+def end_of(text: str, place: int) -> int:
     """Where the object or list that begins at `place` ends, however deep; the text's end if it does not."""
     depth = 0
     for match in _BRACKET.finditer(text, place):
@@ -108,9 +129,9 @@ def _end_of(text: str, place: int) -> int:
     return len(text)
 
 
-def _lenient(element: Any, kind: type[T], position: str) -> tuple[T | None, list[Flaw]]:
+def lenient(element: Any, kind: type[T], position: str) -> tuple[T | None, list[Flaw]]:
     """The element as a `kind`, without the fields that do not fit, and what was wrong with it."""
-    if isinstance(element, _Broken):
+    if isinstance(element, Broken):
         return None, [Flaw(position, "", element.reason, lost=True)]
     if not isinstance(element, dict):
         return None, [Flaw(position, "", f"an object was expected, not {_json_type(element)}", lost=True)]
