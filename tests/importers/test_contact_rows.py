@@ -1,5 +1,6 @@
 """Contact files of any kind: what is a contact is read, and what is none is said."""
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -56,8 +57,9 @@ def test_any_file_is_read_or_refused(data: bytes) -> None:
         with open_archive({"contacts.csv": content}) as archive:
             omnichannel_contact.matches(archive)
             try:
-                list(omnichannel_contact.scan(archive))
+                msgspec.json.encode(list(omnichannel_contact.scan(archive)))
             except ArchiveError as error:
+                assert str(error).encode()
                 assert str(error).startswith("archive")
 
 

@@ -35,11 +35,12 @@ def read_contacts(archive: Archive, file: str) -> Iterator[Contact | Problem]:
     """The contacts of a CSV file, and for every row that is none the problem that says why."""
     try:
         form, rows = _open(archive, file)
-        line, header = next(rows, (0, []))
+        line, cells = next(rows, (0, []))
     except ArchiveError as error:
         yield problem("file-not-readable", str(error), file=file)
         return
-    columns = _columns(_texts(header, form))
+    header = _texts(cells, form)
+    columns = _columns(header)
     if not set(columns) & {"name", "emails", "phones"}:
         yield _headless(header, line, file)
         return
@@ -80,7 +81,7 @@ def _headless(header: Sequence[str], line: int, file: str) -> Problem:
         return problem("file-not-readable", "the file is empty", file=file)
     reason = (
         "its first row does not name the columns: at least one of name, emails and phones was expected, "
-        f"not {', '.join(cell.strip() for cell in header[:5])[:100]}"
+        f"not {', '.join(header[:5])[:100]}"
     )
     return problem("file-not-readable", reason, file=file, position=where(line))
 
