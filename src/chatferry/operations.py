@@ -11,15 +11,17 @@ from msgspec.structs import replace
 
 
 class Status(StrEnum):
+    """In the order of the work."""
+
     NEW = "importer_new"
     UPLOADING = "importer_uploading"
     DOWNLOADING = "importer_downloading_file"
     FILE_LOADED = "importer_file_loaded"
     PREPARING = "importer_preparing_started"
     PREPARING_USERS = "importer_preparing_users"
+    PREPARING_CONTACTS = "importer_preparing_contacts"
     PREPARING_CHANNELS = "importer_preparing_channels"
     PREPARING_MESSAGES = "importer_preparing_messages"
-    PREPARING_CONTACTS = "importer_preparing_contacts"
     SELECTION = "importer_user_selection"
     IMPORTING = "importer_importing_started"
     IMPORTING_USERS = "importer_importing_users"
