@@ -1053,7 +1053,7 @@ def test_entries_beyond_2_gib_are_streamed(tmp_path: Path) -> None:
 
 COMPONENTS = (
     st.text(st.characters(exclude_characters="/\\\0", exclude_categories=["Cs"]), min_size=1, max_size=20)
-    .filter(lambda part: part not in (".", "..", ".DS_Store", "__MACOSX"))
+    .filter(lambda part: part not in (".", "..", ".DS_Store", "__MACOSX") and not part.startswith("._"))
     .filter(lambda part: part[1:] != ":")
 )
 NAMES = st.lists(COMPONENTS, min_size=1, max_size=4).map("/".join)

@@ -25,6 +25,13 @@ FOUND: dict[str, tuple[dict[str, Any], str]] = {
     "hipchat": ({"users.json": [], "rooms.json": []}, "hipchatenterprise"),
     "hipchat-without-rooms": ({"users.json": [], HISTORY: []}, "hipchatenterprise"),
 }
+WRAPPED = {
+    "general/1.csv": (MESSAGES, "csv"),
+    "export/general/1.csv": (MESSAGES, "csv"),
+    "directmessages/1.csv": ("ada,ben,1600000200000,hi\n", "csv"),
+    "export/members.csv": (MEMBERS, "slack-users"),
+    "export/people.csv": (CONTACTS, "omnichannel_contact"),
+}
 SINGLE = {
     "contacts.csv": "omnichannel_contact",
     "people.txt": "omnichannel_contact",
@@ -36,6 +43,13 @@ SINGLE = {
 def test_an_archive_is_of_one_format(name: str) -> None:
     files, key = FOUND[name]
     with open_archive({name: str(content) for name, content in files.items()}) as archive:
+        assert detect(archive).key == key
+
+
+@pytest.mark.parametrize("name", WRAPPED)
+def test_what_is_in_an_only_folder_is_of_one_format(name: str) -> None:
+    content, key = WRAPPED[name]
+    with open_archive({name: content}) as archive:
         assert detect(archive).key == key
 
 

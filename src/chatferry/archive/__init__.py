@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self
 
-from chatferry.archive.census import DEFAULT_LIMITS, Entry, Limits
+from chatferry.archive.census import DEFAULT_LIMITS, Contents, Entry, Limits
 from chatferry.archive.files import EntryStream, File, Trail
 from chatferry.archive.folder import open_dict, open_folder
 from chatferry.archive.single import Single, is_text, open_single
@@ -35,12 +35,14 @@ class Archive:
     """
 
     name: str  # for messages: the file name of the archive
+    wrapping: str  # the folders around everything, which are not part of the names
     before_read: Callable[[], None]  # called before each block: what it raises stops the reading
 
-    def __init__(self, name: str, entries: "dict[str, Entry]", container: "_Container") -> None:
+    def __init__(self, name: str, contents: Contents, container: "_Container") -> None:
         self.name = name
+        self.wrapping = contents.wrapping
         self.before_read = lambda: None
-        self._entries = entries
+        self._entries = contents.entries
         self._container = container
         self._left: deque[tuple[str, Trail]] = deque(maxlen=1)  # where the last stream was closed
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from chatferry.archive.census import Census, Entry, Limits
+from chatferry.archive.census import Census, Contents, Entry, Limits
 from chatferry.archive.files import File
 
 
@@ -17,7 +17,7 @@ class Single:
         self._file.close()
 
 
-def open_single(archive: str, file: File, limits: Limits) -> tuple[dict[str, Entry], Single]:
+def open_single(archive: str, file: File, limits: Limits) -> tuple[Contents, Single]:
     """The entry bears the file's own name."""
     census = Census(archive, limits)
     name = archive.replace("\\", "/").rpartition("/")[2].replace("\0", "")
@@ -25,7 +25,7 @@ def open_single(archive: str, file: File, limits: Limits) -> tuple[dict[str, Ent
         name = "file"
     admitted = census.admit(name) or "file"
     census.add(name, admitted, Entry(file.size, file.size))
-    return census.entries(), Single(file)
+    return census.contents(), Single(file)
 
 
 _PICTURES = (b"\x89png", b"\xff\xd8\xff", b"gif8", b"%pdf", b"\xd0\xcf\x11\xe0")  # in lower case

@@ -10,13 +10,14 @@ from msgspec.structs import replace
 from chatferry.archive import Archive
 from chatferry.errors import ArchiveError
 from chatferry.importers.contact_rows import read_contacts
-from chatferry.importers.csv_columns import Sheet, column, sheet_of, unknown_columns, where
+from chatferry.importers.csv_columns import Sheet, column, rows_of, sheet_of, unknown_columns, where
 from chatferry.importers.csv_lists import Listed, lists, read_channels, read_users
 from chatferry.importers.csv_messages import (
     DIRECT_MESSAGES,
     MESSAGES,
     Entry,
     Fault,
+    entry_of,
     fault_problem,
     message_id,
     shortened,
@@ -47,7 +48,8 @@ def matches(archive: Archive) -> bool:
     """Whether this looks like a CSV export: one of its lists, or folders with nothing but tables."""
     names = archive.names()
     inside = [name for name in names if "/" in name]
-    return bool(lists(archive)) or (bool(inside) and all(name.casefold().endswith(".csv") for name in names))
+    are_tables = all(name.casefold().endswith(".csv") for name in names)
+    return bool(lists(archive)) or (are_tables and bool(inside or _only_folder(archive)))
 
 
 def scan(archive: Archive) -> Iterator[User | Contact | Channel | Part | Problem]:
@@ -171,11 +173,27 @@ class _Room(Struct, kw_only=True):
 def _folders(archive: Archive) -> dict[str, list[str]]:
     """Message files by the folder they are in."""
     folders: dict[str, list[str]] = {}
+    only = _only_folder(archive)
     for name in archive.names():
         folder, _, file = name.rpartition("/")
+        folder = folder or only
         if folder and file.casefold().rpartition(".")[2] in _TABLES:
             folders.setdefault(folder, []).append(name)
     return folders
+
+
+def _only_folder(archive: Archive) -> str:
+    """The folder of a channel that is all there is: around everything, it looks like a wrapping."""
+    names, folder = archive.names(), archive.wrapping.rpartition("/")[2]
+    if not folder or any("/" in name for name in names) or lists(archive):
+        return ""
+    is_direct = folder.casefold() == DIRECT_FOLDER
+    try:
+        sheet = sheet_of(archive, names[0], DIRECT_MESSAGES if is_direct else MESSAGES, "text")
+        first = next((cells for _, cells in rows_of(archive, sheet)), [])
+    except ArchiveError:
+        return ""
+    return folder if isinstance(entry_of(first, sheet, is_direct), Entry) else ""
 
 
 def _refusal(archive: Archive) -> str:
