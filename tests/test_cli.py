@@ -200,6 +200,16 @@ def test_a_list_of_members_is_inspected_and_imported(tmp_path: Path) -> None:
     assert "ada" in {user["username"] for user in documents(tmp_path / "data", "users")}
 
 
+def test_a_file_of_contacts_is_inspected_and_imported(tmp_path: Path) -> None:
+    contacts = tmp_path / "people.csv"
+    contacts.write_text("id,name,Town\n7,Ann,Bonn\n")
+    assert json.loads(chatferry("inspect", contacts, "--json").stdout)["contacts"] == 1
+    done = chatferry("import", "omnichannel_contact", contacts, "--data", tmp_path / "data", "--json")
+    assert (done.returncode, json.loads(done.stdout)["contacts"]["inserted"]) == (0, 1)
+    (ann,) = documents(tmp_path / "data", "rocketchat_livechat_contact")
+    assert (ann["name"], ann["customFields"]) == ("Ann", {"Town": "Bonn"})
+
+
 WRONG = [
     (["import", "slack", "/nowhere/export.zip"], 2, "/nowhere/export.zip does not exist"),
     (["import", "slack", __file__], 1, "is neither a zip nor a tar"),

@@ -97,7 +97,7 @@ def test_contacts_are_shown_chosen_and_imported(server: Server, http: httpx.Clie
 
 
 def test_contacts_chosen_as_before_release_7(server: Server, http: httpx.Client) -> None:
-    upload(http, zipped(FILE), "omnichannel_contact")
+    upload(http, FILE.encode(), "omnichannel_contact")
     wait_for(http, SELECTION)
     choice = [{"id": "7", "do_import": True}, {"id": "8", "do_import": True}]
     operation = start(http, users=[], channels=[], contacts=choice)
