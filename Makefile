@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: serve test test-long lint types golden bench clean
+.PHONY: serve test test-long test-clients lint types golden bench clean
 
 serve: $(VENV)/.installed
 	@exec $(BIN)/chatferry serve
@@ -16,6 +16,12 @@ test: lint types
 test-long: $(VENV)/.installed-dev
 	CHATFERRY_TEST_LONG=1 $(BIN)/python -m pytest
 
+# Client libraries that know a Rocket.Chat server; from the network, so no part of `make test`.
+test-clients: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --editable '.[clients]'
+	npm install --prefix tests/clients --no-package-lock --ignore-scripts --legacy-peer-deps --no-audit --no-fund
+	CHATFERRY_TEST_CLIENTS=1 $(BIN)/python -m pytest tests/clients
+
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -24,7 +30,7 @@ types: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 golden: $(VENV)/.installed-dev
-	CHATFERRY_UPDATE_GOLDEN=1 $(BIN)/python -m pytest tests/importers
+	CHATFERRY_UPDATE_GOLDEN=1 $(BIN)/python -m pytest tests/importers tests/api/test_openapi.py
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.import_slack

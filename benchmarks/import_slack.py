@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from chatferry.destinations.sqlite import SqliteDestination, connected
-from chatferry.importers.slack_decode import decode_list
+from chatferry.importers.lenient_json import decode_list
 from chatferry.importers.slack_wire import SlackMessage
 from testdata.slack_export import Shape, write_export
 

@@ -62,11 +62,14 @@ class Server:
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """The environment of a server: nothing that this machine happens to have set for chatferry."""
+    """The environment of a server: nothing that this machine happens to have set for chatferry.
+
+    All tests call from one address: unless a test says otherwise, it may call as often as it likes.
+    """
     own = ("CHATFERRY_", "ADMIN_")
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(own)}
     admin = {"ADMIN_USERNAME": ADMIN, "ADMIN_PASS": PASSWORD, "ADMIN_EMAIL": EMAIL}
-    return {**inherited, **admin, "no_proxy": "*", **settings}
+    return {**inherited, **admin, "no_proxy": "*", "CHATFERRY_RATE_LIMIT": "off", **settings}
 
 
 def command(*arguments: str) -> list[str]:
@@ -152,16 +155,46 @@ def raw(server: Server, request: bytes, *, cut: bool = False) -> bytes:
     return answer
 
 
+def sent(
+    server: Server, http: httpx.Client, method: str, path: str, part: bytes = b"", **headers: str
+) -> socket.socket:
+    """The connection of a request of which this much has gone; in names of headers "_" stands for "-"."""
+    mine = {name: http.headers[name] for name in ("X-User-Id", "X-Auth-Token")}
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    lines = [f"{name}: {value}" for name, value in {"Host": "x", **mine, **given}.items()]
+    head = "\r\n".join([f"{method} /api/v1/{path} HTTP/1.1", *lines, "", ""])
+    connection = socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE)
+    connection.sendall(head.encode() + part)
+    return connection
+
+
+def answered(connection: socket.socket) -> bytes:
+    """The answer on such a connection: its head, and as much body as that announces."""
+    answer = b""
+    while not (head := re.match(rb"(?s)(.*?)\r\n\r\n", answer)) or len(answer) < head.end() + _length(
+        head[1]
+    ):
+        block = connection.recv(1 << 16)
+        if not block:
+            break
+        answer += block
+    return answer
+
+
+def _length(head: bytes) -> int:
+    found = re.search(rb"(?i)^content-length: *(\d+)", head, re.MULTILINE)
+    return int(found[1]) if found else 0
+
+
 def half_sent(server: Server, http: httpx.Client, part: bytes, framing: str) -> socket.socket:
     """The connection of an upload of which only a part has come; the server has begun to store it.
 
     `framing` is the header that says how long the body will be.
     """
-    credentials = [f"{name}: {http.headers[name]}" for name in ("X-User-Id", "X-Auth-Token")]
-    head = ["POST /api/v1/uploadImportFile HTTP/1.1", "Host: x", *credentials, framing, "", ""]
+    name, _, value = framing.partition(": ")
     before = server.uploads
-    connection = socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE)
-    connection.sendall("\r\n".join(head).encode() + part)
+    headers = {"Content_Type": "application/json", name: value}
+    connection = sent(server, http, "POST", "uploadImportFile", part, **headers)
     until(lambda: server.uploads != before)
     return connection
 

@@ -4,6 +4,7 @@ import gzip
 import io
 import os
 import random
+import re
 import resource
 import stat
 import struct
@@ -160,6 +161,15 @@ def test_a_stream_is_read_in_pieces_and_lines(form: str, tmp_path: Path) -> None
             assert list(stream) == [b"1\n", b"2\n"]
         with archive.open("a.bin") as one, archive.open("users.json") as other:
             assert (one.read(5), other.read(1), one.read(5)) == (data[:5], b"1", data[5:10])
+
+
+@every_form
+def test_a_stream_begins_where_it_is_told_to(form: str, tmp_path: Path) -> None:
+    data = random.Random(1).randbytes(3 * MIB) + b"end"
+    with open_archive(packed(form, {"a.bin": data, "b": b"1"}, tmp_path)) as archive:
+        for start in (1, MIB, 2 * MIB + 5, len(data) - 1, len(data), len(data) + 1):
+            with archive.open("a.bin", start) as stream:
+                assert stream.read(2 * MIB) == data[start : start + 2 * MIB]
 
 
 @every_form
@@ -1043,7 +1053,7 @@ def test_entries_beyond_2_gib_are_streamed(tmp_path: Path) -> None:
 
 COMPONENTS = (
     st.text(st.characters(exclude_characters="/\\\0", exclude_categories=["Cs"]), min_size=1, max_size=20)
-    .filter(lambda part: part not in (".", "..", ".DS_Store", "__MACOSX"))
+    .filter(lambda part: part not in (".", "..", ".DS_Store", "__MACOSX") and not part.startswith("._"))
     .filter(lambda part: part[1:] != ":")
 )
 NAMES = st.lists(COMPONENTS, min_size=1, max_size=4).map("/".join)
@@ -1108,3 +1118,113 @@ def test_any_damage_is_refused_or_does_not_matter(tmp_path: Path, form: str, dra
                 assert len(archive.read(name)) == archive.size(name)
             except ArchiveError as error:
                 assert "damaged" in plain(error, path)
+
+
+# ---------------------------------------------------------------- single files
+
+PEOPLE = b"username,email\nalice,alice@example.org\n"
+
+
+def single(path: Path, limits: Limits = DEFAULT_LIMITS, name: str = "") -> Archive:
+    return open_archive(path, limits, name, single=True)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [PEOPLE, b"x", b"a,\0b\n" * 300, "\ufeffgrüße\n".encode("utf-16-le"), b"\x01" + PEOPLE * 20],
+)
+def test_a_text_file_is_an_archive_of_itself_where_one_is_wanted(data: bytes, tmp_path: Path) -> None:
+    path = written(tmp_path / "members.csv", data)
+    with single(path) as archive:
+        assert (archive.names(), archive.is_single) == (["members.csv"], True)
+        assert archive.read("members.csv") == data
+    assert "is neither a zip nor a tar" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    "name", ["a/b/members.csv", "..", "", ".DS_Store", "/", "\0", "C:\\x\\members.csv", "._x"]
+)
+def test_the_name_of_a_single_file_is_nothing_to_fear(name: str, tmp_path: Path) -> None:
+    with single(written(tmp_path / "upload", PEOPLE), name=name) as archive:
+        (entry,) = archive.names()
+        assert entry in ("members.csv", "file", "upload")
+        assert archive.read(entry) == PEOPLE
+
+
+@pytest.mark.parametrize("form", PACK)
+def test_an_archive_stays_one_where_a_single_file_would_do(form: str, tmp_path: Path) -> None:
+    source = packed(form, EXPORT, tmp_path)
+    with open_archive(source, single=True) as archive:
+        assert (archive.names(), archive.is_single) == (sorted(EXPORT), False)
+
+
+@pytest.mark.parametrize("data", [data for data, why in NOT_ARCHIVES.items() if "neither" not in why])
+def test_what_is_known_to_be_something_else_is_no_single_file(data: bytes, tmp_path: Path) -> None:
+    with pytest.raises(ArchiveError, match=re.escape(NOT_ARCHIVES[data])):
+        single(written(tmp_path / "members.csv", data))
+
+
+PICTURES = [
+    b"\x89PNG\r\n\x1a\n" + bytes(1000),
+    b"\xff\xd8\xff\xe0" + bytes(100),
+    b"%PDF-1.7\n" + b"text" * 100,
+]
+
+
+@pytest.mark.parametrize("data", [*PICTURES, random.Random(1).randbytes(3000)])
+def test_a_picture_is_no_single_file(data: bytes, tmp_path: Path) -> None:
+    with pytest.raises(ArchiveError, match="is neither a zip nor a tar"):
+        single(written(tmp_path / "members.csv", data))
+
+
+def test_limits_hold_for_single_files(tmp_path: Path) -> None:
+    path = written(tmp_path / "members.csv", PEOPLE * 100)
+    for limits in (Limits(entry_bytes=100), Limits(total_bytes=100)):
+        with pytest.raises(ArchiveError, match=r"members\.csv"):
+            single(path, limits)
+
+
+# ---------------------------------------------------------------- piece by piece
+
+
+@every_form
+def test_an_entry_is_read_from_any_place(form: str, tmp_path: Path) -> None:
+    data = random.Random(3).randbytes(5 * MIB)
+    with open_archive(packed(form, {"a": data, "b": data[::-1]}, tmp_path)) as archive:
+        for start in (0, 10, 3 * MIB, 3 * MIB - 70_000, 4 * MIB, 100, 5 * MIB - 1, 5 * MIB, 6 * MIB, 1):
+            with archive.open("a", start) as stream:
+                assert stream.read(100_000) == data[start : start + 100_000]
+            with archive.open("b", start // 2) as stream:
+                assert stream.read(10) == data[::-1][start // 2 : start // 2 + 10]
+        with archive.open("a", 2 * MIB) as stream:
+            assert stream.read() == data[2 * MIB :]
+
+
+def test_reading_piece_by_piece_inflates_once(tmp_path: Path) -> None:
+    data = random.Random(4).randbytes(6 * MIB)
+    with open_archive(written(tmp_path / "export.zip", zip_bytes({"a": data}))) as archive:
+        blocks = 0
+
+        def count() -> None:
+            nonlocal blocks
+            blocks += 1
+
+        archive.before_read = count
+        with archive.open("a") as stream:
+            stream.read()
+        whole, blocks = blocks, 0
+        found = b""
+        for start in range(0, len(data), 200_000):
+            with archive.open("a", start) as stream:
+                found += stream.read(200_000)
+        assert found == data
+        assert blocks == whole
+
+
+def test_damage_is_found_however_often_an_entry_is_opened(tmp_path: Path) -> None:
+    packed_bytes = bytearray(zip_bytes({"a": bytes(range(256)) * 20_000}, zipfile.ZIP_STORED))
+    packed_bytes[3 * MIB] ^= 1
+    with open_archive(written(tmp_path / "export.zip", bytes(packed_bytes))) as archive:
+        for start in (0, 4 * MIB, 4 * MIB):
+            with archive.open("a", start) as stream, pytest.raises(ArchiveError):
+                stream.read()

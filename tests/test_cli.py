@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from chatferry.importers import readers
 from tests.importing import write_folder
 from tests.serving import GOLDEN, environment, serving
 
+CSV_EXAMPLE = Path(__file__).parent.parent / "examples" / "csv-small.zip"
 KINDS = ("users", "contacts", "rooms", "messages", "files")
 COUNTS = {"read", "inserted", "updated", "unchanged", "skipped", "failed"}
 
@@ -86,7 +88,7 @@ def test_problems_say_where_why_and_what_to_do(tmp_path: Path) -> None:
         "position": "$[0]",
         "field": "ts",
         "reason": "the message has no time",
-        "remedy": 'Give the message a "ts" such as "1600000200.000100" and import again.',
+        "remedy": "Give the message its time in the file and import again.",
     }
     shown = chatferry("report", "--data", tmp_path / "data").stdout
     assert "town/2024-01-01.json $[0] ts: the message has no time" in shown
@@ -162,9 +164,60 @@ def test_inspect_says_what_is_inside(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_every_importer_has_a_command() -> None:
+    shown = chatferry("import", "--help").stdout
+    for importer in readers():
+        assert importer.key in shown
+        assert f"Import {importer.source}" in " ".join(shown.split())
+
+
+def test_a_csv_export_is_inspected_and_imported(tmp_path: Path) -> None:
+    shown = chatferry("inspect", CSV_EXAMPLE, "--json")
+    assert json.loads(shown.stdout)["importer"] == "CSV"
+    done = chatferry("import", "csv", CSV_EXAMPLE, "--data", tmp_path, "--channels", "random", "--json")
+    found = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert (found["rooms"]["inserted"], found["messages"]["failed"]) == (1, 0)
+    assert found["messages"]["inserted"] == len(documents(tmp_path, "rocketchat_message")) > 0
+    again = json.loads(chatferry("import", "csv", CSV_EXAMPLE, "--data", tmp_path, "--json").stdout)
+    assert again["messages"]["unchanged"] == found["messages"]["inserted"]
+
+
+def test_a_list_of_members_is_inspected_and_imported(tmp_path: Path) -> None:
+    members = tmp_path / "slack-members.csv"
+    members.write_text("username,email,status\nada,ada@example.org,Member\nben,,Member\n")
+    shown = chatferry("inspect", members, "--json")
+    assert json.loads(shown.stdout)["importer"] == "Slack_Users"
+    done = chatferry("import", "slack-users", members, "--data", tmp_path / "data", "--json")
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["users"]["inserted"], found["users"]["skipped"]) == (0, 1, 1)
+    (problem,) = found["problems"]
+    assert (problem["file"], problem["position"], problem["field"]) == (
+        members.name,
+        "row 3",
+        "column 2 (email)",
+    )
+    assert "ada" in {user["username"] for user in documents(tmp_path / "data", "users")}
+
+
+def test_a_file_of_contacts_is_inspected_and_imported(tmp_path: Path) -> None:
+    contacts = tmp_path / "people.csv"
+    contacts.write_text("id,name,Town\n7,Ann,Bonn\n")
+    assert json.loads(chatferry("inspect", contacts, "--json").stdout)["contacts"] == 1
+    done = chatferry("import", "omnichannel_contact", contacts, "--data", tmp_path / "data", "--json")
+    assert (done.returncode, json.loads(done.stdout)["contacts"]["inserted"]) == (0, 1)
+    (ann,) = documents(tmp_path / "data", "rocketchat_livechat_contact")
+    assert (ann["name"], ann["customFields"]) == ("Ann", {"Town": "Bonn"})
+
+
 WRONG = [
     (["import", "slack", "/nowhere/export.zip"], 2, "/nowhere/export.zip does not exist"),
     (["import", "slack", __file__], 1, "is neither a zip nor a tar"),
+    (["import", "csv", __file__], 1, "is neither a zip nor a tar"),
+    (["import", "csv", "/nowhere"], 2, "Give the path of a CSV export: a zip or tar file, or a folder."),
+    (["import", "slack-users", "/nowhere"], 2, "Give the path of Slack's list of members: a CSV file."),
+    (["import", "slack-users", "GOLDEN"], 1, "holds 0 CSV files"),
+    (["import", "teams", "GOLDEN"], 2, "No such command"),
     (["import", "slack", "GOLDEN", "--users", "nobody"], 2, "has no nobody"),
     (["import", "slack", "GOLDEN", "--destination", "oracle:x"], 2, "names no destination"),
     (["inspect", __file__], 1, "is neither a zip nor a tar"),

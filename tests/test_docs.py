@@ -11,7 +11,7 @@ from typer.main import get_command
 from chatferry.api.endpoints import ENDPOINTS
 from chatferry.cli import app
 from chatferry.problems import KINDS
-from tests.serving import environment, serving
+from tests.serving import environment, latest, login, serving, wait_for
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -61,14 +61,14 @@ def test_links_inside_the_documentation_lead_somewhere() -> None:
             assert (page.parent / target).exists(), f"{page}: {target}"
 
 
-def blocks(heading: str) -> list[str]:
-    """The shell blocks of a section of the README."""
-    section = README.partition(f"## {heading}\n")[2].partition("\n## ")[0]
-    return re.findall(r"```bash\n(.*?)```", section, re.DOTALL)
+def blocks(heading: str, page: str = README, language: str = "bash") -> list[str]:
+    """The blocks of a section in this language."""
+    section = page.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    return re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)
 
 
 def run(script: str, folder: Path) -> str:
-    """Run a block of the README with bash, in a folder that looks like a checkout."""
+    """Run a block with bash, in a folder that looks like a checkout."""
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
         cwd=folder,
@@ -95,7 +95,7 @@ def checkout(tmp_path: Path) -> Path:
 
 def test_the_readmes_api_calls_work_as_written(checkout: Path) -> None:
     calls, looking = blocks("Import a Slack export over the API")
-    with serving(checkout / "data", ADMIN_PASS=PASSWORD) as server:
+    with serving(checkout / "data", ADMIN_PASS=PASSWORD, CHATFERRY_RATE_LIMIT="on") as server:
         script = calls.replace("http://127.0.0.1:3000", server.address)
         shown = run(script, checkout)
     assert '"waiting":true' not in shown
@@ -113,3 +113,20 @@ def test_the_readmes_command_line_works_as_written(checkout: Path) -> None:
     assert "dry run: nothing was written" in shown
     assert '"peakMemoryMiB"' in shown
     assert (checkout / "data-2" / "workspace.sqlite3").exists()
+
+
+def test_every_way_to_upload_works_as_written(checkout: Path) -> None:
+    before, *ways = blocks("Uploading", OPERATIONS)
+    (program,) = blocks("Uploading", OPERATIONS, "python")
+    with serving(checkout / "data") as server, login(server) as http:
+        before, program = (
+            text.replace("http://127.0.0.1:3000", server.address) for text in (before, program)
+        )
+        (checkout / "upload.py").write_text(program)
+        for way in (*ways, f"{sys.executable} upload.py"):
+            began = len(latest(http))
+            shown = run(before + way, checkout)
+            assert len(latest(http)) == began + 1, shown
+            operation = wait_for(http, "importer_user_selection")
+            assert operation["file"].endswith("_slack-small.zip")
+            assert "success" in shown or not shown or shown == operation["_id"] + "\n"

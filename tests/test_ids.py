@@ -2,7 +2,7 @@
 
 import re
 
-from chatferry import demo
+from chatferry.api import examples
 from chatferry.ids import ALPHABET, derived_hex, derived_id, hash_token, new_id, new_token
 
 ID = re.compile(f"[{ALPHABET}]{{17}}")
@@ -17,8 +17,8 @@ def test_forms() -> None:
         assert TOKEN.fullmatch(new_token())
     assert ID.fullmatch(derived_id("user", "slack", "U1"))
     assert HEX.fullmatch(derived_hex("room", "slack", "C1"))
-    assert ID.fullmatch(demo.USER)
-    assert TOKEN.fullmatch(demo.TOKEN)
+    assert ID.fullmatch(examples.USER)
+    assert TOKEN.fullmatch(examples.TOKEN)
 
 
 def test_derived_ids_depend_on_their_source_alone() -> None:

@@ -10,8 +10,12 @@ PURE = [
     *(SOURCE / name for name in ("records.py", "documents.py", "problems.py", "operations.py", "errors.py")),
     *sorted((SOURCE / "importers").glob("*.py")),
     *sorted((SOURCE / "convert").glob("*.py")),
-    SOURCE / "api" / "wire.py",
-    SOURCE / "api" / "schemas.py",
+    *(SOURCE / "api" / f"{name}.py" for name in ("wire", "schemas", "answers", "examples", "openapi")),
+    *(SOURCE / "api" / f"{name}.py" for name in ("reference", "tus", "tus_exchanges")),
+    *(
+        SOURCE / "downloads" / f"{name}.py"
+        for name in ("addresses", "answers", "faults", "packed", "retries")
+    ),
 ]
 FORBIDDEN = {
     "asyncio", "bcrypt", "http", "httpx", "io", "logging", "multiprocessing", "os", "pathlib", "random",

@@ -13,12 +13,27 @@ from functools import cache
 import bcrypt
 
 from chatferry.destinations import Destination, Lookup
-from chatferry.documents import PERMISSIONS, ROOMS, USERS, Date, Document, Insert, Update
+from chatferry.documents import PERMISSIONS, ROOMS, USERS, Change, Date, Document, Insert, Update, decode
 from chatferry.errors import SettingsError
 from chatferry.ids import hash_token, new_id, new_token
 from chatferry.records import ROCKET_CAT
 
-ADMIN_PERMISSIONS = ("run-import", "view-import-operations")
+PERMISSION_ROLES = {
+    "api-bypass-rate-limit": ["admin", "bot", "app"],
+    "create-personal-access-tokens": ["admin", "user"],
+    "run-import": ["admin"],
+    "view-import-operations": ["admin"],
+}
+"""The permissions that chatferry asks for, and the roles that have them by default in Rocket.Chat."""
+
+ROLES = frozenset(
+    {
+        *("admin", "anonymous", "app", "auditor", "auditor-log", "bot", "guest", "leader"),
+        *("livechat-agent", "livechat-manager", "livechat-monitor", "moderator", "owner", "user"),
+    }
+)
+"""The roles that every Rocket.Chat server has."""
+
 _TOKENS = "services.resume.loginTokens"
 
 
@@ -31,19 +46,17 @@ def open_workspace(
 
 
 def found_workspace(destination: Destination, now: Date) -> None:
-    """Give an empty workspace what every Rocket.Chat server starts with; harmless to repeat."""
-    if destination.find(Lookup.USER_ID, [ROCKET_CAT]):
-        return
-    destination.apply(
-        [
-            Insert(USERS, _rocket_cat(now)),
-            Insert(ROOMS, _general(now)),
-            *(
-                Insert(PERMISSIONS, {"_id": permission, "roles": ["admin"]})
-                for permission in ADMIN_PERMISSIONS
-            ),
-        ]
-    )
+    """Give a workspace what it lacks of what every Rocket.Chat server starts with; harmless to repeat."""
+    known = {permission["_id"] for permission in destination.find(Lookup.PERMISSION_ID, [*PERMISSION_ROLES])}
+    changes: list[Change] = [
+        Insert(PERMISSIONS, {"_id": permission, "roles": list(roles)})
+        for permission, roles in PERMISSION_ROLES.items()
+        if permission not in known
+    ]
+    if not destination.find(Lookup.USER_ID, [ROCKET_CAT]):
+        changes += [Insert(USERS, _rocket_cat(now)), Insert(ROOMS, _general(now))]
+    if changes:
+        destination.apply(changes)
 
 
 def _rocket_cat(now: Date) -> Document:
@@ -168,13 +181,45 @@ def revoke_token(destination: Destination, user_id: str, token: str) -> None:
     destination.apply([Update(collection=USERS, id=user_id, pull=pull)])
 
 
+def issue_personal_token(
+    destination: Destination, user_id: str, name: str, now: Date, *, bypass_two_factor: bool
+) -> str:
+    """A personal access token: a login token with a name of its own; only its hash is kept."""
+    token = new_token()
+    entry = {
+        "hashedToken": hash_token(token),
+        "type": "personalAccessToken",
+        "createdAt": now,
+        "lastTokenPart": token[-6:],
+        "name": name,
+        "bypassTwoFactor": bypass_two_factor,
+    }
+    destination.apply([Update(collection=USERS, id=user_id, add={_TOKENS: (entry,)})])
+    return token
+
+
+def personal_tokens(user: Document) -> list[Document]:
+    """The entries of a user's personal access tokens, in the order in which they were made."""
+    return [entry for entry in _token_entries(user) if entry.get("type") == "personalAccessToken"]
+
+
+def revoke_personal_token(destination: Destination, user_id: str, entry: Document) -> None:
+    pull = {_TOKENS: ("hashedToken", entry["hashedToken"])}
+    destination.apply([Update(collection=USERS, id=user_id, pull=pull)])
+
+
+def _token_entries(user: Document) -> list[Document]:
+    entries: list[Document] = user.get("services", {}).get("resume", {}).get("loginTokens", [])
+    return entries
+
+
 def user_of_token(destination: Destination, user_id: str, token: str) -> Document | None:
     """The active account with this id and login token. All failures do the same work."""
     users = destination.find(Lookup.USER_ID, [user_id])
     user = users[0] if users else {}
     wanted = hash_token(token).encode()
-    entries = user.get("services", {}).get("resume", {}).get("loginTokens", [])
-    found = [hmac.compare_digest(str(entry.get("hashedToken", "")).encode(), wanted) for entry in entries]
+    hashes = [str(entry.get("hashedToken", "")).encode() for entry in _token_entries(user)]
+    found = [hmac.compare_digest(known, wanted) for known in hashes]
     return user if any(found) and user.get("active", True) else None
 
 
@@ -191,6 +236,21 @@ def user_named(destination: Destination, name: str) -> Document | None:
         if users := destination.find(lookup, [name]):
             return users[0]
     return None
+
+
+# ---------------------------------------------------------------- roles
+
+
+def existing_roles(destination: Destination) -> frozenset[str]:
+    """The roles of a workspace: those of every server, and those to which it gives a permission."""
+    permissions = (decode(line) for line in destination.dump(PERMISSIONS))
+    return ROLES.union(*(permission.get("roles", ()) for permission in permissions))
+
+
+def may_grant(user: Document, role: str) -> bool:
+    """Whether the user may give somebody this role: an administrator any, others their own."""
+    roles = user.get("roles", ())
+    return "admin" in roles or role in roles or role == "user"
 
 
 def may(destination: Destination, user: Document, permission: str) -> bool:

@@ -21,7 +21,7 @@ from chatferry.destinations.memory import MemoryDestination
 from chatferry.documents import COLLECTIONS, Date
 from chatferry.errors import ChatferryError, SettingsError
 from chatferry.ids import new_id
-from chatferry.importers import IMPORTERS, Importer, detect
+from chatferry.importers import Importer, detect, readers
 from chatferry.inspection import inspect_archive
 from chatferry.operations import DIRECT_MESSAGES, EVERYTHING, Choice, Operation, Selection, Status, advance
 from chatferry.pipeline import now
@@ -54,7 +54,29 @@ Where = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", envvar="CHATFERRY_JSON", help="Print one JSON object.")]
-Export = Annotated[Path, typer.Argument(help="The export: a zip or tar file, or a folder.")]
+Export = Annotated[
+    Path, typer.Argument(help="The export: a zip or tar file, a folder, or a file of its own kind.")
+]
+Users = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--users",
+        envvar="CHATFERRY_USERS",
+        help="Ids or names to import, separated by commas. Default: all.",
+    ),
+]
+Channels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--channels",
+        envvar="CHATFERRY_CHANNELS",
+        help="Ids or names to import, separated by commas; __directMessages__ for those. Default: all.",
+    ),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", envvar="CHATFERRY_DRY_RUN", help="Say what would happen; change nothing."),
+]
 
 
 def main() -> None:
@@ -131,49 +153,36 @@ def _only_worker(settings: Settings) -> Iterator[None]:
 # ---------------------------------------------------------------- import
 
 
-@imports.command("slack")
-def import_slack(
-    export: Export,
-    data: Data = Path("data"),
-    destination: Where = "",
-    users: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--users",
-            envvar="CHATFERRY_USERS",
-            help="Ids or names to import, separated by commas. Default: all.",
-        ),
-    ] = None,
-    channels: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--channels",
-            envvar="CHATFERRY_CHANNELS",
-            help="Ids or names to import, separated by commas; __directMessages__ for those. Default: all.",
-        ),
-    ] = None,
-    dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", envvar="CHATFERRY_DRY_RUN", help="Say what would happen; change nothing."),
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Import a Slack export."""
-    settings = from_environment(data=data, destination=destination)
-    if not export.exists():
-        raise SettingsError(
-            f"{export} does not exist. Give the path of a Slack export: a zip file or a folder."
-        )
-    with _workplace(settings, dry_run) as (store, workspace):
-        operation = _new_operation(IMPORTERS["slack"], export, workspace)
-        store.operations.invalidate_all(operation.ts)
-        store.operations.add(operation)
-        with console.Display(quiet=as_json) as display:
-            operation = work_on(operation, store, workspace, settings, watch=display.show)
-            if operation.status == Status.SELECTION:
-                operation = _select(operation, store, users, channels)
+def _add_import(importer: Importer) -> None:
+    """The command that imports with this importer."""
+
+    @imports.command(importer.key, help=f"Import {importer.wanted}.")
+    def command(
+        export: Export,
+        data: Data = Path("data"),
+        destination: Where = "",
+        users: Users = None,
+        channels: Channels = None,
+        dry_run: DryRun = False,
+        as_json: AsJson = False,
+    ) -> None:
+        settings = from_environment(data=data, destination=destination)
+        if not export.exists():
+            raise SettingsError(f"{export} does not exist. Give the path of {importer.wanted}.")
+        with _workplace(settings, dry_run) as (store, workspace):
+            operation = _new_operation(importer, export, workspace)
+            store.operations.invalidate_all(operation.ts)
+            store.operations.add(operation)
+            with console.Display(quiet=as_json) as display:
                 operation = work_on(operation, store, workspace, settings, watch=display.show)
-        sys.exit(_conclude(operation, store, as_json, dry_run))
+                if operation.status == Status.SELECTION:
+                    operation = _select(operation, store, users, channels)
+                    operation = work_on(operation, store, workspace, settings, watch=display.show)
+            sys.exit(_conclude(operation, store, as_json, dry_run))
+
+
+for each in readers():
+    _add_import(each)
 
 
 @contextmanager
@@ -271,7 +280,7 @@ def inspect(export: Export, as_json: AsJson = False) -> None:
     settings = from_environment()
     if not export.exists():
         raise SettingsError(f"{export} does not exist. Give the path of an export: a zip file or a folder.")
-    with open_archive(export, settings.limits) as archive:
+    with open_archive(export, settings.limits, single=True) as archive:
         found = inspect_archive(detect(archive), archive)
     if as_json:
         print_json(found.as_json())

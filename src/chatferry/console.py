@@ -23,7 +23,9 @@ _STEPS = {
     Status.PREPARING_USERS: "reading users",
     Status.PREPARING_CHANNELS: "reading channels",
     Status.PREPARING_MESSAGES: "reading messages",
+    Status.PREPARING_CONTACTS: "reading contacts",
     Status.IMPORTING_USERS: "importing users",
+    Status.IMPORTING_CONTACTS: "importing contacts",
     Status.IMPORTING_CHANNELS: "importing channels",
     Status.IMPORTING_MESSAGES: "importing messages",
     Status.FINISHING: "finishing",
@@ -184,4 +186,6 @@ def print_inspection(found: Inspection) -> None:
     )
     for line in lines:
         _out.print(line, markup=False)
+    if found.contacts:
+        _out.print(f"  {found.contacts:,} contacts", markup=False)
     print_problems(found.problems)

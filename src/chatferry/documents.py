@@ -17,11 +17,12 @@ Document = dict[str, Any]
 
 USERS = "users"
 ROOMS = "rocketchat_room"
+CONTACTS = "rocketchat_livechat_contact"
 SUBSCRIPTIONS = "rocketchat_subscription"
 MESSAGES = "rocketchat_message"
 UPLOADS = "rocketchat_uploads"
 PERMISSIONS = "rocketchat_permissions"
-COLLECTIONS = (USERS, ROOMS, SUBSCRIPTIONS, MESSAGES, UPLOADS, PERMISSIONS)
+COLLECTIONS = (USERS, CONTACTS, ROOMS, SUBSCRIPTIONS, MESSAGES, UPLOADS, PERMISSIONS)
 
 
 class Date(Struct, frozen=True, gc=False, rename={"iso": "$date"}):

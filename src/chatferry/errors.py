@@ -3,6 +3,7 @@
 RequestError   fix the request and send it again
 ArchiveError   get another archive: this one cannot be read at all
 SettingsError  fix the command line or the environment
+DownloadError  fetch again later, unless it is final
 CancelledError      nothing: the operation was taken back
 
 What concerns a single record is no exception but a `records.Problem`.
@@ -16,11 +17,12 @@ class ChatferryError(Exception):
 class RequestError(ChatferryError):
     """A request that cannot be served as it is.
 
-    `reason` and `code` are rendered as Rocket.Chat renders its own errors: `reason [code]`.
+    `reason` and `code` are rendered as Rocket.Chat renders its own errors: `reason [code]`. `details` is
+    what the answer says beside them, as JSON has it.
     """
 
     def __init__(
-        self, reason: str = "", *, code: str = "", details: str = "", status: int = 400, type_: str = ""
+        self, reason: str = "", *, code: str = "", details: object = "", status: int = 400, type_: str = ""
     ) -> None:
         self.reason = reason
         self.code = code
@@ -36,6 +38,20 @@ class ArchiveError(ChatferryError):
 
 class SettingsError(ChatferryError):
     """A setting, option or environment that cannot work."""
+
+
+class DownloadError(ChatferryError):
+    """Bytes that could not be fetched. `is_final`: the same request cannot succeed later either.
+
+    No attribute holds secrets: `url` is the address as it may be shown.
+    """
+
+    def __init__(self, url: str, reason: str, remedy: str, *, is_final: bool) -> None:
+        self.url = url
+        self.reason = reason
+        self.remedy = remedy
+        self.is_final = is_final
+        super().__init__(f"{url}: {reason}. {remedy}.")
 
 
 class CancelledError(ChatferryError):

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from chatferry.archive import Archive
 from chatferry.importers import Importer
-from chatferry.records import Channel, Effect, Message, Part, Problem, User
+from chatferry.records import Channel, Contact, Effect, Message, Part, Problem, User
 from chatferry.report import problem_as_json
 
 KEPT_PROBLEMS = 10_000  # more are only counted
@@ -20,6 +20,7 @@ class Inspection(Struct, kw_only=True):
     importer: str
     users: int = 0
     placeholders: int = 0
+    contacts: int = 0
     bots: int = 0
     channels: Counter[str]
     messages: int = 0
@@ -38,6 +39,7 @@ class Inspection(Struct, kw_only=True):
             "users": self.users,
             "bots": self.bots,
             "placeholders": self.placeholders,
+            "contacts": self.contacts,
             "publicChannels": self.channels["c"],
             "privateChannels": self.channels["p"],
             "directConversations": self.channels["d"],
@@ -65,6 +67,8 @@ def inspect_archive(importer: Importer, archive: Archive) -> Inspection:
             found.users += 1
             found.bots += item.type == "bot"
             found.placeholders += item.placeholder
+        elif isinstance(item, Contact):
+            found.contacts += 1
         elif isinstance(item, Channel):
             found.channels[item.type] += 1
         elif isinstance(item, Problem):

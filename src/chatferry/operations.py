@@ -11,15 +11,17 @@ from msgspec.structs import replace
 
 
 class Status(StrEnum):
+    """In the order of the work."""
+
     NEW = "importer_new"
     UPLOADING = "importer_uploading"
     DOWNLOADING = "importer_downloading_file"
     FILE_LOADED = "importer_file_loaded"
     PREPARING = "importer_preparing_started"
     PREPARING_USERS = "importer_preparing_users"
+    PREPARING_CONTACTS = "importer_preparing_contacts"
     PREPARING_CHANNELS = "importer_preparing_channels"
     PREPARING_MESSAGES = "importer_preparing_messages"
-    PREPARING_CONTACTS = "importer_preparing_contacts"
     SELECTION = "importer_user_selection"
     IMPORTING = "importer_importing_started"
     IMPORTING_USERS = "importer_importing_users"
@@ -39,6 +41,8 @@ _ORDER = list(Status)
 _WAITING = frozenset(_ORDER[: _ORDER.index(Status.SELECTION)])
 _IMPORTING = frozenset(_ORDER[_ORDER.index(Status.IMPORTING) : _ORDER.index(Status.DONE)])
 ENDS = frozenset({Status.DONE, Status.FAILED, Status.CANCELLED})
+AT_REST = frozenset({Status.NEW, Status.SELECTION})
+"""Where an operation waits for somebody to go on with it."""
 
 
 class Counts(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -79,6 +83,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     """`ts` and `updated_at` in milliseconds; `archive` is where the archive lies on this machine.
 
     `error` says, for people, why an operation failed. `file`, `content_type` are the upload's.
+    `only_new`: accounts that exist are left alone, and new ones join no default room (`import.run`).
     `seconds` is the time worked on it so far, `peak_memory` the most memory the process held meanwhile (MiB).
     """
 
@@ -95,6 +100,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     count: Counts = Counts()
     archive: str = ""
     selection: Selection = Selection()
+    only_new: bool = False
     error: str = ""
     seconds: float = 0.0
     peak_memory: float = 0.0

@@ -124,7 +124,7 @@ def _converted(
     for numbered in parts:
         share = batch.open(numbered.number)
         room = known.rooms.get(numbered.part.channel)
-        if room is None or room.absent:
+        if numbered.part.channel and (room is None or room.absent):
             _leave_out(numbered.part, room, share.result)
         else:
             for item in importer.read(archive, numbered.part):

@@ -20,7 +20,11 @@ KINDS: dict[str, Kind] = {
     # the archive
     "file-not-readable": Kind("archive", NOTED, "Download the export again, or repair the file by hand."),
     "file-not-imported": Kind("archive", NOTED, "Keep the export: this file's content stays only there."),
+    "file-encoding-guessed": Kind(
+        "archive", NOTED, "Look at names with accents. If they are wrong, save the file as UTF-8."
+    ),
     "encoding-repaired": Kind("message", NOTED, "Compare the text with the source if it matters."),
+    "column-not-imported": Kind("archive", NOTED, "Keep the export: this column's content stays only there."),
     "field-dropped": Kind("message", NOTED, "Correct the field in the file and import again to bring it."),
     "unknown-folder": Kind(
         "channel", NOTED, "Make the room public or invite its members, if others should read it."
@@ -31,14 +35,34 @@ KINDS: dict[str, Kind] = {
     "user-without-email": Kind(
         "user", NOTED, "Set an e-mail address in Rocket.Chat, so that the person can set a password."
     ),
+    "user-without-id": Kind("user", SKIPPED, "Give the user an e-mail address in the file and import again."),
+    "user-twice": Kind("user", SKIPPED, "Nothing, if both are one person: the first was kept."),
+    "user-is-admin": Kind(
+        "user", NOTED, "Take the role away in Rocket.Chat if the person is not to be an administrator."
+    ),
     "user-is-slackbot": Kind("user", SKIPPED, "Nothing: Rocket.Chat's own bot, rocket.cat, takes its place."),
     "user-merged": Kind("user", NOTED, "Nothing, if both are one person. Otherwise change one e-mail first."),
     "username-changed": Kind("user", NOTED, "Rename the user in Rocket.Chat if another name is wanted."),
     "user-not-listed": Kind(
         "user", NOTED, "Nothing: an inactive placeholder holds the messages. Activate it if it is needed."
     ),
+    "user-exists": Kind("user", SKIPPED, "Nothing: the account was left as it is."),
+    "user-field-dropped": Kind("user", NOTED, "Set the value in Rocket.Chat if it is needed."),
+    "role-not-granted": Kind("user", NOTED, "Let an administrator grant the role in Rocket.Chat."),
     "user-not-selected": Kind("user", SKIPPED, "Import again and select the user to bring it."),
     "user-rejected": Kind("user", FAILED, "See the reason; correct it and import again."),
+    # contacts
+    "contact-not-readable": Kind("contact", FAILED, "Correct the row in the file and import again."),
+    "contact-empty": Kind(
+        "contact", SKIPPED, "Give the row a name, an e-mail address or a number, and import again."
+    ),
+    "contact-twice": Kind("contact", SKIPPED, "Nothing, if both are one contact: the first was kept."),
+    "contact-without-name": Kind("contact", NOTED, "Name the contact in Rocket.Chat."),
+    "unknown-manager": Kind(
+        "contact", NOTED, "Appoint a manager in Rocket.Chat, or import the account first."
+    ),
+    "contact-not-selected": Kind("contact", SKIPPED, "Import again and select the contact to bring it."),
+    "contact-rejected": Kind("contact", FAILED, "See the reason; correct it and import again."),
     # rooms
     "channel-not-readable": Kind("channel", FAILED, "Correct the entry in the file and import again."),
     "channel-without-name": Kind("channel", NOTED, "Rename the room in Rocket.Chat."),
@@ -46,6 +70,7 @@ KINDS: dict[str, Kind] = {
         "channel", NOTED, "Check the members: they were taken from the authors of its messages."
     ),
     "channel-name-taken": Kind("channel", NOTED, "Rename the room in Rocket.Chat if another name is wanted."),
+    "channel-twice": Kind("channel", SKIPPED, "Nothing, if both are one channel: the first was kept."),
     "channel-name-twice": Kind("channel", NOTED, "Check which of the rooms should hold the messages."),
     "channel-too-large": Kind("channel", NOTED, "Nothing: a private room holds the conversation."),
     "unknown-creator": Kind("channel", NOTED, "Appoint another owner in Rocket.Chat if that is needed."),
@@ -57,7 +82,10 @@ KINDS: dict[str, Kind] = {
     # messages
     "message-not-readable": Kind("message", FAILED, "Correct the message in the file and import again."),
     "message-without-time": Kind(
-        "message", FAILED, 'Give the message a "ts" such as "1600000200.000100" and import again.'
+        "message", FAILED, "Give the message its time in the file and import again."
+    ),
+    "message-without-recipient": Kind(
+        "message", SKIPPED, "Name the recipient in the row and import again to bring it."
     ),
     "message-of-unknown-type": Kind("message", NOTED, "Nothing: the text was kept as an ordinary message."),
     "message-not-chat": Kind("message", SKIPPED, "Nothing: it only repeats or announces something else."),
@@ -108,3 +136,13 @@ def problem(
         field=field,
         count=count,
     )
+
+
+class Spot(Struct, frozen=True, gc=False):
+    """Where a message stands: a file, and the place in its JSON list. Makes the message's problems."""
+
+    file: str
+    index: int
+
+    def problem(self, kind: str, reason: str, field: str = "") -> Problem:
+        return problem(kind, reason, file=self.file, position=self.index, field=field)

@@ -48,9 +48,11 @@ class User(Struct, frozen=True, gc=False, kw_only=True, tag_field="is", tag="use
     """A person or bot. `deleted` is None where the source does not say.
 
     A `placeholder` stands for somebody whom the archive does not list but whose messages it holds.
+    `further_ids` are import ids beside `id`. `password` is its bcrypt hash, for a new account only.
     """
 
     id: str
+    further_ids: tuple[str, ...] = ()
     username: str = ""
     name: str = ""
     emails: tuple[str, ...] = ()
@@ -61,18 +63,28 @@ class User(Struct, frozen=True, gc=False, kw_only=True, tag_field="is", tag="use
     avatar_url: str = ""
     status_text: str = ""
     bio: str = ""
+    password: str = ""
     placeholder: bool = False
     file: str = ""
     position: str = ""
 
+    @property
+    def import_ids(self) -> tuple[str, ...]:
+        return (self.id, *self.further_ids)
+
 
 class Contact(Struct, frozen=True, gc=False, kw_only=True, tag_field="is", tag="contact"):
-    """A person outside the workspace (Rocket.Chat's Omnichannel contact)."""
+    """A person outside the workspace (Rocket.Chat's Omnichannel contact).
+
+    `manager` is the username of the account that looks after the contact.
+    """
 
     id: str
     name: str = ""
     emails: tuple[str, ...] = ()
     phones: tuple[str, ...] = ()
+    manager: str = ""
+    custom_fields: dict[str, str] = {}
     file: str = ""
     position: str = ""
 
@@ -170,6 +182,7 @@ class Message(Struct, frozen=True, gc=False, tag_field="is", tag="message"):
 class Part(Struct, frozen=True, gc=False, kw_only=True, tag_field="is", tag="part"):
     """A slice of an archive with messages of one channel: the unit of progress and of resume.
 
+    `channel` is "" where the archive mixes the messages of several channels: then each message tells its own.
     `data` is the importer's own: what its `read` needs to find and read the slice.
     """
 

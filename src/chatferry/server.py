@@ -5,11 +5,11 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import uvicorn
 
 from chatferry import accounts, console, demo
+from chatferry.api import resumable
 from chatferry.api.app import create_app
 from chatferry.api.services import Services
 from chatferry.api.uploads import clear_uploads
@@ -31,7 +31,9 @@ def serve_http(settings: Settings, *, is_demo: bool) -> None:
             demo.furnish(store, workspace, Date.at(now()))
         else:
             console.welcome(accounts.open_workspace(workspace, os.environ, Date.at(now())))
-    clear_uploads(settings.uploads, {Path(one.archive).name for one in store.operations.all() if one.valid})
+    resumable.sweep(services)
+    resumable.take_up(services)
+    clear_uploads(settings.uploads, store)
     host, port = listener.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     config = uvicorn.Config(
@@ -39,6 +41,7 @@ def serve_http(settings: Settings, *, is_demo: bool) -> None:
         log_level="warning",
         access_log=False,
         server_header=False,
+        forwarded_allow_ips=",".join(settings.trusted_proxies),  # where it is empty nobody is believed
         timeout_graceful_shutdown=5,
     )
     # uvicorn shuts down first and then raises the signal again: let it end like any other program.

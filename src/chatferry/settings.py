@@ -2,26 +2,39 @@
 
 import os
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 
 from msgspec import Struct
 
 from chatferry.archive import Limits
+from chatferry.downloads import DEFAULT_RULES, Rules
+from chatferry.downloads.addresses import HOSTS, parse_hosts
 from chatferry.errors import SettingsError
 
 MIB = 1024 * 1024
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """`max_upload` in bytes; `import_dirs` are the directories below which server files may be imported."""
+    """`max_upload` in bytes; `import_dirs` are the directories below which server files may be imported.
+
+    `rate_limit`: calls are limited. `trusted_proxies` are the addresses and networks whose X-Forwarded-For
+    is believed. In seconds: `upload_silence`, the longest pause inside an upload, after which it is broken
+    off, and `upload_kept`, how long a resumable upload is kept after that.
+    """
 
     data: Path = Path("data")
     host: str = "127.0.0.1"
     port: int = 3000
     destination: str = ""
     max_upload: int = 100 * 1024 * MIB
+    upload_silence: int = 60
+    upload_kept: int = 24 * 60 * 60
     import_dirs: tuple[Path, ...] = ()
     limits: Limits = Limits()
+    rate_limit: bool = True
+    trusted_proxies: tuple[str, ...] = ()
+    downloads: Rules = DEFAULT_RULES
 
     @property
     def store_path(self) -> Path:
@@ -53,6 +66,8 @@ def from_environment(
         port=port,
         destination=destination,
         max_upload=_number(environment, "CHATFERRY_MAX_UPLOAD_MIB", 100 * 1024) * MIB,
+        upload_silence=_number(environment, "CHATFERRY_UPLOAD_SILENCE_SECONDS", 60),
+        upload_kept=_number(environment, "CHATFERRY_UPLOAD_KEPT_SECONDS", 24 * 60 * 60),
         import_dirs=tuple(
             Path(entry).resolve()
             for entry in environment.get("CHATFERRY_IMPORT_DIRS", "").split(os.pathsep)
@@ -64,7 +79,32 @@ def from_environment(
             total_bytes=_number(environment, "CHATFERRY_MAX_TOTAL_MIB", defaults.total_bytes // MIB) * MIB,
             ratio=_number(environment, "CHATFERRY_MAX_RATIO", defaults.ratio),
         ),
+        rate_limit=_switch(environment, "CHATFERRY_RATE_LIMIT", True),
+        trusted_proxies=_networks(environment, "CHATFERRY_TRUSTED_PROXIES"),
+        downloads=Rules(
+            hosts=parse_hosts(environment.get(HOSTS, "")),
+            limit=_number(environment, "CHATFERRY_DOWNLOAD_LIMIT", DEFAULT_RULES.limit // MIB) * MIB,
+        ),
     )
+
+
+def _switch(environment: Mapping[str, str], name: str, default: bool) -> bool:
+    text = environment.get(name, "")
+    if text not in ("", "on", "off"):
+        raise SettingsError(f"{name} is {text!r}. It must be on or off.")
+    return text == "on" if text else default
+
+
+def _networks(environment: Mapping[str, str], name: str) -> tuple[str, ...]:
+    texts = tuple(text.strip() for text in environment.get(name, "").split(",") if text.strip())
+    for text in texts:
+        try:
+            ip_network(text)
+        except ValueError as error:
+            raise SettingsError(
+                f"{name}: {text!r} is neither an address nor a network such as 10.0.0.0/8."
+            ) from error
+    return texts
 
 
 def _number(environment: Mapping[str, str], name: str, default: int) -> int:

@@ -12,7 +12,7 @@ from chatferry.archive import open_archive
 from chatferry.destinations import Destination, open_destination
 from chatferry.errors import CancelledError, ChatferryError
 from chatferry.importers import IMPORTERS
-from chatferry.operations import ENDS, Operation, Status, advance, is_importing, is_preparing
+from chatferry.operations import AT_REST, ENDS, Operation, Status, advance, is_importing, is_preparing
 from chatferry.pipeline import Check, Tools, Watch, now, prepare, run
 from chatferry.settings import Settings
 from chatferry.store import Store
@@ -32,9 +32,11 @@ def work_on(
     """
     try:
         check()
-        with open_archive(Path(operation.archive), settings.limits, _shown_name(operation)) as archive:
+        importer = IMPORTERS[operation.importer_key]
+        source: Path | dict[str, bytes] = Path(operation.archive) if operation.archive else {}
+        with open_archive(source, settings.limits, _shown_name(operation), importer.single) as archive:
             archive.before_read = check
-            tools = Tools(store, IMPORTERS[operation.importer_key], archive, check, watch)
+            tools = Tools(store, importer, archive, check, watch)
             if is_preparing(operation.status):
                 return prepare(operation, tools)
             return run(operation, tools, destination)
@@ -86,7 +88,8 @@ class Worker:
         """Begin, with what a crash interrupted."""
         self._thread.start()
         for operation in self._store.operations.all():
-            if operation.archive and (is_preparing(operation.status) or is_importing(operation.status)):
+            has_to_be_read = operation.archive and is_preparing(operation.status)
+            if has_to_be_read or is_importing(operation.status):
                 if operation.valid:
                     self.wake(operation.id)
                 else:  # it was cancelled, and the process died before the work on it took notice
@@ -113,7 +116,7 @@ class Worker:
         while not self._closing.is_set():
             operation_id = self._queue.get()
             operation = self._store.operations.get(operation_id) if operation_id else None
-            if operation is None or operation.status in ENDS or operation.status == Status.SELECTION:
+            if operation is None or operation.status in ENDS | AT_REST:
                 continue
             try:
                 destination = destination or open_destination(self._settings.destination_url)

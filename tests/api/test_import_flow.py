@@ -499,6 +499,31 @@ def test_clear_at_rest(http: httpx.Client) -> None:
     assert latest(http) == before
 
 
+# ---------------------------------------------------------------- other importers
+
+MEMBERS = b"username,email,status\nada,ada@example.org,Admin\nben,ben@example.org,Member\n"
+OTHERS = [
+    ("csv", "csv-small.zip", (Path(__file__).parents[2] / "examples" / "csv-small.zip").read_bytes(), "CSV"),
+    ("slack-users", "members.csv", MEMBERS, "Slack_Users"),
+]
+
+
+@pytest.mark.parametrize(("key", "file", "content", "name"), OTHERS, ids=lambda value: str(value)[:20])
+def test_an_upload_for_another_importer(
+    http: httpx.Client, key: str, file: str, content: bytes, name: str
+) -> None:
+    assert http.post("uploadImportFile", json=upload_body(content, file, key)).json() == SUCCESS
+    wait_for(http, "importer_user_selection")
+    choice = http.get("getImportFileData").json()
+    assert choice["name"] == name
+    assert {user["do_import"] for user in choice["users"]} == {True}
+    assert http.post("startImport", json=EVERYTHING).json() == SUCCESS
+    wait_for(http, "importer_done")
+    progress = http.get("getImportProgress").json()
+    assert (progress["key"], progress["name"], progress["count"]["error"]) == (key, name, 0)
+    assert progress["count"]["completed"] == progress["count"]["total"] > 0
+
+
 # ---------------------------------------------------------------- failing
 
 

@@ -6,7 +6,8 @@ from jsonschema import Draft202012Validator
 
 from chatferry.api import schemas
 from chatferry.api.schemas import (
-    DOWNLOAD_PENDING,
+    DOWNLOAD_PENDING_AVATARS,
+    DOWNLOAD_PENDING_FILES,
     DOWNLOAD_PUBLIC_IMPORT_FILE,
     IMPORT_ADD_USERS,
     NO_QUERY,
@@ -27,7 +28,8 @@ ALL = [
     START_IMPORT_OLDER,
     START_IMPORT,
     IMPORT_ADD_USERS,
-    DOWNLOAD_PENDING,
+    DOWNLOAD_PENDING_AVATARS,
+    DOWNLOAD_PENDING_FILES,
     NO_QUERY,
 ]
 UPLOAD = {"binaryContent": "QQ==", "contentType": "text/csv", "fileName": "a.csv", "importerKey": "csv"}

@@ -17,7 +17,7 @@ import pytest
 
 import chatferry.cli
 import chatferry.server
-from chatferry.demo import TOKEN, USER
+from chatferry.api.examples import TOKEN, USER
 from chatferry.ids import hash_token, new_id, new_token
 from tests.serving import Server, client, command, environment, raw, serving, start
 

@@ -17,9 +17,9 @@ from chatferry.errors import RequestError
 MIB = 2**20
 
 
-def read(chunks: Iterable[bytes], limit: int = 100 * MIB) -> tuple[dict[str, object], bytes]:
+def read(chunks: Iterable[bytes]) -> tuple[dict[str, object], bytes]:
     sink = io.BytesIO()
-    body = UploadBody(sink, limit=limit)
+    body = UploadBody(sink)
     for chunk in chunks:
         body.feed(chunk)
     fields = body.finish()
@@ -37,11 +37,11 @@ def cuttings(body: bytes) -> list[list[bytes]]:
     return [[body], bytewise(body), *([body[:at], body[at:]] for at in places)]
 
 
-def refusal(body: bytes, limit: int = 100 * MIB) -> RequestError:
+def refusal(body: bytes) -> RequestError:
     errors = {}
     for chunks in cuttings(body):
         with pytest.raises(RequestError) as caught:
-            read(chunks, limit)
+            read(chunks)
         errors[str(caught.value)] = caught.value
     (error,) = errors.values()
     assert (error.type, error.code) == ("invalid-params", "")
@@ -392,19 +392,6 @@ def test_two_files_after_a_value_of_another_type() -> None:
     assert "has binaryContent twice" in str(refusal(b'{"binaryContent":5,"binaryContent":"QUJD"}'))
 
 
-@pytest.mark.parametrize(("limit", "size"), [(100 * MIB, "100"), (MIB * 3 // 2, "1.5"), (MIB, "1")])
-def test_too_large(limit: int, size: str) -> None:
-    with pytest.raises(RequestError, match=f"larger than {size} MiB") as caught:
-        read([b'{"binaryContent":"', bytes(limit)], limit)
-    assert (caught.value.status, caught.value.type) == (413, "invalid-params")
-
-
-def test_limit_is_inclusive() -> None:
-    body = around("QUJD")
-    assert read([body], limit=len(body))[1] == b"ABC"
-    assert refusal(body, limit=len(body) - 1).status == 413
-
-
 # ---------------------------------------------------------------- memory
 
 
@@ -428,7 +415,7 @@ class Counter(io.RawIOBase):
 )
 def test_memory_does_not_grow(text: bytes, size: int) -> None:
     chunk = text * (size // len(text))
-    body = UploadBody(Counter(), limit=1024 * MIB)  # type: ignore[arg-type]  # it writes, and that is all
+    body = UploadBody(Counter())  # type: ignore[arg-type]  # it writes, and that is all
     tracemalloc.start()
     try:
         body.feed(b'{"binaryContent":"')

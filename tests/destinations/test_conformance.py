@@ -17,6 +17,7 @@ from chatferry.destinations.memory import MemoryDestination
 from chatferry.destinations.sqlite import SqliteDestination
 from chatferry.documents import (
     COLLECTIONS,
+    CONTACTS,
     MESSAGES,
     PERMISSIONS,
     ROOMS,
@@ -117,6 +118,7 @@ SOME_OF_EACH: Sequence[Change] = [
         importIds=["U1", "W1"],
     ),
     user("u2", username="ben", roles=["user", "admin"], importIds=["U2"], services=LOGGED_IN),
+    Insert(CONTACTS, {"_id": "c1", "name": "Cleo", "importIds": ["7", "x"]}),
     room("r1", name="general", fname="General", default=True, importIds=["C1"]),
     room("r2", t="d", uids=["u2", "u1"], usernames=["Ada", "ben"], importIds=["D1"]),
     room("r3", t="p", name="secret", fname="Secret", default=False),
@@ -396,6 +398,8 @@ FOUND: list[tuple[Lookup, list[str], list[str]]] = [
     (Lookup.USER_ROLE, ["admin"], ["u2"]),
     (Lookup.USER_ROLE, ["Admin"], []),
     (Lookup.USER_TOKEN, ["hash", "other"], ["u2"]),
+    (Lookup.CONTACT_ID, ["c1", "7"], ["c1"]),
+    (Lookup.CONTACT_IMPORT_ID, ["7", "x", "c1"], ["c1"]),
     (Lookup.ROOM_ID, ["r1", "r2", "r3"], ["r1", "r2", "r3"]),
     (Lookup.ROOM_IMPORT_ID, ["C1", "D1"], ["r1", "r2"]),
     (Lookup.ROOM_NAME, ["general", "General"], ["r1"]),

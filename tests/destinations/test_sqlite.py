@@ -17,7 +17,7 @@ import pytest
 from chatferry.destinations import open_destination
 from chatferry.destinations import sqlite as sqlite_module
 from chatferry.destinations.sqlite import CHUNK, SCHEMA_VERSION, SqliteDestination
-from chatferry.documents import COLLECTIONS, MESSAGES, ROOMS, USERS, Date, Insert, Update, decode
+from chatferry.documents import COLLECTIONS, CONTACTS, MESSAGES, ROOMS, USERS, Date, Insert, Update, decode
 from chatferry.errors import SettingsError
 
 NOBODY = 65534
@@ -225,6 +225,18 @@ def test_a_workspace_of_another_version(path: Path, version: int) -> None:
         f"The workspace {path} has version {version}, and this chatferry knows version {SCHEMA_VERSION}. "
         "Use the chatferry that wrote it, or a newer one."
     )
+
+
+def test_a_workspace_of_an_older_version_gets_what_it_lacks(path: Path) -> None:
+    with closing(SqliteDestination(path)) as destination:
+        destination.apply([message("m1")])
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("DROP TABLE rocketchat_livechat_contact")
+        db.execute("PRAGMA user_version = 1")
+    with closing(SqliteDestination(path)) as destination:
+        assert destination.apply([Insert(CONTACTS, {"_id": "c1", "name": "Cleo"})]) == []
+        assert list(destination.digests(["m1"])) == ["m1"]
+    assert rows(path, "PRAGMA user_version") == [(SCHEMA_VERSION,)]
 
 
 def test_an_empty_file_becomes_a_workspace(path: Path) -> None:

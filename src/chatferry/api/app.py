@@ -2,9 +2,11 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from math import ceil
 from typing import Any
 from urllib.parse import parse_qsl
 
+import anyio
 import anyio.to_thread
 import msgspec
 from starlette.applications import Starlette
@@ -14,16 +16,22 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from chatferry import accounts
-from chatferry.api import schemas
+from chatferry.api import resumable, schemas, wire
 from chatferry.api.endpoints import ENDPOINTS, Endpoint
+from chatferry.api.rate_limit import RateLimiter
 from chatferry.api.services import Call, Services
 from chatferry.api.sessions import LoginError
 from chatferry.documents import Document
 from chatferry.errors import RequestError
+from chatferry.pipeline import now
 from chatferry.worker import write_down
 
 BODY_LIMIT = 16 * 1024 * 1024  # bytes, of bodies that are not uploads
 _HEADERS = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+_TOO_MANY = (
+    "Error, too many requests. Please slow down. You must wait {} seconds before trying this endpoint again. "
+    "[error-too-many-requests]"
+)
 _FORBIDDEN = "User does not have the permissions required for this action [error-unauthorized]"
 
 
@@ -33,7 +41,10 @@ def create_app(services: Services) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         services.worker.start()
-        yield
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(resumable.keep_sweeping, services)
+            yield
+            tasks.cancel_scope.cancel()
         await anyio.to_thread.run_sync(services.close)
 
     return Starlette(
@@ -44,9 +55,15 @@ def create_app(services: Services) -> Starlette:
 
 
 def _route(endpoint: Endpoint, services: Services) -> Route:
+    async def respond(request: Request) -> Response:
+        response = await answer(request)
+        limits = getattr(request.state, "rate_limit_headers", {})
+        response.headers.update({**_HEADERS, **endpoint.headers, **limits})
+        return response
+
     async def answer(request: Request) -> Response:
         try:
-            return _json(_enveloped(await _served(request, endpoint, services), endpoint))
+            return _response(await _served(request, endpoint, services), endpoint)
         except RequestError as error:
             return _refused(error)
         except ClientDisconnect:
@@ -56,37 +73,59 @@ def _route(endpoint: Endpoint, services: Services) -> Route:
             reason = "Something unforeseen happened. The server's errors.log has the details."
             return _json({"success": False, "error": reason}, 500)
 
-    return Route(endpoint.path, answer, methods=[endpoint.method])
+    return Route(endpoint.path, respond, methods=[endpoint.method])
 
 
 async def _served(request: Request, endpoint: Endpoint, services: Services) -> Any:
-    """Authentication, permission, query, body, and then the answer: in Rocket.Chat's order."""
+    """Authentication, permission, query, body, rate limit, and then the answer: in Rocket.Chat's order.
+
+    Only a body that the endpoint receives itself comes after the limit: nobody uploads to be refused then.
+    """
     user: Document = {}
+    is_exempt = False
     user_id, token = request.headers.get("x-user-id", ""), request.headers.get("x-auth-token", "")
     if endpoint.auth:
-        user = await anyio.to_thread.run_sync(_caller, services, user_id, token, endpoint.permission)
+        user, is_exempt = await anyio.to_thread.run_sync(
+            _caller, services, user_id, token, endpoint.permission
+        )
     if endpoint.query is not None:
         schemas.check_query(endpoint.query, request.query_params)
+    body: dict[str, object] = {}
+    if endpoint.body is not None and endpoint.receive is None:
+        given = await _body(request)
+        body = _object(given) if endpoint.takes_any_body else schemas.check_body(endpoint.body, given)
+    if services.limiter is not None and endpoint.limited and not is_exempt:
+        _limit(request, endpoint, services.limiter)
     if endpoint.receive is not None:
         return await endpoint.receive(request, services, user)
-    body: dict[str, object] = {}
-    if endpoint.body is not None or endpoint.any_body:
-        given = await _body(request)
-        body = schemas.check_body(endpoint.body, given) if endpoint.body else _object(given)
     call = Call(services=services, user=user, token=token, body=body, site=str(request.base_url).rstrip("/"))
     if endpoint.answer is None:
         raise AssertionError(f"{endpoint.path} has no function")
     return await anyio.to_thread.run_sync(endpoint.answer, call)
 
 
-def _caller(services: Services, user_id: str, token: str, permission: str) -> Document:
+def _caller(services: Services, user_id: str, token: str, permission: str) -> tuple[Document, bool]:
+    """Who calls, and whether as often as they like."""
     with services.destination() as destination:
         user = accounts.user_of_token(destination, user_id, token)
         if user is None:
             raise RequestError("unauthorized", status=401)
         if permission and not accounts.may(destination, user, permission):
             raise RequestError(_FORBIDDEN, status=403)
-    return user
+        is_exempt = services.limiter is None or accounts.may(destination, user, "api-bypass-rate-limit")
+    return user, is_exempt
+
+
+def _limit(request: Request, endpoint: Endpoint, limiter: RateLimiter) -> None:
+    address = request.client.host if request.client else ""
+    standing = limiter.take(address, f"{endpoint.method} {endpoint.path}")
+    request.state.rate_limit_headers = {
+        "X-RateLimit-Limit": str(limiter.calls),
+        "X-RateLimit-Remaining": str(standing.remaining),
+        "X-RateLimit-Reset": str(now() + round(standing.wait * 1000)),
+    }
+    if not standing.allowed:
+        raise RequestError(_TOO_MANY.format(ceil(standing.wait)), status=429)
 
 
 # ---------------------------------------------------------------- bodies
@@ -99,11 +138,11 @@ async def _body(request: Request) -> object:
         data += chunk
         if len(data) > BODY_LIMIT:
             raise RequestError(f"The body is larger than {BODY_LIMIT // 2**20} MiB.", status=413)
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type == "application/json" or content_type.endswith("+json"):
+    content_type = request.headers.get("content-type", "")
+    if wire.is_json(content_type):
         return _parsed(bytes(data))
     text = data.decode("utf-8", "replace")
-    if content_type == "application/x-www-form-urlencoded":
+    if content_type.partition(";")[0].strip().lower() == "application/x-www-form-urlencoded":
         return _form(text)
     return {str(index): sign for index, sign in enumerate(text[:100])}  # as JavaScript spreads a string
 
@@ -129,11 +168,13 @@ def _object(body: object) -> dict[str, object]:
 # ---------------------------------------------------------------- answers
 
 
-def _enveloped(answer: Any, endpoint: Endpoint) -> Any:
-    """Objects say that all went well; arrays cannot."""
-    if not endpoint.enveloped or isinstance(answer, list) or "success" in answer:
+def _response(answer: Any, endpoint: Endpoint) -> Response:
+    """Objects say that all went well; arrays cannot. What is a response already stays as it is."""
+    if isinstance(answer, Response):
         return answer
-    return {**answer, "success": True}
+    if not endpoint.enveloped or isinstance(answer, list) or "success" in answer:
+        return _json(answer)
+    return _json({**answer, "success": True})
 
 
 def _json(content: Any, status: int = 200) -> Response:
@@ -157,4 +198,6 @@ async def _no_such_endpoint(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 404
     what = f"{request.method} {request.url.path}"
     reason = f"{what} is not allowed here." if status == 405 else f"There is no endpoint {what}."
-    return _json({"success": False, "error": reason}, status)
+    response = _json({"success": False, "error": reason}, status)
+    response.headers.update(getattr(error, "headers", None) or {})  # Allow
+    return response

@@ -1,34 +1,69 @@
-"""Every endpoint: its path, method, permission, what it takes, and the function behind it."""
+"""Every endpoint: its path, method, permission, what it takes and answers, and the function behind it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
 
-from chatferry.api import imports, schemas, sessions, uploads
+from chatferry.api import (
+    access_tokens,
+    answers,
+    examples,
+    imports,
+    openapi,
+    reference,
+    resumable,
+    schemas,
+    sessions,
+    tus,
+    tus_exchanges,
+    uploads,
+    user_imports,
+)
+from chatferry.api.examples import Example
 from chatferry.api.services import Call, Services
+from chatferry.api.tus_exchanges import Exchange
 from chatferry.documents import Document
 
-RUN, VIEW = "run-import", "view-import-operations"
+RUN, VIEW, TOKENS = "run-import", "view-import-operations", "create-personal-access-tokens"
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):
     """`query` is None where any query is accepted, `body` None where the body is not looked at.
 
-    `any_body`: the body is read but not checked here. `receive`, instead of `answer`, reads the body itself.
+    `receive`, instead of `answer`, reads and checks the body itself. `takes_any_body`: it is not held against
+    `body`, which only describes it. `takes_form`: the body is a form. `limited`: how often it can be called
+    is limited. `headers` are on every answer.
+    `answers` describes what comes with status 200; None stands for a page, or where the endpoint has an
+    `exchange`, for headers alone.
     """
 
     method: str
     path: str
+    summary: str
+    answers: schemas.Schema | None
+    example: Example | None = None
     answer: Callable[[Call], Any] | None = None
     receive: Callable[[Request, Services, Document], Awaitable[Any]] | None = None
     auth: bool = True
     permission: str = ""
     query: schemas.Schema | None = None
     body: schemas.Schema | None = None
-    any_body: bool = False
+    takes_any_body: bool = False
+    takes_form: bool = False
+    exchange: Exchange | None = None
+    limited: bool = True
     enveloped: bool = True  # whether an object says `success`
+    headers: Mapping[str, str] = {}
+
+    @property
+    def name(self) -> str:
+        """What clients call it: the path without what all paths have in common."""
+        return self.path.removeprefix("/api/v1/").removeprefix("/api/")
 
 
 def _get(name: str, answer: Callable[[Call], Any], **more: Any) -> Endpoint:
@@ -40,25 +75,276 @@ def _post(name: str, answer: Callable[[Call], Any] | None, **more: Any) -> Endpo
     return Endpoint(method="POST", path=f"/api/v1/{name}", answer=answer, **{"permission": RUN, **more})
 
 
+def _open(path: str, answer: Callable[[Call], Any], **more: Any) -> Endpoint:
+    """For everybody, as often as they like."""
+    return Endpoint(method="GET", path=path, answer=answer, auth=False, **{"limited": False, **more})
+
+
+def _tus(
+    method: str, name: str, receive: Callable[[Request, Services, Document], Awaitable[Any]], **more: Any
+) -> Endpoint:
+    more = {"permission": RUN, "answers": None, "headers": tus.HEADERS, **more}
+    return Endpoint(method=method, path=f"/api/v1/{name}", receive=receive, **more)
+
+
+def _piece(
+    method: str, receive: Callable[[Request, Services, Document], Awaitable[Any]], **more: Any
+) -> Endpoint:
+    """For an upload that was announced: a large file takes many calls, so that they are not limited."""
+    return _tus(method, "import.uploads/{upload}", receive, limited=False, **more)
+
+
+@cache
+def _document() -> dict[str, Any]:
+    return openapi.document(ENDPOINTS)
+
+
+@cache
+def _openapi() -> bytes:
+    return msgspec.json.encode(_document())
+
+
+@cache
+def _page() -> str:
+    return reference.html(_document())
+
+
+def openapi_json(call: Call) -> Response:
+    """This API as an OpenAPI 3.1 document."""
+    return Response(_openapi(), media_type="application/json")
+
+
+def docs(call: Call) -> Response:
+    """This API as a page to read."""
+    return HTMLResponse(_page(), headers=reference.HEADERS)
+
+
 ENDPOINTS = (
-    _post("uploadImportFile", None, receive=uploads.upload_import_file),
+    _post(
+        "login",
+        sessions.login,
+        summary="Log in with username or e-mail and password, or with a token that is still good",
+        auth=False,
+        permission="",
+        body=schemas.LOGIN,
+        takes_any_body=True,
+        answers=answers.LOGIN,
+        example=examples.LOGIN,
+    ),
+    _post(
+        "logout",
+        sessions.logout,
+        summary="End this session: its token is good no more",
+        permission="",
+        enveloped=False,
+        answers=answers.LOGOUT,
+        example=examples.LOGOUT,
+    ),
+    _get(
+        "logout",
+        sessions.logout,
+        summary="End this session, for old clients",
+        permission="",
+        query=None,
+        enveloped=False,
+        answers=answers.LOGOUT,
+        example=examples.LOGOUT,
+    ),
+    _get(
+        "me",
+        sessions.me,
+        summary="The account whose token this is",
+        permission="",
+        query=None,
+        answers=answers.ME,
+        example=examples.ME,
+    ),
+    _post(
+        "users.generatePersonalAccessToken",
+        access_tokens.generate,
+        summary="Make a token for scripts, under a name; its text is told once",
+        permission=TOKENS,
+        body=schemas.GENERATE_TOKEN,
+        answers=answers.TOKEN,
+        example=examples.GENERATE_TOKEN,
+    ),
+    _post(
+        "users.regeneratePersonalAccessToken",
+        access_tokens.regenerate,
+        summary="Make a new token in the place of the one with this name",
+        permission=TOKENS,
+        body=schemas.NAMED_TOKEN,
+        answers=answers.TOKEN,
+        example=examples.REGENERATE_TOKEN,
+    ),
+    _get(
+        "users.getPersonalAccessTokens",
+        access_tokens.list_all,
+        summary="The caller's tokens, without their text",
+        permission=TOKENS,
+        answers=answers.TOKENS,
+        example=examples.TOKENS,
+    ),
+    _post(
+        "users.removePersonalAccessToken",
+        access_tokens.remove,
+        summary="The token with this name is good no more",
+        permission=TOKENS,
+        body=schemas.NAMED_TOKEN,
+        answers=answers.SUCCESS,
+        example=examples.REMOVE_TOKEN,
+    ),
+    _post(
+        "uploadImportFile",
+        None,
+        summary="Begin an import with a file in the request",
+        receive=uploads.upload_import_file,
+        body=schemas.UPLOAD_IMPORT_FILE,
+        answers=answers.SUCCESS,
+        example=examples.UPLOAD,
+    ),
+    _post(
+        "import.upload",
+        None,
+        summary="Begin an import with a file in a form",
+        receive=uploads.import_upload,
+        body=schemas.IMPORT_UPLOAD,
+        takes_form=True,
+        answers=answers.SUCCESS,
+        example=examples.UPLOAD_FORM,
+    ),
+    _tus(
+        "OPTIONS",
+        "import.uploads",
+        resumable.describe,
+        summary="What is possible with resumable uploads",
+        exchange=tus_exchanges.DESCRIBE,
+    ),
+    _tus(
+        "POST",
+        "import.uploads",
+        resumable.create,
+        summary="Announce a resumable upload; it can have its first bytes at once",
+        exchange=tus_exchanges.CREATE,
+    ),
+    _piece("HEAD", resumable.look, summary="How much of an upload has come", exchange=tus_exchanges.LOOK),
+    _piece(
+        "PATCH",
+        resumable.resume,
+        summary="The next bytes of an upload; with the last of them the import begins",
+        exchange=tus_exchanges.RESUME,
+    ),
+    _piece("DELETE", resumable.end, summary="Give an upload up", exchange=tus_exchanges.END),
+    _piece(
+        "POST",
+        resumable.by_header,
+        summary="The same for clients that can only POST: a header names the method that is meant",
+        exchange=tus_exchanges.BY_HEADER,
+    ),
     _post(
         "downloadPublicImportFile",
         imports.download_public_import_file,
+        summary="Begin an import with a file or folder on the server",
         body=schemas.DOWNLOAD_PUBLIC_IMPORT_FILE,
+        answers=answers.SUCCESS,
+        example=examples.DOWNLOAD,
     ),
-    _post("startImport", imports.start_import, body=schemas.START_IMPORT),
-    _get("getImportFileData", imports.get_import_file_data),
-    _get("getImportProgress", imports.get_import_progress),
-    _get("getLatestImportOperations", imports.get_latest_import_operations, permission=VIEW),
-    _get("getCurrentImportOperation", imports.get_current_import_operation),
-    _get("importers.list", imports.importers_list),
-    _get("import.status", imports.import_status, query=None),
-    _post("import.clear", imports.import_clear),
-    _post("login", sessions.login, auth=False, permission="", any_body=True),
-    _post("logout", sessions.logout, permission="", enveloped=False),
-    _get("logout", sessions.logout, permission="", query=None, enveloped=False),
-    _get("me", sessions.me, permission="", query=None),
-    Endpoint(method="GET", path="/api/info", answer=sessions.info, auth=False),
-    Endpoint(method="GET", path="/api/v1/info", answer=sessions.info, auth=False),
+    _get(
+        "getImportFileData",
+        imports.get_import_file_data,
+        summary="Users, channels and counts to choose from, or that they are still being read",
+        answers=answers.FILE_DATA,
+        example=examples.FILE_DATA,
+    ),
+    _post(
+        "startImport",
+        imports.start_import,
+        summary="Import what was chosen",
+        body=schemas.START_IMPORT,
+        answers=answers.SUCCESS,
+        example=examples.START,
+    ),
+    _get(
+        "getImportProgress",
+        imports.get_import_progress,
+        summary="How far the current operation is",
+        answers=answers.PROGRESS,
+        example=examples.PROGRESS,
+    ),
+    _get(
+        "getCurrentImportOperation",
+        imports.get_current_import_operation,
+        summary="The operation that began last, if there is one",
+        answers=answers.CURRENT_OPERATION,
+        example=examples.CURRENT_OPERATION,
+    ),
+    _get(
+        "getLatestImportOperations",
+        imports.get_latest_import_operations,
+        summary="The 20 operations that changed last, newest first",
+        permission=VIEW,
+        answers=answers.OPERATIONS,
+        example=examples.LATEST,
+    ),
+    _get(
+        "importers.list",
+        imports.importers_list,
+        summary="The formats that can be imported",
+        answers=answers.IMPORTERS,
+        example=examples.IMPORTERS,
+    ),
+    _post(
+        "import.new",
+        user_imports.import_new,
+        summary="Begin an import of users that come over the API",
+        answers=answers.NEW_OPERATION,
+        example=examples.NEW,
+    ),
+    _post(
+        "import.addUsers",
+        user_imports.import_add_users,
+        summary="Add users to the current operation: all of them, or none if one is not as it should be",
+        body=schemas.IMPORT_ADD_USERS,
+        answers=answers.SUCCESS,
+        example=examples.ADD_USERS,
+    ),
+    _post(
+        "import.run",
+        user_imports.import_run,
+        summary="Import all users of the current operation; accounts that exist are left alone",
+        answers=answers.SUCCESS,
+        example=examples.RUN,
+    ),
+    _get(
+        "import.status",
+        imports.import_status,
+        summary="The coarse state of the current operation",
+        query=None,
+        answers=answers.STATUS,
+        example=examples.STATUS,
+    ),
+    _post(
+        "import.clear",
+        imports.import_clear,
+        summary="Take back every operation, and stop what is running",
+        answers=answers.SUCCESS,
+        example=examples.CLEAR,
+    ),
+    _open(
+        "/api/info",
+        sessions.info,
+        summary="What server this is",
+        answers=answers.INFO,
+        example=examples.INFO,
+    ),
+    _open(
+        "/api/v1/info",
+        sessions.info,
+        summary="What server this is",
+        limited=True,
+        answers=answers.INFO,
+        example=examples.INFO,
+    ),
+    _open("/api/v1/openapi.json", openapi_json, summary="This API as OpenAPI 3.1", answers=answers.OPENAPI),
+    _open("/api/docs", docs, summary="This API as a page to read", answers=None),
 )

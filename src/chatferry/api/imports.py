@@ -9,8 +9,9 @@ from chatferry.api import wire
 from chatferry.api.services import Call, Services
 from chatferry.errors import RequestError
 from chatferry.ids import new_id
-from chatferry.importers import IMPORTERS, Importer
+from chatferry.importers import IMPORTERS, Importer, listed
 from chatferry.operations import (
+    AT_REST,
     ENDS,
     Operation,
     Status,
@@ -41,18 +42,19 @@ def get_current_import_operation(call: Call) -> wire.JSON:
 
 def importers_list(call: Call) -> list[wire.JSON]:
     """The importers that can be chosen."""
-    return [{"key": importer.key, "name": importer.name} for importer in IMPORTERS.values()]
+    return [{"key": importer.key, "name": importer.name} for importer in listed()]
 
 
 def get_import_file_data(call: Call) -> wire.JSON:
     """The users, channels and contacts to choose from, or that they are still being read."""
     operation = _last(call.services, "getImportFileData")
     importer = _importer(operation.importer_key, "getImportFileData")
-    if is_preparing(operation.status) and not operation.valid:
+    is_read = is_preparing(operation.status) and operation.archive != ""
+    if is_read and not operation.valid:
         raise RequestError(
             "Invalid Import Operation", code="error-import-operation-invalid", details="getImportFileData"
         )
-    if is_preparing(operation.status) or is_importing(operation.status):
+    if is_read or is_importing(operation.status):
         return {"waiting": True}
     if operation.status == Status.FAILED:
         raise RequestError(operation.error or "The import failed.")
@@ -106,13 +108,25 @@ def import_status(call: Call) -> wire.JSON:
 
 def import_clear(call: Call) -> wire.JSON:
     """Take back every operation; one that is being worked on stops."""
-    services = call.services
-    with services.store.transaction():
-        last = services.store.operations.last()
-        services.store.operations.invalidate_all(now())
-    if last is not None and last.status not in ENDS:
-        services.worker.cancel(last.id)
+    with call.services.store.transaction():
+        _supersede(call.services, now())
     return {}
+
+
+def _supersede(services: Services, moment: int) -> int:
+    """No operation is valid any more: what is worked on stops, what waits loses what was staged for it.
+
+    Returns the `ts` from which on a new operation is the current one: the one with the greatest.
+    """
+    last = services.store.operations.last()
+    services.store.operations.invalidate_all(moment)
+    if last is None:
+        return moment
+    if last.status in AT_REST:
+        services.store.forget(last.id)
+    elif last.status not in ENDS:
+        services.worker.cancel(last.id)
+    return max(moment, last.ts + 1)
 
 
 def download_public_import_file(call: Call) -> wire.JSON:
@@ -155,27 +169,31 @@ def begin(
     content_type: str | None = None,
 ) -> Operation:
     """A new operation takes the place of all others; its archive is read in the background."""
+    moment = now()
+    operation = Operation(
+        id=operation_id,
+        type=importer.name,
+        importer_key=importer.key,
+        ts=moment,
+        status=Status.FILE_LOADED,
+        valid=True,
+        user=user_id,
+        updated_at=moment,
+        file=file,
+        content_type=content_type,
+        archive=str(archive),
+    )
+    operation = take_over(services, operation)
+    services.worker.wake(operation.id)
+    return operation
+
+
+def take_over(services: Services, operation: Operation) -> Operation:
+    """The new operation takes the place of all others; as it then is."""
     with services.store.transaction():
         moment = now()
-        last = services.store.operations.last()
-        services.store.operations.invalidate_all(moment)
-        operation = Operation(
-            id=operation_id,
-            type=importer.name,
-            importer_key=importer.key,
-            ts=max(moment, last.ts + 1 if last else 0),  # the current operation is the one with the greatest
-            status=Status.FILE_LOADED,
-            valid=True,
-            user=user_id,
-            updated_at=moment,
-            file=file,
-            content_type=content_type,
-            archive=str(archive),
-        )
+        operation = replace(operation, ts=_supersede(services, moment), updated_at=moment)
         services.store.operations.add(operation)
-    if last is not None and last.status not in ENDS:
-        services.worker.cancel(last.id)
-    services.worker.wake(operation.id)
     return operation
 
 
@@ -201,6 +219,6 @@ def _importer(key: str, method: str) -> Importer:
     return importer
 
 
-def importer_of_upload(key: str) -> Importer:
-    """The importer that an upload names."""
-    return _importer(key, "uploadImportFile")
+def importer_of_upload(key: str, method: str) -> Importer:
+    """The importer that an upload by this method names."""
+    return _importer(key, method)

@@ -42,6 +42,9 @@ _NUMBER = {"type": "number"}
 _UPLOAD = dict.fromkeys(("binaryContent", "contentType", "fileName", "importerKey"), _STRING)
 UPLOAD_IMPORT_FILE = _object(_UPLOAD, _UPLOAD, title="UploadImportFile", closed=True)
 
+_FORM = dict.fromkeys(("importerKey", "file", "contentType", "fileName"), _STRING)
+IMPORT_UPLOAD = _object(_FORM, ["importerKey", "file"], title="ImportUpload", closed=True)
+
 _DOWNLOAD = dict.fromkeys(("fileUrl", "importerKey"), _STRING)
 DOWNLOAD_PUBLIC_IMPORT_FILE = _object(_DOWNLOAD, _DOWNLOAD, title="DownloadPublicImportFile", closed=True)
 
@@ -87,7 +90,21 @@ _NEW_USER = _object(
 )
 IMPORT_ADD_USERS = _object({"users": _array(_NEW_USER)}, ["users"], title="ImportAddUsers", closed=True)
 
-DOWNLOAD_PENDING = _object({}, title="DownloadPending", closed=True)
+DOWNLOAD_PENDING_FILES = _object({}, title="DownloadPendingFiles", closed=True)
+DOWNLOAD_PENDING_AVATARS = _object({}, title="DownloadPendingAvatars", closed=True)
+
+_TEXT_OR_OBJECT = {"type": ["string", "object"]}
+LOGIN = _object(
+    {
+        "user": _TEXT_OR_OBJECT,
+        "password": _TEXT_OR_OBJECT,
+        **dict.fromkeys(("username", "email", "code", "resume"), _STRING),
+    },
+    title="Login",
+)
+
+GENERATE_TOKEN = _object({"tokenName": _STRING, "bypassTwoFactor": _BOOLEAN}, title="GenerateToken")
+NAMED_TOKEN = _object({"tokenName": _STRING}, title="NamedToken")
 
 NO_QUERY = _object({}, title="NoQuery", closed=True)
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from msgspec import Struct
 
+from chatferry.api.rate_limit import RateLimiter
 from chatferry.destinations import Destination, open_destination
 from chatferry.documents import Document
 from chatferry.settings import Settings
@@ -16,7 +17,8 @@ from chatferry.worker import Worker
 class Services:
     """The store, the worker and the workspace behind a running server.
 
-    `unlisted` holds ids of operations that the list of latest operations leaves out.
+    `unlisted` holds ids of operations that the list of latest operations leaves out, `uploading` ids of
+    resumable uploads that are being written to. `limiter` is None where calls are not limited.
     """
 
     def __init__(
@@ -26,6 +28,8 @@ class Services:
         self.store = store
         self.worker = worker
         self.unlisted = unlisted
+        self.limiter = RateLimiter() if settings.rate_limit else None
+        self.uploading: set[str] = set()
         self._lock = threading.Lock()
         self._destination: Destination | None = None
 

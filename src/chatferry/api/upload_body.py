@@ -20,10 +20,6 @@ STREAMED = "binaryContent"
 SKELETON_LIMIT = 64 * 1024
 _WINDOW = 64 * 1024
 _ADVICE = "Encode the whole file as base64 and send it again."
-_TOO_LARGE = (
-    "The body is larger than {:.7g} MiB, the most that is accepted here (base64 makes a file a third larger)."
-    " Put the archive where the server can fetch it and use downloadPublicImportFile."
-)
 
 _BOM = b"\xef\xbb\xbf"
 _STRUCTURE = re.compile(rb'["{}\[\],:]')
@@ -46,14 +42,10 @@ _string = json.JSONDecoder(strict=False)  # strict would refuse raw line ends
 
 
 class UploadBody:
-    """Reads one body: `feed` every chunk, then `finish`. What is wrong with it is raised as RequestError.
+    """Reads one body: `feed` every chunk, then `finish`. What is wrong with it is raised as RequestError."""
 
-    `limit` is the most bytes of body (not of file: base64 makes a file a third larger) that are accepted.
-    """
-
-    def __init__(self, sink: BinaryIO, *, limit: int) -> None:
+    def __init__(self, sink: BinaryIO) -> None:
         self._content = _Content(sink)
-        self._limit = limit
         self._received = 0
         self._skeleton = bytearray()
         self._scan: Callable[[bytes, int], int] = self._between
@@ -73,8 +65,6 @@ class UploadBody:
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the body, however they were cut."""
         self._received += len(chunk)
-        if self._received > self._limit:
-            raise _invalid(_TOO_LARGE.format(self._limit / 2**20), status=413)
         for start in range(0, len(chunk), _WINDOW):
             window = chunk[start : start + _WINDOW]
             at = 0
@@ -293,5 +283,5 @@ def _unescaped(raw: bytes) -> bytes:
     return text.encode("latin-1", "replace")
 
 
-def _invalid(reason: str, status: int = 400) -> RequestError:
-    return RequestError(reason, type_="invalid-params", status=status)
+def _invalid(reason: str) -> RequestError:
+    return RequestError(reason, type_="invalid-params")

@@ -1,60 +1,107 @@
-"""uploadImportFile: a file inside a JSON body, decoded on its way to the disk."""
+"""Uploads in one request: uploadImportFile with the file in a JSON body, import.upload with a form."""
 
 import os
+import sqlite3
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import anyio.to_thread
-from starlette.requests import ClientDisconnect, Request
+from msgspec import Struct
+from starlette.requests import Request
 
 from chatferry.api import imports, schemas, wire
+from chatferry.api.receiving import blocks, cannot_store, discard, too_large
 from chatferry.api.services import Services
 from chatferry.api.upload_body import UploadBody
+from chatferry.api.upload_form import FormBody
 from chatferry.documents import Document
-from chatferry.errors import RequestError
 from chatferry.ids import new_id
+from chatferry.operations import Operation
 from chatferry.pipeline import now
+from chatferry.store import Store
 
 LONGEST_NAME = 200  # characters; file systems hold 255 bytes
 
 
+class Body(Protocol):
+    """Reads the body of an upload. The file in it goes to the disk as it comes; `finish` has the fields."""
+
+    def feed(self, chunk: bytes) -> None: ...
+
+    def finish(self) -> dict[str, object]: ...
+
+
+class _Way(Struct, frozen=True):
+    """An endpoint, the schema of its fields, and why its body may be larger than the file."""
+
+    method: str
+    schema: schemas.Schema
+    overhead: str = ""
+
+
+_JSON = _Way("uploadImportFile", schemas.UPLOAD_IMPORT_FILE, " (base64 makes a file a third larger)")
+_FORM = _Way("import.upload", schemas.IMPORT_UPLOAD)
+
+
 async def upload_import_file(request: Request, services: Services, user: Document) -> wire.JSON:
-    """Store the file; its operation begins once all of it is there."""
-    operation_id = new_id()
-    path = services.settings.uploads / operation_id
+    """A file as base64 inside a JSON body."""
+    if not wire.is_json(request.headers.get("content-type", "")):
+        schemas.check_body(_JSON.schema, {})  # Rocket.Chat finds none of the fields in such a body
+    return await _store(request, services, user, _JSON, UploadBody)
+
+
+async def import_upload(request: Request, services: Services, user: Document) -> wire.JSON:
+    """A file as a part of a form."""
+    form = partial(FormBody, request.headers.get("content-type", ""))
+    return await _store(request, services, user, _FORM, form)
+
+
+async def _store(
+    request: Request, services: Services, user: Document, way: _Way, open_body: Callable[[BinaryIO], Body]
+) -> wire.JSON:
+    """Store the file; its operation begins once all of it is there. Otherwise nothing stays of it."""
+    id = new_id()
+    path = services.settings.uploads / id
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("xb") as sink:
-            fields = await _receive(request, sink, services.settings.max_upload)
+            fields = await _receive(request, services, way, open_body(sink))
             await anyio.to_thread.run_sync(_keep, sink)
-        body = schemas.check_body(schemas.UPLOAD_IMPORT_FILE, fields)
-        importer = imports.importer_of_upload(body["importerKey"])
-        file = f"{wire.stamp(now())}_{user['_id']}_{file_name(body['fileName'])}"
+        begin = partial(begin_import, services, id, user["_id"], way.method)
         await anyio.to_thread.run_sync(
-            imports.begin, services, user["_id"], importer, operation_id, path, file, body["contentType"]
+            begin, fields["importerKey"], fields["fileName"], fields["contentType"]
         )
-    except OSError as error:
-        path.unlink(missing_ok=True)
-        raise RequestError(f"The file cannot be stored on the server: {error.strerror}.") from error
+    except (OSError, sqlite3.Error) as error:
+        discard(path)
+        raise cannot_store(error) from error
     except BaseException:
-        path.unlink(missing_ok=True)
+        discard(path)
         raise
     return {}
 
 
-async def _receive(request: Request, sink: BinaryIO, limit: int) -> dict[str, object]:
-    body = UploadBody(sink, limit=limit)
-    try:
-        async for chunk in request.stream():
-            body.feed(chunk)
-    except ClientDisconnect as error:
-        raise RequestError("The connection ended before the body did. Send it again.") from error
-    return body.finish()
+async def _receive(request: Request, services: Services, way: _Way, body: Body) -> dict[str, str]:
+    settings = services.settings
+    too_much = too_large(settings.max_upload, "body", way.overhead)
+    async for block in blocks(request, settings.max_upload, too_much, settings.upload_silence):
+        await anyio.to_thread.run_sync(body.feed, block)
+    return schemas.check_body(way.schema, body.finish())
 
 
 def _keep(sink: BinaryIO) -> None:
     sink.flush()
     os.fsync(sink.fileno())
+
+
+def begin_import(
+    services: Services, id: str, user_id: str, method: str, importer_key: str, name: str, content_type: str
+) -> Operation:
+    """The operation `id` begins, with the file that was uploaded for it by this method."""
+    importer = imports.importer_of_upload(importer_key, method)
+    file = f"{wire.stamp(now())}_{user_id}_{file_name(name)}"
+    return imports.begin(services, user_id, importer, id, services.settings.uploads / id, file, content_type)
 
 
 def file_name(name: str) -> str:
@@ -64,8 +111,10 @@ def file_name(name: str) -> str:
     return shown[-LONGEST_NAME:] or "import"
 
 
-def clear_uploads(uploads: Path, wanted: set[str]) -> None:
-    """Remove what uploads that never ended have left behind."""
+def clear_uploads(uploads: Path, store: Store) -> None:
+    """Remove what nobody will ask for: of uploads that never ended, and of operations that are over."""
+    wanted = {Path(operation.archive).name for operation in store.operations.all() if operation.valid}
+    wanted |= {upload.id for upload in store.uploads.all()}
     for path in uploads.iterdir() if uploads.is_dir() else ():
         if path.name not in wanted:
             path.unlink(missing_ok=True)

@@ -8,9 +8,16 @@ import msgspec
 
 from chatferry.documents import Date, Document
 from chatferry.operations import DIRECT_MESSAGES, Choice, Operation, Selection
-from chatferry.records import Channel, Contact, User
+from chatferry.problems import problem
+from chatferry.records import Channel, Contact, Problem, User
 
 JSON = dict[str, Any]
+
+
+def is_json(content_type: str) -> bool:
+    """Whether a body with this Content-Type is JSON."""
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind == "application/json" or kind.endswith("+json")
 
 
 def iso(ms: int) -> str:
@@ -123,6 +130,52 @@ def _contact(contact: Contact) -> JSON:
     }
 
 
+ADDED = "import.addUsers"
+"""What problems name as the file of users that came over the API."""
+
+
+def added_user(item: JSON, number: int, roles: tuple[str, ...], password: str) -> tuple[User, list[Problem]]:
+    """The user of a checked item of addUsers, and what of it was not taken over.
+
+    `number` is the user's among all that were added, `roles` those that may be granted, `password` a hash.
+    """
+    import_id, *further = dict.fromkeys(value for value in item["importIds"] if value)
+    position = f"$.users[{number}]"
+    offset, type = item.get("utcOffset"), item.get("type")
+    problems: list[Problem] = []
+
+    def drop(kind: str, field: str, reason: str) -> None:
+        problems.append(problem(kind, reason, file=ADDED, position=position, field=field))
+
+    if offset is not None and not -24 <= offset <= 24:
+        drop("user-field-dropped", "utcOffset", f"the utcOffset of {import_id} is no number of hours")
+        offset = None
+    if type not in (None, "user", "bot"):
+        drop("user-field-dropped", "type", f"{import_id} is neither a user nor a bot: imported as a user")
+    if refused := [role for role in item.get("roles") or () if role not in roles]:
+        drop(
+            "role-not-granted", "roles", f"{import_id} was not given {', '.join(refused)}: not yours to grant"
+        )
+    user = User(
+        id=import_id,
+        further_ids=tuple(further),
+        username=item.get("username") or "",
+        name=item.get("name") or "",
+        emails=tuple(dict.fromkeys(email for email in item["emails"] if email)),
+        type="bot" if type == "bot" else "user",
+        roles=roles,
+        deleted=item.get("deleted"),
+        utc_offset=offset,
+        avatar_url=item.get("avatarUrl") or "",
+        status_text=item.get("statusText") or "",
+        bio=item.get("bio") or "",
+        password=password,
+        file=ADDED,
+        position=position,
+    )
+    return user, problems
+
+
 def chosen(input: Mapping[str, Any]) -> Selection:
     """The selection of a checked startImport body, in its form since 7.0 or before."""
     return Selection(
@@ -161,6 +214,16 @@ def me(user: Document, site: str) -> JSON:
     wire["isOAuthUser"] = False
     wire["services"] = {"password": {"exists": "bcrypt" in user.get("services", {}).get("password", {})}}
     return wire
+
+
+def personal_token(entry: Document) -> JSON:
+    """A personal access token as its owner sees it."""
+    return {
+        "name": entry.get("name", ""),
+        "createdAt": plain(entry.get("createdAt", "")),
+        "lastTokenPart": entry.get("lastTokenPart", ""),
+        "bypassTwoFactor": bool(entry.get("bypassTwoFactor")),
+    }
 
 
 def plain(value: Any) -> Any:

@@ -7,6 +7,8 @@ nowhere else. Nothing is ever unpacked under a name from the archive. Names use 
 import errno
 import io
 import stat
+import tarfile
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,9 +18,10 @@ from typing import BinaryIO, Protocol, Self
 from isal import isal_zlib
 from isal.igzip_lib import IsalError
 
-from chatferry.archive.census import DEFAULT_LIMITS, Entry, Limits
-from chatferry.archive.files import EntryStream, File
+from chatferry.archive.census import DEFAULT_LIMITS, Contents, Entry, Limits
+from chatferry.archive.files import EntryStream, File, Trail
 from chatferry.archive.folder import open_dict, open_folder
+from chatferry.archive.single import Single, is_text, open_single
 from chatferry.archive.tarred import TAR_BLOCK, open_tar, open_tar_gz
 from chatferry.archive.words import AGAIN, GIB, MIB, fault, quoted, unreadable
 from chatferry.archive.zipped import open_zip
@@ -34,13 +37,16 @@ class Archive:
     """
 
     name: str  # for messages: the file name of the archive
+    wrapping: str  # the folders around everything, which are not part of the names
     before_read: Callable[[], None]  # called before each block: what it raises stops the reading
 
-    def __init__(self, name: str, entries: "dict[str, Entry]", container: "_Container") -> None:
+    def __init__(self, name: str, contents: Contents, container: "_Container") -> None:
         self.name = name
+        self.wrapping = contents.wrapping
         self.before_read = lambda: None
-        self._entries = entries
+        self._entries = contents.entries
         self._container = container
+        self._left: deque[tuple[str, Trail]] = deque(maxlen=1)  # where the last stream was closed
 
     def names(self) -> list[str]:
         """All file entries, sorted; no folders, no wrapping top folder, no junk of macOS."""
@@ -53,19 +59,28 @@ class Archive:
         """The size of an entry in bytes, inflated. Raises ArchiveError if there is no such entry."""
         return self._entry(name).size
 
-    def open(self, name: str) -> BinaryIO:
-        """A stream of an entry's bytes, forward only.
+    @property
+    def is_single(self) -> bool:
+        """Whether this is no archive but a single file."""
+        return isinstance(self._container, Single)
+
+    def open(self, name: str, start: int = 0) -> BinaryIO:
+        """A stream of an entry's bytes from `start` on, forward only.
+
+        A stream that begins where the last one was closed costs nothing more: an entry can be read piece by
+        piece. Others read from the entry's beginning.
 
         Opening raises ArchiveError if there is no such entry, reading if the entry is damaged or larger than
         it declares; the last block is handed out only once the whole entry has been checked.
         """
-        return io.BufferedReader(EntryStream(self._blocks(name, self._entry(name))))
+        return io.BufferedReader(EntryStream(self._from(name, self._entry(name), start)))
 
     def read(self, name: str) -> bytes:
         """The whole content of an entry, checked. Raises ArchiveError as `open` and its stream do."""
         return b"".join(self._blocks(name, self._entry(name)))
 
     def close(self) -> None:
+        self._left.clear()
         self._container.close()
 
     def __enter__(self) -> Self:
@@ -75,6 +90,22 @@ class Archive:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _from(self, name: str, entry: Entry, start: int) -> Generator[bytes, None, None]:
+        trail = self._taken_up(name, start) or Trail(self._blocks(name, entry))
+        try:
+            yield from trail.after(start)
+        except GeneratorExit:
+            self._left.append((name, trail))
+            raise
+
+    def _taken_up(self, name: str, start: int) -> Trail | None:
+        """The trail that was left in this entry, if it still reaches the place. Nobody else gets it then."""
+        try:
+            left, trail = self._left.pop()
+        except IndexError:
+            return None
+        return trail if left == name and trail.reaches(start) else None
 
     def _entry(self, name: str) -> Entry:
         entry = self._entries.get(name)
@@ -112,11 +143,15 @@ class Archive:
 
 
 def open_archive(
-    source: Path | Mapping[str, bytes | str], limits: Limits = DEFAULT_LIMITS, name: str = ""
+    source: Path | Mapping[str, bytes | str],
+    limits: Limits = DEFAULT_LIMITS,
+    name: str = "",
+    single: bool = False,
 ) -> Archive:
     """Open a zip, tar, tar.gz or folder, told apart by content, or a dict of contents by name.
 
-    `name` is what messages call the archive, where that is not its file name.
+    `name` is what messages call the archive, where that is not its file name. `single` lets a text file that
+    is none of these pass as an archive whose one entry it is.
     A tar.gz is unpacked into a temporary file once, as it must be read in any order; closing deletes it.
     Raises ArchiveError if the archive cannot be read, is unsafe or goes beyond `limits`.
     """
@@ -132,7 +167,7 @@ def open_archive(
         with ExitStack() as stack:
             file = File(source.open("rb", buffering=0))
             stack.callback(file.close)
-            archive = _open_file(name or source.name, file, limits)
+            archive = _open_file(name or source.name, file, limits, single)
             stack.pop_all()
             return archive
     except OSError as error:
@@ -157,7 +192,7 @@ class _Container(Protocol):
     def close(self) -> None: ...
 
 
-def _open_file(archive: str, file: File, limits: Limits) -> Archive:
+def _open_file(archive: str, file: File, limits: Limits, single: bool) -> Archive:
     head = file.at(0, TAR_BLOCK)
     if not head:
         raise fault(archive, "is empty", AGAIN)
@@ -165,15 +200,25 @@ def _open_file(archive: str, file: File, limits: Limits) -> Archive:
         return Archive(archive, *open_zip(archive, file, limits))
     if head.startswith(b"\x1f\x8b"):
         return Archive(archive, *open_tar_gz(archive, file, limits))
-    return Archive(archive, *open_tar(archive, file, limits, _kind(head)))
+    kind = _kind(head)
+    if single and not kind and not _is_tar(head) and is_text(head):
+        return Archive(archive, *open_single(archive, file, limits))
+    otherwise = f"is {kind}, not a zip or tar" if kind else "is neither a zip nor a tar"
+    return Archive(archive, *open_tar(archive, file, limits, otherwise))
+
+
+def _is_tar(head: bytes) -> bool:
+    try:
+        tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return False
+    return True
 
 
 def _kind(head: bytes) -> str:
-    """What a file is if it turns out to be none of the archives we read."""
-    for magic, kind in _OTHER_KINDS.items():
-        if head.lstrip().lower().startswith(magic):
-            return f"is {kind}, not a zip or tar"
-    return "is neither a zip nor a tar"
+    """What a file is if it turns out to be none of the archives we read; "" if that cannot be told."""
+    begins = head.lstrip().lower()
+    return next((kind for magic, kind in _OTHER_KINDS.items() if begins.startswith(magic)), "")
 
 
 _OTHER_KINDS = {  # in lower case

@@ -41,6 +41,13 @@ class Entry(Struct, frozen=True, gc=False):
     path: str = ""  # as folder and dict know it
 
 
+class Contents(Struct, frozen=True):
+    """An archive's entries by name, sorted, without the folders that wrap all of them: `wrapping`."""
+
+    entries: dict[str, Entry]
+    wrapping: str = ""
+
+
 class Census:
     """Takes entries in as a container finds them and refuses what must not be trusted."""
 
@@ -109,11 +116,11 @@ class Census:
             why = f"inflates to {amount(self._total)}, more than {self._limits.ratio} times its size"
             raise fault(self._archive, why, TRUST.format("ratio"))
 
-    def entries(self) -> dict[str, Entry]:
-        """All entries by name, sorted, without the wrapping top folder."""
+    def contents(self) -> Contents:
         names = sorted(self._entries)
         start = _wrapping(names)
-        return {name[start:]: self._entries[name] for name in names}
+        entries = {name[start:]: self._entries[name] for name in names}
+        return Contents(entries, names[0][: start - 1] if start else "")
 
     def fault(self, written: str, why: str, remedy: str) -> ArchiveError:
         return fault(self._archive, f"{quoted(written)} {why}", remedy)

@@ -2,6 +2,7 @@
 
 import io
 import os
+from collections import deque
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -35,6 +36,39 @@ class EntryStream(io.RawIOBase):
     def close(self) -> None:
         self._blocks.close()
         super().close()
+
+
+class Trail:
+    """An entry's blocks, and how far they were read: reading can go on there, or a little before."""
+
+    _KEPT = 2 * MIB
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks = blocks
+        self._last: deque[bytes] = deque()
+        self._begin = self._end = 0  # of the last blocks, in the entry
+
+    def reaches(self, start: int) -> bool:
+        """Whether the bytes from `start` on are still to be had."""
+        return start >= self._begin
+
+    def after(self, start: int) -> Generator[bytes, None, None]:
+        """The bytes from `start` on."""
+        place = self._begin
+        for block in tuple(self._last):
+            place += len(block)
+            if start < place:
+                yield block[max(0, len(block) - place + start) :]
+        for block in self._blocks:
+            self._keep(block)
+            if start < self._end:
+                yield block[max(0, len(block) - self._end + start) :]
+
+    def _keep(self, block: bytes) -> None:
+        self._last.append(block)
+        self._end += len(block)
+        while self._end - self._begin - len(self._last[0]) >= self._KEPT:
+            self._begin += len(self._last.popleft())
 
 
 class File:

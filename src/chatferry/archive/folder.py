@@ -5,7 +5,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from chatferry.archive.census import Census, Entry, Limits
+from chatferry.archive.census import Census, Contents, Entry, Limits
 from chatferry.archive.files import File
 from chatferry.archive.words import quoted, unreadable
 
@@ -24,7 +24,7 @@ class Folder:
         pass
 
 
-def open_folder(archive: str, root: Path, limits: Limits) -> tuple[dict[str, Entry], Folder]:
+def open_folder(archive: str, root: Path, limits: Limits) -> tuple[Contents, Folder]:
     census = Census(archive, limits)
     folders = [""]
     while folders:
@@ -33,7 +33,7 @@ def open_folder(archive: str, root: Path, limits: Limits) -> tuple[dict[str, Ent
             folders += _add_folder(census, root, folder)
         except OSError as error:
             raise unreadable(f"{archive}: {quoted(folder)}" if folder else str(root), error) from error
-    return census.entries(), Folder(root)
+    return census.contents(), Folder(root)
 
 
 def _add_folder(census: Census, root: Path, folder: str) -> list[str]:
@@ -65,13 +65,11 @@ class Dict:
         pass
 
 
-def open_dict(
-    archive: str, source: Mapping[str, bytes | str], limits: Limits
-) -> tuple[dict[str, Entry], Dict]:
+def open_dict(archive: str, source: Mapping[str, bytes | str], limits: Limits) -> tuple[Contents, Dict]:
     census = Census(archive, limits)
     contents = {path: data.encode() if isinstance(data, str) else data for path, data in source.items()}
     for path, data in contents.items():
         name = census.admit(path)
         if name is not None and not path.endswith("/"):
             census.add(path, name, Entry(len(data), len(data), path=path))
-    return census.entries(), Dict(contents)
+    return census.contents(), Dict(contents)

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 
-from chatferry.archive.census import Census, Entry, Limits, beyond_ratio
+from chatferry.archive.census import Census, Contents, Entry, Limits, beyond_ratio
 from chatferry.archive.files import BLOCK, Cursor, File
 from chatferry.archive.words import AGAIN, MIB, REPACK, TRUST, amount, fault, quoted, reason
 
@@ -78,22 +78,22 @@ class _Unpacked(File):
         self.size += len(block)
 
 
-def open_tar(archive: str, file: File, limits: Limits, otherwise: str) -> tuple[dict[str, Entry], Tar]:
+def open_tar(archive: str, file: File, limits: Limits, otherwise: str) -> tuple[Contents, Tar]:
     """`otherwise` says what the file is if it is no tar at all."""
     return _list_tar(archive, file, limits, otherwise), Tar(file)
 
 
-def open_tar_gz(archive: str, packed: File, limits: Limits) -> tuple[dict[str, Entry], Tar]:
+def open_tar_gz(archive: str, packed: File, limits: Limits) -> tuple[Contents, Tar]:
     with ExitStack() as stack:
         unpacked = _Unpacked(archive, packed, limits)
         stack.callback(unpacked.close)
-        entries = _list_tar(archive, unpacked, limits, "is a gzip file without a tar in it")
+        contents = _list_tar(archive, unpacked, limits, "is a gzip file without a tar in it")
         stack.pop_all()
     packed.close()
-    return entries, Tar(unpacked)
+    return contents, Tar(unpacked)
 
 
-def _list_tar(archive: str, file: File, limits: Limits, otherwise: str) -> dict[str, Entry]:
+def _list_tar(archive: str, file: File, limits: Limits, otherwise: str) -> Contents:
     """All entries of a tar; `otherwise` says what the file is if it is no tar at all."""
     census = Census(archive, limits)
     try:
@@ -105,7 +105,7 @@ def _list_tar(archive: str, file: File, limits: Limits, otherwise: str) -> dict[
             raise fault(archive, otherwise, "Give the export as it was downloaded.") from error
         where = f" after {quoted(census.last)}" if census.last else ""
         raise fault(archive, f"is a tar that is damaged or incomplete{where}", AGAIN) from error
-    return census.entries()
+    return census.contents()
 
 
 # The last three are what tarfile makes of nonsense in headers.

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from isal import isal_zlib
 
-from chatferry.archive.census import Census, Entry, Limits
+from chatferry.archive.census import Census, Contents, Entry, Limits
 from chatferry.archive.files import BLOCK, Cursor, File
 from chatferry.archive.words import AGAIN, MIB, fault
 
@@ -66,7 +66,7 @@ class _ZipCursor(Cursor):
         return data
 
 
-def open_zip(archive: str, file: File, limits: Limits) -> tuple[dict[str, Entry], Zip]:
+def open_zip(archive: str, file: File, limits: Limits) -> tuple[Contents, Zip]:
     census = Census(archive, limits)
     try:
         with zipfile.ZipFile(_ZipCursor(file, census)) as table:
@@ -75,7 +75,7 @@ def open_zip(archive: str, file: File, limits: Limits) -> tuple[dict[str, Entry]
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         raise fault(archive, "is a zip that is damaged or incomplete", AGAIN) from error
     census.judge_ratio(file.size)
-    return census.entries(), Zip(file)
+    return census.contents(), Zip(file)
 
 
 def _add_zip_entry(census: Census, info: zipfile.ZipInfo, file_size: int) -> None:

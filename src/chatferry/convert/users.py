@@ -17,11 +17,15 @@ _VALID_NAME = re.compile(r"[0-9a-zA-Z\-_.]+")  # Rocket.Chat's UTF8_User_Names_V
 
 
 class UserSetup(Struct, frozen=True, kw_only=True):
-    """What holds for all users of an operation. `archive_ids` are the import ids of all its users."""
+    """What holds for all users of an operation. `archive_ids` are the import ids of all its users.
+
+    `skip_existing`: accounts that exist are left as they are, and not even linked.
+    """
 
     source: str
     archive_ids: frozenset[str]
     default_rooms: tuple[Document, ...] = ()
+    skip_existing: bool = False
 
 
 class KnownUsers:
@@ -55,17 +59,28 @@ class KnownUsers:
 
     def own(self, record: User, setup: UserSetup) -> Document | None:
         """The account that an earlier import made of this user, or linked to it."""
-        return self._by_import_id.get(record.id) or self._by_id.get(new_id(record, setup))
+        linked = (self._by_import_id.get(import_id) for import_id in record.import_ids)
+        return next((account for account in linked if account), None) or self._by_id.get(
+            new_id(record, setup)
+        )
 
     def match(self, record: User, setup: UserSetup) -> Document | None:
-        """The account of this user. A placeholder is nobody's account but its own."""
+        """The account of this user.
+
+        A placeholder is nobody's account but its own, unless its source knows people by their usernames:
+        then it is the account of exactly that username.
+        """
         own = self.own(record, setup)
-        if own is not None or record.placeholder:
+        if own is not None:
             return own
+        if record.placeholder and record.username != record.id:
+            return None
         for email in record.emails[:1]:
             if match := self._by_email.get(email.strip().casefold()):
                 return match
         match = self._by_username.get(record.username.casefold())
+        if record.placeholder and match is not None and match["username"] != record.username:
+            return None
         # Two people of one archive are never one account because their names are alike.
         return None if match is None or setup.archive_ids & set(match.get("importIds", ())) else match
 
@@ -86,6 +101,8 @@ def username_wishes(record: User) -> list[str]:
 def decide_user(record: User, known: KnownUsers, setup: UserSetup, now: Date) -> Decision:
     """Insert a new account, or link and complete the one that matches."""
     match = known.match(record, setup)
+    if match is not None and setup.skip_existing:
+        return _left_alone(record, match)
     if match is not None:
         return _merge(record, match, new_id(record, setup))
     document, problems = _new_user(record, known, setup, now)
@@ -129,10 +146,12 @@ def _new_user(record: User, known: KnownUsers, setup: UserSetup, now: Date) -> t
         "roles": list(dict.fromkeys((*record.roles, "user"))),
         "active": not record.deleted,
         "status": "offline",
-        "importIds": [record.id],
+        "importIds": list(record.import_ids),
         # Rocket.Chat's default: a code by e-mail beside the password. No password is made up.
         "services": {"email2fa": {"enabled": True, "changedAt": now}},
     }
+    if record.password:
+        document["services"]["password"] = {"bcrypt": record.password}
     if record.emails:
         document["emails"] = [{"address": email, "verified": False} for email in record.emails]
     document.update(_details(record))
@@ -199,18 +218,29 @@ def _joined(user: Document, room: Document, now: Date) -> Document:
 # ---------------------------------------------------------------- existing accounts
 
 
+def _left_alone(record: User, match: Document) -> Decision:
+    username = match.get("username", match["_id"])
+    reason = f"the account {username} has the same import id, e-mail or username as {record.id}"
+    return Decision(
+        outcome=Outcome.SKIPPED,
+        id=match["_id"],
+        name=match.get("username", ""),
+        problems=(_problem("user-exists", reason, record),),
+    )
+
+
 def _merge(record: User, match: Document, own_id: str) -> Decision:
     """Link an account that was there before; bring one that an import made up to date."""
-    is_new_link = record.id not in match.get("importIds", ())
+    new_links = tuple(one for one in record.import_ids if one not in match.get("importIds", ()))
     is_own = match["_id"] == own_id
     set_ = _news(record, match) if is_own else {}
     problems: tuple[Problem, ...] = ()
-    if is_new_link and not is_own:
+    if new_links and not is_own:
         reason = f"the account {match.get('username', match['_id'])} has the same e-mail or username"
         problems = (_problem("user-merged", reason, record),)
     changes: tuple[Change, ...] = ()
-    if set_ or is_new_link:
-        add = {"importIds": (record.id,)} if is_new_link else {}
+    if set_ or new_links:
+        add = {"importIds": new_links} if new_links else {}
         changes = (Update(collection=USERS, id=match["_id"], set=set_, add=add),)
     return Decision(
         outcome=Outcome.UPDATED if changes else Outcome.UNCHANGED,

@@ -20,6 +20,8 @@ class Lookup(Enum):
     USERNAME = "username"  # users.username, whatever its case
     USER_ROLE = "user role"  # users.roles, any of them
     USER_TOKEN = "user login token"  # users.services.resume.loginTokens.hashedToken, any of them
+    CONTACT_ID = "contact _id"  # rocketchat_livechat_contact._id
+    CONTACT_IMPORT_ID = "contact import id"  # rocketchat_livechat_contact.importIds, any of them
     ROOM_ID = "room _id"  # rocketchat_room._id
     ROOM_IMPORT_ID = "room import id"  # rocketchat_room.importIds, any of them
     ROOM_NAME = "room name"  # rocketchat_room.name or .fname, exactly

@@ -8,6 +8,7 @@ from unicodedata import normalize
 
 from chatferry.destinations import Lookup
 from chatferry.documents import (
+    CONTACTS,
     MESSAGES,
     PERMISSIONS,
     ROOMS,
@@ -33,6 +34,8 @@ FIELDS: Mapping[Lookup, tuple[str, str]] = {
     Lookup.USERNAME: (USERS, "username"),
     Lookup.USER_ROLE: (USERS, "roles"),
     Lookup.USER_TOKEN: (USERS, "services.resume.loginTokens.hashedToken"),
+    Lookup.CONTACT_ID: (CONTACTS, "_id"),
+    Lookup.CONTACT_IMPORT_ID: (CONTACTS, "importIds"),
     Lookup.ROOM_ID: (ROOMS, "_id"),
     Lookup.ROOM_IMPORT_ID: (ROOMS, "importIds"),
     Lookup.ROOM_NAME: (ROOMS, "name"),
@@ -86,6 +89,10 @@ def _token_hashes(user: Document) -> Iterator[Any]:
     yield from (entry.get("hashedToken") for entry in _items(holder) if isinstance(entry, dict))
 
 
+def _contact_keys(contact: Document) -> Iterator[tuple[str, Any]]:
+    yield from (("importIds", value) for value in _items(contact.get("importIds")))
+
+
 def _room_keys(room: Document) -> Iterator[tuple[str, Any]]:
     yield from (("importIds", value) for value in _items(room.get("importIds")))
     yield from (("name", room.get(field)) for field in ("name", "fname"))
@@ -106,6 +113,7 @@ def _subscription_keys(subscription: Document) -> Iterator[tuple[str, Any]]:
 
 _KEYS: Mapping[str, Callable[[Document], Iterable[tuple[str, Any]]]] = {
     USERS: _user_keys,
+    CONTACTS: _contact_keys,
     ROOMS: _room_keys,
     SUBSCRIPTIONS: _subscription_keys,
     MESSAGES: lambda message: [("rid", message.get("rid"))],

@@ -38,7 +38,7 @@ from chatferry.documents import (
 )
 from chatferry.errors import SettingsError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x43684679  # "ChFy": tells a workspace from other SQLite files
 CHUNK = 255 * 1024  # bytes, as GridFS has it
 _AT_ONCE = 10_000  # values in one query; SQLite takes 32,766
@@ -318,7 +318,7 @@ def connected(path: Path) -> sqlite3.Connection:
 
 
 def _is_workspace(db: sqlite3.Connection, path: Path) -> bool:
-    """False for a file that is still empty."""
+    """False for a file that is still empty, and for one that an older chatferry made: it lacks tables."""
     db.execute("BEGIN")  # another process may be making the tables just now: see all of that, or nothing
     (application,) = db.execute("PRAGMA application_id").fetchone()
     (version,) = db.execute("PRAGMA user_version").fetchone()
@@ -326,6 +326,8 @@ def _is_workspace(db: sqlite3.Connection, path: Path) -> bool:
     db.commit()
     if application == APPLICATION_ID and version == SCHEMA_VERSION:
         return True
+    if application == APPLICATION_ID and 0 < version < SCHEMA_VERSION:
+        return False
     if application == APPLICATION_ID:
         raise SettingsError(
             f"The workspace {path} has version {version}, and this chatferry knows version {SCHEMA_VERSION}. "
@@ -337,7 +339,7 @@ def _is_workspace(db: sqlite3.Connection, path: Path) -> bool:
 
 
 def _make(db: sqlite3.Connection) -> None:
-    """Make the tables; that others may be making them at the same time does no harm."""
+    """Make the tables that are not there; that others may be making them at the same time does no harm."""
     schema = files("chatferry.destinations").joinpath("workspace.sql").read_text("utf-8")
     db.execute("PRAGMA journal_mode = WAL")
     db.executescript(

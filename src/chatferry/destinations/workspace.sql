@@ -6,6 +6,11 @@ CREATE TABLE IF NOT EXISTS users (
     doc TEXT NOT NULL
 );
 
+CREATE TABLE IF NOT EXISTS rocketchat_livechat_contact (
+    _id TEXT NOT NULL PRIMARY KEY,
+    doc TEXT NOT NULL
+);
+
 CREATE TABLE IF NOT EXISTS rocketchat_room (
     _id TEXT NOT NULL PRIMARY KEY,
     doc TEXT NOT NULL
@@ -41,7 +46,7 @@ CREATE INDEX IF NOT EXISTS rocketchat_message_in_room ON rocketchat_message (rid
 -- A thread's replies.
 CREATE INDEX IF NOT EXISTS rocketchat_message_in_thread ON rocketchat_message (tmid) WHERE tmid IS NOT NULL;
 
--- What users, rooms and subscriptions are found by besides their _id: see `keys` in rules.py.
+-- What users, contacts, rooms and subscriptions are found by besides their _id: see `keys` in rules.py.
 CREATE TABLE IF NOT EXISTS chatferry_keys (
     collection TEXT NOT NULL,
     field TEXT NOT NULL,

@@ -14,12 +14,14 @@ from msgspec.structs import replace
 
 from chatferry.archive import Archive
 from chatferry.errors import ArchiveError
+from chatferry.importers import hipchat
+from chatferry.importers.lenient_json import flaw_problem
+from chatferry.importers.milliseconds import spread
 from chatferry.importers.slack_lists import (
     ROOM_LISTS,
     USER_LISTS,
     Conversation,
     bots,
-    flaw_problem,
     prefixes,
     read_conversations,
     read_elements,
@@ -31,10 +33,10 @@ from chatferry.importers.slack_messages import (
     placeholder_root,
     to_record,
 )
-from chatferry.importers.slack_order import in_order, spread
+from chatferry.importers.slack_order import in_order
 from chatferry.importers.slack_survey import Day, Place, Survey
-from chatferry.importers.slack_wire import Envelope, SlackMessage, Spot, micros
-from chatferry.problems import problem
+from chatferry.importers.slack_wire import Envelope, SlackMessage, micros
+from chatferry.problems import Spot, problem
 from chatferry.records import ROCKET_CAT, Channel, Message, Part, Problem, User
 
 PART_MESSAGES = 3000
@@ -63,6 +65,8 @@ class Slice(Struct, frozen=True, kw_only=True):
 
 def matches(archive: Archive) -> bool:
     """Whether this looks like a Slack export: one of its lists, or folders of day files."""
+    if hipchat.matches(archive):  # it has a users.json too
+        return False
     lists = {*ROOM_LISTS, *USER_LISTS}
     return any(name.rpartition("/")[2] in lists or _is_day_file(name) for name in archive.names())
 

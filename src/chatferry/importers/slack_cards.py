@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 
 from chatferry.importers.slack_text import from_blocks, from_mrkdwn, without_secrets
-from chatferry.importers.slack_wire import SlackFile, SlackMessage, Spot, millis
+from chatferry.importers.slack_wire import SlackFile, SlackMessage, millis
+from chatferry.problems import Spot
 from chatferry.records import Attachment, File, Problem, Text
 
 # ---------------------------------------------------------------- attachments

@@ -6,11 +6,10 @@ from typing import Literal, TypeVar
 from unicodedata import normalize
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from chatferry.archive import Archive
 from chatferry.errors import ArchiveError
-from chatferry.importers.slack_decode import Flaw, decode_list
+from chatferry.importers.lenient_json import Flaw, decode_list, flaw_problem
 from chatferry.importers.slack_messages import PinNote
 from chatferry.importers.slack_text import without_secrets
 from chatferry.importers.slack_wire import (
@@ -21,7 +20,7 @@ from chatferry.importers.slack_wire import (
     person,
 )
 from chatferry.problems import problem
-from chatferry.records import Channel, Problem, RecordType, User
+from chatferry.records import Channel, Problem, User
 
 T = TypeVar("T")
 
@@ -59,12 +58,6 @@ def read_elements(archive: Archive, name: str, kind: type[T]) -> tuple[list[T | 
         return decode_list(archive.read(name), kind)
     except ArchiveError as error:
         return [None], [Flaw("", "", str(error), lost=True)]
-
-
-def flaw_problem(flaw: Flaw, file: str, lost: str, record: RecordType) -> Problem:
-    kind = lost if flaw.lost else "encoding-repaired" if flaw.repaired else "field-dropped"
-    found = problem(kind, flaw.reason, file=file, position=flaw.position, field=flaw.field)
-    return replace(found, record=record)
 
 
 # ---------------------------------------------------------------- users

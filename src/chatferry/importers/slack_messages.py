@@ -10,19 +10,20 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from chatferry.importers.lenient_json import NO_JSON
 from chatferry.importers.slack_cards import attachment, files
-from chatferry.importers.slack_text import from_blocks, from_mrkdwn, joined, plain, without_secrets
+from chatferry.importers.slack_text import from_blocks, from_mrkdwn, without_secrets
 from chatferry.importers.slack_wire import (
-    NO_JSON,
     SLACKBOT,
     Envelope,
     SlackMessage,
     SlackReaction,
-    Spot,
     micros,
     millis,
     person,
 )
+from chatferry.importers.texts import VERY_LONG, fitting, joined, plain
+from chatferry.problems import Spot
 from chatferry.records import ROCKET_CAT, Edit, Message, Pin, Problem, Reaction, Text
 
 CONTENT = {
@@ -54,8 +55,6 @@ REPEATS = {
 }
 
 MOST_REPLIES = 1_000_000_000
-VERY_LONG = 1_000_000  # characters
-TOO_LONG = 12_000_000  # bytes of UTF-8; MongoDB holds no document over 16 MiB
 
 
 class Thread(Struct, frozen=True, array_like=True):
@@ -165,9 +164,10 @@ def to_record(
         more["files"] = tuple(files(message, room.folder, stored))
     text = _system_text(message, more["system"]) if "system" in more else _text(message)
     may_be_long = message.blocks is not NO_JSON or message.comment is not None
-    if (may_be_long or len(message.text or "") > VERY_LONG) and _is_long(text):
-        text, long = _fitting(text, Spot(file, index))
-        problems.append(long)
+    if may_be_long or len(message.text or "") > VERY_LONG:
+        text, long = fitting(text)
+        if long:
+            problems.append(Spot(file, index).problem(*long, "text"))
     return Message(
         message_id(room.channel, message.ts or ""),
         room.channel,
@@ -205,10 +205,6 @@ def _note_subtype(subtype: str, spot: Spot, more: dict[str, Any], problems: list
     elif subtype not in CONTENT:
         reason = f"the subtype {subtype!r} is not known"
         problems.append(spot.problem("message-of-unknown-type", reason, "subtype"))
-
-
-def _is_long(text: Text) -> bool:
-    return sum([len(segment) for segment in text if isinstance(segment, str)]) > VERY_LONG
 
 
 # ---------------------------------------------------------------- text
@@ -268,15 +264,6 @@ def _duration(message: SlackMessage) -> str:
     if room is None or not room.date_start or not room.date_end:
         return ""
     return f" · {max(1, -(-(room.date_end - room.date_start) // 60))} min"
-
-
-def _fitting(text: Text, spot: Spot) -> tuple[Text, Problem]:
-    whole = plain(text).encode()
-    if len(whole) <= TOO_LONG:
-        reason = f"the text has over {VERY_LONG:,} characters; it was kept whole"
-        return text, spot.problem("message-very-long", reason, "text")
-    reason = f"the text has {len(whole):,} bytes; the first {TOO_LONG:,} were kept"
-    return (whole[:TOO_LONG].decode("utf-8", "ignore"),), spot.problem("message-cut", reason, "text")
 
 
 # ---------------------------------------------------------------- threads, edits, pins, reactions

@@ -1,12 +1,9 @@
 """The messages of a day file in order of time, and why some have no place there."""
 
-from collections.abc import Iterable, Iterator
-
 from chatferry.importers.slack_messages import REPEATS, is_kept, skip_reason
-from chatferry.importers.slack_wire import SlackMessage, Spot, micros
+from chatferry.importers.slack_wire import SlackMessage, micros
+from chatferry.problems import Spot
 from chatferry.records import Problem
-
-NEIGHBOURS = 1000  # ms; messages further apart are out of order, not crowded
 
 Messages = list[SlackMessage | None]
 
@@ -34,17 +31,6 @@ def in_order(elements: Messages, file: str, seen: set[int]) -> tuple[list[int], 
     seen.update(places)
     times = sorted(places)
     return times, [places[time] for time in times], left_out
-
-
-def spread(times: Iterable[int], after: int) -> Iterator[int]:
-    """The millisecond at which each message is to stand, from times in microseconds, ascending.
-
-    Rocket.Chat keeps milliseconds: messages that would share one follow each other by one each.
-    """
-    for time in times:
-        own = time // 1000
-        after = after + 1 if own <= after < own + NEIGHBOURS else own
-        yield after
 
 
 def _times_as_they_stand(elements: Messages) -> list[int] | None:

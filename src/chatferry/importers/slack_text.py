@@ -6,19 +6,13 @@ https://docs.slack.dev/reference/block-kit/blocks/rich-text-block.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
 from chatferry.importers.slack_wire import SLACKBOT, person
-from chatferry.records import (
-    ROCKET_CAT,
-    ChannelMention,
-    GroupMention,
-    Segment,
-    Text,
-    UserMention,
-)
+from chatferry.importers.texts import joined, link, marked, plain
+from chatferry.records import ROCKET_CAT, ChannelMention, GroupMention, Segment, Text, UserMention
 
 # Code, a token, or an emoji. Each alternative begins with a plain character: only then is the search fast.
 _TOKEN = re.compile(
@@ -77,37 +71,6 @@ def without_secrets(text: str) -> str:
     return _SECRET.sub(lambda match: match[1] if match[2] else "", text)
 
 
-def joined(segments: Iterable[Segment]) -> Text:
-    """The segments with neighbouring strings put together and empty ones left out."""
-    result: list[Segment] = []
-    for segment in segments:
-        if isinstance(segment, str):
-            if not segment:
-                continue
-            if result and isinstance(result[-1], str):
-                result[-1] += segment
-                continue
-        result.append(segment)
-    return tuple(result)
-
-
-def plain(text: Text) -> str:
-    """The text for places where nobody can be named."""
-    return "".join(_plain(segment) for segment in text)
-
-
-def _plain(segment: Segment) -> str:
-    match segment:
-        case str():
-            return segment
-        case UserMention(id, label):
-            return f"@{label or id}"
-        case ChannelMention(id, label):
-            return f"#{label or id}"
-        case GroupMention(name):
-            return f"@{name}"
-
-
 @lru_cache(maxsize=4096)  # the same people and channels are named again and again
 def _token(token: str) -> Segment:
     """What a token says: `<@U1|ada>`, `<#C1|general>`, `<!here>`, `<https://x|label>`."""
@@ -143,19 +106,6 @@ def _command(command: str, label: str) -> Segment:
 def group(name: str) -> Segment:
     """Everybody, or everybody who is there; other names stay text."""
     return _GROUPS.get(name) or f"@{name}"
-
-
-def link(url: str, label: str) -> str:
-    """A link in markdown; one that is labelled with itself stays bare."""
-    if not label and url.startswith("http"):
-        return url
-    address = url.removeprefix("mailto:").removeprefix("tel:")
-    shown = label.strip()
-    if not shown or shown in (address, url):
-        return address
-    if address == url and url.partition("://")[2] == shown:
-        return url
-    return f"[{label}]({url})"
 
 
 # ---------------------------------------------------------------- blocks
@@ -289,13 +239,7 @@ def _inline_element(element: dict[str, Any]) -> Segment:
 
 
 def _styled(text: str, style: dict[str, Any]) -> str:
-    """Marks go inside the spaces: `* bold*` is not bold."""
-    core = text.strip()
-    if not core:
-        return text
-    marked = core
     for name, mark in (("code", "`"), ("strike", "~"), ("italic", "_"), ("bold", "*")):
         if style.get(name) is True:
-            marked = f"{mark}{marked}{mark}"
-    head = len(text) - len(text.lstrip())
-    return text[:head] + marked + text[head + len(core) :]
+            text = marked(text, mark)
+    return text

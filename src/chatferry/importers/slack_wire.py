@@ -8,8 +8,8 @@ from typing import Any
 
 from msgspec import Raw, Struct
 
-from chatferry.problems import problem
-from chatferry.records import ROCKET_CAT, Problem
+from chatferry.importers.lenient_json import NO_JSON
+from chatferry.records import ROCKET_CAT
 
 SLACKBOT = "USLACKBOT"
 
@@ -17,10 +17,6 @@ SLACKBOT = "USLACKBOT"
 def person(id: str) -> str:
     """The import id of a person or bot; Rocket.Chat's own bot takes Slackbot's place."""
     return ROCKET_CAT if id == SLACKBOT else id
-
-
-NO_JSON = Raw()
-"""What an undecoded field holds where it is absent."""
 
 
 class Topic(Struct, frozen=True):
@@ -180,16 +176,6 @@ class SlackMessage(Struct, frozen=True, kw_only=True, gc=False):
     topic: str | None = None
     purpose: str | None = None
     name: str | None = None
-
-
-class Spot(Struct, frozen=True, gc=False):
-    """Where a message stands; makes its problems."""
-
-    file: str
-    index: int
-
-    def problem(self, kind: str, reason: str, field: str = "") -> Problem:
-        return problem(kind, reason, file=self.file, position=self.index, field=field)
 
 
 _TS = re.compile(r"\d{1,10}(?:\.\d{1,6})?")

@@ -9,6 +9,7 @@ from chatferry.store.parts import Parts
 from chatferry.store.pending_files import PendingFiles
 from chatferry.store.problems import Problems
 from chatferry.store.staging import Staging
+from chatferry.store.uploads import Uploads
 
 
 class Store:
@@ -21,6 +22,7 @@ class Store:
         self.parts = Parts(self._database)
         self.problems = Problems(self._database)
         self.pending_files = PendingFiles(self._database)
+        self.uploads = Uploads(self._database)
         self.transaction = self._database.transaction
 
     def forget(self, operation_id: str) -> None:

@@ -69,11 +69,6 @@ class Parts:
         row = self._database.one(sql, (operation_id,))
         return int(row[0]) if row else 0
 
-    def channels(self, operation_id: str) -> list[str]:
-        """The import ids of the channels that have parts."""
-        sql = "SELECT DISTINCT channel FROM parts WHERE operation = ? ORDER BY channel"
-        return [row[0] for row in self._database.all(sql, (operation_id,))]
-
     def clear(self, operation_id: str) -> None:
         self._database.run("DELETE FROM parts WHERE operation = ?", (operation_id,))
         self._database.run("DELETE FROM part_outcomes WHERE operation = ?", (operation_id,))

@@ -13,8 +13,8 @@ _PAGE = 1000
 _LAST = 2**62
 
 
-PREPARE, USERS, CHANNELS, PARTS = 0, 1, 2, 10
-"""Phases: reading the archive, users, channels, and from PARTS on one per part."""
+PREPARE, USERS, CHANNELS, CONTACTS, PARTS = 0, 1, 2, 3, 10
+"""Phases: reading the archive, users, channels, contacts, and from PARTS on one per part."""
 
 
 class Problems:
@@ -27,6 +27,12 @@ class Problems:
         self._database.run_many(
             sql, ((operation_id, phase, first + n, _encode(problem)) for n, problem in enumerate(problems))
         )
+
+    def next_number(self, operation_id: str, phase: int) -> int:
+        """The number of a phase's next problem."""
+        sql = "SELECT coalesce(max(number), -1) + 1 FROM problems WHERE operation = ? AND phase = ?"
+        row = self._database.one(sql, (operation_id, phase))
+        return int(row[0]) if row else 0
 
     def all(self, operation_id: str, last_phase: int = _LAST) -> Iterator[Problem]:
         """Every problem of the phases up to the last, in their order."""

@@ -60,3 +60,9 @@ CREATE TABLE IF NOT EXISTS pending_files (
     data        BLOB NOT NULL,
     PRIMARY KEY (upload_id, message_id)
 ) WITHOUT ROWID;
+
+-- Resumable uploads. One that is complete has an operation with the same id.
+CREATE TABLE IF NOT EXISTS uploads (
+    id          TEXT PRIMARY KEY,
+    data        BLOB NOT NULL
+) WITHOUT ROWID;

@@ -61,6 +61,12 @@ class Staging:
             if len(rows) < _PAGE:
                 return
 
+    def next_number(self, operation_id: str) -> int:
+        """The number of the next record."""
+        sql = "SELECT coalesce(max(number), -1) + 1 FROM staged WHERE operation = ?"
+        row = self._database.one(sql, (operation_id,))
+        return int(row[0]) if row else 0
+
     def import_ids(self, operation_id: str, type: Type) -> frozenset[str]:
         sql = "SELECT import_id FROM staged WHERE operation = ? AND type = ?"
         return frozenset(row[0] for row in self._database.all(sql, (operation_id, type)))

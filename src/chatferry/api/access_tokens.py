@@ -1,0 +1,76 @@
+"""Personal access tokens: login tokens with a name, for scripts. Their text is told once."""
+
+from chatferry import accounts
+from chatferry.api import wire
+from chatferry.api.services import Call
+from chatferry.destinations import Destination, Lookup
+from chatferry.documents import Date, Document
+from chatferry.errors import RequestError
+from chatferry.pipeline import now
+
+
+def generate(call: Call) -> wire.JSON:
+    """A new token under a name that the caller has not used yet."""
+    name, bypass = _name(call), bool(call.body.get("bypassTwoFactor"))
+    with call.services.destination() as destination:
+        if _entry(destination, call, name):
+            raise RequestError(
+                "A token with this name already exists",
+                code="error-token-already-exists",
+                details={"method": "personalAccessTokens:generateToken"},
+            )
+        return {"token": _issue(destination, call, name, bypass)}
+
+
+def regenerate(call: Call) -> wire.JSON:
+    """A new token in the place of the one that has this name."""
+    name = _name(call)
+    with call.services.destination() as destination:
+        entry = _existing(destination, call, name, "regenerateToken")
+        accounts.revoke_personal_token(destination, call.user["_id"], entry)
+        return {"token": _issue(destination, call, name, bool(entry.get("bypassTwoFactor")))}
+
+
+def remove(call: Call) -> wire.JSON:
+    """The token with this name is good no more."""
+    with call.services.destination() as destination:
+        entry = _existing(destination, call, _name(call), "removeToken")
+        accounts.revoke_personal_token(destination, call.user["_id"], entry)
+    return {}
+
+
+def list_all(call: Call) -> wire.JSON:
+    """The caller's tokens, without their text."""
+    return {"tokens": [wire.personal_token(entry) for entry in accounts.personal_tokens(call.user)]}
+
+
+def _name(call: Call) -> str:
+    name = str(call.body.get("tokenName", ""))
+    if not name:
+        raise RequestError("The 'tokenName' param is required")
+    return name
+
+
+def _issue(destination: Destination, call: Call, name: str, bypass: bool) -> str:
+    moment = Date.at(now())
+    return accounts.issue_personal_token(
+        destination, call.user["_id"], name, moment, bypass_two_factor=bypass
+    )
+
+
+def _existing(destination: Destination, call: Call, name: str, method: str) -> Document:
+    entry = _entry(destination, call, name)
+    if entry is None:
+        raise RequestError(
+            "Token does not exist",
+            code="error-token-does-not-exists",
+            details={"method": f"personalAccessTokens:{method}"},
+        )
+    return entry
+
+
+def _entry(destination: Destination, call: Call, name: str) -> Document | None:
+    """The caller's token with this name, as it is stored now."""
+    users = destination.find(Lookup.USER_ID, [call.user["_id"]])
+    tokens = accounts.personal_tokens(users[0]) if users else []
+    return next((entry for entry in tokens if entry.get("name") == name), None)

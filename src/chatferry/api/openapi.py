@@ -1,0 +1,208 @@
+"""The table of endpoints as an OpenAPI 3.1 document. Pure."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol
+
+from chatferry import __version__
+from chatferry.api import answers, examples, tus
+from chatferry.api.examples import Example
+from chatferry.api.schemas import Schema
+from chatferry.api.tus_exchanges import REASONS, TOLD, Exchange
+
+JSON = dict[str, Any]
+_TAGS = {
+    "sessions": "Log in and out, and tokens for scripts.",
+    "imports": "From an archive to its end: upload, choose, start, watch.",
+    "users": "Users that come over the API itself.",
+    "server": "What this server is.",
+}
+_INTRODUCTION = (
+    "Rocket.Chat's import API. Every call but those without authentication takes the headers X-User-Id and "
+    "X-Auth-Token, which login answers. Bodies are JSON; scalars of another type become the one that is "
+    "asked for where Rocket.Chat does so."
+)
+_RATE_LIMIT = {
+    "X-RateLimit-Limit": "Calls that are allowed in a minute.",
+    "X-RateLimit-Remaining": "Calls that are left of them.",
+    "X-RateLimit-Reset": "When the minute ends: milliseconds since the epoch.",
+}
+
+
+class Endpoint(Protocol):
+    """What this module wants to know of an endpoint."""
+
+    @property
+    def method(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def summary(self) -> str: ...
+    @property
+    def answers(self) -> Schema | None: ...
+    @property
+    def example(self) -> Example | None: ...
+    @property
+    def auth(self) -> bool: ...
+    @property
+    def permission(self) -> str: ...
+    @property
+    def query(self) -> Schema | None: ...
+    @property
+    def body(self) -> Schema | None: ...
+    @property
+    def takes_any_body(self) -> bool: ...
+    @property
+    def receive(self) -> object | None: ...
+    @property
+    def takes_form(self) -> bool: ...
+    @property
+    def exchange(self) -> Exchange | None: ...
+    @property
+    def limited(self) -> bool: ...
+
+
+def document(endpoints: Iterable[Endpoint]) -> JSON:
+    """The OpenAPI document of a table of endpoints."""
+    paths: dict[str, JSON] = {}
+    for endpoint in endpoints:
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "chatferry", "version": __version__, "description": _INTRODUCTION},
+        "servers": [{"url": "/"}],
+        "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
+        "paths": paths,
+        "components": {
+            "securitySchemes": {
+                "userId": {"type": "apiKey", "in": "header", "name": "X-User-Id"},
+                "authToken": {"type": "apiKey", "in": "header", "name": "X-Auth-Token"},
+            },
+            "schemas": {"Error": answers.ERROR, "Operation": answers.OPERATION},
+            "headers": {
+                name: {"description": text, "schema": {"type": "integer"}}
+                for name, text in _RATE_LIMIT.items()
+            },
+        },
+    }
+
+
+def _operation(endpoint: Endpoint) -> JSON:
+    operation: JSON = {
+        "operationId": f"{endpoint.method.lower()}_{re.sub('[/{}]+', '_', endpoint.path).strip('_')}",
+        "summary": endpoint.summary,
+        "tags": [_tag(endpoint)],
+        "security": [{"userId": [], "authToken": []}] if endpoint.auth else [],
+        "responses": _responses(endpoint),
+    }
+    if endpoint.permission:
+        operation["description"] = f"Needs the permission `{endpoint.permission}`."
+    if endpoint.body is not None:
+        content: JSON = {"schema": endpoint.body}
+        if endpoint.example is not None:
+            content["example"] = endpoint.example.body
+        media_type = "multipart/form-data" if endpoint.takes_form else "application/json"
+        operation["requestBody"] = {"required": True, "content": {media_type: content}}
+    if endpoint.exchange is not None:
+        operation["parameters"] = list(_parameters(endpoint.path, endpoint.exchange))
+        if endpoint.exchange.bytes:
+            content = {"schema": {"type": "string", "format": "binary"}}
+            operation["requestBody"] = {
+                "description": endpoint.exchange.bytes,
+                "content": {tus.BYTES_TYPE: content},
+            }
+    return operation
+
+
+def _parameters(path: str, exchange: Exchange) -> Iterator[JSON]:
+    for name in re.findall(r"{(\w+)}", path):
+        schema = {"type": "string", "minLength": 1}
+        yield {"name": name, "in": "path", "required": True, "schema": schema}
+    for name in (*exchange.needs, *exchange.may_have):
+        yield {"name": name, "in": "header", "required": name in exchange.needs, **_header(name)}
+
+
+def _header(name: str) -> JSON:
+    told = TOLD[name]
+    return {"description": told.text, "schema": told.schema, "example": told.example}
+
+
+def _tag(endpoint: Endpoint) -> str:
+    if endpoint.name in ("import.new", "import.addUsers", "import.run"):
+        return "users"
+    if not endpoint.auth and endpoint.name != "login":
+        return "server"
+    return "imports" if "import" in endpoint.permission else "sessions"
+
+
+def _responses(endpoint: Endpoint) -> JSON:
+    responses = {"200": _answered(endpoint)} if endpoint.exchange is None else _exchanged(endpoint.exchange)
+    if refusals := _refusals(endpoint):
+        responses["400"] = _response("The request cannot be served as it is.", _ERROR, refusals)
+    if endpoint.auth:
+        unauthorized = [examples.UNAUTHORIZED]
+        responses["401"] = _response("The credentials are no good.", answers.UNAUTHORIZED, unauthorized)
+    if endpoint.name == "login":
+        responses["401"] = _response(
+            "Nobody can log in like that.", answers.LOGIN_FAILED, [examples.LOGIN_FAILED]
+        )
+    if endpoint.permission:
+        responses["403"] = _response("The permission is missing.", _ERROR, [examples.FORBIDDEN])
+    if endpoint.body is not None:
+        responses["413"] = _response("The body is too large.", _ERROR, [examples.TOO_LARGE])
+        if endpoint.receive is not None:
+            responses["408"] = _response(REASONS[408], _ERROR, [examples.SILENT])
+    if endpoint.takes_form:
+        responses["415"] = _response("The body is no form.", _ERROR, [examples.NO_FORM])
+    if endpoint.limited:
+        responses["429"] = _response("Too many calls in a minute.", _ERROR, [examples.TOO_MANY])
+        for status in responses.keys() - {"401", "403"}:
+            responses[status].setdefault("headers", {}).update(_LIMIT_HEADERS)
+    if endpoint.exchange is not None:
+        for response in responses.values():
+            response["headers"] = {**response.get("headers", {}), **_ALWAYS}
+    if endpoint.method == "HEAD":
+        for response in responses.values():
+            response.pop("content", None)
+    return dict(sorted(responses.items()))
+
+
+def _exchanged(exchange: Exchange) -> dict[str, JSON]:
+    headers = {name: _header(name) for name in exchange.tells}
+    told = {str(status): {"description": "It went well.", "headers": headers} for status in exchange.status}
+    refused = {str(status): _response(REASONS[status], _ERROR, ()) for status in exchange.refusals}
+    return {**told, **refused}
+
+
+def _refusals(endpoint: Endpoint) -> list[JSON]:
+    """Examples of status 400. A body that breaks off is one for every endpoint that reads one."""
+    known = list(endpoint.example.refusals) if endpoint.example else []
+    reads = endpoint.body is not None
+    return known or (
+        [{"success": False, "error": "The connection ended before the body did."}] if reads else []
+    )
+
+
+_ERROR = {"$ref": "#/components/schemas/Error"}
+
+
+def _answered(endpoint: Endpoint) -> JSON:
+    if endpoint.answers is None:
+        return {"description": "A page.", "content": {"text/html": {"schema": {"type": "string"}}}}
+    content: JSON = {"schema": endpoint.answers}
+    if endpoint.example is not None:
+        content["example"] = endpoint.example.answer
+    return {"description": "It went well.", "content": {"application/json": content}}
+
+
+def _response(description: str, schema: Schema, shown: Sequence[JSON]) -> JSON:
+    named = {f"example{number}": {"value": value} for number, value in enumerate(shown, 1)}
+    content = {"application/json": {"schema": schema, "examples": named}}
+    return {"description": description, "content": content}
+
+
+_ALWAYS = {name: {**_header(name), "required": True} for name in tus.HEADERS}
+# Whoever may call without limit gets none of them.
+_LIMIT_HEADERS = {name: {"$ref": f"#/components/headers/{name}"} for name in _RATE_LIMIT}

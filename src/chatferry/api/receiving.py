@@ -1,0 +1,83 @@
+"""The bytes of an upload as they arrive: in blocks, up to a limit, and without endless silence."""
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+
+import anyio
+from starlette.requests import ClientDisconnect, Request
+
+from chatferry.errors import RequestError
+
+BLOCK = 256 * 1024
+
+
+class BrokenOffError(RequestError):
+    """The body ended before it was complete."""
+
+
+async def blocks(
+    request: Request, limit: int, too_large: RequestError, silence: float
+) -> AsyncIterator[bytes]:
+    """The body in blocks of about BLOCK bytes: few enough that each can be worked on in a thread.
+
+    Raises `too_large` for a body of more than `limit` bytes, and BrokenOffError where it ends early or
+    nothing comes for `silence` seconds; all that has come until then is in the blocks before.
+    """
+    if int(request.headers.get("content-length", "0")) > limit:
+        raise too_large
+    stream = request.stream()
+    gathered, received = bytearray(), 0
+    try:
+        while chunk := await _next(stream, silence):
+            received += len(chunk)
+            if received > limit:
+                raise too_large
+            gathered += chunk
+            if len(gathered) >= BLOCK:
+                yield bytes(gathered)
+                gathered.clear()
+    except BrokenOffError:
+        yield bytes(gathered)
+        raise
+    yield bytes(gathered)
+
+
+async def _next(stream: AsyncIterator[bytes], silence: float) -> bytes:
+    """The next bytes, or none at the end."""
+    try:
+        with anyio.fail_after(silence):
+            return await anext(stream, b"")
+    except TimeoutError as error:
+        raise BrokenOffError(
+            f"Nothing came for {silence:g} s, and the body is not complete. Send it again.", status=408
+        ) from error
+    except ClientDisconnect as error:
+        raise BrokenOffError("The connection ended before the body did. Send it again.") from error
+
+
+def too_large(limit: int, what: str = "upload", why: str = "") -> RequestError:
+    """The answer to an upload beyond the limit in bytes; `why` it is that large, if that may surprise."""
+    return RequestError(
+        f"The {what} is larger than {limit / 2**20:.7g} MiB, the most that is accepted here{why}. Put the"
+        " archive where the server can fetch it and use downloadPublicImportFile, or have the administrator"
+        " raise CHATFERRY_MAX_UPLOAD_MIB.",
+        type_="invalid-params",
+        status=413,
+    )
+
+
+def cannot_store(error: OSError | sqlite3.Error) -> RequestError:
+    """The answer when the server's disk refuses an upload."""
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return RequestError(
+        f"The file cannot be stored on the server: {reason}. The administrator has to mend that (room in the"
+        " data directory, its permissions); then send the file again."
+    )
+
+
+def discard(path: Path) -> None:
+    """Remove what an upload has left; what cannot be removed now is at the next start."""
+    with suppress(OSError):
+        path.unlink()

@@ -1,0 +1,304 @@
+"""Resumable uploads by the tus protocol: a file in as many requests as it takes, crashes in between or not.
+
+The bytes on the disk are the state: as many as there are have come. An upload has the id of the operation
+that it becomes, and is complete once that exists.
+"""
+
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
+from io import FileIO
+from pathlib import Path
+
+import anyio
+from anyio.to_thread import run_sync
+from msgspec.structs import replace
+from starlette.requests import Request
+from starlette.responses import Response
+
+from chatferry.api import imports, tus
+from chatferry.api.receiving import BrokenOffError, blocks, cannot_store, discard, too_large
+from chatferry.api.services import Services
+from chatferry.api.uploads import begin_import
+from chatferry.documents import Document
+from chatferry.errors import RequestError
+from chatferry.ids import new_id
+from chatferry.pipeline import now
+from chatferry.store.uploads import Upload
+from chatferry.worker import write_down
+
+METHOD = "import.uploads"
+LONGEST_PAUSE = 600  # seconds between two sweeps
+
+
+async def describe(request: Request, services: Services, user: Document) -> Response:
+    """What this server can do."""
+    return Response(status_code=204, headers=tus.description(services.settings.max_upload))
+
+
+async def create(request: Request, services: Services, user: Document) -> Response:
+    """A new upload, perhaps with its first bytes. If those cannot be stored there is no upload."""
+    tus.check_version(request.headers)
+    upload = _announced(request, services, user)
+    if request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers:
+        tus.check_content_type(request.headers)
+    with _alone(services, upload.id):
+        try:
+            offset = await _append(request, services, upload, 0)
+        except BaseException:
+            with suppress(sqlite3.Error):  # on a full disk; then it is removed when it expires
+                _remove(services, upload)
+            raise
+    return await _standing(services, upload, offset, 201, {"Location": f"/api/v1/{METHOD}/{upload.id}"})
+
+
+async def look(request: Request, services: Services, user: Document) -> Response:
+    """How much of an upload has come."""
+    tus.check_version(request.headers)
+    upload = await run_sync(_found, request, services, user)
+    offset = await run_sync(_offset, services, upload)
+    headers = {"Upload-Length": str(upload.length), "Upload-Metadata": upload.metadata}
+    return await _standing(services, upload, offset, 200, headers)
+
+
+async def resume(request: Request, services: Services, user: Document) -> Response:
+    """The next bytes of an upload."""
+    tus.check_version(request.headers)
+    tus.check_content_type(request.headers)
+    async with _held(request, services, user) as upload:
+        offset = await run_sync(_offset, services, upload)
+        if tus.size(request.headers, "Upload-Offset") != offset:
+            raise RequestError(
+                f"{offset} bytes have come: go on from there, with Upload-Offset: {offset}.", status=409
+            )
+        offset = await _append(request, services, upload, offset)
+    return await _standing(services, upload, offset, 204)
+
+
+async def end(request: Request, services: Services, user: Document) -> Response:
+    """Give an upload up."""
+    tus.check_version(request.headers)
+    async with _held(request, services, user) as upload:
+        if await run_sync(_is_complete, services, upload):
+            raise RequestError(
+                "The upload is complete and became an operation: take that back with import.clear.",
+                status=409,
+            )
+        await run_sync(_remove, services, upload)
+    return Response(status_code=204)
+
+
+async def by_header(request: Request, services: Services, user: Document) -> Response:
+    """For clients that can only POST: a header names the method that is meant."""
+    meant = {"HEAD": look, "PATCH": resume, "DELETE": end}
+    method = request.headers.get("x-http-method-override", "").upper()
+    if method not in meant:
+        raise RequestError("POST needs X-HTTP-Method-Override: HEAD, PATCH or DELETE here.", status=405)
+    return await meant[method](request, services, user)
+
+
+# ---------------------------------------------------------------- uploads
+
+
+def _announced(request: Request, services: Services, user: Document) -> Upload:
+    """The upload that a request for a new one describes."""
+    limit = services.settings.max_upload
+    length = tus.size(request.headers, "Upload-Length")
+    if length > limit:
+        raise too_large(limit, "upload")
+    metadata = request.headers.get("upload-metadata", "")
+    imports.importer_of_upload(_fields(metadata)["importerKey"], METHOD)
+    return Upload(id=new_id(), user=user["_id"], length=length, metadata=metadata, expires=_expiry(services))
+
+
+def _fields(metadata: str) -> dict[str, str]:
+    fields = {"filename": "", "filetype": "application/octet-stream", **tus.metadata(metadata)}
+    if "importerKey" not in fields:
+        raise RequestError(
+            "Upload-Metadata must have an importerKey; filename and filetype may be there too."
+        )
+    return fields
+
+
+def _expiry(services: Services) -> int:
+    return now() + services.settings.upload_kept * 1000
+
+
+def _found(request: Request, services: Services, user: Document) -> Upload:
+    """The upload that the path names, if it is the user's own."""
+    upload = services.store.uploads.get(request.path_params["upload"])
+    if upload is None or upload.user != user["_id"] or _is_over(services, upload):
+        raise RequestError("There is no such upload, or no more: begin a new one.", status=404)
+    return upload
+
+
+@asynccontextmanager
+async def _held(request: Request, services: Services, user: Document) -> AsyncIterator[Upload]:
+    """The upload, for one request at a time."""
+    id = (await run_sync(_found, request, services, user)).id
+    with _alone(services, id):
+        yield await run_sync(_found, request, services, user)
+
+
+@contextmanager
+def _alone(services: Services, id: str) -> Iterator[None]:
+    if id in services.uploading:
+        raise RequestError(
+            "Another request is writing to this upload: wait for it, then ask again.", status=423
+        )
+    services.uploading.add(id)
+    try:
+        yield
+    finally:
+        services.uploading.discard(id)
+
+
+def _is_over(services: Services, upload: Upload) -> bool:
+    """Whether it has expired: that cannot happen while bytes are coming."""
+    return upload.expires <= now() and upload.id not in services.uploading
+
+
+def _path(services: Services, upload: Upload) -> Path:
+    return services.settings.uploads / upload.id
+
+
+def _offset(services: Services, upload: Upload) -> int:
+    """How many bytes have come."""
+    if _is_complete(services, upload):
+        return upload.length
+    path = _path(services, upload)
+    size = path.stat().st_size if path.exists() else 0
+    return size if upload.certain is None else min(size, upload.certain)
+
+
+async def _standing(
+    services: Services, upload: Upload, offset: int, status: int, more: dict[str, str] | None = None
+) -> Response:
+    """The answer that says how far an upload is, and where it is complete what became of it."""
+    if await run_sync(_is_complete, services, upload):
+        fate = {"Import-Operation-Id": upload.id}
+    else:
+        known = await run_sync(services.store.uploads.get, upload.id) or upload
+        fate = {"Upload-Expires": tus.http_date(known.expires)}
+    return Response(status_code=status, headers={"Upload-Offset": str(offset), **fate, **(more or {})})
+
+
+def _is_complete(services: Services, upload: Upload) -> bool:
+    return services.store.operations.get(upload.id) is not None
+
+
+def _remove(services: Services, upload: Upload) -> None:
+    """Forget an upload. The file of a complete one is its operation's."""
+    if not _is_complete(services, upload):
+        discard(_path(services, upload))
+    services.store.uploads.remove(upload.id)
+
+
+# ---------------------------------------------------------------- bytes
+
+
+async def _append(request: Request, services: Services, upload: Upload, offset: int) -> int:
+    """Put the body behind the first `offset` bytes; how many there are then. The last begins the import."""
+    if await run_sync(_is_complete, services, upload):
+        async for _ in _arriving(request, services, upload, offset):  # nothing, or it goes beyond the end
+            pass
+        return offset
+    path = _path(services, upload)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab", buffering=0) as file:
+            size = await _write(request, services, upload, offset, file)
+        if size == upload.length:
+            await run_sync(_complete, services, upload)
+    except (OSError, sqlite3.Error) as error:
+        raise cannot_store(error) from error
+    return size
+
+
+async def _write(request: Request, services: Services, upload: Upload, offset: int, file: FileIO) -> int:
+    """Write what arrives behind `offset`; the size that the file then has.
+
+    What has come stays, however the request ends, but not without the checksum that it should have, and not
+    if it goes beyond the end.
+    """
+    checksum = tus.checksum(request.headers)
+    file.truncate(offset)
+    save = partial(_save, services, upload)
+    await run_sync(save, None if checksum is None else offset)
+    try:
+        async for block in _arriving(request, services, upload, offset):
+            await run_sync(_write_all, file, block)
+            if checksum is not None:
+                checksum.update(block)
+        if checksum is not None:
+            checksum.verify()
+    except BrokenOffError:
+        if checksum is not None:
+            file.truncate(offset)
+        if _size(file) < upload.length:
+            await run_sync(save, None)
+            raise
+    except RequestError:
+        file.truncate(offset)
+        raise
+    await run_sync(os.fsync, file.fileno())
+    await run_sync(save, None)
+    return _size(file)
+
+
+def _arriving(request: Request, services: Services, upload: Upload, offset: int) -> AsyncIterator[bytes]:
+    too_much = RequestError(
+        f"The body goes beyond the {upload.length} bytes of Upload-Length: none of it was kept.", status=413
+    )
+    return blocks(request, upload.length - offset, too_much, services.settings.upload_silence)
+
+
+def _save(services: Services, upload: Upload, certain: int | None) -> None:
+    """Note how much of the file counts, and that something has come of it."""
+    services.store.uploads.save(replace(upload, certain=certain, expires=_expiry(services)))
+
+
+def _write_all(file: FileIO, block: bytes) -> None:
+    rest = memoryview(block)
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
+def _size(file: FileIO) -> int:
+    return os.fstat(file.fileno()).st_size
+
+
+def _complete(services: Services, upload: Upload) -> None:
+    """All bytes are there: the import begins."""
+    fields = _fields(upload.metadata)
+    key, name, type_ = fields["importerKey"], fields["filename"], fields["filetype"]
+    begin_import(services, upload.id, upload.user, METHOD, key, name, type_)
+
+
+# ---------------------------------------------------------------- now and then
+
+
+def take_up(services: Services) -> None:
+    """Begin the imports whose last bytes had come when the server died."""
+    for upload in services.store.uploads.all():
+        if not _is_complete(services, upload) and _offset(services, upload) == upload.length:
+            with suppress(RequestError):  # there is no such importer any more: it stays until it expires
+                _complete(services, upload)
+
+
+def sweep(services: Services) -> None:
+    """Remove the uploads that have expired."""
+    for upload in services.store.uploads.all():
+        if _is_over(services, upload):
+            _remove(services, upload)
+
+
+async def keep_sweeping(services: Services) -> None:
+    while True:
+        await anyio.sleep(min(services.settings.upload_kept, LONGEST_PAUSE))
+        try:
+            await run_sync(sweep, services)
+        except Exception:  # the next time may go better
+            write_down(services.settings)

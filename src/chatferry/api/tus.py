@@ -1,0 +1,106 @@
+"""The tus 1.0.0 protocol for resumable uploads: what its headers say. Pure."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+from email.utils import formatdate
+
+from chatferry.errors import RequestError
+
+VERSION = "1.0.0"
+HEADERS = {"Tus-Resumable": VERSION, "Tus-Version": VERSION}
+"""On every answer."""
+
+BYTES_TYPE = "application/offset+octet-stream"
+EXTENSIONS = "creation,creation-with-upload,termination,checksum,expiration"
+ALGORITHMS = ("sha1", "sha256", "md5")
+_SIZE = re.compile(r"[0-9]{1,18}")
+_KEY = re.compile(r"[!-+\--~]+")  # ASCII without spaces and commas
+
+Headers = Mapping[str, str]
+
+
+def description(max_size: int) -> dict[str, str]:
+    """What this server can do."""
+    return {
+        "Tus-Extension": EXTENSIONS,
+        "Tus-Checksum-Algorithm": ",".join(ALGORITHMS),
+        "Tus-Max-Size": str(max_size),
+    }
+
+
+def check_version(headers: Headers) -> None:
+    if headers.get("tus-resumable") != VERSION:
+        raise RequestError(
+            f"This server speaks tus {VERSION}: send the header Tus-Resumable: {VERSION}.", status=412
+        )
+
+
+def check_content_type(headers: Headers) -> None:
+    """Refuse a body that does not say it is bytes of the upload."""
+    if headers.get("content-type", "").partition(";")[0].strip().lower() != BYTES_TYPE:
+        raise RequestError(f"The bytes of an upload need the header Content-Type: {BYTES_TYPE}.", status=415)
+
+
+def size(headers: Headers, name: str) -> int:
+    """The number of bytes in the header `name`."""
+    text = headers.get(name, "").strip()
+    if not _SIZE.fullmatch(text):
+        raise RequestError(f"The header {name} must be there and be a whole number of bytes.")
+    return int(text)
+
+
+def http_date(ms: int) -> str:
+    return formatdate(ms / 1000, usegmt=True)
+
+
+def metadata(text: str) -> dict[str, str]:
+    """The keys and values of an Upload-Metadata header."""
+    found: dict[str, str] = {}
+    for pair in text.split(",") if text.strip() else ():
+        key, _, value = pair.strip().partition(" ")
+        if not _KEY.fullmatch(key) or key in found:
+            raise RequestError(f"Upload-Metadata: {key!r} is no key, or stands there twice.")
+        found[key] = _decoded(value.strip(), f"Upload-Metadata: the value of {key}").decode(errors="replace")
+    return found
+
+
+class Checksum:
+    """What the text of an Upload-Checksum header promises: `update` with all bytes, then `verify`."""
+
+    def __init__(self, text: str) -> None:
+        self._algorithm, _, value = text.strip().partition(" ")
+        if self._algorithm not in ALGORITHMS:
+            known = ", ".join(ALGORITHMS)
+            raise RequestError(
+                f"Upload-Checksum: {self._algorithm!r} is not known here. Take one of: {known}."
+            )
+        self._promised = _decoded(value.strip(), "Upload-Checksum: the checksum")
+        self._hash = hashlib.new(self._algorithm, usedforsecurity=False)
+
+    def update(self, block: bytes) -> None:
+        self._hash.update(block)
+
+    def verify(self) -> None:
+        if not hmac.compare_digest(self._hash.digest(), self._promised):
+            raise RequestError(
+                f"The bytes do not have the {self._algorithm} checksum that Upload-Checksum promises. They"
+                " were thrown away: send them again.",
+                status=460,
+            )
+
+
+def checksum(headers: Headers) -> Checksum | None:
+    """The checksum of the request's body, if one is promised."""
+    text = headers.get("upload-checksum")
+    return None if text is None else Checksum(text)
+
+
+def _decoded(value: str, what: str) -> bytes:
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise RequestError(f"{what} is not base64.") from error

@@ -1,0 +1,105 @@
+"""The calls of the tus protocol and their answers, header by header, for the description of the API. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from chatferry.api import tus
+
+
+class Header(Struct, frozen=True):
+    """What a header says, the schema of its text, and an example of it."""
+
+    text: str
+    schema: Mapping[str, Any]
+    example: str
+
+
+_STRING, _BYTES = {"type": "string"}, {"type": "string", "pattern": "^[0-9]{1,18}$"}
+TOLD = {
+    "Tus-Resumable": Header("The version of the protocol.", {"const": tus.VERSION}, tus.VERSION),
+    "Tus-Version": Header("The versions that this server knows.", _STRING, tus.VERSION),
+    "Tus-Extension": Header("What this server can beyond the core.", _STRING, tus.EXTENSIONS),
+    "Tus-Max-Size": Header("The largest upload, in bytes.", _BYTES, "107374182400"),
+    "Tus-Checksum-Algorithm": Header("For Upload-Checksum.", _STRING, ",".join(tus.ALGORITHMS)),
+    "Location": Header("The path of the upload.", _STRING, "/api/v1/import.uploads/rbAXPnMktTFbNpwtJ"),
+    "Upload-Offset": Header("How many bytes have come.", _BYTES, "1000"),
+    "Upload-Length": Header("The size of the file in bytes.", _BYTES, "48213"),
+    "Upload-Metadata": Header(
+        "`importerKey`, and optionally `filename` and `filetype`, each with its value in base64.",
+        _STRING,
+        "importerKey c2xhY2s=,filename ZXhwb3J0LnppcA==",
+    ),
+    "Upload-Checksum": Header(
+        "An algorithm, and the checksum of the body in base64.", _STRING, "sha1 Kq5sNclPz7QV2+lfQIuc6R7oRu0="
+    ),
+    "Upload-Expires": Header(
+        "When an incomplete upload is removed.", _STRING, "Sat, 12 Aug 2023 20:08:37 GMT"
+    ),
+    "Import-Operation-Id": Header(
+        "Of a complete upload: the operation that it became.", _STRING, "rbAXPnMktTFbNpwtJ"
+    ),
+    "X-HTTP-Method-Override": Header(
+        "The method that is meant.", {"enum": ["HEAD", "PATCH", "DELETE"]}, "HEAD"
+    ),
+}
+REASONS = {
+    400: "The request cannot be served as it is, or the bytes cannot be stored.",
+    404: "There is no such upload, or no more.",
+    405: "The method that is meant is none of these.",
+    408: "Nothing came for too long.",
+    409: "It does not fit what has come of the upload.",
+    412: "It is another version of the protocol.",
+    413: "It is too large.",
+    415: "The body does not say that it is bytes of an upload.",
+    423: "Another request is writing to the upload.",
+    460: "The checksum is wrong.",
+}
+
+
+class Exchange(Struct, frozen=True, kw_only=True):
+    """A call and its answer, of headers alone: those that the call needs, those that it may have, the status
+    and the headers of the answer, and with which status it may be refused. `bytes`: what the body holds."""
+
+    needs: tuple[str, ...] = ()
+    may_have: tuple[str, ...] = ()
+    bytes: str = ""
+    status: tuple[int, ...] = (204,)
+    tells: tuple[str, ...] = ()
+    refusals: tuple[int, ...] = ()
+
+
+_VERSION = "Tus-Resumable"
+_STANDING = ("Upload-Offset", "Upload-Expires", "Import-Operation-Id")
+_WRITING = (400, 408, 413, 415, 423, 460)
+
+DESCRIBE = Exchange(tells=("Tus-Extension", "Tus-Max-Size", "Tus-Checksum-Algorithm"))
+CREATE = Exchange(
+    needs=(_VERSION, "Upload-Length", "Upload-Metadata"),
+    may_have=("Upload-Checksum",),
+    status=(201,),
+    tells=("Location", *_STANDING),
+    refusals=(412, *_WRITING),
+)
+LOOK = Exchange(
+    needs=(_VERSION,),
+    status=(200,),
+    tells=("Upload-Length", "Upload-Metadata", *_STANDING),
+    refusals=(404, 412),
+)
+RESUME = Exchange(
+    needs=(_VERSION, "Upload-Offset"),
+    may_have=("Upload-Checksum",),
+    bytes="The bytes from Upload-Offset on.",
+    tells=_STANDING,
+    refusals=(404, 409, 412, *_WRITING),
+)
+END = Exchange(needs=(_VERSION,), refusals=(404, 409, 412, 423))
+BY_HEADER = Exchange(
+    needs=(_VERSION, "X-HTTP-Method-Override"),
+    may_have=("Upload-Offset", "Upload-Checksum"),
+    status=(200, 204),
+    tells=("Upload-Length", "Upload-Metadata", *_STANDING),
+    refusals=(404, 405, 409, 412, *_WRITING),
+)

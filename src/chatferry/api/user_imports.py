@@ -1,0 +1,138 @@
+"""Users over the API itself: a new operation, users for it, and its start."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from msgspec.structs import replace
+
+from chatferry import accounts
+from chatferry.api import wire
+from chatferry.api.imports import take_over
+from chatferry.api.services import Call, Services
+from chatferry.errors import RequestError
+from chatferry.ids import new_id
+from chatferry.importers import IMPORTERS
+from chatferry.operations import EVERYTHING, Counts, Operation, Selection, Status, advance, state
+from chatferry.pipeline import now
+from chatferry.records import Problem, User
+from chatferry.store import problems
+
+MOST_PASSWORDS = 500  # in one request: each takes some hundredths of a second to hash
+_NO_NEW_DATA = {
+    "loading": "The current import operation can not receive new data.",
+    "importing": "The current import operation can not receive new data.",
+    "done": "The current import operation is already finished.",
+    "error": "The current import operation is already finished.",
+    "canceled": "The current import operation is already finished.",
+}
+
+
+def import_new(call: Call) -> wire.JSON:
+    """Begin an operation that gets its users from `import.addUsers`; it takes the place of any other."""
+    moment = now()
+    operation = Operation(
+        id=new_id(),
+        type="api",
+        importer_key="api",
+        ts=moment,
+        status=Status.NEW,
+        valid=True,
+        user=str(call.user["_id"]),
+        updated_at=moment,
+    )
+    return {"operation": wire.operation(take_over(call.services, operation))}
+
+
+def import_add_users(call: Call) -> wire.JSON:
+    """Add users to the current operation: all of them, or none if one is not as it should be."""
+    items: list[wire.JSON] = call.body["users"]  # type: ignore[assignment]  # the schema says so
+    services = call.services
+    _receiving(services)
+    _require_identities(items)
+    _require_known_roles(items, call)
+    hashes = _hashes([item.get("password") or "" for item in items])
+    with services.store.transaction():
+        operation = _receiving(services)  # hashing takes time
+        first = services.store.staging.next_number(operation.id)
+        users: list[User] = []
+        notes: list[Problem] = []
+        for number, (item, password) in enumerate(zip(items, hashes, strict=True), first):
+            granted = tuple(role for role in _roles(item) if accounts.may_grant(call.user, role))
+            user, dropped = wire.added_user(item, number, granted, password)
+            users.append(user)
+            notes += dropped
+        _stage(services, operation, first, users, notes)
+    return {}
+
+
+def _receiving(services: Services) -> Operation:
+    """The current operation, if users can be added to it."""
+    operation = services.store.operations.last()
+    if operation is None or not operation.valid:
+        raise RequestError("Import operation not initialized.")
+    if reason := _NO_NEW_DATA.get(state(operation)):
+        raise RequestError(reason)
+    return operation
+
+
+def _require_identities(items: Sequence[wire.JSON]) -> None:
+    if not all(any(item["emails"]) and any(item["importIds"]) for item in items):
+        raise RequestError("Users are missing required data.")
+
+
+def _require_known_roles(items: Sequence[wire.JSON], call: Call) -> None:
+    named = {role for item in items for role in _roles(item)} - set(call.user.get("roles", ()))
+    with call.services.destination() as destination:
+        if named and not named <= accounts.existing_roles(destination):
+            raise RequestError("One or more of the users have been assigned invalid roles.")
+
+
+def _roles(item: wire.JSON) -> list[str]:
+    return list(dict.fromkeys(item.get("roles") or ()))
+
+
+def _hashes(passwords: Sequence[str]) -> list[str]:
+    """What is kept of each password; "" for none. Several at a time: bcrypt lets other threads run."""
+    given = [password for password in passwords if password]
+    if len(given) > MOST_PASSWORDS:
+        raise RequestError(
+            f"There are more than {MOST_PASSWORDS} passwords in this request. Send the users in several."
+        )
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        hashed = threads.map(accounts.hash_password, given)
+        return [next(hashed) if password else "" for password in passwords]
+
+
+def _stage(
+    services: Services, operation: Operation, first: int, users: Sequence[User], notes: Sequence[Problem]
+) -> None:
+    if not users:
+        return
+    store = services.store
+    store.staging.add(operation.id, enumerate(users, first))
+    place = store.problems.next_number(operation.id, problems.PREPARE)
+    store.problems.add(operation.id, problems.PREPARE, notes, place)
+    grown = replace(operation, count=_with_users(operation.count, len(users)))
+    store.operations.save(advance(grown, Status.SELECTION, now()))
+
+
+def _with_users(count: Counts, added: int) -> Counts:
+    return replace(count, total=(count.total or 0) + added, users=(count.users or 0) + added)
+
+
+def import_run(call: Call) -> wire.JSON:
+    """Import all users of the current operation; accounts that exist are left alone."""
+    services = call.services
+    with services.store.transaction():
+        operation = services.store.operations.last()
+        if operation is None or not operation.valid:
+            raise RequestError("error-operation-not-found")
+        if operation.status != Status.SELECTION:
+            raise RequestError("error-invalid-operation-status")
+        if operation.importer_key not in IMPORTERS:
+            raise RequestError("error-importer-not-defined")
+        chosen = replace(operation, selection=Selection(users=EVERYTHING), only_new=True)
+        services.store.operations.save(advance(chosen, Status.IMPORTING, now()))
+    services.worker.wake(operation.id)
+    return {}

@@ -1,0 +1,39 @@
+"""A single file that is no archive, shown as one with a single entry."""
+
+from collections.abc import Iterator
+
+from chatferry.archive.census import Census, Contents, Entry, Limits
+from chatferry.archive.files import File
+
+
+class Single:
+    def __init__(self, file: File) -> None:
+        self._file = file
+
+    def blocks(self, entry: Entry) -> Iterator[bytes]:
+        return self._file.blocks(0, entry.size + 1)  # one more than there was shows that it has grown
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def open_single(archive: str, file: File, limits: Limits) -> tuple[Contents, Single]:
+    """The entry bears the file's own name."""
+    census = Census(archive, limits)
+    name = archive.replace("\\", "/").rpartition("/")[2].replace("\0", "")
+    if name in ("", ".", ".."):
+        name = "file"
+    admitted = census.admit(name) or "file"
+    census.add(name, admitted, Entry(file.size, file.size))
+    return census.contents(), Single(file)
+
+
+_PICTURES = (b"\x89png", b"\xff\xd8\xff", b"gif8", b"%pdf", b"\xd0\xcf\x11\xe0")  # in lower case
+_CONTROL = bytes({*range(32), 127} - set(b"\0\t\n\v\f\r\x1b"))
+
+
+def is_text(head: bytes) -> bool:
+    """Whether a file that begins like this may be text: pictures are full of control characters."""
+    if head.lower().startswith(_PICTURES):
+        return False
+    return len(head) - len(head.translate(None, _CONTROL)) <= len(head) // 20

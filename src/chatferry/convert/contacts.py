@@ -1,0 +1,140 @@
+"""Contacts: matched by import id; what people added to one since stays."""
+
+from collections.abc import Iterable, Mapping
+
+from msgspec import Struct
+
+from chatferry.convert import Decision, KnownUser, updated
+from chatferry.documents import CONTACTS, Change, Date, Document, Insert, Update
+from chatferry.ids import derived_hex
+from chatferry.problems import problem
+from chatferry.records import Contact, Outcome, Problem
+
+
+class ContactSetup(Struct, frozen=True, kw_only=True):
+    """What holds for all contacts of an operation. `users` are the archive's, by their import ids."""
+
+    source: str
+    users: Mapping[str, KnownUser]
+
+
+class KnownContacts:
+    """The contacts that a batch may meet, and the accounts that its managers' usernames may mean."""
+
+    def __init__(self, contacts: Iterable[Document], accounts: Iterable[Document]) -> None:
+        self._by_id: dict[str, Document] = {}
+        self._by_import_id: dict[str, Document] = {}
+        self._account_ids = {account["username"].casefold(): account["_id"] for account in accounts}
+        for contact in contacts:
+            self.fold(contact)
+
+    def take(self, changes: Iterable[Change]) -> None:
+        """Know what the changes will have made of the contacts."""
+        for change in changes:
+            if isinstance(change, Insert):
+                self.fold(change.document)
+            elif change.id in self._by_id:
+                self.fold(updated(self._by_id[change.id], change))
+
+    def fold(self, contact: Document) -> None:
+        """Take over a contact, new or changed."""
+        self._by_id[contact["_id"]] = contact
+        for import_id in contact.get("importIds", ()):
+            self._by_import_id[import_id] = contact
+
+    def match(self, record: Contact, setup: ContactSetup) -> Document | None:
+        return self._by_import_id.get(record.id) or self._by_id.get(new_id(record, setup))
+
+    def manager_id(self, record: Contact, setup: ContactSetup) -> str:
+        """The account of the manager: the archive's user of that id, or the workspace's of that username."""
+        user = setup.users.get(record.manager)
+        if user is not None and not user.absent:
+            return user.id
+        return str(self._account_ids.get(record.manager.casefold(), ""))
+
+
+def new_id(record: Contact, setup: ContactSetup) -> str:
+    return derived_hex("contact", setup.source, record.id)
+
+
+def decide_contact(record: Contact, known: KnownContacts, setup: ContactSetup, now: Date) -> Decision:
+    """Insert a new contact, or complete the one that an earlier import made."""
+    problems: list[Problem] = []
+    wanted = _details(record, known, setup, problems)
+    match = known.match(record, setup)
+    change: Change | None
+    if match is None:
+        change, outcome = _insert(record, wanted, setup, now), Outcome.INSERTED
+    else:
+        change = _update(record, wanted, match)
+        outcome = Outcome.UPDATED if change else Outcome.UNCHANGED
+    return Decision(
+        outcome=outcome,
+        id=match["_id"] if match else new_id(record, setup),
+        name=wanted["name"],
+        changes=(change,) if change else (),
+        problems=tuple(problems),
+    )
+
+
+def _details(record: Contact, known: KnownContacts, setup: ContactSetup, problems: list[Problem]) -> Document:
+    """What the archive says of a contact, as Rocket.Chat stores it."""
+    details: Document = {"name": record.name or _substitute(record)}
+    if not record.name:
+        reason = f"the contact has no name; {details['name']} stands in for it"
+        problems.append(_problem("contact-without-name", reason, record, "name"))
+    if record.emails:
+        details["emails"] = [{"address": address} for address in record.emails]
+    if record.phones:
+        details["phones"] = [{"phoneNumber": number} for number in record.phones]
+    if record.custom_fields:
+        details["customFields"] = dict(record.custom_fields)
+    if record.manager:
+        manager = known.manager_id(record, setup)
+        if manager:
+            details["contactManager"] = manager
+        else:
+            reason = f"nobody has the username {record.manager}, which is named as the contact's manager"
+            problems.append(_problem("unknown-manager", reason, record, "manager"))
+    return details
+
+
+def _substitute(record: Contact) -> str:
+    return next(iter((*record.emails, *record.phones)), record.id)
+
+
+def _insert(record: Contact, wanted: Document, setup: ContactSetup, now: Date) -> Insert:
+    document: Document = {
+        "_id": new_id(record, setup),
+        **wanted,
+        "channels": [],
+        "unknown": False,
+        "preRegistration": True,  # no visitor is linked to it yet; one of this e-mail or number may be
+        "createdAt": now,
+        "importIds": [record.id],
+    }
+    return Insert(CONTACTS, document)
+
+
+def _update(record: Contact, wanted: Document, match: Document) -> Update | None:
+    """Bring a contact up to date: entries of lists and fields are added and replaced, never removed."""
+    news: Document = {}
+    for key, value in wanted.items():
+        have = match.get(key)
+        if key in ("emails", "phones"):
+            value = [*(have or ()), *(entry for entry in value if entry not in (have or ()))]
+        elif key == "customFields":
+            value = {**(have or {}), **value}
+        if key == "name" and not record.name:
+            continue  # a name that somebody gave it is better than ours
+        if value != have:
+            news[key] = value
+    is_linked = record.id in match.get("importIds", ())
+    if not news and is_linked:
+        return None
+    add = {} if is_linked else {"importIds": (record.id,)}
+    return Update(collection=CONTACTS, id=match["_id"], set=news, add=add)
+
+
+def _problem(kind: str, reason: str, record: Contact, field: str) -> Problem:
+    return problem(kind, reason, file=record.file, position=record.position, field=field)

@@ -1,0 +1,106 @@
+"""Which addresses may be connected to: those of the public internet, and the hosts that a setting names."""
+
+import re
+from collections.abc import Collection
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+from chatferry.downloads.faults import AttemptError
+from chatferry.errors import SettingsError
+
+HOSTS = "CHATFERRY_DOWNLOAD_HOSTS"
+
+_IPV4 = [
+    (IPv4Network(network), kind)
+    for network, kind in (
+        ("0.0.0.0/8", "unspecified"),
+        ("10.0.0.0/8", "private"),
+        ("100.64.0.0/10", "carrier-grade NAT"),
+        ("127.0.0.0/8", "loopback"),
+        ("168.63.129.16/32", "metadata"),  # Azure's, though in the middle of public addresses
+        ("169.254.0.0/16", "link-local"),  # 169.254.169.254: metadata of most clouds
+        ("172.16.0.0/12", "private"),
+        ("192.0.0.0/24", "reserved"),
+        ("192.0.2.0/24", "documentation"),
+        ("192.88.99.0/24", "6to4 relay"),
+        ("192.168.0.0/16", "private"),
+        ("198.18.0.0/15", "benchmarking"),
+        ("198.51.100.0/24", "documentation"),
+        ("203.0.113.0/24", "documentation"),
+        ("224.0.0.0/4", "multicast"),
+        ("240.0.0.0/4", "reserved"),
+    )
+]
+_IPV6 = [
+    (IPv6Network(network), kind)
+    for network, kind in (
+        ("::/128", "unspecified"),
+        ("::1/128", "loopback"),
+        ("fc00::/7", "private"),  # fd00:ec2::254: metadata of Amazon's cloud
+        ("fe80::/10", "link-local"),
+        ("fec0::/10", "private"),
+        ("ff00::/8", "multicast"),
+        ("2001::/32", "Teredo"),
+        ("2001::/23", "reserved"),
+        ("2001:db8::/32", "documentation"),
+        ("2002::/16", "6to4"),
+        ("3fff::/20", "documentation"),
+    )
+]
+_PUBLIC_IPV6 = IPv6Network("2000::/3")
+_NAT64 = IPv6Network("64:ff9b::/96")
+_HOST = re.compile(r"(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?")
+
+
+def kind_of_refused(address: str) -> str:
+    """What kind of address this is if it must not be connected to; "" if it may."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return "unreadable"
+    return _kind4(found) if isinstance(found, IPv4Address) else _kind6(found)
+
+
+def _kind4(address: IPv4Address) -> str:
+    return next((kind for network, kind in _IPV4 if address in network), "")
+
+
+def _kind6(address: IPv6Address) -> str:
+    if address.ipv4_mapped:
+        return _kind4(address.ipv4_mapped)
+    if address in _NAT64:  # how networks without IPv4 reach hosts that have nothing else
+        return _kind4(IPv4Address(int(address) & 0xFFFF_FFFF))
+    named = next((kind for network, kind in _IPV6 if address in network), "")
+    return named or ("" if address in _PUBLIC_IPV6 else "reserved")
+
+
+def check_addresses(host: str, addresses: Collection[str]) -> None:
+    """Raises AttemptError if a name leads nowhere, or to an address that must not be connected to."""
+    if not addresses:
+        raise AttemptError(f"{host} has no address", "Check the address", is_final=True)
+    for address in addresses:
+        if kind := kind_of_refused(address):
+            raise AttemptError(
+                f"{host} leads to {address}, a {kind} address, and chatferry asks only public hosts",
+                f"If the host can be trusted, name it in {HOSTS}",
+                is_final=True,
+            )
+
+
+def is_exempt(host: str, port: int, hosts: Collection[str]) -> bool:
+    """True if the setting names this host, with this port or with none."""
+    name = host.lower().rstrip(".")
+    name = f"[{name}]" if ":" in name else name
+    return name in hosts or f"{name}:{port}" in hosts
+
+
+def parse_hosts(text: str) -> frozenset[str]:
+    """The hosts that the setting names, separated by commas. Raises SettingsError."""
+    entries = [entry.strip().lower() for entry in text.split(",") if entry.strip()]
+    for entry in entries:
+        found = _HOST.fullmatch(entry)
+        if found is None or int(found[1] or 1) not in range(1, 65536):
+            raise SettingsError(
+                f"{HOSTS} holds {entry!r}. Each entry is a host's name or address in ASCII, with or without "
+                "a port: files.example.com, 10.0.0.7:8080 or [fd00::7]:8080."
+            )
+    return frozenset(entries)

@@ -1,0 +1,142 @@
+"""One file, with as many attempts as it takes and the rules allow."""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+import httpx
+
+from chatferry.downloads import DEFAULT_RULES, Downloaded, Request, Rules
+from chatferry.downloads.answers import (
+    HEAD,
+    Body,
+    check_end,
+    check_head,
+    check_size,
+    judge,
+    location,
+    range_headers,
+)
+from chatferry.downloads.faults import AGAIN, CHECK_ADDRESS, AttemptError
+from chatferry.downloads.network import REAL, Network, Outside
+from chatferry.downloads.packed import unpacked
+from chatferry.downloads.retries import count_failures, pause_before
+from chatferry.downloads.unfinished import Unfinished
+from chatferry.downloads.urls import accepted_url, host_of, is_same_origin, next_url, without_secrets
+from chatferry.errors import DownloadError
+
+Check = Callable[[], None]
+
+_NAP = 0.25  # seconds between two looks at whether to stop
+
+
+def fetch(
+    request: Request,
+    rules: Rules = DEFAULT_RULES,
+    check: Check = lambda: None,
+    outside: Outside = REAL,
+) -> Downloaded:
+    """Fetch one file. Raises DownloadError, and what `check` raises, which is called again and again."""
+    with closing(Downloader(rules, check, outside)) as downloader:
+        return downloader.fetch(request)
+
+
+class Downloader:
+    """Fetches files one after another, over connections that stay open. One thread at a time may use it."""
+
+    def __init__(self, rules: Rules, check: Check, outside: Outside) -> None:
+        self._rules = rules
+        self._check = check
+        self._outside = outside
+        self._network = Network(rules, outside, self._tick)
+        self._deadline = 0.0
+        self._where = ""  # the address being asked, as messages show it
+
+    def close(self) -> None:
+        self._network.close()
+
+    def fetch(self, request: Request) -> Downloaded:
+        """As the function `fetch`."""
+        self._deadline = time.monotonic() + self._rules.total_seconds
+        self._where = without_secrets(request.url)
+        try:
+            with Unfinished(request.path, self._where, resumable=request.resumable) as file:
+                return self._persist(request, file)
+        except AttemptError as fault:
+            error = DownloadError(self._where, fault.why, fault.remedy, is_final=fault.is_final)
+        except OSError as failure:
+            why = f"the file cannot be written ({(failure.strerror or 'unknown reason').lower()})"
+            error = DownloadError(self._where, why, "Make room, or let chatferry write there", is_final=False)
+        raise error
+
+    def _persist(self, request: Request, file: Unfinished) -> Downloaded:
+        failures = 0
+        while True:
+            had = file.kept.size
+            try:
+                return self._attempt(request, file)
+            except AttemptError as fault:
+                if fault.is_stale:
+                    file.discard()
+                failures = count_failures(failures, file.kept.size - had)
+                pause = pause_before(failures, fault.wait, self._rules, random.random())
+                is_late = time.monotonic() + pause >= self._deadline
+                if fault.is_final or is_late or failures >= self._rules.attempts:
+                    raise
+            self._pause(pause)
+
+    def _attempt(self, request: Request, file: Unfinished) -> Downloaded:
+        """Follow the request to where its file is, and take the file."""
+        self._where = without_secrets(request.url)
+        url = accepted_url(request.url, self._rules)
+        headers = dict(request.headers)
+        for _ in range(self._rules.redirects + 1):
+            kept = file.kept
+            with self._network.get(url, {**headers, **range_headers(kept)}) as answer:
+                target = location(answer.status, answer.headers)
+                if target is None:
+                    limit, now = self._rules.limit, time.time()
+                    body = judge(answer.status, answer.headers, request, kept, limit=limit, now=now)
+                    return self._take(request, file, body, answer.blocks)
+            url, headers = self._follow(url, target, headers)
+        raise AttemptError("the host redirects again and again", CHECK_ADDRESS, is_final=True)
+
+    def _follow(
+        self, url: httpx.URL, target: str, headers: dict[str, str]
+    ) -> tuple[httpx.URL, dict[str, str]]:
+        """Where a redirect leads, and the headers that may go there."""
+        following = next_url(url, target, self._rules)
+        self._where = f"{self._where.partition(' -> ')[0]} -> {following.scheme}://{host_of(following)}"
+        return following, headers if is_same_origin(url, following) else {}
+
+    def _take(self, request: Request, file: Unfinished, body: Body, blocks: Iterator[bytes]) -> Downloaded:
+        version, limit = body.version, self._rules.limit
+        file.begin(body)
+        was_judged = False
+        for block in unpacked(blocks) if body.is_gzip else blocks:
+            self._tick()
+            check_size(file.size + len(block), version.total, limit)
+            file.add(block)
+            if not was_judged and len(file.head) == HEAD:
+                check_head(file.head, request, version.content_type)
+                was_judged = True
+        check_end(file.size, version.total)
+        check_head(file.head, request, version.content_type)
+        size, sha256 = file.size, file.sha256
+        file.finish()
+        return Downloaded(
+            key=request.key, path=request.path, size=size, sha256=sha256, content_type=version.content_type
+        )
+
+    def _tick(self) -> None:
+        """Stop if the caller or the clock says so."""
+        self._check()
+        if time.monotonic() >= self._deadline:
+            raise AttemptError(f"it took longer than {self._rules.total_seconds:g} seconds", AGAIN)
+
+    def _pause(self, seconds: float) -> None:
+        while seconds > 0:
+            self._tick()
+            self._outside.sleep(min(seconds, _NAP))
+            seconds -= _NAP

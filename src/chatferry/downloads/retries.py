@@ -1,0 +1,39 @@
+"""When to try again."""
+
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from chatferry.downloads import MIB, Rules
+
+_ENOUGH = 1 * MIB
+
+
+def count_failures(failures: int, gained: int) -> int:
+    """How many attempts have failed in a row; one that brought a good piece of the file starts anew."""
+    return 1 if gained >= _ENOUGH else failures + 1
+
+
+def pause_before(failures: int, asked: float, rules: Rules, dice: float) -> float:
+    """Seconds to wait after so many failures: twice as long each time, by a half more or less.
+
+    Never less than the host asked for, never more than the rules allow. `dice` is from 0 to 1.
+    """
+    doubled = rules.first_wait * 2.0 ** min(failures - 1, 30)
+    return min(max(doubled * (0.5 + dice), asked), rules.longest_wait)
+
+
+def retry_after(value: str | None, now: float) -> float:
+    """Seconds that the header Retry-After asks for, as a number or a date; 0 if it says nothing usable.
+
+    `now` in seconds since the epoch.
+    """
+    text = (value or "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        moment: datetime = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return 0
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.fromtimestamp(now, UTC)).total_seconds())

@@ -1,0 +1,131 @@
+"""A file on its way to the disk: it gets its name only once it is whole."""
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+import msgspec
+from msgspec import Struct
+
+from chatferry.downloads.answers import HEAD, NOTHING, Body, Kept, Version
+
+_BLOCK = 1 << 20
+
+
+class _Origin(Struct, frozen=True):
+    """What the bytes are the beginning of. `url` without secrets: they change from export to export."""
+
+    url: str
+    version: Version
+
+
+class Unfinished:
+    """The bytes that have come so far, in the folder `<path>.part` until `finish`.
+
+    Use it in `with`: at the end of the block whatever is unfinished goes away, unless it is `resumable` and
+    the host can go on from there.
+    """
+
+    def __init__(self, path: Path, url: str, *, resumable: bool) -> None:
+        self._path = path
+        self._url = url
+        self._resumable = resumable
+        self._folder = path.with_name(f"{path.name}.part")
+        self._bytes: BinaryIO | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        self.size = 0
+        self.head = b""
+        self._hash = hashlib.sha256()
+        self._version = NOTHING.version
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+    @property
+    def kept(self) -> Kept:
+        """What a next attempt can build on."""
+        return Kept(self.size, self._version) if self._version.validator else NOTHING
+
+    def __enter__(self) -> Self:
+        if self._resumable:
+            self._recall()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._close()
+        finally:
+            if not (self._resumable and self.kept.size):
+                self.discard()
+
+    def begin(self, body: Body) -> None:
+        """Make ready for the bytes of this body: from the start, or where the last attempt broke off."""
+        if body.start:
+            self._bytes = self._bytes or self._file.open("ab")
+            return
+        self.discard()
+        self._folder.mkdir(mode=0o700)
+        self._version = body.version
+        self._origin.write_bytes(msgspec.json.encode(_Origin(self._url, body.version)))
+        self._bytes = self._file.open("wb")
+
+    def add(self, block: bytes) -> None:
+        assert self._bytes is not None
+        self._bytes.write(block)
+        self._take(block)
+
+    def finish(self) -> None:
+        """The file is whole: give it its name."""
+        assert self._bytes is not None
+        self._bytes.flush()
+        os.fsync(self._bytes.fileno())
+        self._close()
+        self._file.replace(self._path)
+        self.discard()
+
+    def discard(self) -> None:
+        """Nothing of what has come so far is of use."""
+        self._close()
+        self._forget()
+        if self._folder.exists():
+            shutil.rmtree(self._folder)
+
+    @property
+    def _file(self) -> Path:
+        return self._folder / "bytes"
+
+    @property
+    def _origin(self) -> Path:
+        return self._folder / "origin.json"
+
+    def _close(self) -> None:
+        open_file, self._bytes = self._bytes, None
+        if open_file is not None:
+            open_file.close()
+
+    def _take(self, block: bytes) -> None:
+        self.size += len(block)
+        self.head += block[: HEAD - len(self.head)]
+        self._hash.update(block)
+
+    def _recall(self) -> None:
+        """Go on with what an earlier fetch has left, if it is the beginning of the same file."""
+        try:
+            origin = msgspec.json.decode(self._origin.read_bytes(), type=_Origin)
+            if origin.url != self._url:
+                return
+            with self._file.open("rb") as file:
+                while block := file.read(_BLOCK):
+                    self._take(block)
+        except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
+            self._forget()
+        else:
+            self._version = origin.version

@@ -1,0 +1,158 @@
+"""The elements of a JSON list of any size, found without reading more than a window of it at a time."""
+
+import json
+import re
+from collections.abc import Iterator
+from itertools import islice
+from typing import BinaryIO, Generic, NamedTuple, TypeVar
+
+from msgspec import Struct
+
+from chatferry.archive import Archive
+from chatferry.errors import ArchiveError
+from chatferry.importers.lenient_json import Broken, Flaw, decode_list, end_of
+
+T = TypeVar("T")
+
+BATCH = 500
+WINDOW = 1 << 20  # bytes read at a time
+LARGEST = 64 << 20  # bytes; what is longer is no element
+
+_SPACE = re.compile(r"[ \t\r\n]*")
+_NEAR_END = 16  # characters of the longest token that is neither text nor number, and some
+
+
+class Element(NamedTuple):
+    """An element's JSON and where it starts in the file (bytes)."""
+
+    start: int
+    data: bytes
+
+
+class Batch(Struct, Generic[T], frozen=True):
+    """Elements that follow each other: their places in the file, their values, and what is wrong with them.
+
+    `broken` says why nothing can be read after them.
+    """
+
+    first: int
+    places: list[Element]
+    values: list[T | None]
+    flaws: list[Flaw]
+    broken: str = ""
+
+
+def read_batches(archive: Archive, file: str, kind: type[T]) -> Iterator[Batch[T]]:
+    """The elements of a file's list, each as a `kind`, some hundred at a time; see `decode_list`."""
+    try:
+        with archive.open(file) as stream:
+            yield from _batches(elements(stream), kind)
+    except ArchiveError as error:  # while it is opened; `elements` sees to the rest
+        yield Batch(0, [], [], [], str(error))
+
+
+def _batches(found: Iterator[Element | Broken], kind: type[T]) -> Iterator[Batch[T]]:
+    first, broken = 0, ""
+    while not broken and (some := list(islice(found, BATCH))):
+        last = some[-1]
+        broken = last.reason if isinstance(last, Broken) else ""
+        places = [entry for entry in some if isinstance(entry, Element)]
+        numbers = range(first, first + len(places))
+        values, flaws = decode_list(b"[%s]" % b",".join([place.data for place in places]), kind, numbers)
+        yield Batch(first, places, values, flaws, broken)
+        first += len(places)
+
+
+def elements(stream: BinaryIO) -> Iterator[Element | Broken]:
+    """The elements of the list in order. Where it breaks off or is damaged, last a Broken that says why."""
+    window = _Window(stream)
+    try:
+        if window.next_sign() == "\xef":  # UTF-8's byte order mark
+            window.place += 3
+        if window.next_sign() != "[":
+            yield Broken("the file does not hold a JSON list")
+            return
+        window.place += 1
+        while (sign := window.next_sign()) != "]":
+            if not sign:
+                yield Broken(f"the list breaks off at byte {window.offset}")
+                return
+            yield window.element()
+            sign = window.next_sign()
+            if sign == ",":
+                window.place += 1
+            elif sign != "]":
+                yield Broken(f"the list breaks off or is damaged at byte {window.offset}")
+                return
+        window.place += 1
+        if window.next_sign():
+            yield Broken(f"more follows the end of the list, from byte {window.offset} on")
+    except _BrokenError as error:
+        yield Broken(str(error))
+    except ArchiveError as error:
+        yield Broken(str(error))
+
+
+class _BrokenError(ValueError):
+    """What follows is no element. The text says where."""
+
+
+class _Window:
+    """A stretch of the file as text with one character for each byte, and a place in it."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.place = 0
+        self._stream = stream
+        self._text = ""
+        self._start = 0  # of the window, in the file
+        self._is_last = False
+        # Integers of thousands of digits are no concern here, and Python refuses to read them.
+        self._decoder = json.JSONDecoder(strict=False, parse_int=str)
+
+    @property
+    def offset(self) -> int:
+        return self._start + self.place
+
+    def next_sign(self) -> str:
+        """The next character that is no space; "" at the end. The place moves there."""
+        while True:
+            match = _SPACE.match(self._text, self.place)
+            self.place = match.end() if match else self.place
+            if self.place < len(self._text):
+                return self._text[self.place]
+            if not self._read(WINDOW):
+                return ""
+
+    def element(self) -> Element:
+        """The element at the place, which moves behind it."""
+        size = WINDOW
+        while (end := self._end()) is None:
+            if self._is_last or len(self._text) - self.place > LARGEST:
+                raise _BrokenError(f"it is not valid JSON from byte {self.offset} on")
+            self._read(size)
+            size *= 2
+        found = Element(self.offset, self._text[self.place : end].encode("latin-1"))
+        self.place = end
+        return found
+
+    def _end(self) -> int | None:
+        """Where the element ends; None if the window may end before."""
+        try:
+            _, end = self._decoder.raw_decode(self._text, self.place)
+        except RecursionError:
+            end = end_of(self._text, self.place)
+        except json.JSONDecodeError as error:
+            if not error.msg.startswith("Unterminated string") and error.pos < len(self._text) - _NEAR_END:
+                raise _BrokenError(f"it is not valid JSON from byte {self._start + error.pos} on") from error
+            return None
+        is_number = self._text[self.place] in "-0123456789"  # another digit, or a dot, may follow
+        return end if end + is_number * _NEAR_END < len(self._text) or self._is_last else None
+
+    def _read(self, size: int) -> bool:
+        """Go on with the next bytes; False at the end of the file."""
+        data = self._stream.read(size)
+        self._is_last = not data
+        self._text = self._text[self.place :] + data.decode("latin-1")
+        self._start += self.place
+        self.place = 0
+        return bool(data)

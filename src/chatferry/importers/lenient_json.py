@@ -1,0 +1,236 @@
+"""Reading lists of JSON objects, whatever state they are in."""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Raw, Struct
+from msgspec.structs import replace
+
+from chatferry.problems import problem
+from chatferry.records import Problem, RecordType
+
+T = TypeVar("T")
+
+NO_JSON = Raw()
+"""What an undecoded field holds where it is absent."""
+
+
+class Flaw(Struct, frozen=True):
+    """Something wrong in a file. `lost` if the element at `position` could not be read at all."""
+
+    position: str
+    field: str
+    reason: str
+    lost: bool = False
+    repaired: bool = False
+
+
+def flaw_problem(flaw: Flaw, file: str, lost: str, record: RecordType) -> Problem:
+    """The problem that a flaw of a file is. `lost`: the kind for an element that could not be read."""
+    kind = lost if flaw.lost else "encoding-repaired" if flaw.repaired else "field-dropped"
+    found = problem(kind, flaw.reason, file=file, position=flaw.position, field=flaw.field)
+    return replace(found, record=record)
+
+
+_UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
+
+
+def decode_list(data: bytes, kind: type[T], numbers: Sequence[int] = ()) -> tuple[list[T | None], list[Flaw]]:
+    """The elements of a JSON list, each as a `kind`, and what was wrong with them.
+
+    An element that could not be read is None. A broken element costs only itself, a wrong field only the
+    field, a broken file only what follows the break. `numbers`: where the list is put together from elements
+    of a longer one, their places there.
+    """
+    if b"\\u0000" not in data:
+        try:
+            return list(_decoder(kind).decode(data)), []
+        except _UNREADABLE:
+            pass
+    flaws: list[Flaw] = []
+    elements: list[T | None] = []
+    for index, element in enumerate(raw_elements(data)):
+        value, found = lenient(element, kind, f"$[{numbers[index] if numbers else index}]")
+        elements.append(value)
+        flaws.extend(found)
+    return elements, flaws
+
+
+_decoders: dict[type, msgspec.json.Decoder[Any]] = {}
+
+
+def _decoder(kind: type[T]) -> msgspec.json.Decoder[list[T]]:
+    decoder = _decoders.get(kind)
+    if decoder is None:
+        decoder = _decoders[kind] = msgspec.json.Decoder(list[kind])  # type: ignore[valid-type]  # a type made at run time
+    return decoder
+
+
+class Broken(Struct, frozen=True):
+    """An element that cannot be read."""
+
+    reason: str
+
+
+def raw_elements(data: bytes) -> Iterator[Any]:
+    """The list's elements as plain values, up to the first place that is no JSON."""
+    text = data.decode("utf-8", "replace").lstrip("\ufeff")
+    # `strict=False` lets control characters in strings pass, NUL among them.
+    decoder = json.JSONDecoder(strict=False, parse_int=_integer)
+    place = _skip(text, 0)
+    if text[place : place + 1] != "[":
+        yield Broken("the file does not hold a JSON list")
+        return
+    place = _skip(text, place + 1)
+    while text[place : place + 1] != "]":
+        try:
+            value, place = decoder.raw_decode(text, place)
+        except RecursionError:
+            value, place = Broken("it is nested too deeply"), end_of(text, place)
+        except ValueError:
+            yield Broken(f"it is not valid JSON from character {place} on")
+            return
+        yield value
+        place = _skip(text, place)
+        if text[place : place + 1] == ",":
+            place = _skip(text, place + 1)
+        elif text[place : place + 1] != "]":
+            yield Broken(f"the list breaks off or is damaged at character {place}")
+            return
+    if _skip(text, place + 1) < len(text):
+        yield Broken(f"more follows the end of the list, from character {place + 1} on")
+
+
+def _integer(digits: str) -> int | float:
+    """Python refuses to read integers of thousands of digits: that would cost what follows them too."""
+    return int(digits) if len(digits) < 400 else float(digits)
+
+
+_SPACE = re.compile(r"[ \t\r\n]*")
+_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+
+
+def _skip(text: str, place: int) -> int:
+    match = _SPACE.match(text, place)
+    return match.end() if match else place
+
+
+def end_of(text: str, place: int) -> int:
+    """Where the object or list that begins at `place` ends, however deep; the text's end if it does not."""
+    depth = 0
+    for match in _BRACKET.finditer(text, place):
+        mark = match[0]
+        depth += (mark in "[{") - (mark in "]}")
+        if depth == 0:
+            return match.end()
+    return len(text)
+
+
+def lenient(element: Any, kind: type[T], position: str) -> tuple[T | None, list[Flaw]]:
+    """The element as a `kind`, without the fields that do not fit, and what was wrong with it."""
+    if isinstance(element, Broken):
+        return None, [Flaw(position, "", element.reason, lost=True)]
+    if not isinstance(element, dict):
+        return None, [Flaw(position, "", f"an object was expected, not {_json_type(element)}", lost=True)]
+    try:
+        element, flaws = _clean(element, position)
+        while True:
+            try:
+                return msgspec.json.decode(json.dumps(element), type=kind), flaws
+            except msgspec.ValidationError as error:
+                reason, _, path = str(error).partition(" - at ")
+                field = _drop(element, path.strip("`"))
+                if not field:
+                    return None, [*flaws, Flaw(position, "", _in_words(reason), lost=True)]
+                flaws.append(Flaw(position, field, _in_words(reason)))
+    except _UNREADABLE as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else "it cannot be read"
+        return None, [Flaw(position, "", reason, lost=True)]
+
+
+_STEP = re.compile(r"\.(\w+)|\[(\d+)\]|\[\.\.\.\]")
+
+
+def _drop(element: dict[str, Any], path: str) -> str:
+    """Take away the value at msgspec's path ("$.files[0].size"), and say which field it was; "" if none."""
+    holder: Any = element
+    last: tuple[Any, Any] | None = None
+    steps: list[str] = []
+    for match in _STEP.finditer(path):
+        step: Any = match[1] if match[1] else int(match[2]) if match[2] else None
+        if step is None or (isinstance(holder, dict) and step not in holder):
+            break  # a value of a mapping whose key msgspec does not tell: its whole field goes
+        last = (holder, step)
+        steps.append(match[0])
+        holder = holder[step]
+    if last is None:
+        return ""
+    del last[0][last[1]]
+    return "".join(steps).removeprefix(".")
+
+
+_WORDS = {
+    "str": "text", "int": "a whole number", "float": "a number", "bool": "true or false", "array": "a list",
+    "object": "an object", "null": "nothing",
+}  # fmt: skip
+
+
+def _in_words(reason: str) -> str:
+    """msgspec's "Expected `str | null`, got `int`" for people."""
+    found = re.fullmatch(r"Expected `([^`]+)`, got `([^`]+)`", reason)
+    if found is None:
+        return reason
+    wanted, got = (
+        " or ".join(
+            _WORDS.get(name, name) for name in types.split(" | ") if name != "null" or types == "null"
+        )
+        for types in found.groups()
+    )
+    return f"{wanted} was expected, not {got}"
+
+
+def _clean(element: dict[str, Any], position: str) -> tuple[dict[str, Any], list[Flaw]]:
+    """The element without NUL characters and lone surrogates, and flaws that say what was replaced."""
+    text = json.dumps(element)
+    if not any(sign in text for sign in ("\\u0000", "\\ufffd", "\\ud")):
+        return element, []
+    cleaned: list[str] = []
+    fixed = {}
+    for key, value in element.items():
+        field = _clean_value(key, "", [])
+        if field != key:
+            cleaned.append(field)
+        fixed[field] = _clean_value(value, field, cleaned)
+    return fixed, [
+        Flaw(
+            position,
+            field,
+            "characters that are no text (NUL bytes, invalid UTF-8) were replaced",
+            repaired=True,
+        )
+        for field in dict.fromkeys(cleaned)
+    ]
+
+
+def _clean_value(value: Any, field: str, cleaned: list[str]) -> Any:
+    if isinstance(value, str):
+        good = value.replace("\0", "").encode("utf-8", "replace").decode()
+        if good != value or "\ufffd" in value:
+            cleaned.append(field)
+        return good
+    if isinstance(value, list):
+        return [_clean_value(item, field, cleaned) for item in value]
+    if isinstance(value, dict):
+        return {
+            _clean_value(key, field, cleaned): _clean_value(item, field, cleaned)
+            for key, item in value.items()
+        }
+    return value
+
+
+def _json_type(value: Any) -> str:
+    names = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list"}
+    return names.get(type(value), "nothing")

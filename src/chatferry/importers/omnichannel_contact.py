@@ -1,0 +1,41 @@
+"""Contacts of Rocket.Chat's Omnichannel: one CSV text file with a header row."""
+
+from collections.abc import Iterator
+
+from chatferry.archive import Archive
+from chatferry.errors import ArchiveError
+from chatferry.importers.contact_rows import has_contact_header, read_contacts
+from chatferry.importers.csv_lists import lists
+from chatferry.records import Contact, Message, Part, Problem
+
+_ENDINGS = (".csv", ".txt")
+
+
+def matches(archive: Archive) -> bool:
+    """Whether this is one text file whose first row names the columns of contacts, and no CSV export."""
+    names = archive.names()
+    if len(names) != 1 or not names[0].lower().endswith(_ENDINGS):
+        return False
+    if lists(archive) and not archive.is_single:
+        return False
+    try:
+        return has_contact_header(archive, names[0])
+    except ArchiveError:
+        return False
+
+
+def scan(archive: Archive) -> Iterator[Contact | Part | Problem]:
+    """The contacts; see `Importer.scan`."""
+    names = archive.names()
+    if len(names) != 1:
+        held = "no file" if not names else f"{len(names):,} files"
+        raise ArchiveError(f"{archive.name} holds {held}. Give one CSV file with contacts.")
+    for found in read_contacts(archive, names[0]):
+        if isinstance(found, Problem) and found.kind == "file-not-readable":
+            raise ArchiveError(f"{archive.name}: {found.reason}. Name the columns in the first row.")
+        yield found
+
+
+def read(archive: Archive, part: Part) -> Iterator[Message | Problem]:
+    """There are no messages."""
+    yield from ()

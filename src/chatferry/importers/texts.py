@@ -1,0 +1,74 @@
+"""Texts, whatever format they come from: pieces of Rocket.Chat's markdown, and how long they may be."""
+
+from collections.abc import Iterable
+
+from chatferry.records import ChannelMention, GroupMention, Segment, Text, UserMention
+
+VERY_LONG = 1_000_000  # characters
+TOO_LONG = 12_000_000  # bytes of UTF-8; MongoDB holds no document over 16 MiB
+
+
+def joined(segments: Iterable[Segment]) -> Text:
+    """The segments with neighbouring strings put together and empty ones left out."""
+    result: list[Segment] = []
+    for segment in segments:
+        if isinstance(segment, str):
+            if not segment:
+                continue
+            if result and isinstance(result[-1], str):
+                result[-1] += segment
+                continue
+        result.append(segment)
+    return tuple(result)
+
+
+def plain(text: Text) -> str:
+    """The text for places where nobody can be named."""
+    return "".join(_plain(segment) for segment in text)
+
+
+def _plain(segment: Segment) -> str:
+    match segment:
+        case str():
+            return segment
+        case UserMention(id, label):
+            return f"@{label or id}"
+        case ChannelMention(id, label):
+            return f"#{label or id}"
+        case GroupMention(name):
+            return f"@{name}"
+
+
+def link(url: str, label: str) -> str:
+    """A link in markdown; one that is labelled with itself stays bare."""
+    if not label and url.startswith("http"):
+        return url
+    address = url.removeprefix("mailto:").removeprefix("tel:")
+    shown = label.strip()
+    if not shown or shown in (address, url):
+        return address
+    if address == url and url.partition("://")[2] == shown:
+        return url
+    return f"[{label}]({url})"
+
+
+def marked(text: str, mark: str) -> str:
+    """The text with a mark on both sides, inside of its spaces: `* bold*` is not bold."""
+    core = text.strip()
+    if not core:
+        return text
+    head = len(text) - len(text.lstrip())
+    return f"{text[:head]}{mark}{core}{mark}{text[head + len(core) :]}"
+
+
+def fitting(text: Text) -> tuple[Text, tuple[str, str] | None]:
+    """The text, cut where no document could hold it; and if it is very long, the kind and the reason of a
+    problem that says so."""
+    if sum([len(segment) for segment in text if isinstance(segment, str)]) <= VERY_LONG:
+        return text, None
+    whole = plain(text).encode()
+    if len(whole) <= TOO_LONG:
+        reason = f"the text has over {VERY_LONG:,} characters; it was kept whole"
+        return text, ("message-very-long", reason)
+    reason = f"the text has {len(whole):,} bytes; the first {TOO_LONG:,} were kept"
+    return (whole[:TOO_LONG].decode("utf-8", "ignore"),), ("message-cut", reason)

@@ -1,0 +1,264 @@
+"""The staged records of an operation, brought into the destination in batches: users, contacts, channels.
+
+Done a second time each goes on where it stopped.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TypeVar
+
+from msgspec import Struct
+
+from chatferry.convert import Decision, KnownRoom, KnownUser
+from chatferry.convert import contacts as convert_contacts
+from chatferry.convert import rooms as convert_rooms
+from chatferry.convert import users as convert_users
+from chatferry.destinations import Destination, Lookup, Rejection
+from chatferry.documents import Date, Document
+from chatferry.operations import DIRECT_MESSAGES, Operation
+from chatferry.problems import problem
+from chatferry.records import ROCKET_CAT, Channel, Contact, Outcome, User
+from chatferry.store import Store, problems
+from chatferry.store.staging import Result, Staged, Type
+
+T = TypeVar("T")
+
+STAGE_BATCH, USER_BATCH, CONTACT_BATCH, ROOM_BATCH = 1000, 200, 200, 20
+TYPES: tuple[Type, ...] = ("user", "contact", "channel")
+_PHASES = {"user": problems.USERS, "contact": problems.CONTACTS, "channel": problems.CHANNELS}
+
+
+class Work(Struct, frozen=True):
+    """What an operation's records are imported with. `source` is the importer's key; `check` raises if the
+    work is to stop."""
+
+    operation: Operation
+    source: str
+    store: Store
+    destination: Destination
+    check: Callable[[], None]
+    now: Callable[[], int]
+
+
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+# ---------------------------------------------------------------- users
+
+
+def import_users(work: Work) -> None:
+    default_rooms = [] if work.operation.only_new else work.destination.find(Lookup.ROOM_DEFAULT, ["true"])
+    setup = convert_users.UserSetup(
+        source=work.source,
+        archive_ids=work.store.staging.import_ids(work.operation.id, "user"),
+        default_rooms=tuple(default_rooms),
+        skip_existing=work.operation.only_new,
+    )
+    undecided = work.store.staging.records(work.operation.id, "user", undecided=True)
+    for batch in batches(undecided, USER_BATCH):
+        work.check()
+        records = [staged.record for staged in batch if isinstance(staged.record, User)]
+        known = convert_users.KnownUsers(_user_documents(records, setup, work.destination))
+        moment = Date.at(work.now())
+        decisions = []
+        for record in records:
+            if record.id in work.operation.selection.users:
+                decision = convert_users.decide_user(record, known, setup, moment)
+            else:
+                decision = _unselected_user(record, known, setup)
+            known.take(decision.changes)
+            decisions.append(decision)
+        _carry_out(work, "user", batch, decisions)
+
+
+def _user_documents(
+    records: list[User], setup: convert_users.UserSetup, destination: Destination
+) -> Iterator[Document]:
+    yield from destination.find(Lookup.USER_IMPORT_ID, [id for record in records for id in record.import_ids])
+    yield from destination.find(Lookup.USER_ID, [convert_users.new_id(record, setup) for record in records])
+    yield from destination.find(Lookup.USER_EMAIL, [email for record in records for email in record.emails])
+    wishes = [name for record in records for name in convert_users.username_wishes(record)]
+    yield from destination.find(Lookup.USERNAME, wishes)
+
+
+def _unselected_user(
+    record: User, known: convert_users.KnownUsers, setup: convert_users.UserSetup
+) -> Decision:
+    """Left out; but if an earlier import brought the account, it stays the author of its messages."""
+    own = known.own(record, setup)
+    reason = f"{record.username or record.id} was not selected"
+    skipped = problem("user-not-selected", reason, file=record.file, position=record.position)
+    return Decision(
+        outcome=Outcome.SKIPPED,
+        id=own["_id"] if own else "",
+        name=own.get("username", "") if own else record.username,
+        problems=(skipped,),
+    )
+
+
+def known_users(work: Work) -> dict[str, KnownUser]:
+    """What stands for each user of the archive."""
+    users: dict[str, KnownUser] = {}
+    cats = work.destination.find(Lookup.USER_ID, [ROCKET_CAT])
+    for batch in batches(work.store.staging.records(work.operation.id, "user"), STAGE_BATCH):
+        ids = {staged.document_id for staged in batch if staged.document_id}
+        documents = {document["_id"]: document for document in work.destination.find(Lookup.USER_ID, ids)}
+        for staged in batch:
+            document = documents.get(staged.document_id)
+            users[staged.record.id] = _account(document) if document else _absent_user(staged)
+    users[ROCKET_CAT] = _account(cats[0]) if cats else KnownUser(ROCKET_CAT, ROCKET_CAT, "Rocket.Cat")
+    return users
+
+
+def _account(document: Document) -> KnownUser:
+    return KnownUser(
+        document["_id"],
+        document.get("username", ""),
+        document.get("name", ""),
+        document.get("active", True),
+    )
+
+
+def _absent_user(staged: Staged) -> KnownUser:
+    record = staged.record
+    name = record.username if isinstance(record, User) else ""
+    return KnownUser("", name, record.name, absent=_absence(staged))
+
+
+def _absence(staged: Staged) -> str:
+    return "failed" if staged.outcome == Outcome.FAILED else "not selected"
+
+
+# ---------------------------------------------------------------- contacts
+
+
+def import_contacts(work: Work, users: dict[str, KnownUser]) -> None:
+    setup = convert_contacts.ContactSetup(source=work.source, users=users)
+    undecided = work.store.staging.records(work.operation.id, "contact", undecided=True)
+    for batch in batches(undecided, CONTACT_BATCH):
+        work.check()
+        records = [staged.record for staged in batch if isinstance(staged.record, Contact)]
+        managers = work.destination.find(
+            Lookup.USERNAME, {record.manager for record in records if record.manager}
+        )
+        known = convert_contacts.KnownContacts(_contact_documents(records, setup, work.destination), managers)
+        moment = Date.at(work.now())
+        decisions = []
+        for record in records:
+            if record.id in work.operation.selection.contacts:
+                decision = convert_contacts.decide_contact(record, known, setup, moment)
+            else:
+                decision = _unselected_contact(record)
+            known.take(decision.changes)
+            decisions.append(decision)
+        _carry_out(work, "contact", batch, decisions)
+
+
+def _contact_documents(
+    records: list[Contact], setup: convert_contacts.ContactSetup, destination: Destination
+) -> Iterator[Document]:
+    yield from destination.find(Lookup.CONTACT_IMPORT_ID, [record.id for record in records])
+    yield from destination.find(
+        Lookup.CONTACT_ID, [convert_contacts.new_id(record, setup) for record in records]
+    )
+
+
+def _unselected_contact(record: Contact) -> Decision:
+    reason = f"{record.name or record.id} was not selected"
+    skipped = problem("contact-not-selected", reason, file=record.file, position=record.position)
+    return Decision(outcome=Outcome.SKIPPED, name=record.name, problems=(skipped,))
+
+
+# ---------------------------------------------------------------- channels
+
+
+def import_channels(work: Work, users: dict[str, KnownUser]) -> None:
+    starter = work.destination.find(Lookup.USER_ID, [work.operation.user])
+    setup = convert_rooms.RoomSetup(
+        source=work.source,
+        archive_ids=work.store.staging.import_ids(work.operation.id, "channel"),
+        users=users,
+        starter=_account(starter[0]) if starter else users[ROCKET_CAT],
+    )
+    undecided = work.store.staging.records(work.operation.id, "channel", undecided=True)
+    for batch in batches(undecided, ROOM_BATCH):
+        work.check()
+        records = [staged.record for staged in batch if isinstance(staged.record, Channel)]
+        rooms = list(_room_documents(records, setup, work.destination))
+        inside = work.destination.find(Lookup.SUBSCRIPTION_ROOM, {room["_id"] for room in rooms})
+        known = convert_rooms.KnownRooms(rooms, inside)
+        moment = Date.at(work.now())
+        decisions = []
+        for record in records:
+            if record.id in work.operation.selection.channels or (
+                record.type == "d" and DIRECT_MESSAGES in work.operation.selection.channels
+            ):
+                decision = convert_rooms.decide_room(record, known, setup, moment)
+            else:
+                decision = _unselected_channel(record)
+            known.take(decision.changes)
+            decisions.append(decision)
+        _carry_out(work, "channel", batch, decisions)
+
+
+def _room_documents(
+    records: list[Channel], setup: convert_rooms.RoomSetup, destination: Destination
+) -> Iterator[Document]:
+    yield from destination.find(Lookup.ROOM_IMPORT_ID, [record.id for record in records])
+    ids = [convert_rooms.new_id(record, setup) for record in records]
+    yield from destination.find(Lookup.ROOM_ID, [*ids, convert_rooms.GENERAL])
+    named = [record for record in records if record.type != "d" or record.name]
+    wishes = [name for record in named for name in convert_rooms.name_wishes(record)]
+    yield from destination.find(Lookup.ROOM_NAME, wishes)
+    keys = [
+        convert_rooms.members_key(
+            user.id for user in map(setup.users.get, record.members) if user is not None and not user.absent
+        )
+        for record in records
+        if record.type == "d"
+    ]
+    yield from destination.find(Lookup.ROOM_MEMBERS, keys)
+
+
+def _unselected_channel(record: Channel) -> Decision:
+    reason = f"{record.name or record.id} was not selected"
+    skipped = problem("channel-not-selected", reason, file=record.file, position=record.position)
+    return Decision(outcome=Outcome.SKIPPED, name=record.name, problems=(skipped,))
+
+
+def known_rooms(work: Work) -> dict[str, KnownRoom]:
+    rooms: dict[str, KnownRoom] = {}
+    for staged in work.store.staging.records(work.operation.id, "channel"):
+        if staged.document_id:
+            rooms[staged.record.id] = KnownRoom(staged.document_id, staged.name)
+        else:
+            rooms[staged.record.id] = KnownRoom("", staged.record.name, absent=_absence(staged))
+    return rooms
+
+
+# ---------------------------------------------------------------- carrying out decisions
+
+
+def _carry_out(work: Work, type: Type, batch: Sequence[Staged], decisions: Sequence[Decision]) -> None:
+    """Apply the changes of a batch and note what became of each record."""
+    changes = [change for decision in decisions for change in decision.changes]
+    owners = [place for place, decision in enumerate(decisions) for _ in decision.changes]
+    refused: dict[int, Rejection] = {}
+    for rejection in work.destination.apply(changes) if changes else ():
+        refused.setdefault(owners[rejection.index], rejection)
+    results: list[Result] = []
+    with work.store.transaction():
+        for place, (staged, decision) in enumerate(zip(batch, decisions, strict=True)):
+            notes = list(decision.problems)
+            outcome, id = decision.outcome, decision.id
+            if place in refused:
+                outcome, id = Outcome.FAILED, ""
+                record = staged.record
+                reason = refused[place].reason
+                notes.append(problem(f"{type}-rejected", reason, file=record.file, position=record.position))
+            results.append(Result(staged.number, outcome, id, decision.name))
+            work.store.problems.add(work.operation.id, _PHASES[type], notes, staged.number * 1000)
+        work.store.staging.decide(work.operation.id, type, results)

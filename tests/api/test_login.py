@@ -1,0 +1,130 @@
+"""login: every form of it, and what fails."""
+
+import hashlib
+import re
+from typing import Any
+
+import pytest
+
+from chatferry.ids import ALPHABET, new_token
+from tests.api.refusals import (
+    JSON_TYPE,
+    NO_LOGIN,
+    refusal,
+)
+from tests.serving import (
+    ADMIN,
+    EMAIL,
+    PASSWORD,
+    Server,
+    client,
+    login,
+)
+
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
+
+
+def digest(password: str) -> dict[str, str]:
+    return {"digest": hashlib.sha256(password.encode()).hexdigest(), "algorithm": "sha-256"}
+
+
+LOGINS: list[dict[str, Any]] = [
+    {"user": ADMIN, "password": PASSWORD},
+    {"user": EMAIL, "password": PASSWORD},
+    {"user": EMAIL.upper(), "password": PASSWORD},
+    {"username": ADMIN, "password": PASSWORD},
+    {"email": EMAIL, "password": PASSWORD},
+    {"user": ADMIN, "password": PASSWORD, "code": "123456"},
+    {"user": ADMIN, "password": digest(PASSWORD)},
+    {"user": {"username": ADMIN}, "password": digest(PASSWORD)},
+    {"user": {"email": EMAIL}, "password": digest(PASSWORD)},
+]
+
+
+@pytest.mark.parametrize(
+    ("body", "form"), [*((body, False) for body in LOGINS), *((body, True) for body in LOGINS[:6])]
+)
+def test_login(server: Server, body: dict[str, Any], form: bool) -> None:
+    with client(server) as nobody:
+        answer = nobody.post("login", data=body) if form else nobody.post("login", json=body)
+    status, wire = refusal(answer)
+    assert (status, list(wire)) == (200, ["status", "data", "success"])
+    assert (wire["status"], wire["success"]) == ("success", True)
+    data = wire["data"]
+    assert data.keys() == {"userId", "authToken", "me"}
+    assert re.fullmatch(f"[{ALPHABET}]{{17}}", data["userId"])
+    assert re.fullmatch(r"[A-Za-z0-9_-]{43}", data["authToken"])
+    with client(server, data["userId"], data["authToken"]) as http:
+        me = http.get("me").json()
+    assert me == {**data["me"], "success": True}
+    assert me["_id"] == data["userId"]
+
+
+def test_resume(server: Server) -> None:
+    with login(server, "plain", "plain") as plain, client(server) as nobody:
+        token = plain.headers["X-Auth-Token"]
+        answer = nobody.post("login", json={"resume": token})
+        assert answer.status_code == 200, answer.text
+        data = answer.json()["data"]
+        assert (data["userId"], data["me"]["username"]) == (plain.headers["X-User-Id"], "plain")
+        with client(server, data["userId"], data["authToken"]) as resumed:
+            assert resumed.get("me").status_code == 200
+        plain.post("logout")
+        for gone in (token, new_token(), "", "x" * 5000):
+            assert refusal(nobody.post("login", json={"resume": gone})) == (401, NO_LOGIN)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"user": ADMIN, "password": "wrong"},
+        {"user": ADMIN, "password": ""},
+        {"user": ADMIN, "password": PASSWORD.lower()},
+        {"user": ADMIN, "password": PASSWORD + "\0"},
+        {"user": ADMIN, "password": "x" * 100_000},
+        {"user": "nobody", "password": PASSWORD},
+        {"user": "nobody@example.com", "password": PASSWORD},
+        {"user": "", "password": PASSWORD},
+        {"user": "\0", "password": "\0"},
+        {"user": "' OR 1=1 --", "password": "' OR 1=1 --"},
+        {"user": "%", "password": PASSWORD},
+        {"user": "rocket.cat", "password": ""},
+        {"user": "inactive", "password": "inactive"},
+        {"user": "plain", "password": PASSWORD},
+        {"user": ADMIN},
+        {"password": PASSWORD},
+        {"user": ADMIN, "password": digest("wrong")},
+        {"user": ADMIN, "password": {**digest(PASSWORD), "algorithm": "plain"}},
+        {"user": ADMIN, "password": {"digest": PASSWORD, "algorithm": "sha-256"}},
+        {"user": ADMIN, "password": {"algorithm": "sha-256"}},
+        {"user": ADMIN, "password": {"digest": None, "algorithm": "sha-256"}},
+        {"user": ADMIN, "password": [PASSWORD]},
+        {"user": ADMIN, "password": True},
+        {"user": [ADMIN], "password": PASSWORD},
+        {"user": {"username": {"$ne": ""}}, "password": PASSWORD},
+        {"user": {"$ne": ""}, "password": {"$ne": ""}},
+        {"resume": None},
+        {"resume": {"$ne": ""}},
+        {"resume": ["x"]},
+        {},
+        [],
+        ADMIN,
+        None,
+    ],
+)
+def test_login_that_fails(server: Server, body: object) -> None:
+    with client(server) as nobody:
+        assert refusal(nobody.post("login", json=body)) == (401, NO_LOGIN)
+
+
+def test_login_without_a_body_that_can_be_read(server: Server) -> None:
+    with client(server) as nobody:
+        for content in (b"", b"{", b"\xff", b"user=admin&password=wrong"):
+            answer = nobody.post("login", content=content, headers=JSON_TYPE)
+            assert refusal(answer) == (401, NO_LOGIN)
+
+
+def test_form_with_very_many_fields(library: Server) -> None:
+    with client(library) as nobody:
+        answer = nobody.post("login", data={f"field{number}": "x" for number in range(2000)})
+    assert answer.status_code in (400, 401, 413)

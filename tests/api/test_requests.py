@@ -1,0 +1,155 @@
+"""Queries and bodies that do not fit, and hostile ones, at every endpoint that looks at them."""
+
+import json
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.api.refusals import (
+    BODIES,
+    FIRST_REQUIRED,
+    JSON_TYPE,
+    MIB,
+    NO_LOGIN,
+    TABLE,
+    UPLOAD,
+    call,
+    invalid,
+    missing,
+    refusal,
+)
+
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
+
+
+READ_WHOLE = ["downloadPublicImportFile", "startImport", "import.addUsers"]  # before they are checked
+CHECKED_GETS = [key for key, endpoint in TABLE.items() if endpoint.query is not None]
+
+
+def test_the_queries_that_are_checked_are_rocket_chats() -> None:
+    assert sorted(CHECKED_GETS) == [
+        "GET getCurrentImportOperation",
+        "GET getImportFileData",
+        "GET getImportProgress",
+        "GET getLatestImportOperations",
+        "GET importers.list",
+        "GET users.getPersonalAccessTokens",
+    ]
+
+
+@pytest.mark.parametrize("key", CHECKED_GETS)
+def test_no_query_is_allowed(http: httpx.Client, key: str) -> None:
+    wrong = invalid("must NOT have additional properties", "error-invalid-params")
+    for query in ("?a=1", "?count=50&offset=0", "?a", "?%61=%zz", "?a=%ff%fe", "?%00=%00", "?a[]=1&a[]=2"):
+        assert refusal(call(http, key, query)) == wrong
+
+
+@pytest.mark.parametrize("query", ["?", "?&", "?&&&"])
+def test_empty_queries(http: httpx.Client, query: str) -> None:
+    assert http.get(f"importers.list{query}").content == http.get("importers.list").content
+
+
+@pytest.mark.parametrize("key", ["GET me", "GET import.status", "GET info"])
+def test_other_queries_are_not_looked_at(http: httpx.Client, key: str) -> None:
+    assert call(http, key, "?a=1&b=%ff").json() == call(http, key).json()
+
+
+@pytest.mark.parametrize("endpoint", FIRST_REQUIRED)
+def test_a_body_is_an_object(http: httpx.Client, endpoint: str) -> None:
+    for body in (b"[]", b"[{}]", b'"text"', b"5", b"true", b"null"):
+        assert refusal(http.post(endpoint, content=body, headers=JSON_TYPE)) == invalid("must be object")
+
+
+@pytest.mark.parametrize("endpoint", FIRST_REQUIRED)
+def test_keys_that_nobody_asked_for(http: httpx.Client, endpoint: str) -> None:
+    for key in ("extra", "", "__proto__", "constructor", "\0", "x" * 5000):
+        answer = http.post(endpoint, json={**BODIES[endpoint], key: 1})
+        assert refusal(answer) == invalid("must NOT have additional properties")
+
+
+@pytest.mark.parametrize("endpoint", FIRST_REQUIRED)
+@pytest.mark.parametrize(
+    ("content", "content_type"),
+    [
+        (b"", None),
+        (b"", b"application/json"),
+        (b" \n", b"application/json"),
+        (b"{", b"application/json"),
+        (b'{"input":{}', b"application/json"),
+        (b"{'input':{}}", b"application/json"),
+        (b"\xff\xfe", b"application/json"),
+        (b'{"input":1e999,"fileUrl":NaN}', b"application/json"),
+        (b"PK\3\4 raw bytes of a file", b"application/zip"),
+        (b"hello", b"text/plain"),
+        (b"hello", None),
+        (b"a=1&b=%ff&c", b"application/x-www-form-urlencoded"),
+        (b"--x\r\n\r\nhello\r\n--x--", b"multipart/form-data; boundary=x"),
+        (b"hello", b"nonsense"),
+        (b"hello", b";;;=\xff"),
+    ],
+)
+def test_bodies_that_are_no_json_count_as_empty(
+    http: httpx.Client, endpoint: str, content: bytes, content_type: bytes | None
+) -> None:
+    headers = {b"Content-Type": content_type} if content_type else {}
+    answer = http.post(endpoint, content=content, headers=headers)
+    assert refusal(answer) == invalid(FIRST_REQUIRED[endpoint])
+
+
+@pytest.mark.parametrize("endpoint", READ_WHOLE)
+def test_json_that_is_not_called_json(http: httpx.Client, endpoint: str) -> None:
+    """Rocket.Chat takes such a text apart sign by sign."""
+    answer = http.post(
+        endpoint, content=json.dumps(BODIES[endpoint]).encode(), headers={"Content-Type": "text/plain"}
+    )
+    assert refusal(answer) == invalid(FIRST_REQUIRED[endpoint])
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "downloadPublicImportFile",
+        "startImport",
+        "import.addUsers",
+        "users.generatePersonalAccessToken",
+        "login",
+    ],
+)
+def test_other_bodies_are_limited_too(http: httpx.Client, endpoint: str) -> None:
+    blocks = (bytes(MIB) for _ in range(17))
+    status, body = refusal(http.post(endpoint, content=blocks, headers=JSON_TYPE))
+    assert (status, body) == (413, {"success": False, "error": "The body is larger than 16 MiB."})
+
+
+@pytest.mark.parametrize("endpoint", [*READ_WHOLE, "login"])
+@pytest.mark.parametrize(
+    "opening", ["[", '{"users":[', '{"input":[', '{"input":', '{"fileUrl":[', '{"user":[']
+)
+def test_deep_nesting(http: httpx.Client, endpoint: str, opening: str) -> None:
+    closing = opening.replace("{", "}").replace("[", "]")[::-1]
+    content = opening + "[" * 100_000 + "]" * 100_000 + "".join(sign for sign in closing if sign in "]}")
+    answer = http.post(endpoint, content=content.encode(), headers=JSON_TYPE)
+    assert refusal(answer) == ((401, NO_LOGIN) if endpoint == "login" else invalid(FIRST_REQUIRED[endpoint]))
+
+
+def test_of_equal_keys_the_last_counts(http: httpx.Client) -> None:
+    content = b'{"fileUrl":"/first","fileUrl":"/second","importerKey":"slack"}'
+    answer = http.post("downloadPublicImportFile", content=content, headers=JSON_TYPE)
+    assert refusal(answer) == missing("/second")
+
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_chunked_bodies(http: httpx.Client, size: int) -> None:
+    def blocks(body: object) -> Iterator[bytes]:
+        content = json.dumps(body).encode()
+        yield from (content[at : at + size] for at in range(0, len(content), size))
+
+    answer = http.post(
+        "downloadPublicImportFile", content=blocks(BODIES["downloadPublicImportFile"]), headers=JSON_TYPE
+    )
+    assert refusal(answer) == missing("/srv/export.zip")
+    answer = http.post(
+        "uploadImportFile", content=blocks({**UPLOAD, "importerKey": "png"}), headers=JSON_TYPE
+    )
+    assert refusal(answer)[1]["errorType"] == "error-importer-not-defined"

@@ -1,0 +1,31 @@
+"""A file host for each test, and rules that let downloads reach it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from chatferry.downloads import Rules
+from chatferry.downloads.network import Outside
+from tests.downloads.filehost import FileHost, hosting
+
+
+@pytest.fixture
+def host() -> Iterator[FileHost]:
+    with hosting() as found:
+        yield found
+
+
+@pytest.fixture
+def rules(host: FileHost) -> Rules:
+    return Rules(hosts=frozenset({host.name}), connect_seconds=10, idle_seconds=10, total_seconds=60)
+
+
+@pytest.fixture
+def naps() -> list[float]:
+    """The seconds that were slept, had it not been for `outside`."""
+    return []
+
+
+@pytest.fixture
+def outside(naps: list[float]) -> Outside:
+    return Outside(sleep=naps.append)

@@ -1,0 +1,60 @@
+"""Which steps an import goes through, one after the other."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from chatferry.operations import Operation, Status, advance
+from chatferry.pipeline import now
+from chatferry.settings import Settings
+from chatferry.store import Store
+from chatferry.worker import work_on
+from tests.importing import ALL, new_operation, workspace, write_folder
+
+ALICE = {"id": "U0ALICE01", "name": "alice", "profile": {"email": "alice@example.org"}}
+PLANS = {"id": "C0PLANS01", "name": "plans", "creator": "U0ALICE01", "members": ["U0ALICE01"]}
+HELLO = {"type": "message", "user": "U0ALICE01", "text": "hello", "ts": "1600000200.000100"}
+SLACK = {"users.json": [ALICE], "channels.json": [PLANS], "plans/2020-09-13.json": [HELLO]}
+CSV = {
+    "users.csv": "alice,alice@example.org,Alice\n",
+    "contacts.csv": "id,name\n1,Carl\n",
+    "plans/1.csv": "alice,1600000200000,hello\n",
+}
+
+
+def steps(tmp_path: Path, key: str, files: dict[str, Any]) -> list[Status]:
+    """The statuses of an import, in order."""
+    seen: list[Status] = []
+
+    def watch(operation: Operation) -> None:
+        if operation.status not in seen[-1:]:
+            seen.append(operation.status)
+
+    destination, store, settings = workspace(), Store(), Settings(data=tmp_path)
+    operation = new_operation(write_folder(tmp_path / "export", files), destination, key)
+    store.operations.add(operation)
+    operation = work_on(operation, store, destination, settings, watch=watch)
+    operation = advance(replace(operation, selection=ALL), Status.IMPORTING, now())
+    work_on(operation, store, destination, settings, watch=watch)
+    return seen
+
+
+@pytest.mark.parametrize(("key", "files"), [("slack", SLACK), ("csv", CSV)])
+def test_every_step_shows(tmp_path: Path, key: str, files: dict[str, Any]) -> None:
+    contacts = [Status.PREPARING_CONTACTS] if key == "csv" else []
+    assert steps(tmp_path, key, files) == [
+        Status.PREPARING,
+        Status.PREPARING_USERS,
+        *contacts,
+        Status.PREPARING_CHANNELS,
+        Status.PREPARING_MESSAGES,
+        Status.SELECTION,
+        Status.IMPORTING_USERS,
+        Status.IMPORTING_CONTACTS,
+        Status.IMPORTING_CHANNELS,
+        Status.IMPORTING_MESSAGES,
+        Status.FINISHING,
+        Status.DONE,
+    ]
