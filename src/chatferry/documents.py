@@ -20,8 +20,9 @@ ROOMS = "rocketchat_room"
 SUBSCRIPTIONS = "rocketchat_subscription"
 MESSAGES = "rocketchat_message"
 UPLOADS = "rocketchat_uploads"
+AVATARS = "rocketchat_avatars"
 PERMISSIONS = "rocketchat_permissions"
-COLLECTIONS = (USERS, ROOMS, SUBSCRIPTIONS, MESSAGES, UPLOADS, PERMISSIONS)
+COLLECTIONS = (USERS, ROOMS, SUBSCRIPTIONS, MESSAGES, UPLOADS, AVATARS, PERMISSIONS)
 
 
 class Date(Struct, frozen=True, gc=False, rename={"iso": "$date"}):

@@ -15,6 +15,8 @@ _LAST = 2**62
 
 PREPARE, USERS, CHANNELS, PARTS = 0, 1, 2, 10
 """Phases: reading the archive, users, channels, and from PARTS on one per part."""
+FILES = 9
+"""The phase of fetching bytes."""
 
 
 class Problems:
