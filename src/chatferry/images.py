@@ -3,7 +3,7 @@
 import io
 import struct
 
-import imagesize
+import imagesize  # type: ignore[import-untyped]  # it brings no types
 
 HEAD = 1 << 20  # bytes: cameras put much before an image's size, and nothing beyond this is worth reading
 

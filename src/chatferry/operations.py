@@ -39,6 +39,8 @@ _ORDER = list(Status)
 _WAITING = frozenset(_ORDER[: _ORDER.index(Status.SELECTION)])
 _IMPORTING = frozenset(_ORDER[_ORDER.index(Status.IMPORTING) : _ORDER.index(Status.DONE)])
 ENDS = frozenset({Status.DONE, Status.FAILED, Status.CANCELLED})
+AT_REST = frozenset({Status.NEW, Status.SELECTION})
+"""Where an operation waits for somebody to go on with it."""
 
 
 class Counts(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -78,6 +80,7 @@ class Selection(Struct, frozen=True):
 class Operation(Struct, frozen=True, kw_only=True):
     """`ts` and `updated_at` in milliseconds; `archive` is where the archive lies on this machine.
 
+    `url` is where the archive is fetched from; it may hold a secret and is never shown.
     `error` says, for people, why an operation failed. `file`, `content_type` are the upload's.
     `seconds` is the time worked on it so far, `peak_memory` the most memory the process held meanwhile (MiB).
     """
@@ -94,6 +97,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     content_type: str | None = None
     count: Counts = Counts()
     archive: str = ""
+    url: str = ""
     selection: Selection = Selection()
     error: str = ""
     seconds: float = 0.0
@@ -141,7 +145,7 @@ def may_follow(before: Status, after: Status) -> bool:
     if after == Status.IMPORTING:
         return before == Status.SELECTION or before in _IMPORTING
     if after == Status.DONE:
-        return before == Status.FINISHING
+        return before in (Status.FINISHING, Status.IMPORTING_FILES)
     return _ORDER.index(before) <= _ORDER.index(after)
 
 

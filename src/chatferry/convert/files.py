@@ -90,7 +90,7 @@ _OF_BYTES = {
 
 
 def _card(placeholder: Document, upload: Document) -> Document:
-    """The attachment of a file that is there. What the export said of its bytes gives way to what they are."""
+    """The attachment of a file that is there: its bytes tell more truly what it is than the export."""
     card = {key: value for key, value in placeholder.items() if key not in _OF_BYTES}
     link, type, size = file_path(upload["_id"], upload["name"]), upload["type"], upload["size"]
     card |= {"title_link": link, "title_link_download": True}
@@ -121,7 +121,7 @@ def avatar_id(user_id: str) -> str:
 def avatar_document(user: Document, content: Content, told_type: str, now: Date, token: str) -> Document:
     """The avatar of a user."""
     store, id = "GridFS:Avatars", avatar_id(user["_id"])
-    name = user.get("username", user["_id"])
+    name = str(user.get("username", user["_id"]))
     path = f"/ufs/{store}/{id}/{_quoted(name)}"
     return {
         "_id": id,

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from chatferry.archive import Archive
 from chatferry.errors import ArchiveError
-from chatferry.importers import slack
+from chatferry.importers import pending, slack
 from chatferry.records import Channel, Contact, Message, Part, Problem, User
 
 
@@ -19,6 +19,7 @@ class Importer(Struct, frozen=True):
              at all can be read
     read     the messages of a part: for every record of it one Message, or one Problem that says why not,
              and further problems that only note something
+    hidden   not offered for choosing, but a good importerKey all the same
     """
 
     key: str
@@ -26,12 +27,24 @@ class Importer(Struct, frozen=True):
     matches: Callable[[Archive], bool]
     scan: Callable[[Archive], Iterator[User | Channel | Contact | Part | Problem]]
     read: Callable[[Archive, Part], Iterator[Message | Problem]]
+    hidden: bool = False
 
 
 IMPORTERS = {
     importer.key: importer
-    for importer in (Importer("slack", "Slack", slack.matches, slack.scan, slack.read),)
+    for importer in (
+        Importer("slack", "Slack", slack.matches, slack.scan, slack.read),
+        Importer(pending.FILES, "Pending Files", pending.matches, pending.scan, pending.read, hidden=True),
+        Importer(
+            pending.AVATARS, "Pending Avatars", pending.matches, pending.scan, pending.read, hidden=True
+        ),
+    )
 }
+
+
+def listed() -> list[Importer]:
+    """The importers to choose from."""
+    return [importer for importer in IMPORTERS.values() if not importer.hidden]
 
 
 def detect(archive: Archive) -> Importer:
@@ -44,5 +57,5 @@ def detect(archive: Archive) -> Importer:
         raise ArchiveError(f"{archive.name} could be an export of {names}. Say which one it is.")
     raise ArchiveError(
         f"{archive.name} is not an export that chatferry knows. "
-        f"It reads: {', '.join(importer.name for importer in IMPORTERS.values())}."
+        f"It reads: {', '.join(importer.name for importer in listed())}."
     )
