@@ -20,12 +20,14 @@ SHOWN_PER_KIND = 5
 _KINDS = ("users", "contacts", "rooms", "messages", "files")
 _OUTCOMES = ("read", "inserted", "updated", "unchanged", "skipped", "failed")
 _STEPS = {
+    Status.DOWNLOADING: "downloading the export",
     Status.PREPARING_USERS: "reading users",
     Status.PREPARING_CHANNELS: "reading channels",
     Status.PREPARING_MESSAGES: "reading messages",
     Status.IMPORTING_USERS: "importing users",
     Status.IMPORTING_CHANNELS: "importing channels",
     Status.IMPORTING_MESSAGES: "importing messages",
+    Status.IMPORTING_FILES: "fetching files",
     Status.FINISHING: "finishing",
 }
 

@@ -21,6 +21,7 @@ from chatferry.convert import rooms as convert_rooms
 from chatferry.convert import users as convert_users
 from chatferry.destinations import Destination, Lookup, Rejection
 from chatferry.documents import Date, Document
+from chatferry.downloads.urls import holds_secret
 from chatferry.errors import ArchiveError
 from chatferry.importers import Importer
 from chatferry.operations import DIRECT_MESSAGES, Counts, Operation, Status, advance
@@ -405,6 +406,8 @@ def _carry_out(
                 reason = refused[place].reason
                 notes.append(problem(f"{type}-rejected", reason, file=record.file, position=record.position))
             results.append(Result(staged.number, outcome, id, decision.name))
+            if isinstance(staged.record, User) and id and holds_secret(staged.record.avatar_url):
+                store.avatar_addresses.put(id, staged.record.avatar_url)
             store.problems.add(operation_id, phase, notes, staged.number * 1000)
         store.staging.decide(operation_id, type, results)
 

@@ -5,7 +5,6 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import uvicorn
 
@@ -15,6 +14,7 @@ from chatferry.api.services import Services
 from chatferry.api.uploads import clear_uploads
 from chatferry.documents import Date
 from chatferry.errors import SettingsError
+from chatferry.fetching.archives import clear_archives, kept_archives
 from chatferry.pipeline import now
 from chatferry.settings import Settings
 from chatferry.store import Store
@@ -31,7 +31,8 @@ def serve_http(settings: Settings, *, is_demo: bool) -> None:
             demo.furnish(store, workspace, Date.at(now()))
         else:
             console.welcome(accounts.open_workspace(workspace, os.environ, Date.at(now())))
-    clear_uploads(settings.uploads, {Path(one.archive).name for one in store.operations.all() if one.valid})
+    clear_uploads(settings.uploads, kept_archives(store))
+    clear_archives(settings, store)
     host, port = listener.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     config = uvicorn.Config(

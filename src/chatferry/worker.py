@@ -11,8 +11,10 @@ from msgspec.structs import replace
 from chatferry.archive import open_archive
 from chatferry.destinations import Destination, open_destination
 from chatferry.errors import CancelledError, ChatferryError
+from chatferry.fetching import fetch_pending
+from chatferry.fetching.archives import download_archive
 from chatferry.importers import IMPORTERS
-from chatferry.operations import ENDS, Operation, Status, advance, is_importing, is_preparing
+from chatferry.operations import AT_REST, ENDS, Operation, Status, advance, is_importing, is_preparing
 from chatferry.pipeline import Check, Tools, Watch, now, prepare, run
 from chatferry.settings import Settings
 from chatferry.store import Store
@@ -26,12 +28,16 @@ def work_on(
     check: Check = lambda: None,
     watch: Watch = lambda operation: None,
 ) -> Operation:
-    """Prepare or import an operation, whichever comes next for it, to its next rest: never raises.
+    """Fetch, prepare or import for an operation, whichever comes next for it, to its next rest: never raises.
 
     Returns it as it then is: waiting for its selection, done, failed (`error` says why) or cancelled.
     """
     try:
         check()
+        if operation.status == Status.IMPORTING_FILES:
+            return fetch_pending(operation, store, destination, settings, check, watch)
+        if operation.status == Status.DOWNLOADING:
+            operation = download_archive(operation, store, settings, check)
         with open_archive(Path(operation.archive), settings.limits, _shown_name(operation)) as archive:
             archive.before_read = check
             tools = Tools(store, IMPORTERS[operation.importer_key], archive, check, watch)
@@ -86,7 +92,8 @@ class Worker:
         """Begin, with what a crash interrupted."""
         self._thread.start()
         for operation in self._store.operations.all():
-            if operation.archive and (is_preparing(operation.status) or is_importing(operation.status)):
+            has_to_be_read = operation.archive and is_preparing(operation.status)
+            if has_to_be_read or is_importing(operation.status):
                 if operation.valid:
                     self.wake(operation.id)
                 else:  # it was cancelled, and the process died before the work on it took notice
@@ -113,7 +120,7 @@ class Worker:
         while not self._closing.is_set():
             operation_id = self._queue.get()
             operation = self._store.operations.get(operation_id) if operation_id else None
-            if operation is None or operation.status in ENDS or operation.status == Status.SELECTION:
+            if operation is None or operation.status in ENDS | AT_REST:
                 continue
             try:
                 destination = destination or open_destination(self._settings.destination_url)

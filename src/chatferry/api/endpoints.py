@@ -6,7 +6,7 @@ from typing import Any
 from msgspec import Struct
 from starlette.requests import Request
 
-from chatferry.api import imports, schemas, sessions, uploads
+from chatferry.api import imports, pending, public_files, schemas, sessions, uploads
 from chatferry.api.services import Call, Services
 from chatferry.documents import Document
 
@@ -44,7 +44,7 @@ ENDPOINTS = (
     _post("uploadImportFile", None, receive=uploads.upload_import_file),
     _post(
         "downloadPublicImportFile",
-        imports.download_public_import_file,
+        public_files.download_public_import_file,
         body=schemas.DOWNLOAD_PUBLIC_IMPORT_FILE,
     ),
     _post("startImport", imports.start_import, body=schemas.START_IMPORT),
@@ -55,6 +55,8 @@ ENDPOINTS = (
     _get("importers.list", imports.importers_list),
     _get("import.status", imports.import_status, query=None),
     _post("import.clear", imports.import_clear),
+    _post("downloadPendingFiles", pending.download_pending_files, body=schemas.DOWNLOAD_PENDING),
+    _post("downloadPendingAvatars", pending.download_pending_avatars, body=schemas.DOWNLOAD_PENDING),
     _post("login", sessions.login, auth=False, permission="", any_body=True),
     _post("logout", sessions.logout, permission="", enveloped=False),
     _get("logout", sessions.logout, permission="", query=None, enveloped=False),

@@ -8,9 +8,9 @@ from msgspec.structs import replace
 from chatferry.api import wire
 from chatferry.api.services import Call, Services
 from chatferry.errors import RequestError
-from chatferry.ids import new_id
-from chatferry.importers import IMPORTERS, Importer
+from chatferry.importers import IMPORTERS, Importer, listed
 from chatferry.operations import (
+    AT_REST,
     ENDS,
     Operation,
     Status,
@@ -41,7 +41,7 @@ def get_current_import_operation(call: Call) -> wire.JSON:
 
 def importers_list(call: Call) -> list[wire.JSON]:
     """The importers that can be chosen."""
-    return [{"key": importer.key, "name": importer.name} for importer in IMPORTERS.values()]
+    return [{"key": importer.key, "name": importer.name} for importer in listed()]
 
 
 def get_import_file_data(call: Call) -> wire.JSON:
@@ -106,43 +106,25 @@ def import_status(call: Call) -> wire.JSON:
 
 def import_clear(call: Call) -> wire.JSON:
     """Take back every operation; one that is being worked on stops."""
-    services = call.services
-    with services.store.transaction():
-        last = services.store.operations.last()
-        services.store.operations.invalidate_all(now())
-    if last is not None and last.status not in ENDS:
+    with call.services.store.transaction():
+        _supersede(call.services, now())
+    return {}
+
+
+def _supersede(services: Services, moment: int) -> int:
+    """No operation is valid any more: what is worked on stops, what waits loses what was staged for it.
+
+    Returns the `ts` from which on a new operation is the current one: the one with the greatest.
+    """
+    last = services.store.operations.last()
+    services.store.operations.invalidate_all(moment)
+    if last is None:
+        return moment
+    if last.status in AT_REST:
+        services.store.forget(last.id)
+    elif last.status not in ENDS:
         services.worker.cancel(last.id)
-    return {}
-
-
-def download_public_import_file(call: Call) -> wire.JSON:
-    """Import a file or folder that already lies on the server, below an allowed directory."""
-    url, key = str(call.body["fileUrl"]), str(call.body["importerKey"])
-    importer = _importer(key, "downloadImportFile")
-    if url.lower().startswith(("http:", "https:")):
-        raise RequestError(
-            "chatferry does not download archives yet: upload the file, or put it on the server and give "
-            "its path",
-            code="error-import-file-missing",
-            details="downloadPublicImportFile",
-        )
-    path = _allowed_path(url, call.services.settings.import_dirs)
-    if path is None:
-        raise RequestError(url, code="error-import-file-missing", details="downloadPublicImportFile")
-    moment = now()
-    file = url if path.is_dir() else f"{wire.stamp(moment)}_{call.user['_id']}_{path.name}"
-    begin(call.services, str(call.user["_id"]), importer, new_id(), path, file)
-    return {}
-
-
-def _allowed_path(text: str, allowed: tuple[Path, ...]) -> Path | None:
-    """The real path if it exists below an allowed directory; links and ".." are followed first."""
-    try:
-        path = Path(text).resolve(strict=True)
-        str(path).encode()  # a name that is no UTF-8 could be neither stored nor shown
-    except (OSError, ValueError, RuntimeError):  # missing, forbidden, a NUL byte, or a loop of links
-        return None
-    return path if any(path.is_relative_to(directory) for directory in allowed) else None
+    return max(moment, last.ts + 1)
 
 
 def begin(
@@ -155,27 +137,31 @@ def begin(
     content_type: str | None = None,
 ) -> Operation:
     """A new operation takes the place of all others; its archive is read in the background."""
+    moment = now()
+    operation = Operation(
+        id=operation_id,
+        type=importer.name,
+        importer_key=importer.key,
+        ts=moment,
+        status=Status.FILE_LOADED,
+        valid=True,
+        user=user_id,
+        updated_at=moment,
+        file=file,
+        content_type=content_type,
+        archive=str(archive),
+    )
+    operation = take_over(services, operation)
+    services.worker.wake(operation.id)
+    return operation
+
+
+def take_over(services: Services, operation: Operation) -> Operation:
+    """The new operation takes the place of all others; as it then is."""
     with services.store.transaction():
         moment = now()
-        last = services.store.operations.last()
-        services.store.operations.invalidate_all(moment)
-        operation = Operation(
-            id=operation_id,
-            type=importer.name,
-            importer_key=importer.key,
-            ts=max(moment, last.ts + 1 if last else 0),  # the current operation is the one with the greatest
-            status=Status.FILE_LOADED,
-            valid=True,
-            user=user_id,
-            updated_at=moment,
-            file=file,
-            content_type=content_type,
-            archive=str(archive),
-        )
+        operation = replace(operation, ts=_supersede(services, moment), updated_at=moment)
         services.store.operations.add(operation)
-    if last is not None and last.status not in ENDS:
-        services.worker.cancel(last.id)
-    services.worker.wake(operation.id)
     return operation
 
 
@@ -204,3 +190,8 @@ def _importer(key: str, method: str) -> Importer:
 def importer_of_upload(key: str) -> Importer:
     """The importer that an upload names."""
     return _importer(key, "uploadImportFile")
+
+
+def importer_of_public_file(key: str) -> Importer:
+    """The importer that a file given by its address names."""
+    return _importer(key, "downloadImportFile")

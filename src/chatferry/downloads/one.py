@@ -84,10 +84,10 @@ class Downloader:
         raise error
 
     def ask(self, request: Request) -> None:
-        """One attempt that ends where the bytes would begin. Raises DownloadError if they would not be kept."""
+        """One attempt that ends where the bytes begin. Raises DownloadError if none would be kept."""
         self._deadline = time.monotonic() + self._rules.total_seconds
         try:
-            with self._answer(request, lambda: NOTHING):
+            with self._answer(request, NOTHING):
                 return
         except AttemptError as fault:
             error = self._error(fault)
@@ -120,19 +120,16 @@ class Downloader:
             self._pause(pause)
 
     def _attempt(self, request: Request, file: Unfinished) -> Downloaded:
-        with self._answer(request, lambda: file.kept) as (body, blocks):
+        with self._answer(request, file.kept) as (body, blocks):
             return self._take(request, file, body, blocks)
 
     @contextmanager
-    def _answer(
-        self, request: Request, kept_now: Callable[[], Kept]
-    ) -> Iterator[tuple[Body, Iterator[bytes]]]:
+    def _answer(self, request: Request, kept: Kept) -> Iterator[tuple[Body, Iterator[bytes]]]:
         """Follow the request to where its file is: what comes there beside what is kept already."""
         self._where = without_secrets(request.url)
         url = accepted_url(request.url, self._rules)
         headers = dict(request.headers)
         for _ in range(self._rules.redirects + 1):
-            kept = kept_now()
             with self._network.get(url, {**headers, **range_headers(kept)}) as answer:
                 target = location(answer.status, answer.headers)
                 if target is None:

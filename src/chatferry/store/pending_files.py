@@ -68,6 +68,22 @@ class PendingFiles:
         sql = "SELECT data FROM message_files WHERE upload_id = ?"
         return {_decode(row[0]).room_id for row in self._database.all(sql, (upload_id,))}
 
+    def fetched_rooms(self, operation_id: str) -> set[str]:
+        """The rooms of messages to which an operation brought files."""
+        sql = (
+            "SELECT f.data FROM message_files AS f JOIN fetches AS t "
+            "ON t.id = f.upload_id AND t.message_id = f.message_id "
+            "WHERE t.operation = ? AND t.outcome = 'inserted' AND (f.upload_id, f.message_id) > (?, ?) "
+            "ORDER BY f.upload_id, f.message_id LIMIT ?"
+        )
+        rooms: set[str] = set()
+        place = ("", "")
+        while rows := self._database.all(sql, (operation_id, *place, _PAGE)):
+            files = [_decode(row[0]) for row in rows]
+            rooms.update(file.room_id for file in files)
+            place = (files[-1].upload_id, files[-1].message_id)
+        return rooms
+
     def sources(self) -> set[str]:
         """The operations whose archives hold the bytes of pending files."""
         return {found.source for found in self.pending("") if found.file.path}
