@@ -37,7 +37,7 @@ def download_archive(operation: Operation, store: Store, settings: Settings, che
     settings.fetched.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _about_an_archive():
         fetch(_request(operation), settings.downloads, check)
-    loaded = advance(operation, Status.FILE_LOADED, now())
+    loaded = replace(advance(operation, Status.FILE_LOADED, now()), url="")
     store.operations.save(loaded)
     return loaded
 
