@@ -82,7 +82,7 @@ class _Avatars:
     def give_up(self, user: Document, reason: str, remedy: str) -> None:
         """An avatar that did not come stays pending; the report says why."""
         name = user.get("username", user["_id"])
-        note = problem("avatar-not-fetched", f"the avatar of {name}: {reason}", field="avatar")
+        note = problem("avatar-not-fetched", f"the avatar of {name}: {reason}")
         self._run.settle(Outcome.FAILED, [(user["_id"], "")], replace(note, remedy=remedy))
 
     def _store_given(self, user: Document, url: str) -> None:
