@@ -14,6 +14,8 @@ PURE = [
         SOURCE / "downloads" / f"{name}.py"
         for name in ("addresses", "answers", "faults", "packed", "retries")
     ),
+    SOURCE / "api" / "initials.py",
+    SOURCE / "api" / "ranges.py",
     SOURCE / "api" / "wire.py",
     SOURCE / "api" / "schemas.py",
 ]
