@@ -324,6 +324,21 @@ def test_a_message_that_is_gone_needs_no_file(tmp_path: Path, host: FileHost, se
     assert fetch(elsewhere, settings).operation.count.total is None
 
 
+def test_a_stored_file_is_not_fetched_for_another_message(
+    tmp_path: Path, host: FileHost, settings: Settings
+) -> None:
+    url = host.put("/a.png", PNG)
+    day = [message(1, file("F1", url))]
+    first = fetch(import_archive(write_export(tmp_path / "export", {DAY: day}), settings=settings), settings)
+    newer = write_export(tmp_path / "newer", {DAY: [*day, message(2, file("F1", f"{url}?new"))]})
+    imported = import_archive(newer, first.destination, first.store, settings=settings)
+    host.asked.clear()
+    fetched = fetch(imported, settings)
+    assert (files_of(fetched), host.asked) == ({"read": 1, "inserted": 1}, [])
+    cards = [the_message(fetched, f"message {n}")["attachments"] for n in (1, 2)]
+    assert cards[0] == cards[1]
+
+
 class _Crash(BaseException):
     pass
 
