@@ -81,7 +81,10 @@ class Downloader:
         except OSError as failure:
             why = f"the file cannot be written ({(failure.strerror or 'unknown reason').lower()})"
             error = DownloadError(self._where, why, "Make room, or let chatferry write there", is_final=False)
-        raise error
+        try:
+            raise error
+        finally:
+            del error  # its traceback holds this frame: a cycle for every file that fails
 
     def ask(self, request: Request) -> None:
         """One attempt that ends where the bytes begin. Raises DownloadError if none would be kept."""
@@ -91,7 +94,10 @@ class Downloader:
                 return
         except AttemptError as fault:
             error = self._error(fault)
-        raise error
+        try:
+            raise error
+        finally:
+            del error
 
     def _error(self, fault: AttemptError) -> DownloadError:
         return DownloadError(
