@@ -63,6 +63,7 @@ def test_work_goes_forward_and_may_be_repeated() -> None:
     assert may_follow(Status.PREPARING_MESSAGES, Status.PREPARING)
     assert may_follow(Status.IMPORTING_MESSAGES, Status.IMPORTING)
     assert may_follow(Status.FINISHING, Status.DONE)
+    assert may_follow(Status.IMPORTING_FILES, Status.DONE)
     assert not may_follow(Status.IMPORTING_MESSAGES, Status.DONE)
     assert not may_follow(Status.SELECTION, Status.PREPARING)
     assert not may_follow(Status.FILE_LOADED, Status.IMPORTING)

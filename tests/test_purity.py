@@ -16,6 +16,8 @@ PURE = [
         SOURCE / "downloads" / f"{name}.py"
         for name in ("addresses", "answers", "faults", "packed", "retries")
     ),
+    SOURCE / "api" / "initials.py",
+    SOURCE / "api" / "ranges.py",
 ]
 FORBIDDEN = {
     "asyncio", "bcrypt", "http", "httpx", "io", "logging", "multiprocessing", "os", "pathlib", "random",

@@ -20,8 +20,9 @@ from chatferry.destinations import Destination, Lookup, open_destination
 from chatferry.destinations.memory import MemoryDestination
 from chatferry.documents import COLLECTIONS, Date
 from chatferry.errors import ChatferryError, SettingsError
+from chatferry.fetching import new_operation
 from chatferry.ids import new_id
-from chatferry.importers import Importer, detect, readers
+from chatferry.importers import Importer, detect, pending, readers
 from chatferry.inspection import inspect_archive
 from chatferry.operations import DIRECT_MESSAGES, EVERYTHING, Choice, Operation, Selection, Status, advance
 from chatferry.pipeline import now
@@ -206,7 +207,6 @@ def _workplace(settings: Settings, dry_run: bool) -> Iterator[tuple[Store, Desti
 
 
 def _new_operation(importer: Importer, export: Path, workspace: Destination) -> Operation:
-    admins = workspace.find(Lookup.USER_ROLE, ["admin"])
     moment = now()
     return Operation(
         id=new_id(),
@@ -215,11 +215,17 @@ def _new_operation(importer: Importer, export: Path, workspace: Destination) -> 
         ts=moment,
         status=Status.FILE_LOADED,
         valid=True,
-        user=min((admin["_id"] for admin in admins), default="rocket.cat"),
+        user=_administrator(workspace),
         updated_at=moment,
         file=export.name,
         archive=str(export.resolve()),
     )
+
+
+def _administrator(workspace: Destination) -> str:
+    """In whose name the command line works."""
+    admins = workspace.find(Lookup.USER_ROLE, ["admin"])
+    return min((admin["_id"] for admin in admins), default="rocket.cat")
 
 
 def _select(
@@ -269,6 +275,40 @@ def exit_code(operation: Operation, found: dict[str, Any]) -> int:
 
 def print_json(value: object) -> None:
     sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+# ---------------------------------------------------------------- files
+
+
+@app.command("files")
+def files_(data: Data = Path("data"), destination: Where = "", as_json: AsJson = False) -> None:
+    """Fetch the files and avatars that imports have left to be fetched."""
+    settings = from_environment(data=data, destination=destination)
+    if not settings.store_path.exists():
+        raise SettingsError(f"{data} holds no operations. Give the directory of the import with --data.")
+    with _workplace(settings, dry_run=False) as (store, workspace):
+        found: dict[str, dict[str, Any]] = {}
+        code = DONE
+        for name, key in (("files", pending.FILES), ("avatars", pending.AVATARS)):
+            operation = _fetched(key, store, workspace, settings, as_json)
+            found[name] = report.as_json(operation, store)
+            if not as_json:
+                console.print_report(found[name], list(store.problems.all(operation.id)), operation, False)
+            code = max(code, exit_code(operation, found[name]), key=(DONE, PARTLY, FAILED).index)
+    if as_json:
+        print_json(found)
+    sys.exit(code)
+
+
+def _fetched(key: str, store: Store, workspace: Destination, settings: Settings, quiet: bool) -> Operation:
+    """A new operation that fetched what is pending; one that was interrupted first takes its end."""
+    operation = new_operation(key, new_id(), _administrator(workspace), store, workspace)
+    store.operations.invalidate_all(operation.ts)
+    store.operations.add(operation)
+    if operation.status == Status.DONE:
+        return operation
+    with console.Display(quiet=quiet) as display:
+        return work_on(operation, store, workspace, settings, watch=display.show)
 
 
 # ---------------------------------------------------------------- looking

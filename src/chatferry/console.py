@@ -20,6 +20,7 @@ SHOWN_PER_KIND = 5
 _KINDS = ("users", "contacts", "rooms", "messages", "files")
 _OUTCOMES = ("read", "inserted", "updated", "unchanged", "skipped", "failed")
 _STEPS = {
+    Status.DOWNLOADING: "downloading the export",
     Status.PREPARING_USERS: "reading users",
     Status.PREPARING_CHANNELS: "reading channels",
     Status.PREPARING_MESSAGES: "reading messages",
@@ -28,6 +29,7 @@ _STEPS = {
     Status.IMPORTING_CONTACTS: "importing contacts",
     Status.IMPORTING_CHANNELS: "importing channels",
     Status.IMPORTING_MESSAGES: "importing messages",
+    Status.IMPORTING_FILES: "fetching files",
     Status.FINISHING: "finishing",
 }
 

@@ -21,8 +21,9 @@ CONTACTS = "rocketchat_livechat_contact"
 SUBSCRIPTIONS = "rocketchat_subscription"
 MESSAGES = "rocketchat_message"
 UPLOADS = "rocketchat_uploads"
+AVATARS = "rocketchat_avatars"
 PERMISSIONS = "rocketchat_permissions"
-COLLECTIONS = (USERS, CONTACTS, ROOMS, SUBSCRIPTIONS, MESSAGES, UPLOADS, PERMISSIONS)
+COLLECTIONS = (USERS, CONTACTS, ROOMS, SUBSCRIPTIONS, MESSAGES, UPLOADS, AVATARS, PERMISSIONS)
 
 
 class Date(Struct, frozen=True, gc=False, rename={"iso": "$date"}):

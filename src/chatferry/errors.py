@@ -43,14 +43,19 @@ class SettingsError(ChatferryError):
 class DownloadError(ChatferryError):
     """Bytes that could not be fetched. `is_final`: the same request cannot succeed later either.
 
-    No attribute holds secrets: `url` is the address as it may be shown.
+    No attribute holds secrets: `url` is the address as it may be shown. `status` is the host's answer if that
+    is what is wrong; `is_refused`: chatferry itself does not ask there.
     """
 
-    def __init__(self, url: str, reason: str, remedy: str, *, is_final: bool) -> None:
+    def __init__(
+        self, url: str, reason: str, remedy: str, *, is_final: bool, status: int = 0, is_refused: bool = False
+    ) -> None:
         self.url = url
         self.reason = reason
         self.remedy = remedy
         self.is_final = is_final
+        self.status = status
+        self.is_refused = is_refused
         super().__init__(f"{url}: {reason}. {remedy}.")
 
 

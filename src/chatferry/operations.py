@@ -82,6 +82,7 @@ class Selection(Struct, frozen=True):
 class Operation(Struct, frozen=True, kw_only=True):
     """`ts` and `updated_at` in milliseconds; `archive` is where the archive lies on this machine.
 
+    `url` is where the archive is fetched from; it may hold a secret and is never shown.
     `error` says, for people, why an operation failed. `file`, `content_type` are the upload's.
     `only_new`: accounts that exist are left alone, and new ones join no default room (`import.run`).
     `seconds` is the time worked on it so far, `peak_memory` the most memory the process held meanwhile (MiB).
@@ -99,6 +100,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     content_type: str | None = None
     count: Counts = Counts()
     archive: str = ""
+    url: str = ""
     selection: Selection = Selection()
     only_new: bool = False
     error: str = ""
@@ -147,7 +149,7 @@ def may_follow(before: Status, after: Status) -> bool:
     if after == Status.IMPORTING:
         return before == Status.SELECTION or before in _IMPORTING
     if after == Status.DONE:
-        return before == Status.FINISHING
+        return before in (Status.FINISHING, Status.IMPORTING_FILES)
     return _ORDER.index(before) <= _ORDER.index(after)
 
 

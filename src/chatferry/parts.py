@@ -12,8 +12,9 @@ from msgspec.structs import replace
 
 from chatferry.archive import Archive
 from chatferry.convert import Known, KnownRoom
+from chatferry.convert.files import completed, files_of
 from chatferry.convert.messages import Converted, PendingFile, convert_message, update_message
-from chatferry.destinations import Destination, Packed
+from chatferry.destinations import Destination, Lookup, Packed
 from chatferry.documents import Document, digest, encode
 from chatferry.importers import Importer
 from chatferry.problems import problem
@@ -195,7 +196,10 @@ def _write(batch: _Batch, destination: Destination) -> list[_Share]:
         ]
     else:
         new, changed = batch.messages, []
-    updates = [update_message(destination.unpack(packed), packed[1]) for packed in changed]
+    documents = _with_files([destination.unpack(packed) for packed in changed], destination)
+    updates = [
+        update_message(document, packed[1]) for document, packed in zip(documents, changed, strict=True)
+    ]
     refused = {new[one.index][0]: one.reason for one in (destination.insert(new) if new else ())}
     refused |= {updates[one.index].id: one.reason for one in (destination.apply(updates) if updates else ())}
     updated = {update.id for update in updates}
@@ -203,6 +207,14 @@ def _write(batch: _Batch, destination: Destination) -> list[_Share]:
     for share, end in zip(batch.shares, ends, strict=True):
         _settle(share, end, batch, existing, updated, refused)
     return batch.shares
+
+
+def _with_files(messages: list[Document], destination: Destination) -> list[Document]:
+    """The messages, showing those of their files whose bytes are stored."""
+    wanted = {id for message in messages for id in files_of(message)}
+    found = destination.find(Lookup.UPLOAD_ID, wanted) if wanted else []
+    stored = {upload["_id"]: upload for upload in found}
+    return [message | completed(message, stored) for message in messages]
 
 
 def _settle(

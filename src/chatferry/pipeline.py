@@ -227,7 +227,7 @@ def _verify(operation: Operation, store: Store) -> None:
 def _note_parts(store: Store, operation_id: str, results: Iterable[PartResult]) -> None:
     with store.transaction():
         for result in results:
-            result.files.update(store.pending_files.add(result.pending))
+            result.files.update(store.pending_files.add(operation_id, result.pending))
             phase = problems.PARTS + result.number
             store.problems.clear(operation_id, phase)
             store.problems.add(operation_id, phase, merged(result.problems))

@@ -113,6 +113,10 @@ KINDS: dict[str, Kind] = {
     # files
     "file-gone": Kind("file", SKIPPED, "Nothing can be fetched. Ask the owner for a copy if it matters."),
     "file-external": Kind("file", NOTED, "Nothing: the link to where it lives was kept."),
+    "file-not-fetched": Kind("file", FAILED, "See the reason, then fetch what is pending again."),
+    "file-archive-gone": Kind("file", FAILED, "Import the export again, then fetch what is pending again."),
+    "file-without-message": Kind("file", SKIPPED, "Nothing: the message that had it is not there any more."),
+    "avatar-not-fetched": Kind("file", FAILED, "See the reason, then fetch what is pending again."),
     "file-without-address": Kind("file", FAILED, "Export again with file access, then import again."),
 }
 

@@ -28,7 +28,7 @@ def tallies(operation: Operation, store: Store) -> dict[str, Tally]:
     """The counts per type of record, by the names that reports use."""
     staging, parts = store.staging, store.parts
     unread = _ended_while_reading(operation, store)
-    files = parts.outcomes(operation.id, "file")
+    files = Counter(parts.outcomes(operation.id, "file")) + Counter(store.fetches.outcomes(operation.id))
     return {
         "users": _tally(Counter(staging.outcomes(operation.id, "user")) + unread["user"]),
         "contacts": _tally(Counter(staging.outcomes(operation.id, "contact")) + unread["contact"]),

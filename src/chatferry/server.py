@@ -15,6 +15,7 @@ from chatferry.api.services import Services
 from chatferry.api.uploads import clear_uploads
 from chatferry.documents import Date
 from chatferry.errors import SettingsError
+from chatferry.fetching.archives import clear_archives
 from chatferry.pipeline import now
 from chatferry.settings import Settings
 from chatferry.store import Store
@@ -34,6 +35,7 @@ def serve_http(settings: Settings, *, is_demo: bool) -> None:
     resumable.sweep(services)
     resumable.take_up(services)
     clear_uploads(settings.uploads, store)
+    clear_archives(settings, store)
     host, port = listener.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     config = uvicorn.Config(

@@ -45,6 +45,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         return self.data / "uploads"
 
     @property
+    def fetched(self) -> Path:
+        """Where archives are downloaded to, and files on their way to the destination."""
+        return self.data / "downloads"
+
+    @property
     def destination_url(self) -> str:
         """Where documents go: by default an embedded workspace in the data directory."""
         return self.destination or f"sqlite:{self.data / 'workspace.sqlite3'}"

@@ -15,6 +15,7 @@ from chatferry.convert import rooms as convert_rooms
 from chatferry.convert import users as convert_users
 from chatferry.destinations import Destination, Lookup, Rejection
 from chatferry.documents import Date, Document
+from chatferry.downloads.urls import holds_secret
 from chatferry.operations import DIRECT_MESSAGES, Operation
 from chatferry.problems import problem
 from chatferry.records import ROCKET_CAT, Channel, Contact, Outcome, User
@@ -260,5 +261,7 @@ def _carry_out(work: Work, type: Type, batch: Sequence[Staged], decisions: Seque
                 reason = refused[place].reason
                 notes.append(problem(f"{type}-rejected", reason, file=record.file, position=record.position))
             results.append(Result(staged.number, outcome, id, decision.name))
+            if isinstance(staged.record, User) and id and holds_secret(staged.record.avatar_url):
+                work.store.avatar_addresses.put(id, staged.record.avatar_url)
             work.store.problems.add(work.operation.id, _PHASES[type], notes, staged.number * 1000)
         work.store.staging.decide(work.operation.id, type, results)

@@ -11,6 +11,8 @@ from msgspec.structs import replace
 from chatferry.archive import open_archive
 from chatferry.destinations import Destination, open_destination
 from chatferry.errors import CancelledError, ChatferryError
+from chatferry.fetching import fetch_pending
+from chatferry.fetching.archives import download_archive
 from chatferry.importers import IMPORTERS
 from chatferry.operations import AT_REST, ENDS, Operation, Status, advance, is_importing, is_preparing
 from chatferry.pipeline import Check, Tools, Watch, now, prepare, run
@@ -26,12 +28,16 @@ def work_on(
     check: Check = lambda: None,
     watch: Watch = lambda operation: None,
 ) -> Operation:
-    """Prepare or import an operation, whichever comes next for it, to its next rest: never raises.
+    """Fetch, prepare or import for an operation, whichever comes next for it, to its next rest: never raises.
 
     Returns it as it then is: waiting for its selection, done, failed (`error` says why) or cancelled.
     """
     try:
         check()
+        if operation.status == Status.IMPORTING_FILES:
+            return fetch_pending(operation, store, destination, settings, check, watch)
+        if operation.status == Status.DOWNLOADING:
+            operation = download_archive(operation, store, settings, check)
         importer = IMPORTERS[operation.importer_key]
         source: Path | dict[str, bytes] = Path(operation.archive) if operation.archive else {}
         with open_archive(source, settings.limits, _shown_name(operation), importer.single) as archive:

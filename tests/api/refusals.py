@@ -12,7 +12,14 @@ MIB = 2**20
 TABLE = {f"{endpoint.method} {endpoint.name}": endpoint for endpoint in ENDPOINTS}
 GUARDED = [key for key, endpoint in TABLE.items() if endpoint.auth]
 PERMITTED = [key for key, endpoint in TABLE.items() if endpoint.permission]
-BEGINNING = ("POST uploadImportFile", "POST import.upload", "POST import.uploads", "POST import.new")
+BEGINNING = (
+    "POST uploadImportFile",
+    "POST import.upload",
+    "POST import.uploads",
+    "POST import.new",
+    "POST downloadPendingFiles",
+    "POST downloadPendingAvatars",
+)
 """Those that leave an operation or an upload."""
 UPLOAD = upload_body(b"This is no archive.")
 BODIES: dict[str, Any] = {

@@ -122,17 +122,6 @@ def test_without_allowed_directories_every_path_is_missing(http: httpx.Client, s
         assert refusal(download(http, path)) == missing(str(path))
 
 
-@pytest.mark.parametrize(
-    "url",
-    ["http://127.0.0.1:1/export.zip", "https://example.invalid/export.zip", "HTTP://x", "http:", "https:/x"],
-)
-def test_urls_are_not_fetched_yet(http: httpx.Client, url: str) -> None:
-    status, body = refusal(download(http, url))
-    assert (status, body["success"]) == (400, False)
-    assert "does not download archives yet" in body["error"]
-    assert "upload the file" in body["error"]
-
-
 def test_what_is_neither_file_nor_folder(librarian: httpx.Client, shelf: Path) -> None:
     """A pipe would keep its reader waiting for ever."""
     assert download(librarian, shelf / "allowed" / "pipe").json() == {"success": True}

@@ -19,7 +19,9 @@ import chatferry.cli
 import chatferry.server
 from chatferry.api.examples import TOKEN, USER
 from chatferry.ids import hash_token, new_id, new_token
-from tests.serving import Server, client, command, environment, raw, serving, start
+from chatferry.operations import Operation, Status
+from chatferry.store import Store
+from tests.serving import Server, client, command, environment, login, raw, serving, start
 
 COPIES = Path(__file__).parent / "seeds"
 PAGES = Path(__file__).parents[3] / "shared" / "seeds"  # beside the checkout, where the project is developed
@@ -203,16 +205,40 @@ def test_demo_user_may_import(server: Server) -> None:
         assert http.get("importers.list").status_code == 200
 
 
+def test_the_demos_operation_can_be_looked_at(server: Server) -> None:
+    with client(server, USER, TOKEN) as http:
+        assert http.get("getImportProgress").json() == {
+            "key": "pending-avatars",
+            "name": "Pending Avatars",
+            "step": "importer_done",
+            "count": {"completed": 0, "total": 0, "error": 0},
+            "success": True,
+        }
+        assert http.get("getImportFileData").json()["name"] == "Pending Avatars"
+
+
 @pytest.mark.parametrize(
     ("method", "endpoint"),
     [("POST", "startImport"), ("GET", "getImportFileData"), ("GET", "getImportProgress")],
 )
-def test_the_importer_of_the_demos_operation_is_not_there(server: Server, method: str, endpoint: str) -> None:
+def test_an_importer_that_is_not_there(tmp_path: Path, method: str, endpoint: str) -> None:
     """A store can outlive an importer; the error is Rocket.Chat's."""
+    with Store(tmp_path / "store.sqlite3") as store:
+        operation = Operation(
+            id="x",
+            type="Gone",
+            importer_key="gone",
+            ts=1,
+            status=Status.DONE,
+            valid=True,
+            user="u",
+            updated_at=1,
+        )
+        store.operations.add(operation)
     body: object = {"input": {}} if method == "POST" else None
-    with client(server, USER, TOKEN) as http:
+    with serving(tmp_path) as server, login(server) as http:
         answer = http.request(method, endpoint, json=body)
-    reason, code = "The importer (pending-avatars) has no import class defined.", "error-importer-not-defined"
+    reason, code = "The importer (gone) has no import class defined.", "error-importer-not-defined"
     wire = {"success": False, "error": f"{reason} [{code}]", "errorType": code, "details": endpoint}
     assert (answer.status_code, answer.json()) == (400, wire)
 

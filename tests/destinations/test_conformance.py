@@ -16,6 +16,7 @@ from chatferry.destinations import Destination, Lookup, Packed, Rejection
 from chatferry.destinations.memory import MemoryDestination
 from chatferry.destinations.sqlite import SqliteDestination
 from chatferry.documents import (
+    AVATARS,
     COLLECTIONS,
     CONTACTS,
     MESSAGES,
@@ -128,6 +129,7 @@ SOME_OF_EACH: Sequence[Change] = [
     message("m1", ts=1000, digest=b"12345678"),
     message("m2", rid="r2", ts=2000, tmid="m1"),
     message("m3", ts=3000),
+    Insert(AVATARS, {"_id": "a1", "userId": "u1"}),
     Insert(UPLOADS, {"_id": "f1", "name": "a.txt", "size": 3}),
     Insert(PERMISSIONS, {"_id": "run-import", "roles": ["admin"]}),
 ]
@@ -411,6 +413,7 @@ FOUND: list[tuple[Lookup, list[str], list[str]]] = [
     (Lookup.SUBSCRIPTION_ROOM, ["r1", "r2"], ["s1", "s2", "s3"]),
     (Lookup.MESSAGE_ID, ["m1", "m2", "no"], ["m1", "m2"]),
     (Lookup.UPLOAD_ID, ["f1"], ["f1"]),
+    (Lookup.AVATAR_ID, ["a1", "f1"], ["a1"]),
     (Lookup.PERMISSION_ID, ["run-import", "f1"], ["run-import"]),
 ]
 
@@ -602,6 +605,21 @@ def test_files(destination: Destination) -> None:
     (found,) = destination.find(Lookup.UPLOAD_ID, ["f1"])
     assert bare(found) == upload
     assert isinstance(found["_updatedAt"], Date)
+
+
+@pytest.mark.parametrize("start", [0, 1, 255 * 1024, 255 * 1024 + 1, 599_999, 600_000, 700_000])
+def test_a_file_is_read_from_any_place(destination: Destination, start: int) -> None:
+    content = b"".join(n.to_bytes(4) for n in range(150_000))
+    destination.put_file({"_id": "f1"}, [content])
+    assert b"".join(destination.read_file("f1", start=start)) == content[start:]
+
+
+def test_avatars_are_files_of_their_own(destination: Destination) -> None:
+    destination.put_file({"_id": "f1", "name": "upload"}, [b"upload"])
+    destination.put_file({"_id": "f1", "name": "avatar"}, [b"avatar"], AVATARS)
+    assert b"".join(destination.read_file("f1")) == b"upload"
+    assert b"".join(destination.read_file("f1", AVATARS, 2)) == b"atar"
+    assert [found["name"] for found in destination.find(Lookup.AVATAR_ID, ["f1"])] == ["avatar"]
 
 
 def test_an_empty_file(destination: Destination) -> None:

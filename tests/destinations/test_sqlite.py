@@ -17,7 +17,18 @@ import pytest
 from chatferry.destinations import open_destination
 from chatferry.destinations import sqlite as sqlite_module
 from chatferry.destinations.sqlite import CHUNK, SCHEMA_VERSION, SqliteDestination
-from chatferry.documents import COLLECTIONS, CONTACTS, MESSAGES, ROOMS, USERS, Date, Insert, Update, decode
+from chatferry.documents import (
+    AVATARS,
+    COLLECTIONS,
+    CONTACTS,
+    MESSAGES,
+    ROOMS,
+    USERS,
+    Date,
+    Insert,
+    Update,
+    decode,
+)
 from chatferry.errors import SettingsError
 
 NOBODY = 65534
@@ -56,7 +67,12 @@ def test_it_is_opened_by_its_url(path: Path) -> None:
 
 def test_tables_are_named_like_the_collections(workspace: SqliteDestination, path: Path) -> None:
     tables = {name for (name,) in rows(path, "SELECT name FROM sqlite_master WHERE type = 'table'")}
-    assert tables == {*COLLECTIONS, "rocketchat_uploads.chunks", "chatferry_keys"}
+    assert tables == {
+        *COLLECTIONS,
+        "rocketchat_uploads.chunks",
+        "rocketchat_avatars.chunks",
+        "chatferry_keys",
+    }
 
 
 def test_rooms_and_threads_are_read_by_an_index(workspace: SqliteDestination, path: Path) -> None:
@@ -216,6 +232,17 @@ def test_a_database_of_another_program(path: Path) -> None:
     assert rows(path, "PRAGMA journal_mode") == [("delete",)]
 
 
+def test_a_workspace_of_an_older_version_gets_the_tables_it_lacks(path: Path) -> None:
+    SqliteDestination(path).close()
+    with closing(sqlite3.connect(path)) as db:
+        db.execute('DROP TABLE "rocketchat_avatars.chunks"')
+        db.execute("DROP TABLE rocketchat_avatars")
+        db.execute("PRAGMA user_version = 1")
+    with closing(SqliteDestination(path)) as workspace:
+        workspace.put_file({"_id": "a1"}, [b"avatar"], AVATARS)
+        assert b"".join(workspace.read_file("a1", AVATARS)) == b"avatar"
+
+
 @pytest.mark.parametrize("version", [0, SCHEMA_VERSION + 1])
 def test_a_workspace_of_another_version(path: Path, version: int) -> None:
     SqliteDestination(path).close()
@@ -332,5 +359,5 @@ def test_mistakes_of_ours_are_not_blamed_on_settings(workspace: SqliteDestinatio
     with pytest.raises(sqlite3.OperationalError, match="no such table"):
         workspace.digests(["m1"])
     with pytest.raises(KeyError):
-        workspace.apply([Insert("rocketchat_avatars", {"_id": "a1"})])
+        workspace.apply([Insert("rocketchat_nothing", {"_id": "a1"})])
     assert workspace.apply([Insert(USERS, {"_id": "u1"})]) == []

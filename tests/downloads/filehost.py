@@ -80,6 +80,11 @@ class Exchange(BaseHTTPRequestHandler):
             self.wfile.write(data)
         self.close_connection = True
 
+    def endless(self) -> None:
+        """Declare much, and send little for ever."""
+        self.head(content_length=1 << 30)
+        self.drip(b"\x89")
+
     def log_message(self, format: str, *args: Any) -> None:
         pass
 

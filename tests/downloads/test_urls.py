@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from chatferry.downloads import Rules
 from chatferry.downloads.faults import AttemptError
-from chatferry.downloads.urls import accepted_url, next_url, without_secrets
+from chatferry.downloads.urls import accepted_url, holds_secret, next_url, without_secrets
 
 RULES = Rules(hosts=frozenset({"files.example:9000", "anywhere.example"}))
 
@@ -155,3 +155,23 @@ def test_no_secret_is_ever_shown(secret: str, name: str, between: str, is_odd: b
         f"https://files.example/a#{secret}",
     ):
         assert secret not in without_secrets(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://avatars.slack-edge.com/2020-01-01/1_2_512.png", False),
+        (
+            "https://secure.gravatar.com/avatar/0bc83cb571cd1c50ba6f3e8a78ef1346.jpg?s=512&d=https%3A%2F%2Fa.b%2Fc",
+            False,
+        ),
+        ("https://files.slack.com/files-pri/T1-F1/a.png?t=xoxe-1-2", True),
+        ("https://example.com/a.png?size=1;access_token=abc", True),
+        ("https://example.com/xoxb-123456/a.png", True),
+        ("https://user:pass@example.com/a.png", True),
+        ("https://example.com/a.png?token=", False),
+        ("", False),
+    ],
+)
+def test_which_addresses_hold_a_secret(url: str, expected: bool) -> None:
+    assert holds_secret(url) == expected

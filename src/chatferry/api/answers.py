@@ -27,6 +27,7 @@ def _success(fields: Schema, optional: Iterable[str] = ()) -> dict[str, Any]:
 
 
 SUCCESS = _success({})
+PENDING = _success({"count": _COUNT})
 
 _COUNTERS = ("total", "completed", "error", "users", "channels", "messages", "contacts")
 OPERATION = _closed(

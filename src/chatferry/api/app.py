@@ -18,6 +18,7 @@ from starlette.routing import Route
 from chatferry import accounts
 from chatferry.api import resumable, schemas, wire
 from chatferry.api.endpoints import ENDPOINTS, Endpoint
+from chatferry.api.files import file_routes
 from chatferry.api.rate_limit import RateLimiter
 from chatferry.api.services import Call, Services
 from chatferry.api.sessions import LoginError
@@ -48,7 +49,7 @@ def create_app(services: Services) -> Starlette:
         await anyio.to_thread.run_sync(services.close)
 
     return Starlette(
-        routes=[_route(endpoint, services) for endpoint in ENDPOINTS],
+        routes=[*(_route(endpoint, services) for endpoint in ENDPOINTS), *file_routes(services)],
         lifespan=lifespan,
         exception_handlers={HTTPException: _no_such_endpoint},
     )

@@ -299,6 +299,8 @@ RUN = Example(
     ),
 )
 CLEAR = Example(answer=_SUCCESS)
+PENDING_FILES = Example(body={}, answer={"count": 12, **_SUCCESS})
+PENDING_AVATARS = Example(body={}, answer={"count": 0, **_SUCCESS})
 
 _NO_NAME = _refusal("The 'tokenName' param is required")
 _NO_TOKEN = ("Token does not exist", "error-token-does-not-exists")

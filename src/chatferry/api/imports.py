@@ -8,7 +8,6 @@ from msgspec.structs import replace
 from chatferry.api import wire
 from chatferry.api.services import Call, Services
 from chatferry.errors import RequestError
-from chatferry.ids import new_id
 from chatferry.importers import IMPORTERS, Importer, listed
 from chatferry.operations import (
     AT_REST,
@@ -129,36 +128,6 @@ def _supersede(services: Services, moment: int) -> int:
     return max(moment, last.ts + 1)
 
 
-def download_public_import_file(call: Call) -> wire.JSON:
-    """Import a file or folder that already lies on the server, below an allowed directory."""
-    url, key = str(call.body["fileUrl"]), str(call.body["importerKey"])
-    importer = _importer(key, "downloadImportFile")
-    if url.lower().startswith(("http:", "https:")):
-        raise RequestError(
-            "chatferry does not download archives yet: upload the file, or put it on the server and give "
-            "its path",
-            code="error-import-file-missing",
-            details="downloadPublicImportFile",
-        )
-    path = _allowed_path(url, call.services.settings.import_dirs)
-    if path is None:
-        raise RequestError(url, code="error-import-file-missing", details="downloadPublicImportFile")
-    moment = now()
-    file = url if path.is_dir() else f"{wire.stamp(moment)}_{call.user['_id']}_{path.name}"
-    begin(call.services, str(call.user["_id"]), importer, new_id(), path, file)
-    return {}
-
-
-def _allowed_path(text: str, allowed: tuple[Path, ...]) -> Path | None:
-    """The real path if it exists below an allowed directory; links and ".." are followed first."""
-    try:
-        path = Path(text).resolve(strict=True)
-        str(path).encode()  # a name that is no UTF-8 could be neither stored nor shown
-    except (OSError, ValueError, RuntimeError):  # missing, forbidden, a NUL byte, or a loop of links
-        return None
-    return path if any(path.is_relative_to(directory) for directory in allowed) else None
-
-
 def begin(
     services: Services,
     user_id: str,
@@ -222,3 +191,8 @@ def _importer(key: str, method: str) -> Importer:
 def importer_of_upload(key: str, method: str) -> Importer:
     """The importer that an upload by this method names."""
     return _importer(key, method)
+
+
+def importer_of_public_file(key: str) -> Importer:
+    """The importer that a file given by its address names."""
+    return _importer(key, "downloadImportFile")

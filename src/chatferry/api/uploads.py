@@ -17,6 +17,7 @@ from chatferry.api.services import Services
 from chatferry.api.upload_body import UploadBody
 from chatferry.api.upload_form import FormBody
 from chatferry.documents import Document
+from chatferry.fetching.archives import kept_archives
 from chatferry.ids import new_id
 from chatferry.operations import Operation
 from chatferry.pipeline import now
@@ -113,8 +114,7 @@ def file_name(name: str) -> str:
 
 def clear_uploads(uploads: Path, store: Store) -> None:
     """Remove what nobody will ask for: of uploads that never ended, and of operations that are over."""
-    wanted = {Path(operation.archive).name for operation in store.operations.all() if operation.valid}
-    wanted |= {upload.id for upload in store.uploads.all()}
+    wanted = kept_archives(store) | {upload.id for upload in store.uploads.all()}
     for path in uploads.iterdir() if uploads.is_dir() else ():
         if path.name not in wanted:
             path.unlink(missing_ok=True)

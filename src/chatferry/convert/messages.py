@@ -386,8 +386,8 @@ def _file_entry(file: File, upload_id: str) -> Document:
         entry["type"] = file.mime
     if file.size is not None:
         entry["size"] = file.size
-    if extension := _extension(file):
-        entry["format"] = extension
+    if suffix := extension(file.name):
+        entry["format"] = suffix
     return entry
 
 
@@ -404,8 +404,8 @@ def _file_card(file: File, upload_id: str) -> Document:
         if kind == "image" and file.width and file.height:
             card["image_dimensions"] = {"width": file.width, "height": file.height}
     else:
-        if extension := _extension(file):
-            card["format"] = extension
+        if suffix := extension(file.name):
+            card["format"] = suffix
         if file.size is not None:
             card["size"] = file.size
     if file.gone:
@@ -417,8 +417,9 @@ def _file_card(file: File, upload_id: str) -> Document:
     return card
 
 
-def _extension(file: File) -> str:
-    stem, dot, suffix = file.name.rpartition(".")
+def extension(name: str) -> str:
+    """The ending of a file's name, "" if it has none."""
+    stem, dot, suffix = name.rpartition(".")
     return suffix.lower() if dot and stem and len(suffix) <= 10 else ""
 
 

@@ -8,6 +8,7 @@ from slugify import slugify
 
 from chatferry.convert import Decision, updated
 from chatferry.documents import SUBSCRIPTIONS, USERS, Change, Date, Document, Insert, Update
+from chatferry.downloads.urls import holds_secret, without_secrets
 from chatferry.ids import derived_hex, derived_id
 from chatferry.problems import problem
 from chatferry.records import Outcome, Problem, User
@@ -167,7 +168,9 @@ def _details(record: User) -> Document:
     if record.utc_offset is not None:
         details["utcOffset"] = int(record.utc_offset) if record.utc_offset % 1 == 0 else record.utc_offset
     if record.avatar_url:
-        details["_pendingAvatarUrl"] = record.avatar_url
+        # what is left out here the store keeps
+        secret = holds_secret(record.avatar_url)
+        details["_pendingAvatarUrl"] = without_secrets(record.avatar_url) if secret else record.avatar_url
     return details
 
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from chatferry.documents import Change, Document
+from chatferry.documents import UPLOADS, Change, Document
 from chatferry.errors import SettingsError
 
 
@@ -30,6 +30,7 @@ class Lookup(Enum):
     SUBSCRIPTION_ROOM = "subscriptions of a room"  # rocketchat_subscription.rid
     MESSAGE_ID = "message _id"  # rocketchat_message._id
     UPLOAD_ID = "upload _id"  # rocketchat_uploads._id
+    AVATAR_ID = "avatar _id"  # rocketchat_avatars._id
     PERMISSION_ID = "permission _id"  # rocketchat_permissions._id
 
 
@@ -80,12 +81,18 @@ class Destination(Protocol):
         """Insert messages as `apply` would: the fast way for many."""
         ...
 
-    def put_file(self, document: Document, content: Iterable[bytes]) -> None:
-        """Store a file's bytes under its `rocketchat_uploads` document; storing it again replaces it."""
+    def put_file(self, document: Document, content: Iterable[bytes], collection: str = UPLOADS) -> None:
+        """Store a file's bytes under its document in `rocketchat_uploads` or `rocketchat_avatars`.
+
+        Storing it again replaces it.
+        """
         ...
 
-    def read_file(self, upload_id: str) -> Iterator[bytes]:
-        """The bytes of a stored file, in pieces; none if there is no such file."""
+    def read_file(self, id: str, collection: str = UPLOADS, start: int = 0) -> Iterator[bytes]:
+        """The bytes of a stored file from the place `start` on, in pieces; none if there is no such file.
+
+        Another thread may take the pieces, however slowly, while this one goes on to use the destination.
+        """
         ...
 
     def finish(self, room_ids: Collection[str]) -> None:

@@ -89,7 +89,7 @@ class MemoryDestination:
         self._digests: dict[str, bytes] = {}
         self._added: Counter[str | None] = Counter()  # messages, by room
         self._newest: dict[str | None, tuple[str, str, bytes]] = {}  # by room, when messages are not kept
-        self._files: dict[str, bytes] = {}
+        self._files: dict[tuple[str, str], bytes] = {}  # by collection and _id
 
     def find(self, lookup: Lookup, values: Collection[str]) -> list[Document]:
         collection, field = FIELDS[lookup]
@@ -135,15 +135,15 @@ class MemoryDestination:
     def insert(self, messages: Sequence[Packed]) -> list[Rejection]:
         return self.apply([Insert(MESSAGES, document, digest) for _, digest, document in messages])
 
-    def put_file(self, document: Document, content: Iterable[bytes]) -> None:
+    def put_file(self, document: Document, content: Iterable[bytes], collection: str = UPLOADS) -> None:
         data = stamped(document, stamp())
-        self._files[identity(document)] = b"".join(content)
-        self._shelves[UPLOADS].put(document, data)
+        self._files[collection, identity(document)] = b"".join(content)
+        self._shelves[collection].put(document, data)
 
-    def read_file(self, upload_id: str) -> Iterator[bytes]:
-        if upload_id in self._files:
-            return iter([self._files[upload_id]])
-        return self._base.read_file(upload_id) if self._base else iter(())
+    def read_file(self, id: str, collection: str = UPLOADS, start: int = 0) -> Iterator[bytes]:
+        if (collection, id) in self._files:
+            return iter([self._files[collection, id][start:]])
+        return self._base.read_file(id, collection, start) if self._base else iter(())
 
     def finish(self, room_ids: Collection[str]) -> None:
         ending = stamp()

@@ -8,6 +8,7 @@ from unicodedata import normalize
 
 from chatferry.destinations import Lookup
 from chatferry.documents import (
+    AVATARS,
     CONTACTS,
     MESSAGES,
     PERMISSIONS,
@@ -44,6 +45,7 @@ FIELDS: Mapping[Lookup, tuple[str, str]] = {
     Lookup.SUBSCRIPTION_ROOM: (SUBSCRIPTIONS, "rid"),
     Lookup.MESSAGE_ID: (MESSAGES, "_id"),
     Lookup.UPLOAD_ID: (UPLOADS, "_id"),
+    Lookup.AVATAR_ID: (AVATARS, "_id"),
     Lookup.PERMISSION_ID: (PERMISSIONS, "_id"),
 }
 """The collection and the field that a look-up looks in."""

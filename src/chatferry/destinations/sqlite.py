@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from importlib.resources import files
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from chatferry.destinations.rules import (
     written,
 )
 from chatferry.documents import (
+    AVATARS,
     COLLECTIONS,
     MESSAGES,
     ROOMS,
@@ -69,10 +70,11 @@ _DROP_KEY = "DELETE FROM chatferry_keys WHERE collection = ? AND field = ? AND v
 _HELD = "SELECT 1 FROM chatferry_keys WHERE collection = ? AND field = ? AND value = ? AND _id <> ?"
 _COUNT_KEYS = "SELECT count(*) FROM chatferry_keys WHERE collection = ? AND field = ? AND value = ?"
 
-_PUT_UPLOAD = f"INSERT OR REPLACE INTO {UPLOADS} (_id, doc) VALUES (?, ?)"
-_DROP_CHUNKS = f'DELETE FROM "{UPLOADS}.chunks" WHERE files_id = ?'
-_ADD_CHUNK = f'INSERT INTO "{UPLOADS}.chunks" (files_id, n, data) VALUES (?, ?, ?)'
-_CHUNKS = f'SELECT data FROM "{UPLOADS}.chunks" WHERE files_id = ? ORDER BY n'
+_FILES = (UPLOADS, AVATARS)
+_PUT_FILE = {table: f"INSERT OR REPLACE INTO {table} (_id, doc) VALUES (?, ?)" for table in _FILES}
+_DROP_CHUNKS = {table: f'DELETE FROM "{table}.chunks" WHERE files_id = ?' for table in _FILES}
+_ADD_CHUNK = {table: f'INSERT INTO "{table}.chunks" (files_id, n, data) VALUES (?, ?, ?)' for table in _FILES}
+_CHUNK = {table: f'SELECT data FROM "{table}.chunks" WHERE files_id = ? AND n = ?' for table in _FILES}
 
 _TROUBLE = {
     sqlite3.SQLITE_BUSY: "another process has been writing to it for too long; try again when that is done",
@@ -141,16 +143,28 @@ class SqliteDestination:
             self._db.executemany(_INSERT_MESSAGE, rows[whole:])
         return []
 
-    def put_file(self, document: Document, content: Iterable[bytes]) -> None:
+    def put_file(self, document: Document, content: Iterable[bytes], collection: str = UPLOADS) -> None:
         """Other writers wait until `content` has been read: have it at hand."""
         id_, data = identity(document), stamped(document, stamp())
         with self._transaction():
-            self._db.execute(_PUT_UPLOAD, (id_, data.decode()))
-            self._db.execute(_DROP_CHUNKS, (id_,))
-            self._db.executemany(_ADD_CHUNK, ((id_, n, data) for n, data in enumerate(_chunks(content))))
+            self._db.execute(_PUT_FILE[collection], (id_, data.decode()))
+            self._db.execute(_DROP_CHUNKS[collection], (id_,))
+            chunks = ((id_, n, chunk) for n, chunk in enumerate(_chunks(content)))
+            self._db.executemany(_ADD_CHUNK[collection], chunks)
 
-    def read_file(self, upload_id: str) -> Iterator[bytes]:
-        return self._stream(_CHUNKS, _slices([upload_id]))
+    def read_file(self, id: str, collection: str = UPLOADS, start: int = 0) -> Iterator[bytes]:
+        """One query for each piece: one for all would keep SQLite's log growing while a slow reader reads."""
+        first, skipped = divmod(start, CHUNK)
+        for known in next(_slices([id]), []):
+            with closing(connected(self._path)) as db:
+                db.execute("PRAGMA cache_size = -1024")  # many may read at once, and no page twice
+                for n in count(first):
+                    with _plain_errors(self._path):
+                        row = db.execute(_CHUNK[collection], (known, n)).fetchone()
+                    if row is None:
+                        break
+                    yield row[0][skipped:]
+                    skipped = 0
 
     def finish(self, room_ids: Collection[str]) -> None:
         ending = stamp()

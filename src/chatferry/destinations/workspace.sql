@@ -26,6 +26,11 @@ CREATE TABLE IF NOT EXISTS rocketchat_uploads (
     doc TEXT NOT NULL
 );
 
+CREATE TABLE IF NOT EXISTS rocketchat_avatars (
+    _id TEXT NOT NULL PRIMARY KEY,
+    doc TEXT NOT NULL
+);
+
 CREATE TABLE IF NOT EXISTS rocketchat_permissions (
     _id TEXT NOT NULL PRIMARY KEY,
     doc TEXT NOT NULL
@@ -57,6 +62,13 @@ CREATE TABLE IF NOT EXISTS chatferry_keys (
 
 -- The bytes of files, in chunks as GridFS cuts them.
 CREATE TABLE IF NOT EXISTS "rocketchat_uploads.chunks" (
+    files_id TEXT NOT NULL,
+    n INTEGER NOT NULL,
+    data BLOB NOT NULL,
+    PRIMARY KEY (files_id, n)
+);
+
+CREATE TABLE IF NOT EXISTS "rocketchat_avatars.chunks" (
     files_id TEXT NOT NULL,
     n INTEGER NOT NULL,
     data BLOB NOT NULL,

@@ -83,6 +83,7 @@ def check_addresses(host: str, addresses: Collection[str]) -> None:
                 f"{host} leads to {address}, a {kind} address, and chatferry asks only public hosts",
                 f"If the host can be trusted, name it in {HOSTS}",
                 is_final=True,
+                is_refused=True,
             )
 
 

@@ -137,8 +137,8 @@ def _check_status(status: int, headers: Mapping[str, str], kept: Kept, now: floa
         raise AttemptError("the host cannot go on where the file broke off", AGAIN, is_stale=True)
     why = f"the host answered {status}{_MEANINGS.get(status, '')}"
     if status in _PASSING or status >= 500:
-        raise AttemptError(why, AGAIN, wait=retry_after(headers.get("retry-after"), now))
-    raise AttemptError(why, _REMEDIES.get(status, CHECK_ADDRESS), is_final=True)
+        raise AttemptError(why, AGAIN, wait=retry_after(headers.get("retry-after"), now), status=status)
+    raise AttemptError(why, _REMEDIES.get(status, CHECK_ADDRESS), is_final=True, status=status)
 
 
 def _check_type(content_type: str, request: Request) -> None:

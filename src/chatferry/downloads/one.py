@@ -3,14 +3,16 @@
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import httpx
 
 from chatferry.downloads import DEFAULT_RULES, Downloaded, Request, Rules
 from chatferry.downloads.answers import (
     HEAD,
+    NOTHING,
     Body,
+    Kept,
     check_end,
     check_head,
     check_size,
@@ -42,6 +44,17 @@ def fetch(
         return downloader.fetch(request)
 
 
+def ask(
+    request: Request,
+    rules: Rules = DEFAULT_RULES,
+    check: Check = lambda: None,
+    outside: Outside = REAL,
+) -> None:
+    """Raises DownloadError if the host would not give the file right now; fetches nothing of it."""
+    with closing(Downloader(rules, check, outside)) as downloader:
+        downloader.ask(request)
+
+
 class Downloader:
     """Fetches files one after another, over connections that stay open. One thread at a time may use it."""
 
@@ -64,11 +77,37 @@ class Downloader:
             with Unfinished(request.path, self._where, resumable=request.resumable) as file:
                 return self._persist(request, file)
         except AttemptError as fault:
-            error = DownloadError(self._where, fault.why, fault.remedy, is_final=fault.is_final)
+            error = self._error(fault)
         except OSError as failure:
             why = f"the file cannot be written ({(failure.strerror or 'unknown reason').lower()})"
             error = DownloadError(self._where, why, "Make room, or let chatferry write there", is_final=False)
-        raise error
+        try:
+            raise error
+        finally:
+            del error  # its traceback holds this frame: a cycle for every file that fails
+
+    def ask(self, request: Request) -> None:
+        """One attempt that ends where the bytes begin. Raises DownloadError if none would be kept."""
+        self._deadline = time.monotonic() + self._rules.total_seconds
+        try:
+            with self._answer(request, NOTHING):
+                return
+        except AttemptError as fault:
+            error = self._error(fault)
+        try:
+            raise error
+        finally:
+            del error
+
+    def _error(self, fault: AttemptError) -> DownloadError:
+        return DownloadError(
+            self._where,
+            fault.why,
+            fault.remedy,
+            is_final=fault.is_final,
+            status=fault.status,
+            is_refused=fault.is_refused,
+        )
 
     def _persist(self, request: Request, file: Unfinished) -> Downloaded:
         failures = 0
@@ -87,18 +126,23 @@ class Downloader:
             self._pause(pause)
 
     def _attempt(self, request: Request, file: Unfinished) -> Downloaded:
-        """Follow the request to where its file is, and take the file."""
+        with self._answer(request, file.kept) as (body, blocks):
+            return self._take(request, file, body, blocks)
+
+    @contextmanager
+    def _answer(self, request: Request, kept: Kept) -> Iterator[tuple[Body, Iterator[bytes]]]:
+        """Follow the request to where its file is: what comes there beside what is kept already."""
         self._where = without_secrets(request.url)
         url = accepted_url(request.url, self._rules)
         headers = dict(request.headers)
         for _ in range(self._rules.redirects + 1):
-            kept = file.kept
             with self._network.get(url, {**headers, **range_headers(kept)}) as answer:
                 target = location(answer.status, answer.headers)
                 if target is None:
                     limit, now = self._rules.limit, time.time()
                     body = judge(answer.status, answer.headers, request, kept, limit=limit, now=now)
-                    return self._take(request, file, body, answer.blocks)
+                    yield body, answer.blocks
+                    return
             url, headers = self._follow(url, target, headers)
         raise AttemptError("the host redirects again and again", CHECK_ADDRESS, is_final=True)
 

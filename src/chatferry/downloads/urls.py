@@ -84,6 +84,13 @@ def without_secrets(text: str) -> str:
     return shown if len(shown) <= _LONGEST_SHOWN else f"{shown[:_LONGEST_SHOWN]}…"
 
 
+def holds_secret(text: str) -> bool:
+    """Whether a URL has a user, or a value that is a token by its name or its looks."""
+    fields = [field.partition("=") for field in re.split("[?&;]", text.partition("#")[0])[1:]]
+    is_named = any(_SECRET_NAMES.fullmatch(unquote_plus(name).lower()) for name, _, value in fields if value)
+    return is_named or bool(_USER.search(text) or _SLACK_TOKEN.search(text))
+
+
 def _is_valid(address: str) -> bool:
     try:
         url = httpx.URL(address)
@@ -102,4 +109,4 @@ def _without_value(field: str) -> str:
 
 
 def _refused(why: str, remedy: str) -> AttemptError:
-    return AttemptError(why, remedy, is_final=True)
+    return AttemptError(why, remedy, is_final=True, is_refused=True)

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from chatferry.archive import Archive
 from chatferry.errors import ArchiveError
-from chatferry.importers import api, csv, hipchat, omnichannel_contact, slack, slack_users
+from chatferry.importers import api, csv, hipchat, omnichannel_contact, pending, slack, slack_users
 from chatferry.records import Channel, Contact, Message, Part, Problem, User
 
 
@@ -70,6 +70,24 @@ IMPORTERS = {
             hipchat.scan,
             hipchat.read,
             "a HipChat export",
+            hidden=True,
+        ),
+        Importer(
+            pending.FILES,
+            "Pending Files",
+            pending.matches,
+            pending.scan,
+            pending.read,
+            source="",
+            hidden=True,
+        ),
+        Importer(
+            pending.AVATARS,
+            "Pending Avatars",
+            pending.matches,
+            pending.scan,
+            pending.read,
+            source="",
             hidden=True,
         ),
     )

@@ -4,6 +4,7 @@ from pathlib import Path
 from types import TracebackType
 
 from chatferry.store.database import Database
+from chatferry.store.fetches import AvatarAddresses, Fetches
 from chatferry.store.operations import Operations
 from chatferry.store.parts import Parts
 from chatferry.store.pending_files import PendingFiles
@@ -23,6 +24,8 @@ class Store:
         self.problems = Problems(self._database)
         self.pending_files = PendingFiles(self._database)
         self.uploads = Uploads(self._database)
+        self.avatar_addresses = AvatarAddresses(self._database)
+        self.fetches = Fetches(self._database)
         self.transaction = self._database.transaction
 
     def forget(self, operation_id: str) -> None:

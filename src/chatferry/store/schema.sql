@@ -53,11 +53,12 @@ CREATE TABLE IF NOT EXISTS problems (
     PRIMARY KEY (operation, phase, number)
 ) WITHOUT ROWID;
 
--- Files whose bytes are still to be stored. `data` may hold secret addresses: it is never shown.
-CREATE TABLE IF NOT EXISTS pending_files (
+-- Files of messages. `data` may hold secret addresses: it is never shown.
+CREATE TABLE IF NOT EXISTS message_files (
     upload_id   TEXT NOT NULL,
     message_id  TEXT NOT NULL,
-    data        BLOB NOT NULL,
+    source      TEXT NOT NULL,           -- the operation that brought the file last
+    data        BLOB NOT NULL,           -- a PendingFile
     PRIMARY KEY (upload_id, message_id)
 ) WITHOUT ROWID;
 
@@ -66,3 +67,21 @@ CREATE TABLE IF NOT EXISTS uploads (
     id          TEXT PRIMARY KEY,
     data        BLOB NOT NULL
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS message_files_by_message ON message_files (message_id);
+
+-- Addresses of avatars that hold a secret: the user's document has them without it.
+CREATE TABLE IF NOT EXISTS avatar_addresses (
+    user_id     TEXT PRIMARY KEY,
+    url         TEXT NOT NULL
+) WITHOUT ROWID;
+
+-- What became of each file of a message, and of each avatar (of the user `id`, with no message), when an
+-- operation fetched bytes. Files of which none has brought the bytes are pending.
+CREATE TABLE IF NOT EXISTS fetches (
+    id          TEXT NOT NULL,           -- an upload_id, or a user's _id
+    message_id  TEXT NOT NULL,
+    operation   TEXT NOT NULL,           -- which fetched, or tried to
+    outcome     TEXT NOT NULL,
+    PRIMARY KEY (id, message_id, operation)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS fetches_by_operation ON fetches (operation, outcome);

@@ -1,0 +1,162 @@
+"""GET /file-upload and GET /avatar: stored files, for those who may see them."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from urllib.parse import quote
+
+import anyio.to_thread
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from chatferry import accounts
+from chatferry.api.initials import initials_svg
+from chatferry.api.ranges import Piece, asked_piece
+from chatferry.api.services import Services
+from chatferry.convert.files import UNKNOWN_TYPE, avatar_id
+from chatferry.destinations import Destination, Lookup
+from chatferry.documents import AVATARS, UPLOADS, Document
+from chatferry.errors import RequestError
+from chatferry.worker import write_down
+
+# Whoever looks at a stored page or drawing runs nothing of it.
+_HARMLESS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
+    "Cross-Origin-Resource-Policy": "same-site",
+    "Vary": "Cookie, X-User-Id, X-Auth-Token",
+}
+_KEPT, _ASKED_AGAIN = "private, max-age=31536000", "private, no-cache"
+_TYPE = re.compile(r"[a-z0-9][a-z0-9.+_-]*/[a-z0-9][a-z0-9.+_-]*", re.IGNORECASE)
+_SHOWN = re.compile(r"image/(png|jpe?g|gif|webp|bmp|avif)|(audio|video)/[^/]*|text/plain", re.IGNORECASE)
+_SEE_PUBLIC_ROOMS = {"admin", "user", "bot", "app"}  # the roles that Rocket.Chat gives view-c-room
+
+Answer = Callable[[Request, Services], Response]
+
+
+def file_routes(services: Services) -> list[Route]:
+    """Where clients look for files and avatars."""
+    return [
+        Route("/file-upload/{id}/{name:path}", _endpoint(_file, services), methods=["GET"]),
+        Route("/avatar/{username}", _endpoint(_avatar, services), methods=["GET"]),
+    ]
+
+
+def _endpoint(answer: Answer, services: Services) -> Callable[..., object]:
+    async def respond(request: Request) -> Response:
+        try:
+            response = await anyio.to_thread.run_sync(answer, request, services)
+        except RequestError as error:
+            response = _refused(error)
+        except Exception:
+            write_down(services.settings)
+            reason = "Something unforeseen happened. The server's errors.log has the details."
+            response = _refused(RequestError(reason, status=500))
+        response.headers.update(_HARMLESS)
+        return response
+
+    return respond
+
+
+def _refused(error: RequestError) -> Response:
+    body = msgspec.json.encode({"success": False, "error": str(error)})
+    headers = {"Cache-Control": "no-store"}
+    return Response(body, error.status, headers=headers, media_type="application/json")
+
+
+# ---------------------------------------------------------------- who asks for what
+
+
+def _file(request: Request, services: Services) -> Response:
+    id = request.path_params["id"]
+    with services.destination() as destination:
+        user = _caller(request, destination)
+        found = destination.find(Lookup.UPLOAD_ID, [id])
+        if not found:
+            raise RequestError("There is no such file.", status=404)
+        rooms = {found[0].get("rid", ""), *services.store.pending_files.rooms(id)}
+        if not any(_may_see(room, user, destination) for room in destination.find(Lookup.ROOM_ID, rooms)):
+            raise RequestError("Only members of its room may see this file.", status=403)
+        return _content(request, found[0], destination, UPLOADS, _KEPT)
+
+
+def _avatar(request: Request, services: Services) -> Response:
+    username = request.path_params["username"]
+    with services.destination() as destination:
+        _caller(request, destination)
+        users = destination.find(Lookup.USERNAME, [username])
+        stored = destination.find(Lookup.AVATAR_ID, [avatar_id(user["_id"]) for user in users])
+        if stored:
+            return _content(request, stored[0], destination, AVATARS, _ASKED_AGAIN)
+    headers = {"Cache-Control": _ASKED_AGAIN}
+    return Response(initials_svg(username), headers=headers, media_type="image/svg+xml")
+
+
+def _caller(request: Request, destination: Destination) -> Document:
+    """Whose login comes in headers, in Rocket.Chat's cookies, or in the query."""
+    for source, user_key, token_key in (
+        (request.headers, "x-user-id", "x-auth-token"),
+        (request.cookies, "rc_uid", "rc_token"),
+        (request.query_params, "rc_uid", "rc_token"),
+    ):
+        user_id, token = source.get(user_key), source.get(token_key)
+        user = accounts.user_of_token(destination, user_id, token) if user_id and token else None
+        if user is not None:
+            return user
+    raise RequestError("Log in first: with headers, cookies, or rc_uid and rc_token.", status=403)
+
+
+def _may_see(room: Document, user: Document, destination: Destination) -> bool:
+    """As in Rocket.Chat: members, and in public rooms whoever may see those. No role opens the others."""
+    if room.get("t") == "c" and _SEE_PUBLIC_ROOMS.intersection(user.get("roles", ())):
+        return True
+    if room.get("t") == "d":
+        return user["_id"] in room.get("uids", ())
+    inside = destination.find(Lookup.SUBSCRIPTION_ROOM, [room["_id"]])
+    return any(subscription.get("u", {}).get("_id") == user["_id"] for subscription in inside)
+
+
+# ---------------------------------------------------------------- bytes
+
+
+def _content(
+    request: Request, document: Document, destination: Destination, collection: str, cache: str
+) -> Response:
+    """A stored file, the piece of it that was asked for, or that the client has it already."""
+    size, etag = int(document.get("size", 0)), f'"{document.get("etag", document["_id"])}"'
+    headers = {"ETag": etag, "Cache-Control": cache, "Accept-Ranges": "bytes"}
+    if etag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    try:
+        piece = asked_piece(request.headers, size, etag)
+    except ValueError:
+        return Response(status_code=416, headers={**headers, "Content-Range": f"bytes */{size}"})
+    headers |= _described(document, is_download="download" in request.query_params)
+    status, whole = 200, Piece(0, size)
+    if piece is not None:
+        status, headers["Content-Range"] = 206, f"bytes {piece.start}-{piece.end - 1}/{size}"
+    start, length = (piece or whole).start, (piece or whole).end - (piece or whole).start
+    headers["Content-Length"] = str(length)
+    if request.method == "HEAD":
+        return Response(status_code=status, headers=headers)
+    pieces = destination.read_file(document["_id"], collection, start)
+    return StreamingResponse(_first(pieces, length), status, headers)
+
+
+def _described(document: Document, *, is_download: bool) -> dict[str, str]:
+    """What the bytes are, and whether they may be shown in place: nothing that can hold scripts."""
+    type = document.get("type", "")
+    type = type if _TYPE.fullmatch(type) else UNKNOWN_TYPE
+    how = "inline" if _SHOWN.fullmatch(type) and not is_download else "attachment"
+    name = quote(str(document.get("name", "")), safe="", errors="replace")
+    return {"Content-Type": type, "Content-Disposition": f"{how}; filename*=UTF-8''{name}"}
+
+
+def _first(pieces: Iterable[bytes], length: int) -> Iterator[bytes]:
+    for piece in pieces:
+        if len(piece) >= length:
+            yield piece[:length]
+            return
+        yield piece
+        length -= len(piece)

@@ -1,0 +1,27 @@
+"""The endpoints that fetch bytes which imports left for later."""
+
+from chatferry.api import wire
+from chatferry.api.imports import take_over
+from chatferry.api.services import Call
+from chatferry.fetching import new_operation
+from chatferry.ids import new_id
+from chatferry.importers import pending
+
+
+def download_pending_files(call: Call) -> wire.JSON:
+    """Begin to fetch the files of imported messages that are not stored yet."""
+    return _begin(call, pending.FILES)
+
+
+def download_pending_avatars(call: Call) -> wire.JSON:
+    """Begin to fetch the avatars of imported users that are not stored yet."""
+    return _begin(call, pending.AVATARS)
+
+
+def _begin(call: Call, key: str) -> wire.JSON:
+    services = call.services
+    with services.destination() as destination:
+        operation = new_operation(key, new_id(), str(call.user["_id"]), services.store, destination)
+    operation = take_over(services, operation)
+    services.worker.wake(operation.id)
+    return {"count": operation.count.total or 0}

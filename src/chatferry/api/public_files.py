@@ -1,0 +1,98 @@
+"""downloadPublicImportFile: an archive from a URL, or one that lies on the server already."""
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from msgspec.structs import replace
+
+from chatferry.api import imports, wire
+from chatferry.api.services import Call, Services
+from chatferry.api.uploads import file_name
+from chatferry.errors import DownloadError, RequestError
+from chatferry.fetching.archives import ask_for_archive
+from chatferry.ids import new_id
+from chatferry.importers import Importer
+from chatferry.operations import ENDS, Operation, Status, advance
+from chatferry.pipeline import now
+
+
+def download_public_import_file(call: Call) -> wire.JSON:
+    """Import what an http(s) URL leads to, or a file or folder on the server, below an allowed directory."""
+    url, key = str(call.body["fileUrl"]), str(call.body["importerKey"])
+    importer = imports.importer_of_public_file(key)
+    if url.lower().startswith(("http:", "https:")):
+        return _begin_download(call, importer, url)
+    path = _allowed_path(url, call.services.settings.import_dirs)
+    if path is None:
+        raise RequestError(url, code="error-import-file-missing", details="downloadPublicImportFile")
+    moment = now()
+    file = url if path.is_dir() else f"{wire.stamp(moment)}_{call.user['_id']}_{path.name}"
+    imports.begin(call.services, str(call.user["_id"]), importer, new_id(), path, file)
+    return {}
+
+
+def _begin_download(call: Call, importer: Importer, url: str) -> wire.JSON:
+    """Wait until the host begins to answer; the rest is done in the background."""
+    services, id, moment = call.services, new_id(), now()
+    operation = Operation(
+        id=id,
+        type=importer.name,
+        importer_key=importer.key,
+        ts=moment,
+        status=Status.DOWNLOADING,
+        valid=True,
+        user=str(call.user["_id"]),
+        updated_at=moment,
+        file=f"{wire.stamp(moment)}_{call.user['_id']}_{file_name(_path_of(url))}",
+        archive=str(services.settings.fetched / id),
+        url=url,
+    )
+    operation = imports.take_over(services, operation)
+    try:
+        ask_for_archive(operation, services.settings, lambda: _check_valid(services, id))
+    except DownloadError as error:
+        _fail(services, id, str(error))
+        raise _refused_download(error) from None
+    services.worker.wake(id)
+    return {}
+
+
+def _path_of(url: str) -> str:
+    try:
+        return unquote(urlsplit(url).path)
+    except ValueError:
+        return ""
+
+
+def _check_valid(services: Services, operation_id: str) -> None:
+    operation = services.store.operations.get(operation_id)
+    if operation is None or not operation.valid:
+        raise RequestError(
+            "Invalid Import Operation",
+            code="error-import-operation-invalid",
+            details="downloadPublicImportFile",
+        )
+
+
+def _fail(services: Services, operation_id: str, error: str) -> None:
+    with services.store.transaction():
+        operation = services.store.operations.get(operation_id)
+        if operation is not None and operation.status not in ENDS:
+            services.store.operations.save(replace(advance(operation, Status.FAILED, now()), error=error))
+
+
+def _refused_download(error: DownloadError) -> RequestError:
+    """In Rocket.Chat's words where it has some; what getImportFileData says has the details."""
+    if error.is_refused:
+        return RequestError("error-ssrf-validation-failed")
+    return RequestError(f"Unexpected response status {error.status}" if error.status else str(error))
+
+
+def _allowed_path(text: str, allowed: tuple[Path, ...]) -> Path | None:
+    """The real path if it exists below an allowed directory; links and ".." are followed first."""
+    try:
+        path = Path(text).resolve(strict=True)
+        str(path).encode()  # a name that is no UTF-8 could be neither stored nor shown
+    except (OSError, ValueError, RuntimeError):  # missing, forbidden, a NUL byte, or a loop of links
+        return None
+    return path if any(path.is_relative_to(directory) for directory in allowed) else None

@@ -1,0 +1,36 @@
+"""Which bytes of a file a request asks for."""
+
+import re
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+
+
+class Piece(Struct, frozen=True):
+    """The bytes from `start` on, before `end`."""
+
+    start: int
+    end: int
+
+
+def asked_piece(headers: Mapping[str, str], size: int, etag: str) -> Piece | None:
+    """The piece that the headers of a request ask for; None for the whole file.
+
+    Several pieces at once, and pieces of another version of the file, are answered with the whole.
+    Raises ValueError if the file has no such bytes.
+    """
+    found = _RANGE.fullmatch(headers.get("range", "").strip())
+    if found is None or headers.get("if-range", etag) != etag or found[0] == "bytes=-":
+        return None
+    first, last = found[1], found[2]
+    if not first:
+        start, end = max(0, size - int(last)), size
+    else:
+        start, end = int(first), min(int(last) + 1, size) if last else size
+        if last and int(last) < start:
+            return None
+    if start >= end:
+        raise ValueError(f"the file has {size} bytes")
+    return Piece(start, end)

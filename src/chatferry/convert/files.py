@@ -1,0 +1,141 @@
+"""Files and avatars whose bytes are there: their own documents, and the messages and users that show them."""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from chatferry.convert.messages import PendingFile, extension
+from chatferry.documents import Date, Document
+from chatferry.ids import derived_hex, derived_id
+
+UNKNOWN_TYPE = "application/octet-stream"
+_PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!$&'()*+,:;=@-._~")
+
+
+class Content(Struct, frozen=True, kw_only=True):
+    """What is known of bytes by reading them. `format`, `width` and `height` are of images alone."""
+
+    size: int
+    sha256: str
+    format: str = ""
+    width: int = 0
+    height: int = 0
+
+
+def file_path(upload_id: str, name: str) -> str:
+    """Where clients get a file."""
+    return f"/file-upload/{upload_id}/{_quoted(name)}"
+
+
+def _quoted(name: str) -> str:
+    """A name as one step of a path."""
+    data = name.encode("utf-8", "replace")
+    return "".join(chr(byte) if byte in _PLAIN else f"%{byte:02X}" for byte in data)
+
+
+def upload_document(file: PendingFile, content: Content, told_type: str, now: Date, token: str) -> Document:
+    """The upload that stands for a file; `told_type` is what the host said of it."""
+    store = "GridFS:Uploads"
+    path = f"/ufs/{store}/{file.upload_id}/{_quoted(file.name)}"
+    document: Document = {
+        "_id": file.upload_id,
+        "name": file.name,
+        "size": content.size,
+        "type": file.mime or media_type(told_type),
+        "userId": file.user_id,
+        "rid": file.room_id,
+        "message_id": f"{file.message_id}-file-{file.import_id or file.upload_id}",
+        "store": store,
+        "complete": True,
+        "uploading": False,
+        "progress": 1,
+        "etag": derived_id("etag", content.sha256),
+        "path": path,
+        "url": path,
+        "token": token,
+        "uploadedAt": now,
+    }
+    if content.format:
+        size = {"width": content.width, "height": content.height}
+        document["identify"] = {"format": content.format, "size": size}
+    return document
+
+
+def media_type(told: str) -> str:
+    """The type without its parameters; bytes of no known kind if nothing is told."""
+    return told.partition(";")[0].strip().lower() or UNKNOWN_TYPE
+
+
+def completed(message: Document, uploads: Mapping[str, Document]) -> Document:
+    """What of a message's fields changes once the bytes of these uploads are there; {} if nothing does."""
+    fields: Document = {}
+    for name, key, complete in (("attachments", "fileId", _card), ("files", "_id", _entry)):
+        before = message.get(name, [])
+        after = [complete(item, uploads[item[key]]) if item.get(key) in uploads else item for item in before]
+        if after != before:
+            fields[name] = after
+    return fields
+
+
+def files_of(message: Document) -> list[str]:
+    """The ids of the uploads that a message shows."""
+    return [entry["_id"] for entry in message.get("files", ())]
+
+
+_SHOWN = {"image", "audio", "video"}
+_OF_BYTES = {
+    "title_link", "title_link_download", "format", "size", "image_dimensions",
+    *(f"{kind}_{field}" for kind in _SHOWN for field in ("url", "type", "size")),
+}  # fmt: skip
+
+
+def _card(placeholder: Document, upload: Document) -> Document:
+    """The attachment of a file that is there: its bytes tell more truly what it is than the export."""
+    card = {key: value for key, value in placeholder.items() if key not in _OF_BYTES}
+    link, type, size = file_path(upload["_id"], upload["name"]), upload["type"], upload["size"]
+    card |= {"title_link": link, "title_link_download": True}
+    kind = type.partition("/")[0]
+    if kind in _SHOWN:
+        card |= {f"{kind}_url": link, f"{kind}_type": type, f"{kind}_size": size}
+    else:
+        card["size"] = size
+        if suffix := extension(upload["name"]):
+            card["format"] = suffix
+    if kind == "image" and "identify" in upload:
+        card["image_dimensions"] = dict(upload["identify"]["size"])
+    return card
+
+
+def _entry(placeholder: Document, upload: Document) -> Document:
+    return {**placeholder, "name": upload["name"], "type": upload["type"], "size": upload["size"]}
+
+
+# ---------------------------------------------------------------- avatars
+
+
+def avatar_id(user_id: str) -> str:
+    """The id of the document of a user's avatar."""
+    return derived_hex("avatar", user_id)
+
+
+def avatar_document(user: Document, content: Content, told_type: str, now: Date, token: str) -> Document:
+    """The avatar of a user."""
+    store, id = "GridFS:Avatars", avatar_id(user["_id"])
+    name = str(user.get("username", user["_id"]))
+    path = f"/ufs/{store}/{id}/{_quoted(name)}"
+    return {
+        "_id": id,
+        "name": name,
+        "userId": user["_id"],
+        "type": media_type(told_type),
+        "size": content.size,
+        "store": store,
+        "complete": True,
+        "uploading": False,
+        "progress": 1,
+        "etag": derived_id("etag", content.sha256),
+        "path": path,
+        "url": path,
+        "token": token,
+        "uploadedAt": now,
+    }

@@ -1,0 +1,48 @@
+"""Bytes that an import leaves for later: pending files and avatars, and archives given by their URL.
+
+Part of the pipeline: it brings together the store, the destination, `downloads` and conversion.
+"""
+
+from chatferry.destinations import Destination
+from chatferry.fetching.avatars import count_avatars, fetch_avatars
+from chatferry.fetching.files import fetch_files
+from chatferry.fetching.run import Run
+from chatferry.importers import IMPORTERS, pending
+from chatferry.operations import Counts, Operation, Status
+from chatferry.pipeline import Check, Watch, now
+from chatferry.settings import Settings
+from chatferry.store import Store
+
+
+def new_operation(key: str, id: str, user_id: str, store: Store, destination: Destination) -> Operation:
+    """The operation that will fetch what is pending; it is done from the start if nothing is."""
+    count = store.pending_files.count() if key == pending.FILES else count_avatars(destination)
+    moment = now()
+    return Operation(
+        id=id,
+        type=IMPORTERS[key].name,
+        importer_key=key,
+        ts=moment,
+        status=Status.IMPORTING_FILES if count else Status.DONE,
+        valid=True,
+        user=user_id,
+        updated_at=moment,
+        count=Counts(messages=count, total=count) if count else Counts(),
+    )
+
+
+def fetch_pending(
+    operation: Operation,
+    store: Store,
+    destination: Destination,
+    settings: Settings,
+    check: Check,
+    watch: Watch,
+) -> Operation:
+    """Fetch what is pending. Done a second time it goes on where it stopped; raises what `check` raises."""
+    run = Run(operation, store, destination, settings, check, watch)
+    if operation.importer_key == pending.FILES:
+        fetch_files(run)
+    else:
+        fetch_avatars(run)
+    return run.finish()

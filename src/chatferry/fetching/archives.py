@@ -1,0 +1,80 @@
+"""Archives given by their URL, on their way to the data directory."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from chatferry.downloads import Request
+from chatferry.downloads.faults import EXPORT_AGAIN
+from chatferry.downloads.one import Check, ask, fetch
+from chatferry.errors import DownloadError
+from chatferry.fetching.content import FILES
+from chatferry.operations import Operation, Status, advance
+from chatferry.pipeline import now
+from chatferry.settings import Settings
+from chatferry.store import Store
+
+_SILENCE = 20  # seconds that somebody who waits for the answer is made to wait
+
+
+def ask_for_archive(operation: Operation, settings: Settings, check: Check) -> None:
+    """Raises DownloadError if the archive would not come right now."""
+    rules = settings.downloads
+    silence = min(_SILENCE, rules.idle_seconds)
+    hasty = replace(rules, attempts=1, idle_seconds=silence, total_seconds=2 * silence)
+    with _about_an_archive():
+        ask(_request(operation), hasty, check)
+
+
+def download_archive(operation: Operation, store: Store, settings: Settings, check: Check) -> Operation:
+    """The operation with its archive on the disk, ready to be read.
+
+    Goes on where an earlier download broke off, if the host can. Raises DownloadError.
+    """
+    settings.fetched.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _about_an_archive():
+        fetch(_request(operation), settings.downloads, check)
+    loaded = replace(advance(operation, Status.FILE_LOADED, now()), url="")
+    store.operations.save(loaded)
+    return loaded
+
+
+def clear_archives(settings: Settings, store: Store) -> None:
+    """Remove downloaded archives, whole and in part, that nobody needs any more."""
+    wanted = kept_archives(store) | {FILES}
+    for operation in store.operations.all():
+        if operation.valid and operation.status == Status.DOWNLOADING:
+            wanted.add(f"{operation.id}.part")
+    for path in settings.fetched.iterdir() if settings.fetched.is_dir() else ():
+        if path.name not in wanted and path.is_dir():
+            shutil.rmtree(path)
+        elif path.name not in wanted:
+            path.unlink(missing_ok=True)
+
+
+def kept_archives(store: Store) -> set[str]:
+    """The names of archives that are still needed: for an import, or for the bytes of pending files."""
+    sources = store.pending_files.sources()
+    return {Path(one.archive).name for one in store.operations.all() if one.valid or one.id in sources}
+
+
+def _request(operation: Operation) -> Request:
+    path = Path(operation.archive)
+    return Request(url=operation.url, path=path, key=operation.id, resumable=True)
+
+
+@contextmanager
+def _about_an_archive() -> Iterator[None]:
+    """What to do about a web page in place of an archive is another thing than with files of an export."""
+    try:
+        yield
+    except DownloadError as error:
+        if error.remedy != EXPORT_AGAIN:
+            raise
+        remedy = "Give an address that leads to the file itself, without logging in, or upload the file"
+        raise DownloadError(
+            error.url, error.reason, remedy, is_final=error.is_final, status=error.status
+        ) from None

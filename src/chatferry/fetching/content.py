@@ -1,0 +1,52 @@
+"""Bytes on the disk of this machine, on their way to the destination."""
+
+import hashlib
+import secrets
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from chatferry.convert.files import Content
+from chatferry.downloads import Downloaded
+from chatferry.downloads.one import Check
+from chatferry.images import HEAD, image_size
+
+FILES = "files"
+"""The folder, among downloads, of files on their way to the destination."""
+
+_PIECE = 1 << 20
+
+
+def content_of(downloaded: Downloaded) -> Content:
+    """What is known of a file that has been downloaded and still lies at its path."""
+    return _content(downloaded.path, downloaded.size, downloaded.sha256)
+
+
+def keep(pieces: Iterable[bytes], path: Path) -> Content:
+    """Write a file to `path`."""
+    digest = hashlib.sha256()
+    size = 0
+    with path.open("wb") as file:
+        for piece in pieces:
+            file.write(piece)
+            digest.update(piece)
+            size += len(piece)
+    return _content(path, size, digest.hexdigest())
+
+
+def pieces_of(path: Path, check: Check) -> Iterator[bytes]:
+    """The bytes of a file, a little at a time; `check` may stop it."""
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            check()
+            yield piece
+
+
+def new_token() -> str:
+    """What Rocket.Chat gives every file: ten hexadecimal digits by chance."""
+    return secrets.token_hex(5)
+
+
+def _content(path: Path, size: int, sha256: str) -> Content:
+    with path.open("rb") as file:
+        format, width, height = image_size(file.read(HEAD))
+    return Content(size=size, sha256=sha256, format=format, width=width, height=height)

@@ -1,0 +1,74 @@
+"""An operation that fetches bytes: what it works with, and how far it is."""
+
+import time
+
+from msgspec.structs import replace
+
+from chatferry.destinations import Destination
+from chatferry.operations import Operation, Status, advance
+from chatferry.pipeline import Check, Watch, now, peak_memory
+from chatferry.records import Outcome, Problem
+from chatferry.settings import Settings
+from chatferry.store import Store, problems
+
+
+class Run:
+    """What became of each file is in the store at once, and the operation is saved with it."""
+
+    def __init__(
+        self,
+        operation: Operation,
+        store: Store,
+        destination: Destination,
+        settings: Settings,
+        check: Check,
+        watch: Watch,
+    ) -> None:
+        self.operation = operation
+        self.store = store
+        self.destination = destination
+        self.settings = settings
+        self.check = check
+        self._watch = watch
+        self._since = time.perf_counter()
+        self._ended = store.fetches.outcomes(operation.id)
+
+    def expect(self, left: int) -> None:
+        """So many files are still to be dealt with."""
+        total = left + sum(self._ended.values())
+        counts = replace(self.operation.count, messages=total, total=total)
+        self._save(replace(self.operation, count=counts))
+
+    def settle(self, outcome: Outcome, ids: list[tuple[str, str]], note: Problem | None = None) -> None:
+        """Note what became of files, each given by its id and its message's, and the problem with them."""
+        with self.store.transaction():
+            if note is not None:
+                first = sum(self._ended.values())
+                note = replace(note, count=len(ids))
+                self.store.problems.add(self.operation.id, problems.FILES, [note], first)
+            for id, message_id in ids:
+                self.store.fetches.note(self.operation.id, outcome, id, message_id)
+            self._ended[outcome] = self._ended.get(outcome, 0) + len(ids)
+            failed = self._ended.get(Outcome.FAILED, 0)
+            counts = replace(self.operation.count, completed=sum(self._ended.values()) - failed, error=failed)
+            self._save(replace(self.operation, count=counts))
+
+    def finish(self) -> Operation:
+        """Nothing vanishes: every file that was pending has ended."""
+        ended = sum(self.store.fetches.outcomes(self.operation.id).values())
+        if ended != self.operation.count.total:
+            raise AssertionError(f"{self.operation.count.total} files were pending, {ended} ended")
+        self._save(advance(self.operation, Status.DONE, now()))
+        return self.operation
+
+    def _save(self, operation: Operation) -> None:
+        moment = time.perf_counter()
+        self.operation = replace(
+            operation,
+            updated_at=now(),
+            seconds=operation.seconds + moment - self._since,
+            peak_memory=peak_memory(),
+        )
+        self._since = moment
+        self.store.operations.save(self.operation)
+        self._watch(self.operation)
