@@ -1,0 +1,17 @@
+"""The MongoDB that tests use is a real one, and takes being killed."""
+
+from pathlib import Path
+
+from tests.mongo import Mongod
+
+
+def test_what_was_written_outlives_a_kill(tmp_path: Path) -> None:
+    server = Mongod(tmp_path)
+    server.start()
+    with server.client(w="majority") as client:
+        client.somewhere.things.insert_one({"_id": "kept"})
+    server.kill()
+    server.start()
+    with server.client() as client:
+        assert list(client.somewhere.things.find()) == [{"_id": "kept"}]
+    server.stop()
