@@ -58,16 +58,17 @@ def test_a_killed_server_goes_on_where_it_was(
     tmp_path: Path, export: Path, unbroken: Unbroken, seed: int
 ) -> None:
     chance = random.Random(seed)
-    server = start(tmp_path)
+    workers = "2" if seed % 2 else "0"
+    server = start(tmp_path, CHATFERRY_WORKERS=workers)
     with login(server) as http:
         upload(http, export)
     for _ in range(KILLS_PREPARING):
-        server = killed(server, chance.random() * unbroken.preparing / KILLS_PREPARING)
+        server = killed(server, workers, chance.random() * unbroken.preparing / KILLS_PREPARING)
     with login(server) as http:
         wait_for(http, "importer_user_selection")
     start_all(server)
     for _ in range(KILLS_IMPORTING):
-        server = killed(server, chance.random() * unbroken.importing * 1.5 / KILLS_IMPORTING)
+        server = killed(server, workers, chance.random() * unbroken.importing * 1.5 / KILLS_IMPORTING)
     with login(server) as http:
         wait_for(http, ENDED)
     server.kill()
@@ -76,12 +77,12 @@ def test_a_killed_server_goes_on_where_it_was(
         assert found[collection] == unbroken.documents[collection], collection
 
 
-def killed(server: Server, delay: float) -> Server:
+def killed(server: Server, workers: str, delay: float) -> Server:
     """Kill the server after so many seconds, and start it again: it takes up the work at once."""
     time.sleep(delay)
     server.kill()
     points.append(status_on_disk(server.data))
-    return start(server.data)
+    return start(server.data, CHATFERRY_WORKERS=workers)
 
 
 def test_enough_points_were_inside_the_work() -> None:

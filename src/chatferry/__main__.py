@@ -1,5 +1,11 @@
-"""`python -m chatferry`."""
+"""The `chatferry` command. Processes that an import starts load this too: it is small."""
 
-from chatferry.cli import main
 
-main()
+def main() -> None:
+    from chatferry.cli import main as run
+
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,6 @@
 """The command line: thin, every command calls the pipeline, the store or the server."""
 
 import fcntl
-import gc
 import json
 import os
 import sys
@@ -20,10 +19,10 @@ from chatferry.destinations import Destination, Lookup, open_destination
 from chatferry.destinations.memory import MemoryDestination
 from chatferry.documents import COLLECTIONS, Date
 from chatferry.errors import ChatferryError, SettingsError
-from chatferry.fetching import new_operation
 from chatferry.ids import new_id
 from chatferry.importers import Importer, detect, pending, readers
 from chatferry.inspection import inspect_archive
+from chatferry.memory import collect_rarely
 from chatferry.operations import DIRECT_MESSAGES, EVERYTHING, Choice, Operation, Selection, Status, advance
 from chatferry.pipeline import now
 from chatferry.records import User
@@ -32,6 +31,7 @@ from chatferry.store import Store
 from chatferry.worker import work_on
 
 DONE, FAILED, USAGE, PARTLY = 0, 1, 2, 3
+INTERRUPTED = 130  # by Ctrl-C, as Typer has it
 
 app = typer.Typer(
     name="chatferry",
@@ -52,6 +52,17 @@ Where = Annotated[
         "--destination",
         envvar="CHATFERRY_DESTINATION",
         help="Where documents go: sqlite:PATH. Default: an embedded workspace in the data directory.",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        envvar="CHATFERRY_WORKERS",
+        min=0,
+        max=256,
+        help="Processes that read and convert messages, beside the one that writes; 0: one does it all. "
+        "Default: as many as there are cores, once an import is large enough.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", envvar="CHATFERRY_JSON", help="Print one JSON object.")]
@@ -82,17 +93,16 @@ DryRun = Annotated[
 
 def main() -> None:
     """Run a command; every error becomes a sentence and an exit code."""
-    # Batches of records live short and hold no cycles: looking for some every 700 objects costs a third of
-    # an import's time.
-    gc.set_threshold(100_000, 20, 20)
+    collect_rarely()
     try:
         app()
     except ChatferryError as error:
         console.complain(str(error))
         sys.exit(USAGE if isinstance(error, SettingsError) else FAILED)
-    except KeyboardInterrupt:
-        console.complain("Stopped. The same command goes on where it was.")
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            console.complain("Stopped. The same command goes on where it was.")
+        raise
     except OSError as error:
         console.complain(f"{error.filename or 'The system'}: {error.strerror or error}.")
         sys.exit(FAILED)
@@ -112,6 +122,7 @@ def serve(
         typer.Option("--port", envvar="CHATFERRY_PORT", help="Port; 0 picks a free one.", min=0, max=65535),
     ] = 3000,
     destination: Where = "",
+    workers: Workers = None,
     demo_: Annotated[
         bool,
         typer.Option(
@@ -131,7 +142,7 @@ def serve(
             settings = from_environment(data=Path(folder), host=host, port=port)
             serve_http(settings, is_demo=True)
         return
-    settings = from_environment(data=data, host=host, port=port, destination=destination)
+    settings = from_environment(data=data, host=host, port=port, destination=destination, workers=workers)
     with _only_worker(settings):
         serve_http(settings, is_demo=False)
 
@@ -164,10 +175,12 @@ def _add_import(importer: Importer) -> None:
         destination: Where = "",
         users: Users = None,
         channels: Channels = None,
+        workers: Workers = None,
         dry_run: DryRun = False,
         as_json: AsJson = False,
     ) -> None:
-        settings = from_environment(data=data, destination=destination)
+        workers = 0 if dry_run else workers  # a dry run keeps everything in the memory of one process
+        settings = from_environment(data=data, destination=destination, workers=workers)
         if not export.exists():
             raise SettingsError(f"{export} does not exist. Give the path of {importer.wanted}.")
         with _workplace(settings, dry_run) as (store, workspace):
@@ -302,6 +315,8 @@ def files_(data: Data = Path("data"), destination: Where = "", as_json: AsJson =
 
 def _fetched(key: str, store: Store, workspace: Destination, settings: Settings, quiet: bool) -> Operation:
     """A new operation that fetched what is pending; one that was interrupted first takes its end."""
+    from chatferry.fetching import new_operation
+
     operation = new_operation(key, new_id(), _administrator(workspace), store, workspace)
     store.operations.invalidate_all(operation.ts)
     store.operations.add(operation)

@@ -4,6 +4,7 @@ RequestError   fix the request and send it again
 ArchiveError   get another archive: this one cannot be read at all
 SettingsError  fix the command line or the environment
 DownloadError  fetch again later, unless it is final
+ProcessError   import again, with fewer processes or more memory
 CancelledError      nothing: the operation was taken back
 
 What concerns a single record is no exception but a `records.Problem`.
@@ -61,3 +62,7 @@ class DownloadError(ChatferryError):
 
 class CancelledError(ChatferryError):
     """The operation was cancelled while it was being worked on."""
+
+
+class ProcessError(ChatferryError):
+    """Processes of ours that were ended before their work was."""

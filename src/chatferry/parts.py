@@ -1,99 +1,34 @@
-"""The messages of parts: read, converted and written in batches.
+"""The messages of parts, written in batches.
 
 Part of the pipeline, the half that is done per message. Whatever is done twice gives the same documents.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from msgspec import Struct, field
 from msgspec.structs import replace
 
-from chatferry.archive import Archive
-from chatferry.convert import Known, KnownRoom
+from chatferry.batches import Batch, PartResult, Share
 from chatferry.convert.files import completed, files_of
-from chatferry.convert.messages import Converted, PendingFile, convert_message, update_message
-from chatferry.destinations import Destination, Lookup, Packed
-from chatferry.documents import Document, digest, encode
-from chatferry.importers import Importer
+from chatferry.convert.messages import update_message
+from chatferry.destinations import Destination, Lookup
+from chatferry.documents import Document
 from chatferry.problems import problem
-from chatferry.records import Effect, Message, Outcome, Part, Problem, RecordType
-from chatferry.store.parts import NumberedPart
-
-BATCH = 8 * 1024 * 1024  # bytes of JSON, with an allowance for each message: some 3,500 of them
-ALLOWANCE = 2000
-
-Pack = Callable[[Document, bytes, bytes], Packed]
+from chatferry.records import Effect, Outcome, Problem, RecordType
 
 
-class PartResult(Struct):
-    """What became of a part's messages and files."""
-
-    number: int
-    messages: Counter[Outcome] = field(default_factory=Counter)
-    files: Counter[Outcome] = field(default_factory=Counter)
-    problems: list[Problem] = []
-    pending: list[PendingFile] = []
-
-    def add(self, other: "PartResult") -> None:
-        self.messages.update(other.messages)
-        self.files.update(other.files)
-        self.problems.extend(other.problems)
-        self.pending.extend(other.pending)
-
-    def note(self, note: Problem) -> None:
-        """Keep a problem, and count the record that it ended."""
-        self.problems.append(note)
-        if note.record == "message" and note.effect != Effect.NOTED:
-            self.messages[Outcome(note.effect.value)] += note.count
-
-
-class _Share(Struct):
-    """What a batch holds of one part: its messages from place `first` on.
-
-    `noteworthy` are those of them that brought files or problems, with their places.
-    """
-
-    first: int
-    result: PartResult
-    noteworthy: list[tuple[int, Converted]] = []
-    is_last: bool = False
-
-
-class _Batch(Struct):
-    """Messages ready to be written, in the order of their parts."""
-
-    shares: list[_Share] = []
-    messages: list[Packed] = []
-    places: dict[str, int] = {}  # by id
-    spots: list[tuple[str, str | int]] = []  # file and position
-    size: int = 0
-
-    def open(self, part: int) -> _Share:
-        share = _Share(len(self.messages), PartResult(part))
-        self.shares.append(share)
-        self.size += ALLOWANCE
-        return share
-
-
-def import_parts(
-    parts: Iterable[NumberedPart],
-    known: Known,
-    importer: Importer,
-    archive: Archive,
-    destination: Destination,
-    check: Callable[[], None],
+def write_parts(
+    batches: Iterable[Batch], destination: Destination, check: Callable[[], None]
 ) -> Iterator[list[PartResult]]:
-    """Read, convert and write the messages of parts; after each batch, those parts that are now done.
+    """Write the messages of parts; after each batch, those parts that are now done.
 
-    One batch is written while the next is read and converted: destinations let go of the interpreter while
-    they wait for disk or network. `check` raises if the work is to stop.
+    One batch is written while the next is made: destinations let go of the interpreter while they wait for
+    disk or network. `check` raises if the work is to stop.
     """
     halves: dict[int, PartResult] = {}  # of parts that go on in the next batch
     with ThreadPoolExecutor(1, "writer") as writer:
-        writing: Future[list[_Share]] | None = None
-        for batch in _converted(parts, known, importer, archive, destination.pack):
+        writing: Future[list[Share]] | None = None
+        for batch in batches:
             check()
             if writing is not None:
                 yield _done(writing.result(), halves)
@@ -102,7 +37,7 @@ def import_parts(
             yield _done(writing.result(), halves)
 
 
-def _done(shares: list[_Share], halves: dict[int, PartResult]) -> list[PartResult]:
+def _done(shares: list[Share], halves: dict[int, PartResult]) -> list[PartResult]:
     done = []
     for share in shares:
         result = halves.pop(share.result.number, None) or PartResult(share.result.number)
@@ -114,76 +49,7 @@ def _done(shares: list[_Share], halves: dict[int, PartResult]) -> list[PartResul
     return done
 
 
-# ---------------------------------------------------------------- reading and converting
-
-
-def _converted(
-    parts: Iterable[NumberedPart], known: Known, importer: Importer, archive: Archive, pack: Pack
-) -> Iterator[_Batch]:
-    """Each message is converted as it is read, while it is in the processor's cache."""
-    batch = _Batch()
-    for numbered in parts:
-        share = batch.open(numbered.number)
-        room = known.rooms.get(numbered.part.channel)
-        if numbered.part.channel and (room is None or room.absent):
-            _leave_out(numbered.part, room, share.result)
-        else:
-            for item in importer.read(archive, numbered.part):
-                if batch.size >= BATCH:
-                    yield batch
-                    batch = _Batch()
-                    share = batch.open(numbered.number)
-                if isinstance(item, Problem):
-                    share.result.note(item)
-                else:
-                    _add(item, batch, share, known, pack)
-        share.is_last = True
-        if batch.size >= BATCH:
-            yield batch
-            batch = _Batch()
-    if batch.shares:
-        yield batch
-
-
-def _leave_out(part: Part, room: KnownRoom | None, result: PartResult) -> None:
-    is_choice = room is not None and room.absent == "not selected"
-    kind = "message-channel-not-selected" if is_choice else "message-channel-failed"
-    name = room.name if room and room.name else part.channel
-    reason = f"{part.messages} messages of {name}: the channel was not imported"
-    result.note(problem(kind, reason, file=name, count=part.messages))
-
-
-def _add(record: Message, batch: _Batch, share: _Share, known: Known, pack: Pack) -> None:
-    """Put a message into the batch, or note why it cannot be imported."""
-    made = convert_message(record, known)
-    if made.document is None:
-        for note in made.problems:
-            share.result.note(note)
-        share.result.files.update(made.files)
-    elif record.id in batch.places:
-        reason = f"another message has the same identity, {record.id}"
-        twin = problem("message-twice", reason, file=record.file, position=record.position, field="ts")
-        share.result.note(twin)
-    else:
-        try:
-            encoded = encode(made.document)
-        except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
-            reason = f"it cannot be written as JSON: {error}"
-            share.result.note(problem("message-rejected", reason, file=record.file, position=record.position))
-            share.result.files[Outcome.FAILED] += made.all_files
-            return
-        place = batch.places[record.id] = len(batch.messages)
-        batch.messages.append(pack(made.document, encoded, digest(encoded)))
-        batch.spots.append((record.file, record.position))
-        batch.size += len(encoded) + ALLOWANCE
-        if made.problems or made.files or made.pending or made.links:
-            share.noteworthy.append((place, replace(made, document=None)))
-
-
-# ---------------------------------------------------------------- writing
-
-
-def _write(batch: _Batch, destination: Destination) -> list[_Share]:
+def _write(batch: Batch, destination: Destination) -> list[Share]:
     """Bring a batch into the destination; its shares, with what became of their messages.
 
     Harmless to repeat.
@@ -218,9 +84,9 @@ def _with_files(messages: list[Document], destination: Destination) -> list[Docu
 
 
 def _settle(
-    share: _Share,
+    share: Share,
     end: int,
-    batch: _Batch,
+    batch: Batch,
     existing: dict[str, bytes],
     updated: set[str],
     refused: dict[str, str],

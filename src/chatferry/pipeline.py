@@ -3,23 +3,24 @@
 It calls them in order and decides nothing. What is done twice, after a crash, gives the same documents.
 """
 
-import resource
-import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from chatferry.archive import Archive
+from chatferry.batches import Batch, PartResult, convert_parts
 from chatferry.convert import Known
 from chatferry.destinations import Destination, Lookup
 from chatferry.errors import ArchiveError
 from chatferry.importers import Importer
+from chatferry.memory import peak_memory
 from chatferry.operations import Counts, Operation, Status, advance, may_follow
-from chatferry.parts import PartResult, import_parts, merged
+from chatferry.parts import merged, write_parts
+from chatferry.processes import Converters
 from chatferry.records import Channel, Contact, Outcome, Part, Problem, User
 from chatferry.staged import (
     STAGE_BATCH,
@@ -54,13 +55,17 @@ def now() -> int:
 
 
 class Tools(Struct, frozen=True):
-    """What an operation is worked on with."""
+    """What an operation is worked on with.
+
+    `start` starts other processes for so many messages, if that is worth it.
+    """
 
     store: Store
     importer: Importer
     archive: Archive
     check: Check
     watch: Watch
+    start: Callable[[int], Converters | None] = lambda messages: None
 
 
 class _Progress:
@@ -70,6 +75,7 @@ class _Progress:
         self.operation = operation
         self._tools = tools
         self._since = time.perf_counter()
+        self.others: Converters | None = None
 
     def go(self, status: Status) -> None:
         if status != self.operation.status:
@@ -80,23 +86,13 @@ class _Progress:
 
     def _save(self, operation: Operation) -> None:
         moment = time.perf_counter()
+        memory = peak_memory() + (self.others.peak_memory if self.others else 0)
         self.operation = replace(
-            operation, seconds=operation.seconds + moment - self._since, peak_memory=peak_memory()
+            operation, seconds=operation.seconds + moment - self._since, peak_memory=memory
         )
         self._since = moment
         self._tools.store.operations.save(self.operation)
         self._tools.watch(self.operation)
-
-
-def peak_memory() -> float:
-    """The most memory this process has held, in MiB."""
-    try:
-        # getrusage would count what the process that started this one held at that moment.
-        status = Path("/proc/self/status").read_text()
-        return int(status.partition("VmHWM:")[2].split()[0]) / 1024
-    except (OSError, IndexError, ValueError):  # not Linux
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)
 
 
 # ---------------------------------------------------------------- prepare
@@ -164,9 +160,29 @@ def _counted(store: Store, id: str) -> Counts:
 
 def run(operation: Operation, tools: Tools, destination: Destination) -> Operation:
     """Import what the operation's selection names. Done a second time it goes on where it stopped."""
-    progress = _Progress(operation, tools)
-    work = Work(operation, tools.importer.key, tools.store, destination, tools.check, now)
-    progress.go(Status.IMPORTING)
+    with ExitStack() as others:
+        progress = _Progress(operation, tools)
+        progress.go(Status.IMPORTING)
+        if started := tools.start(tools.store.parts.messages(operation.id)):
+            progress.others = others.enter_context(started)
+        known = _import_staged(progress, tools, destination)
+        progress.go(Status.IMPORTING_MESSAGES)
+        for results in write_parts(_converted(progress, tools, known, destination), destination, tools.check):
+            _note_parts(tools.store, operation.id, results)
+            progress.count(_added(progress.operation.count, results))
+            tools.check()
+    progress.go(Status.FINISHING)
+    rooms = {room.id for room in known.rooms.values() if not room.absent}
+    rooms |= {room["_id"] for room in destination.find(Lookup.ROOM_DEFAULT, ["true"])}
+    destination.finish(sorted(rooms))
+    _verify(operation, tools.store)
+    progress.go(Status.DONE)
+    return progress.operation
+
+
+def _import_staged(progress: _Progress, tools: Tools, destination: Destination) -> Known:
+    """Users, contacts and channels; what is then known of them."""
+    work = Work(progress.operation, tools.importer.key, tools.store, destination, tools.check, now)
     progress.go(Status.IMPORTING_USERS)
     import_users(work)
     users = known_users(work)
@@ -178,19 +194,14 @@ def run(operation: Operation, tools: Tools, destination: Destination) -> Operati
     import_channels(work, users)
     known = Known(users, known_rooms(work))
     progress.count(_progressed(progress.operation, tools.store))
-    progress.go(Status.IMPORTING_MESSAGES)
-    undone = tools.store.parts.undone(operation.id)
-    for results in import_parts(undone, known, tools.importer, tools.archive, destination, tools.check):
-        _note_parts(tools.store, operation.id, results)
-        progress.count(_added(progress.operation.count, results))
-        tools.check()
-    progress.go(Status.FINISHING)
-    rooms = {room.id for room in known.rooms.values() if not room.absent}
-    rooms |= {room["_id"] for room in destination.find(Lookup.ROOM_DEFAULT, ["true"])}
-    destination.finish(sorted(rooms))
-    _verify(operation, tools.store)
-    progress.go(Status.DONE)
-    return progress.operation
+    return known
+
+
+def _converted(progress: _Progress, tools: Tools, known: Known, destination: Destination) -> Iterator[Batch]:
+    undone = tools.store.parts.undone(progress.operation.id)
+    if progress.others:
+        return progress.others.convert(undone, known, destination.pack, tools.check)
+    return convert_parts(undone, known, tools.importer, tools.archive, destination.pack)
 
 
 def _progressed(operation: Operation, store: Store) -> Counts:

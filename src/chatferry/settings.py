@@ -19,7 +19,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     """`max_upload` in bytes; `import_dirs` are the directories below which server files may be imported.
 
     `rate_limit`: calls are limited. `trusted_proxies` are the addresses and networks whose X-Forwarded-For
-    is believed. In seconds: `upload_silence`, the longest pause inside an upload, after which it is broken
+    is believed. `workers`: processes that convert messages beside this one, None for as many as are worth it.
+    In seconds: `upload_silence`, the longest pause inside an upload, after which it is broken
     off, and `upload_kept`, how long a resumable upload is kept after that.
     """
 
@@ -35,6 +36,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     rate_limit: bool = True
     trusted_proxies: tuple[str, ...] = ()
     downloads: Rules = DEFAULT_RULES
+    workers: int | None = None
 
     @property
     def store_path(self) -> Path:
@@ -62,6 +64,7 @@ def from_environment(
     host: str = "127.0.0.1",
     port: int = 3000,
     destination: str = "",
+    workers: int | None = None,
 ) -> Settings:
     """The settings of this process: the given ones, and those that only the environment can change."""
     defaults = Limits()
@@ -70,6 +73,7 @@ def from_environment(
         host=host,
         port=port,
         destination=destination,
+        workers=workers,
         max_upload=_number(environment, "CHATFERRY_MAX_UPLOAD_MIB", 100 * 1024) * MIB,
         upload_silence=_number(environment, "CHATFERRY_UPLOAD_SILENCE_SECONDS", 60),
         upload_kept=_number(environment, "CHATFERRY_UPLOAD_KEPT_SECONDS", 24 * 60 * 60),

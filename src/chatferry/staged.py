@@ -15,7 +15,7 @@ from chatferry.convert import rooms as convert_rooms
 from chatferry.convert import users as convert_users
 from chatferry.destinations import Destination, Lookup, Rejection
 from chatferry.documents import Date, Document
-from chatferry.downloads.urls import holds_secret
+from chatferry.downloads.secrets import holds_secret
 from chatferry.operations import DIRECT_MESSAGES, Operation
 from chatferry.problems import problem
 from chatferry.records import ROCKET_CAT, Channel, Contact, Outcome, User

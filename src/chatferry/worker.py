@@ -2,6 +2,7 @@
 
 import threading
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
@@ -11,11 +12,10 @@ from msgspec.structs import replace
 from chatferry.archive import open_archive
 from chatferry.destinations import Destination, open_destination
 from chatferry.errors import CancelledError, ChatferryError
-from chatferry.fetching import fetch_pending
-from chatferry.fetching.archives import download_archive
 from chatferry.importers import IMPORTERS
 from chatferry.operations import AT_REST, ENDS, Operation, Status, advance, is_importing, is_preparing
 from chatferry.pipeline import Check, Tools, Watch, now, prepare, run
+from chatferry.processes import Converters, Source, worthwhile
 from chatferry.settings import Settings
 from chatferry.store import Store
 
@@ -32,17 +32,23 @@ def work_on(
 
     Returns it as it then is: waiting for its selection, done, failed (`error` says why) or cancelled.
     """
+    # `fetching` is loaded when it is needed: its HTTP client takes as long to load as a small import.
     try:
         check()
         if operation.status == Status.IMPORTING_FILES:
+            from chatferry.fetching import fetch_pending
+
             return fetch_pending(operation, store, destination, settings, check, watch)
         if operation.status == Status.DOWNLOADING:
+            from chatferry.fetching.archives import download_archive
+
             operation = download_archive(operation, store, settings, check)
         importer = IMPORTERS[operation.importer_key]
-        source: Path | dict[str, bytes] = Path(operation.archive) if operation.archive else {}
-        with open_archive(source, settings.limits, _shown_name(operation), importer.single) as archive:
+        name = _shown_name(operation)
+        path: Path | dict[str, bytes] = Path(operation.archive) if operation.archive else {}
+        with open_archive(path, settings.limits, name, importer.single) as archive:
             archive.before_read = check
-            tools = Tools(store, importer, archive, check, watch)
+            tools = Tools(store, importer, archive, check, watch, _starting(operation, settings, name))
             if is_preparing(operation.status):
                 return prepare(operation, tools)
             return run(operation, tools, destination)
@@ -54,6 +60,17 @@ def work_on(
         log = write_down(settings)
         what = str(error) or type(error).__name__
         return _end(store, operation, Status.FAILED, f"Something unforeseen happened: {what}. See {log}.")
+
+
+def _starting(operation: Operation, settings: Settings, name: str) -> Callable[[int], Converters | None]:
+    """What starts processes for an operation's messages, as many as the settings want."""
+
+    def start(messages: int) -> Converters | None:
+        count = worthwhile(settings.workers, messages) if operation.archive else 0
+        source = Source(Path(operation.archive), settings.limits, name, operation.importer_key)
+        return Converters(count, source, settings.data) if count else None
+
+    return start
 
 
 def _shown_name(operation: Operation) -> str:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from chatferry.downloads import Rules
 from chatferry.downloads.faults import AttemptError
-from chatferry.downloads.urls import accepted_url, holds_secret, next_url, without_secrets
+from chatferry.downloads.secrets import holds_secret, without_secrets
+from chatferry.downloads.urls import accepted_url, next_url
 
 RULES = Rules(hosts=frozenset({"files.example:9000", "anywhere.example"}))
 

@@ -8,7 +8,7 @@ from slugify import slugify
 
 from chatferry.convert import Decision, updated
 from chatferry.documents import SUBSCRIPTIONS, USERS, Change, Date, Document, Insert, Update
-from chatferry.downloads.urls import holds_secret, without_secrets
+from chatferry.downloads.secrets import holds_secret, without_secrets
 from chatferry.ids import derived_hex, derived_id
 from chatferry.problems import problem
 from chatferry.records import Outcome, Problem, User

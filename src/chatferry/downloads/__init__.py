@@ -1,8 +1,8 @@
 """Bytes from outside. No other module of chatferry asks a host on the internet for anything.
 
 Addresses in exports are hostile until shown otherwise: `urls` and `addresses` say what may be asked for,
-`answers` what may be kept, `retries` when to try again. `network` connects, `unfinished` writes to the disk,
-`one.fetch` gets one file and `many.fetch_all` many.
+`secrets` what may be shown, `answers` what may be kept, `retries` when to try again. `network` connects,
+`unfinished` writes to the disk, `one.fetch` gets one file and `many.fetch_all` many.
 """
 
 from collections.abc import Mapping

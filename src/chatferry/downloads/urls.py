@@ -1,7 +1,6 @@
-"""URLs: which ones are asked for, where redirects lead, and how messages show them."""
+"""URLs: which ones are asked for, and where redirects lead."""
 
 import re
-from urllib.parse import unquote_plus
 
 import httpx
 
@@ -12,16 +11,7 @@ from chatferry.downloads.faults import CHECK_ADDRESS, AttemptError
 PORTS = {"http": 80, "https": 443}
 USUAL_PORTS = {80, 443, 8080, 8443}
 
-_LONGEST_SHOWN = 300
-_LONGEST_HARMLESS = 15  # longer values of a query may be anything; tokens are rarely shorter
-_SECRET_NAMES = re.compile(
-    r"t|sig|hm|code|(x-)?(amz|goog|ms)-.*"
-    r"|.*(token|secret|signature|credential|passw|pwd|auth|key|session|jwt|policy).*",
-    re.DOTALL,
-)
-_SLACK_TOKEN = re.compile(r"xox[a-z.]*-[\w-]+|xapp-[\w-]+", re.IGNORECASE)
 _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+", re.IGNORECASE)
-_USER = re.compile(r"\A((?:[a-z][a-z0-9+.-]*:)?[/\\]+)?[^/\\?#]*@", re.IGNORECASE)
 
 
 def accepted_url(text: str, rules: Rules) -> httpx.URL:
@@ -70,42 +60,6 @@ def port_of(url: httpx.URL) -> int:
 
 def is_same_origin(one: httpx.URL, other: httpx.URL) -> bool:
     return (one.scheme, host_of(one), port_of(one)) == (other.scheme, host_of(other), port_of(other))
-
-
-def without_secrets(text: str) -> str:
-    """The URL as messages show it: no user, no fragment, no query value that could be a token."""
-    address, question, query = text.strip().partition("#")[0].partition("?")
-    address = _USER.sub(r"\1***@", address, count=1)
-    if not _is_valid(address):  # where its host ends is anybody's guess
-        address = re.sub(r".*@", "***@", address, flags=re.DOTALL)
-    fields = (_without_value(field) for field in re.split("[&;]", query))
-    shown = _SLACK_TOKEN.sub("***", address) + question + "&".join(fields)
-    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in shown)
-    return shown if len(shown) <= _LONGEST_SHOWN else f"{shown[:_LONGEST_SHOWN]}…"
-
-
-def holds_secret(text: str) -> bool:
-    """Whether a URL has a user, or a value that is a token by its name or its looks."""
-    fields = [field.partition("=") for field in re.split("[?&;]", text.partition("#")[0])[1:]]
-    is_named = any(_SECRET_NAMES.fullmatch(unquote_plus(name).lower()) for name, _, value in fields if value)
-    return is_named or bool(_USER.search(text) or _SLACK_TOKEN.search(text))
-
-
-def _is_valid(address: str) -> bool:
-    try:
-        url = httpx.URL(address)
-    except httpx.InvalidURL:
-        return False
-    return url.scheme in PORTS and bool(url.host)
-
-
-def _without_value(field: str) -> str:
-    name, equals, value = field.partition("=")
-    if not equals:
-        return name if len(name) <= _LONGEST_HARMLESS else "***"
-    is_secret = _SECRET_NAMES.fullmatch(unquote_plus(name).lower()) or len(value) > _LONGEST_HARMLESS
-    shown = _SLACK_TOKEN.sub("***", name if len(name) <= 2 * _LONGEST_HARMLESS else "***")
-    return f"{shown}=***" if is_secret or _SLACK_TOKEN.search(value) else f"{shown}={value}"
 
 
 def _refused(why: str, remedy: str) -> AttemptError:

@@ -5,8 +5,9 @@ import time
 from msgspec.structs import replace
 
 from chatferry.destinations import Destination
+from chatferry.memory import peak_memory
 from chatferry.operations import Operation, Status, advance
-from chatferry.pipeline import Check, Watch, now, peak_memory
+from chatferry.pipeline import Check, Watch, now
 from chatferry.records import Outcome, Problem
 from chatferry.settings import Settings
 from chatferry.store import Store, problems

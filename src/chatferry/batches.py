@@ -1,0 +1,139 @@
+"""Messages of parts, read and converted: batches that are ready to be written.
+
+A batch holds nothing but plain values: it can be sent to another process.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from chatferry.archive import Archive
+from chatferry.convert import Known, KnownRoom
+from chatferry.convert.messages import Converted, PendingFile, convert_message
+from chatferry.destinations import Packed
+from chatferry.documents import Document, digest, encode
+from chatferry.importers import Importer
+from chatferry.problems import problem
+from chatferry.records import Effect, Message, Outcome, Part, Problem
+from chatferry.store.parts import NumberedPart
+
+BATCH = 8 * 1024 * 1024  # bytes of JSON, with an allowance for each message: some 3,500 of them
+ALLOWANCE = 2000
+
+Pack = Callable[[Document, bytes, bytes], Packed]
+"""`Destination.pack`."""
+
+
+class PartResult(Struct):
+    """What became of a part's messages and files."""
+
+    number: int
+    messages: Counter[Outcome] = field(default_factory=Counter)
+    files: Counter[Outcome] = field(default_factory=Counter)
+    problems: list[Problem] = []
+    pending: list[PendingFile] = []
+
+    def add(self, other: "PartResult") -> None:
+        self.messages.update(other.messages)
+        self.files.update(other.files)
+        self.problems.extend(other.problems)
+        self.pending.extend(other.pending)
+
+    def note(self, note: Problem) -> None:
+        """Keep a problem, and count the record that it ended."""
+        self.problems.append(note)
+        if note.record == "message" and note.effect != Effect.NOTED:
+            self.messages[Outcome(note.effect.value)] += note.count
+
+
+class Share(Struct):
+    """What a batch holds of one part: its messages from place `first` on.
+
+    `noteworthy` are those of them that brought files or problems, with their places.
+    """
+
+    first: int
+    result: PartResult
+    noteworthy: list[tuple[int, Converted]] = []
+    is_last: bool = False
+
+
+class Batch(Struct):
+    """Messages ready to be written, in the order of their parts."""
+
+    shares: list[Share] = []
+    messages: list[Packed] = []
+    places: dict[str, int] = {}  # by id
+    spots: list[tuple[str, str | int]] = []  # file and position
+    size: int = 0
+
+    def open(self, part: int) -> Share:
+        share = Share(len(self.messages), PartResult(part))
+        self.shares.append(share)
+        self.size += ALLOWANCE
+        return share
+
+
+def convert_parts(
+    parts: Iterable[NumberedPart], known: Known, importer: Importer, archive: Archive, pack: Pack
+) -> Iterator[Batch]:
+    """Each message is converted as it is read, while it is in the processor's cache."""
+    batch = Batch()
+    for numbered in parts:
+        share = batch.open(numbered.number)
+        room = known.rooms.get(numbered.part.channel)
+        if numbered.part.channel and (room is None or room.absent):
+            _leave_out(numbered.part, room, share.result)
+        else:
+            for item in importer.read(archive, numbered.part):
+                if batch.size >= BATCH:
+                    yield batch
+                    batch = Batch()
+                    share = batch.open(numbered.number)
+                if isinstance(item, Problem):
+                    share.result.note(item)
+                else:
+                    _add(item, batch, share, known, pack)
+        share.is_last = True
+        if batch.size >= BATCH:
+            yield batch
+            batch = Batch()
+    if batch.shares:
+        yield batch
+
+
+def _leave_out(part: Part, room: KnownRoom | None, result: PartResult) -> None:
+    is_choice = room is not None and room.absent == "not selected"
+    kind = "message-channel-not-selected" if is_choice else "message-channel-failed"
+    name = room.name if room and room.name else part.channel
+    reason = f"{part.messages} messages of {name}: the channel was not imported"
+    result.note(problem(kind, reason, file=name, count=part.messages))
+
+
+def _add(record: Message, batch: Batch, share: Share, known: Known, pack: Pack) -> None:
+    """Put a message into the batch, or note why it cannot be imported."""
+    made = convert_message(record, known)
+    if made.document is None:
+        for note in made.problems:
+            share.result.note(note)
+        share.result.files.update(made.files)
+    elif record.id in batch.places:
+        reason = f"another message has the same identity, {record.id}"
+        twin = problem("message-twice", reason, file=record.file, position=record.position, field="ts")
+        share.result.note(twin)
+    else:
+        try:
+            encoded = encode(made.document)
+        except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
+            reason = f"it cannot be written as JSON: {error}"
+            share.result.note(problem("message-rejected", reason, file=record.file, position=record.position))
+            share.result.files[Outcome.FAILED] += made.all_files
+            return
+        place = batch.places[record.id] = len(batch.messages)
+        batch.messages.append(pack(made.document, encoded, digest(encoded)))
+        batch.spots.append((record.file, record.position))
+        batch.size += len(encoded) + ALLOWANCE
+        if made.problems or made.files or made.pending or made.links:
+            share.noteworthy.append((place, replace(made, document=None)))

@@ -1,0 +1,52 @@
+"""Tokens in URLs: telling that there is one, and showing a URL without it."""
+
+import re
+from urllib.parse import unquote_plus
+
+_LONGEST_SHOWN = 300
+_LONGEST_HARMLESS = 15  # longer values of a query may be anything; tokens are rarely shorter
+_SECRET_NAMES = re.compile(
+    r"t|sig|hm|code|(x-)?(amz|goog|ms)-.*"
+    r"|.*(token|secret|signature|credential|passw|pwd|auth|key|session|jwt|policy).*",
+    re.DOTALL,
+)
+_SLACK_TOKEN = re.compile(r"xox[a-z.]*-[\w-]+|xapp-[\w-]+", re.IGNORECASE)
+_USER = re.compile(r"\A((?:[a-z][a-z0-9+.-]*:)?[/\\]+)?[^/\\?#]*@", re.IGNORECASE)
+
+
+def without_secrets(text: str) -> str:
+    """The URL as messages show it: no user, no fragment, no query value that could be a token."""
+    address, question, query = text.strip().partition("#")[0].partition("?")
+    address = _USER.sub(r"\1***@", address, count=1)
+    if not _is_valid(address):  # where its host ends is anybody's guess
+        address = re.sub(r".*@", "***@", address, flags=re.DOTALL)
+    fields = (_without_value(field) for field in re.split("[&;]", query))
+    shown = _SLACK_TOKEN.sub("***", address) + question + "&".join(fields)
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in shown)
+    return shown if len(shown) <= _LONGEST_SHOWN else f"{shown[:_LONGEST_SHOWN]}…"
+
+
+def holds_secret(text: str) -> bool:
+    """Whether a URL has a user, or a value that is a token by its name or its looks."""
+    fields = [field.partition("=") for field in re.split("[?&;]", text.partition("#")[0])[1:]]
+    is_named = any(_SECRET_NAMES.fullmatch(unquote_plus(name).lower()) for name, _, value in fields if value)
+    return is_named or bool(_USER.search(text) or _SLACK_TOKEN.search(text))
+
+
+def _is_valid(address: str) -> bool:
+    import httpx  # here, because it takes as long to load as a small import
+
+    try:
+        url = httpx.URL(address)
+    except httpx.InvalidURL:
+        return False
+    return url.scheme in ("http", "https") and bool(url.host)
+
+
+def _without_value(field: str) -> str:
+    name, equals, value = field.partition("=")
+    if not equals:
+        return name if len(name) <= _LONGEST_HARMLESS else "***"
+    is_secret = _SECRET_NAMES.fullmatch(unquote_plus(name).lower()) or len(value) > _LONGEST_HARMLESS
+    shown = _SLACK_TOKEN.sub("***", name if len(name) <= 2 * _LONGEST_HARMLESS else "***")
+    return f"{shown}=***" if is_secret or _SLACK_TOKEN.search(value) else f"{shown}={value}"

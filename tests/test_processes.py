@@ -1,0 +1,219 @@
+"""Messages converted in several processes: the same documents as in one, whatever happens to them."""
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from chatferry.destinations import Destination
+from chatferry.documents import COLLECTIONS
+from chatferry.errors import CancelledError
+from chatferry.operations import Operation, Status, advance
+from chatferry.pipeline import now
+from chatferry.processes import WORTH, cores, worthwhile
+from chatferry.settings import Settings
+from chatferry.store import Store
+from chatferry.worker import work_on
+from testdata.slack_export import Shape, write_export
+from tests.importing import ALL, Imported, import_archive, lasting, new_operation, sqlite_workspace, workspace
+from tests.serving import PATIENCE, command, environment, login, serving, upload, wait_for
+
+SHAPE = Shape(users=30, channels=8, messages=14_000, seed=5, days=None, layout="corporate")
+
+
+@pytest.fixture(scope="module")
+def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("processes") / "export.zip"
+    write_export(path, SHAPE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory, export: Path) -> Imported:
+    """What one process makes of the export."""
+    return import_archive(export, settings=Settings(data=tmp_path_factory.mktemp("alone"), workers=0))
+
+
+def contents(imported: Imported) -> dict[str, Any]:
+    """Every document, and what was said of the import, without what chance and the clock decide."""
+    found: dict[str, Any] = {"problems": sorted(map(str, imported.report["problems"]))}
+    found |= {kind: imported.report[kind] for kind in ("users", "rooms", "messages", "files")}
+    for collection in COLLECTIONS:
+        documents = imported.documents(collection)
+        if collection == "rocketchat_subscription":
+            documents = [{"rid": one["rid"], "u": one["u"]["username"]} for one in documents]  # no times
+        if collection == "users":
+            documents = [one for one in documents if one["username"] != "admin"]
+        for room in documents if collection == "rocketchat_room" else ():
+            room.pop("u", None)
+        found[collection] = sorted(str(lasting(document)) for document in documents)
+    return found
+
+
+def helpers(pid: int) -> list[int]:
+    """The processes that a process has started for its parts."""
+    children = Path(f"/proc/{pid}/task").glob("*/children")
+    found = [int(child) for file in children for child in file.read_text().split()]
+    return [child for child in found if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()]
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def eventually(is_so: Callable[[], object]) -> bool:
+    end = time.monotonic() + PATIENCE
+    while not (found := is_so()) and time.monotonic() < end:
+        time.sleep(0.02)
+    return bool(found)
+
+
+def prepared(
+    export: Path, data: Path, destination: Destination, workers: int = 2
+) -> tuple[Operation, Store, Settings]:
+    store, settings = Store(), Settings(data=data, workers=workers)
+    operation = new_operation(export, destination)
+    store.operations.add(operation)
+    operation = work_on(operation, store, destination, settings)
+    operation = advance(replace(operation, selection=ALL), Status.IMPORTING, now())
+    store.operations.save(operation)
+    return operation, store, settings
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_the_documents_are_those_of_one_process(
+    tmp_path: Path, export: Path, alone: Imported, workers: int
+) -> None:
+    with sqlite_workspace(tmp_path / "workspace.db") as destination:
+        settings = Settings(data=tmp_path, workers=workers)
+        imported = import_archive(export, destination, settings=settings)
+        assert imported.operation.status == Status.DONE
+        assert contents(imported) == contents(alone)
+        again = import_archive(export, destination, settings=settings)
+    assert set(again.report["messages"]) and again.report["messages"]["inserted"] == 0
+    assert again.report["messages"]["updated"] == 0
+    assert list(tmp_path.glob("known*")) == []
+
+
+def test_memory_is_that_of_all_processes(tmp_path: Path, export: Path) -> None:
+    one = import_archive(export, settings=Settings(data=tmp_path, workers=1)).operation.peak_memory
+    three = import_archive(export, settings=Settings(data=tmp_path, workers=3)).operation.peak_memory
+    assert three > one + 2 * 20  # MiB: no Python that has loaded an importer is smaller
+
+
+def test_a_killed_process_costs_nothing_but_time(tmp_path: Path, export: Path, alone: Imported) -> None:
+    kills = iter([1, 4])
+    next_kill = next(kills)
+
+    def check() -> None:
+        nonlocal next_kill
+        calls.append(None)
+        if len(calls) >= next_kill and (found := helpers(os.getpid())):
+            os.kill(found[0], signal.SIGKILL)
+            next_kill = next(kills, 10**9) + len(calls)
+
+    calls: list[None] = []
+    destination = workspace()
+    operation, store, settings = prepared(export, tmp_path, destination)
+    ended = work_on(operation, store, destination, settings, check)
+    assert next_kill > 10**8, "nothing was killed"
+    assert ended.status == Status.DONE
+    assert contents(Imported(ended, store, destination)) == contents(alone)
+
+
+def test_processes_that_are_killed_again_and_again_end_the_import(tmp_path: Path, export: Path) -> None:
+    def check() -> None:
+        for pid in helpers(os.getpid()):
+            os.kill(pid, signal.SIGKILL)
+
+    destination = workspace()
+    operation, store, settings = prepared(export, tmp_path, destination)
+    ended = work_on(operation, store, destination, settings, check)
+    assert ended.status == Status.FAILED
+    assert ended.error.startswith("Processes of chatferry were ended from outside 4 times")
+    assert "--workers 1" in ended.error
+    assert helpers(os.getpid()) == []
+
+
+def test_a_cancelled_import_leaves_no_process(tmp_path: Path, export: Path) -> None:
+    cancelled = threading.Event()
+
+    def check() -> None:
+        if cancelled.is_set():
+            raise CancelledError("The operation was cancelled.")
+
+    def watch(operation: Operation) -> None:
+        if operation.status == Status.IMPORTING_MESSAGES and operation.count.completed:
+            cancelled.set()
+
+    destination = workspace()
+    operation, store, settings = prepared(export, tmp_path, destination)
+    ended = work_on(operation, store, destination, settings, check, watch)
+    assert ended.status == Status.CANCELLED
+    assert helpers(os.getpid()) == []
+    assert list(tmp_path.glob("known*")) == []
+
+
+def test_an_archive_that_has_gone_is_said_to_be(tmp_path: Path, export: Path) -> None:
+    copy = tmp_path / "copy.zip"
+    copy.write_bytes(export.read_bytes())
+    destination = workspace()
+    operation, store, settings = prepared(copy, tmp_path, destination)
+
+    def watch(operation: Operation) -> None:
+        copy.unlink(missing_ok=True)
+
+    ended = work_on(operation, store, destination, settings, watch=watch)
+    assert ended.status == Status.FAILED
+    assert "copy.zip" in ended.error and "unforeseen" not in ended.error
+    assert helpers(os.getpid()) == []
+
+
+def test_no_process_outlives_a_killed_server(tmp_path: Path, export: Path) -> None:
+    with serving(tmp_path, CHATFERRY_WORKERS="2") as server, login(server) as http:
+        upload(http, export)
+        wait_for(http, "importer_user_selection")
+        http.post("startImport", json={"input": {"users": {"all": True}, "channels": {"all": True}}})
+        assert eventually(lambda: len(helpers(server.process.pid)) == 2)
+        left = helpers(server.process.pid)
+        server.kill()
+    assert eventually(lambda: all(is_gone(pid) for pid in left))
+
+
+def test_a_command_that_is_interrupted_goes_on_when_it_is_repeated(tmp_path: Path, export: Path) -> None:
+    line = command("import", "slack", str(export), "--data", str(tmp_path), "--workers", "2")
+    # A group of its own, as a terminal gives it: Ctrl-C reaches all of its processes.
+    process = subprocess.Popen(
+        line, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
+    assert eventually(lambda: len(helpers(process.pid)) == 2 or process.poll() is not None)
+    left = helpers(process.pid)
+    os.killpg(process.pid, signal.SIGINT)
+    _, complaint = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130
+    assert b"Stopped." in complaint and b"Traceback" not in complaint
+    assert eventually(lambda: all(is_gone(pid) for pid in left))
+    assert subprocess.run(line, env=environment(), capture_output=True, check=False).returncode in (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "messages", "count"),
+    [
+        (None, WORTH - 1, 0),
+        (None, WORTH, cores() if cores() > 1 else 0),
+        (0, 10 * WORTH, 0),
+        (3, 1, 3),
+    ],
+)
+def test_processes_are_started_where_they_are_worth_it(wanted: int | None, messages: int, count: int) -> None:
+    assert worthwhile(wanted, messages) == count
