@@ -1,6 +1,7 @@
 """How fast a Slack export is imported, and with how much memory.
 
-Run: make bench, or python -m benchmarks.import_slack [--messages N] [--runs N] [--large N]
+Run: make bench, or python -m benchmarks.import_slack [--messages N] [--runs N] [--workers N ...]
+     [--large N]
 
 The import is the command line's, a process of its own, into an embedded workspace. Its time is compared with
 a floor that nobody can avoid, measured in the same run: unzip and decode every day file once into typed
@@ -11,6 +12,7 @@ settings. The ratio is floor / import: 1.0 would be an import that costs nothing
 import argparse
 import json
 import os
+import shutil
 import sqlite3
 import statistics
 import subprocess
@@ -34,40 +36,53 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--messages", type=int, default=100_000)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2], help="numbers of processes")
     parser.add_argument("--large", type=int, default=1_000_000, help="messages of the memory check, 0: none")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="chatferry-bench-") as folder:
-        peak = speed(Path(folder), options.messages, options.runs)
+        peak = speed(Path(folder), options.messages, options.runs, options.workers)
         if options.large:
-            memory(Path(folder), options.large, peak, options.messages)
+            memory(Path(folder), options.large, options.workers[-1], peak, options.messages)
 
 
-def speed(folder: Path, messages: int, runs: int) -> float:
-    """Print speed and ratio of an import; returns its peak memory in MiB."""
+def speed(folder: Path, messages: int, runs: int, workers: list[int]) -> float:
+    """Print speed and ratio of an import with so many workers each; the last one's peak memory in MiB.
+
+    Each run imports with every number of workers and then measures the floor: a machine whose speed changes
+    changes all of them.
+    """
     export = generated(folder, messages)
-    reports, ratios, floors = [], [], []
+    reports: dict[int, list[dict[str, Any]]] = {count: [] for count in workers}
+    floors = []
     for run in range(runs):
-        data = folder / f"data-{run}"
-        report = imported(export, data)
-        decode, write = floor(export, data / "workspace.sqlite3", folder / f"floor-{run}.sqlite3")
-        reports.append(report)
-        floors.append((decode, write))
-        ratios.append((decode + write) / report["wall"])
-    wall = statistics.median(report["wall"] for report in reports)
-    peak = max(report["peakMemoryMiB"] for report in reports)
+        for count in workers:
+            data = folder / f"data-{run}-{count}"
+            reports[count].append(imported(export, data, count))
+        floors.append(floor(export, data / "workspace.sqlite3", folder / f"floor-{run}.sqlite3"))
+        for count in workers:
+            shutil.rmtree(folder / f"data-{run}-{count}")
     decode, write = (statistics.median(times) for times in zip(*floors, strict=True))
     print(f"{messages:,} messages, {export.stat().st_size / 1e6:.1f} MB zip, median of {runs} runs")
-    print(f"import          {wall:8.2f} s   {messages / wall:10,.0f} messages/s (process start included)")
-    print(f"floor           {decode + write:8.2f} s   (decode {decode:.2f} s + write {write:.2f} s)")
-    each = ", ".join(f"{ratio:.2f}" for ratio in ratios)
-    print(f"ratio           {statistics.median(ratios):8.2f}     (runs: {each})")
-    print(f"peak memory     {peak:8.0f} MiB")
-    return float(peak)
+    print(f"floor                {decode + write:8.2f} s   (decode {decode:.2f} s + write {write:.2f} s)")
+    for count in workers:
+        print_speed(count, messages, reports[count], [sum(times) for times in floors])
+    return float(max(report["peakMemoryMiB"] for report in reports[workers[-1]]))
 
 
-def memory(folder: Path, messages: int, small_peak: float, small: int) -> None:
+def print_speed(workers: int, messages: int, reports: list[dict[str, Any]], floors: list[float]) -> None:
+    wall = statistics.median(report["wall"] for report in reports)
+    ratios = [least / report["wall"] for least, report in zip(floors, reports, strict=True)]
+    peak = max(report["peakMemoryMiB"] for report in reports)
+    print(
+        f"import, {workers} workers   {wall:8.2f} s   {messages / wall:8,.0f} messages/s, "
+        f"ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}), "
+        f"peak memory {peak:.0f} MiB"
+    )
+
+
+def memory(folder: Path, messages: int, workers: int, small_peak: float, small: int) -> None:
     """Print the peak memory of a large import beside that of the small one."""
-    report = imported(generated(folder, messages), folder / "data-large")
+    report = imported(generated(folder, messages), folder / "data-large", workers)
     peak = report["peakMemoryMiB"]
     wall = report["wall"]
     print(f"{messages:,} messages")
@@ -83,7 +98,7 @@ def generated(folder: Path, messages: int) -> Path:
     return export
 
 
-def imported(export: Path, data: Path) -> dict[str, Any]:
+def imported(export: Path, data: Path, workers: int) -> dict[str, Any]:
     """Import with the command line; its report, with the wall time of the whole process."""
     command = [
         sys.executable,
@@ -94,6 +109,8 @@ def imported(export: Path, data: Path) -> dict[str, Any]:
         str(export),
         "--data",
         str(data),
+        "--workers",
+        str(workers),
         "--json",
     ]
     # Installed programs have their byte code cached; a setting that forbids it would be measured instead.
