@@ -98,7 +98,7 @@ def generated(folder: Path, messages: int) -> Path:
     return export
 
 
-def imported(export: Path, data: Path, workers: int) -> dict[str, Any]:
+def imported(export: Path, data: Path, workers: int, *options: str) -> dict[str, Any]:
     """Import with the command line; its report, with the wall time of the whole process."""
     command = [
         sys.executable,
@@ -112,6 +112,7 @@ def imported(export: Path, data: Path, workers: int) -> dict[str, Any]:
         "--workers",
         str(workers),
         "--json",
+        *options,
     ]
     # Installed programs have their byte code cached; a setting that forbids it would be measured instead.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}

@@ -17,39 +17,41 @@ from chatferry.problems import problem
 from chatferry.records import Effect, Outcome, Problem, RecordType
 
 
-def write_parts(
+def write_batches(
     batches: Iterable[Batch], destination: Destination, check: Callable[[], None]
-) -> Iterator[list[PartResult]]:
-    """Write the messages of parts; after each batch, those parts that are now done.
+) -> Iterator[list[Share]]:
+    """Write batches; what became of each. `check` raises if the work is to stop.
 
     One batch is written while the next is made: destinations let go of the interpreter while they wait for
-    disk or network. `check` raises if the work is to stop.
+    disk or network.
     """
-    halves: dict[int, PartResult] = {}  # of parts that go on in the next batch
     with ThreadPoolExecutor(1, "writer") as writer:
         writing: Future[list[Share]] | None = None
         for batch in batches:
             check()
             if writing is not None:
-                yield _done(writing.result(), halves)
-            writing = writer.submit(_write, batch, destination)
+                yield writing.result()
+            writing = writer.submit(write_batch, batch, destination)
         if writing is not None:
-            yield _done(writing.result(), halves)
+            yield writing.result()
 
 
-def _done(shares: list[Share], halves: dict[int, PartResult]) -> list[PartResult]:
-    done = []
-    for share in shares:
-        result = halves.pop(share.result.number, None) or PartResult(share.result.number)
-        result.add(share.result)
-        if share.is_last:
-            done.append(result)
-        else:
-            halves[result.number] = result
-    return done
+def whole_parts(written: Iterable[list[Share]]) -> Iterator[list[PartResult]]:
+    """After each batch, the parts that are now done."""
+    halves: dict[int, PartResult] = {}  # of parts that go on in the next batch
+    for shares in written:
+        done = []
+        for share in shares:
+            result = halves.pop(share.result.number, None) or PartResult(share.result.number)
+            result.add(share.result)
+            if share.is_last:
+                done.append(result)
+            else:
+                halves[result.number] = result
+        yield done
 
 
-def _write(batch: Batch, destination: Destination) -> list[Share]:
+def write_batch(batch: Batch, destination: Destination) -> list[Share]:
     """Bring a batch into the destination; its shares, with what became of their messages.
 
     Harmless to repeat.

@@ -12,15 +12,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from chatferry.archive import Archive
-from chatferry.batches import Batch, PartResult, convert_parts
+from chatferry.batches import PartResult, Share, convert_parts
 from chatferry.convert import Known
 from chatferry.destinations import Destination, Lookup
 from chatferry.errors import ArchiveError
 from chatferry.importers import Importer
 from chatferry.memory import peak_memory
 from chatferry.operations import Counts, Operation, Status, advance, may_follow
-from chatferry.parts import merged, write_parts
-from chatferry.processes import Converters
+from chatferry.parts import merged, whole_parts, write_batches
+from chatferry.processes import Processes
 from chatferry.records import Channel, Contact, Outcome, Part, Problem, User
 from chatferry.staged import (
     STAGE_BATCH,
@@ -65,7 +65,7 @@ class Tools(Struct, frozen=True):
     archive: Archive
     check: Check
     watch: Watch
-    start: Callable[[int], Converters | None] = lambda messages: None
+    start: Callable[[int], Processes | None] = lambda messages: None
 
 
 class _Progress:
@@ -75,7 +75,7 @@ class _Progress:
         self.operation = operation
         self._tools = tools
         self._since = time.perf_counter()
-        self.others: Converters | None = None
+        self.others: Processes | None = None
 
     def go(self, status: Status) -> None:
         if status != self.operation.status:
@@ -167,7 +167,7 @@ def run(operation: Operation, tools: Tools, destination: Destination) -> Operati
             progress.others = others.enter_context(started)
         known = _import_staged(progress, tools, destination)
         progress.go(Status.IMPORTING_MESSAGES)
-        for results in write_parts(_converted(progress, tools, known, destination), destination, tools.check):
+        for results in whole_parts(_written(progress, tools, known, destination)):
             _note_parts(tools.store, operation.id, results)
             progress.count(_added(progress.operation.count, results))
             tools.check()
@@ -197,11 +197,19 @@ def _import_staged(progress: _Progress, tools: Tools, destination: Destination) 
     return known
 
 
-def _converted(progress: _Progress, tools: Tools, known: Known, destination: Destination) -> Iterator[Batch]:
+def _written(
+    progress: _Progress, tools: Tools, known: Known, destination: Destination
+) -> Iterator[list[Share]]:
+    """What became of the messages, batch by batch."""
     undone = tools.store.parts.undone(progress.operation.id)
-    if progress.others:
-        return progress.others.convert(undone, known, destination.pack, tools.check)
-    return convert_parts(undone, known, tools.importer, tools.archive, destination.pack)
+    others, check = progress.others, tools.check
+    if others and destination.address:
+        return others.write(undone, known, destination.address, check)
+    if others:
+        batches = others.convert(undone, known, destination.pack, check)
+    else:
+        batches = convert_parts(undone, known, tools.importer, tools.archive, destination.pack)
+    return write_batches(batches, destination, check)
 
 
 def _progressed(operation: Operation, store: Store) -> Counts:

@@ -1,4 +1,7 @@
-"""Processes that read and convert parts, so that all cores work. What they make is written by this one."""
+"""Processes that read and convert parts, so that all cores work.
+
+They write too where a destination takes that from several at once; else this one writes what they make.
+"""
 
 import os
 import signal
@@ -7,23 +10,26 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from itertools import chain
 from multiprocessing import get_context, parent_process
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 from msgspec import Struct
 
 from chatferry.archive import Archive, Limits, open_archive
-from chatferry.batches import Batch, Pack, convert_parts
+from chatferry.batches import Batch, Pack, Share, convert_parts
 from chatferry.convert import Known
+from chatferry.destinations import Destination, open_destination
 from chatferry.errors import CancelledError, ProcessError
 from chatferry.importers import IMPORTERS
 from chatferry.memory import collect_rarely, peak_memory
+from chatferry.parts import write_batches
 from chatferry.store.parts import NumberedPart
 
 WORTH = 20_000  # messages; fewer are done before another process has started
@@ -65,19 +71,18 @@ class _Group(Struct, frozen=True):
 
     parts: list[NumberedPart]
     known: Path
-    pack: Pack
 
 
-class _Converted(Struct):
+class _Done(Struct):
     """What a group has become. `memory`: the most that `process` has held, in MiB."""
 
-    batches: list[Batch]
+    made: list[Any]
     process: int
     memory: float
 
 
-class Converters:
-    """`count` processes that convert parts of one archive. They start at once, and end with the `with`.
+class Processes:
+    """`count` processes that work on parts of one archive, from the beginning of a `with` to its end.
 
     `folder` is where they find what this process knows.
     """
@@ -89,17 +94,20 @@ class Converters:
         self._memory: dict[int, float] = {}
         self._processes = get_context("spawn")  # a fork would copy the locks that other threads hold
         self._stop = self._processes.Event()
-        self._pool = self._started()
+        self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self._end()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop.set()
-        self._pool.shutdown(cancel_futures=True)
-        self._known.unlink(missing_ok=True)
+        self._end()
 
     @property
     def peak_memory(self) -> float:
@@ -113,16 +121,35 @@ class Converters:
 
         Raises what `check` raises, ArchiveError, and ProcessError if processes are lost again and again.
         """
+        return self._work(partial(_convert, pack), parts, known, check)
+
+    def write(
+        self, parts: Iterable[NumberedPart], known: Known, address: str, check: Callable[[], None]
+    ) -> Iterator[list[Share]]:
+        """Convert parts and write them to the destination at `address`; what became of each batch.
+
+        Raises what `convert` raises, and SettingsError if the destination cannot be used.
+        """
+        return self._work(partial(_write, address), parts, known, check)
+
+    def _work(
+        self,
+        work: Callable[[_Group], _Done],
+        parts: Iterable[NumberedPart],
+        known: Known,
+        check: Callable[[], None],
+    ) -> Iterator[Any]:
         self._known.write_bytes(msgspec.msgpack.encode(known))
-        groups: Iterator[_Group] = (_Group(some, self._known, pack) for some in _grouped(parts))
-        running: dict[Future[_Converted], _Group] = {}
+        groups: Iterator[_Group] = (_Group(some, self._known) for some in _grouped(parts))
+        running: dict[Future[_Done], _Group] = {}
+        pool = self._pool or self._start()
         losses = 0
         while True:
             try:
-                for converted in self._run(groups, running, check):
+                for done in self._run(pool, work, groups, running, check):
                     losses = 0
-                    self._memory[converted.process] = converted.memory
-                    yield from converted.batches
+                    self._memory[done.process] = done.memory
+                    yield from done.made
                 return
             except BrokenProcessPool as error:
                 losses += 1
@@ -131,36 +158,40 @@ class Converters:
                         f"Processes of chatferry were ended from outside {losses} times, mostly for want of "
                         "memory. Import again with --workers 1, or with more memory."
                     ) from error
-                self._pool.shutdown()
+                pool.shutdown()
                 _wait(1, check)  # whoever ended them may be about to end this one as well
                 groups = chain([*running.values()], groups)
                 running = {}
-                self._pool = self._started()
+                pool = self._start()
 
     def _run(
         self,
+        pool: ProcessPoolExecutor,
+        work: Callable[[_Group], _Done],
         groups: Iterator[_Group],
-        running: "dict[Future[_Converted], _Group]",
+        running: "dict[Future[_Done], _Group]",
         check: Callable[[], None],
-    ) -> Iterator[_Converted]:
+    ) -> Iterator[_Done]:
         """What becomes of the groups. Those of which nothing came yet are in `running`."""
         while True:
             while len(running) < 2 * self._count and (group := next(groups, None)) is not None:
                 try:
-                    running[self._pool.submit(_convert, group)] = group
+                    running[pool.submit(work, group)] = group
                 except BrokenProcessPool:
                     running[Future()] = group
                     raise
             if not running:
                 return
             for future in wait(running, _NOTICE, FIRST_COMPLETED).done:
-                converted = future.result()
+                done = future.result()
                 del running[future]
-                yield converted
+                yield done
             check()
 
-    def _started(self) -> ProcessPoolExecutor:
-        pool = ProcessPoolExecutor(self._count, self._processes, _begin, (self._source, self._stop))
+    def _start(self) -> ProcessPoolExecutor:
+        pool = self._pool = ProcessPoolExecutor(
+            self._count, self._processes, _begin, (self._source, self._stop)
+        )
         # Ctrl-C reaches all processes of a command, and is for this one alone: others inherit the mask.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
@@ -169,6 +200,12 @@ class Converters:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         return pool
+
+    def _end(self) -> None:
+        self._stop.set()
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+        self._known.unlink(missing_ok=True)
 
 
 def _grouped(parts: Iterable[NumberedPart]) -> Iterator[list[NumberedPart]]:
@@ -200,6 +237,7 @@ class _Here:
     source: Source
     stop: Event
     archive: Archive | None = None
+    destination: Destination | None = None
     known: tuple[Path, Known] | None = None
 
 
@@ -238,10 +276,28 @@ def _known(file: Path) -> Known:
     return _Here.known[1]
 
 
-def _convert(group: _Group) -> _Converted:
+def _destination(address: str) -> Destination:
+    if _Here.destination is None:
+        _Here.destination = open_destination(address)
+    return _Here.destination
+
+
+def _convert(pack: Pack, group: _Group) -> _Done:
+    return _done(_batches(pack, group))
+
+
+def _write(address: str, group: _Group) -> _Done:
+    """A batch is written while the next is converted."""
+    destination = _destination(address)
+    return _done(write_batches(_batches(destination.pack, group), destination, _go_on))
+
+
+def _batches(pack: Pack, group: _Group) -> Iterator[Batch]:
     importer = IMPORTERS[_Here.source.importer]
-    batches = []
-    for batch in convert_parts(group.parts, _known(group.known), importer, _archive(), group.pack):
+    for batch in convert_parts(group.parts, _known(group.known), importer, _archive(), pack):
         _go_on()
-        batches.append(batch)
-    return _Converted(batches, os.getpid(), peak_memory())
+        yield batch
+
+
+def _done(made: Iterable[object]) -> _Done:
+    return _Done([*made], os.getpid(), peak_memory())

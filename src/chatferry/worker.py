@@ -15,7 +15,7 @@ from chatferry.errors import CancelledError, ChatferryError
 from chatferry.importers import IMPORTERS
 from chatferry.operations import AT_REST, ENDS, Operation, Status, advance, is_importing, is_preparing
 from chatferry.pipeline import Check, Tools, Watch, now, prepare, run
-from chatferry.processes import Converters, Source, worthwhile
+from chatferry.processes import Processes, Source, worthwhile
 from chatferry.settings import Settings
 from chatferry.store import Store
 
@@ -62,13 +62,13 @@ def work_on(
         return _end(store, operation, Status.FAILED, f"Something unforeseen happened: {what}. See {log}.")
 
 
-def _starting(operation: Operation, settings: Settings, name: str) -> Callable[[int], Converters | None]:
+def _starting(operation: Operation, settings: Settings, name: str) -> Callable[[int], Processes | None]:
     """What starts processes for an operation's messages, as many as the settings want."""
 
-    def start(messages: int) -> Converters | None:
+    def start(messages: int) -> Processes | None:
         count = worthwhile(settings.workers, messages) if operation.archive else 0
         source = Source(Path(operation.archive), settings.limits, name, operation.importer_key)
-        return Converters(count, source, settings.data) if count else None
+        return Processes(count, source, settings.data) if count else None
 
     return start
 

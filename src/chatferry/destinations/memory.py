@@ -81,6 +81,8 @@ class MemoryDestination:
     Without `keep_messages` it knows of new messages only their ids and digests, and each room's newest.
     """
 
+    address = ""
+
     def __init__(self, base: Destination | None = None, keep_messages: bool = True) -> None:
         self._base = base
         self._keep_messages = keep_messages

@@ -91,6 +91,8 @@ _TROUBLE = {
 class SqliteDestination:
     """Keeps the collections in the SQLite file `path`, which is made if it is missing."""
 
+    address = ""  # SQLite has one writer
+
     def __init__(self, path: Path) -> None:
         self._path = path
         with _plain_errors(path):
