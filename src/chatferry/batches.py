@@ -77,9 +77,14 @@ class Batch(Struct):
 
 
 def convert_parts(
-    parts: Iterable[NumberedPart], known: Known, importer: Importer, archive: Archive, pack: Pack
+    parts: Iterable[NumberedPart],
+    known: Known,
+    importer: Importer,
+    archive: Archive,
+    pack: Pack,
+    size: int = BATCH,
 ) -> Iterator[Batch]:
-    """Each message is converted as it is read, while it is in the processor's cache."""
+    """Parts in batches of `size`. Each message is converted as it is read: it is in the processor's cache."""
     batch = Batch()
     for numbered in parts:
         share = batch.open(numbered.number)
@@ -88,7 +93,7 @@ def convert_parts(
             _leave_out(numbered.part, room, share.result)
         else:
             for item in importer.read(archive, numbered.part):
-                if batch.size >= BATCH:
+                if batch.size >= size:
                     yield batch
                     batch = Batch()
                     share = batch.open(numbered.number)
@@ -97,7 +102,7 @@ def convert_parts(
                 else:
                     _add(item, batch, share, known, pack)
         share.is_last = True
-        if batch.size >= BATCH:
+        if batch.size >= size:
             yield batch
             batch = Batch()
     if batch.shares:
