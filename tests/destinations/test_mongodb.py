@@ -453,9 +453,9 @@ def test_the_write_concern_is_that_of_the_url(mongod: Mongod) -> None:
 
 def test_a_write_concern_that_cannot_be_met_is_said(mongod: Mongod, database: Db) -> None:
     opened = MongoDestination(mongod.database_url("own") + "&w=3&wtimeoutMS=100")
-    with pytest.raises(SettingsError, match="check w in the URL|not enough members"):
+    with pytest.raises(SettingsError, match=r"check w in the URL|not enough members"):
         opened.apply([Insert(USERS, {"_id": "u1"})])
-    with pytest.raises(SettingsError, match="check w in the URL|not enough members"):
+    with pytest.raises(SettingsError, match=r"check w in the URL|not enough members"):
         insert(opened, message("m1"))
     opened.close()
 
