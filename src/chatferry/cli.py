@@ -51,7 +51,8 @@ Where = Annotated[
     typer.Option(
         "--destination",
         envvar="CHATFERRY_DESTINATION",
-        help="Where documents go: sqlite:PATH. Default: an embedded workspace in the data directory.",
+        help="Where documents go: sqlite:PATH or mongodb://HOST:PORT/DATABASE. "
+        "Default: an embedded workspace in the data directory.",
     ),
 ]
 Workers = Annotated[

@@ -17,6 +17,7 @@ from pymongo.database import Database
 
 from chatferry.destinations import Lookup, mongo_server, open_destination
 from chatferry.destinations.mongo_bson import OPTIONS, difference
+from chatferry.destinations.mongo_files import Bucket
 from chatferry.destinations.mongodb import MongoDestination
 from chatferry.documents import (
     AVATARS,
@@ -333,6 +334,22 @@ def test_a_shorter_file_leaves_nothing_of_the_longer_one(destination: MongoDesti
         assert database[f"{UPLOADS}.chunks"].count_documents({}) == -(-len(content) // 261120)
 
 
+def test_a_file_is_whole_when_it_is_settled_twice(destination: MongoDestination, database: Db) -> None:
+    """As when the answer to the commit is lost."""
+    destination.put_file({"_id": "f1"}, [b"old" * 200_000])
+    settle = Bucket.settle
+
+    def twice(self: Bucket, *how: Any) -> None:
+        settle(self, *how)
+        settle(self, *how)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Bucket, "settle", twice)
+        destination.put_file({"_id": "f1"}, [b"new" * 100_000])
+    assert GridFSBucket(database, UPLOADS).open_download_stream("f1").read() == b"new" * 100_000
+    assert database[f"{UPLOADS}.chunks"].count_documents({}) == 2
+
+
 def test_files_of_other_clients_are_read(destination: MongoDestination, database: Db) -> None:
     content = bytes(range(256)) * 1000
     with GridFSBucket(database, UPLOADS, chunk_size_bytes=1000).open_upload_stream_with_id(
@@ -453,9 +470,9 @@ def test_the_write_concern_is_that_of_the_url(mongod: Mongod) -> None:
 
 def test_a_write_concern_that_cannot_be_met_is_said(mongod: Mongod, database: Db) -> None:
     opened = MongoDestination(mongod.database_url("own") + "&w=3&wtimeoutMS=100")
-    with pytest.raises(SettingsError, match="check w in the URL|not enough members"):
+    with pytest.raises(SettingsError, match=r"check w in the URL|not enough members"):
         opened.apply([Insert(USERS, {"_id": "u1"})])
-    with pytest.raises(SettingsError, match="check w in the URL|not enough members"):
+    with pytest.raises(SettingsError, match=r"check w in the URL|not enough members"):
         insert(opened, message("m1"))
     opened.close()
 

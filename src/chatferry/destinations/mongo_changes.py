@@ -1,7 +1,6 @@
 """Changes to one collection, brought to MongoDB inside a transaction."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from copy import deepcopy
 from typing import Any
 
 from pymongo import InsertOne, UpdateOne
@@ -146,7 +145,7 @@ class Batch:
         stored = self._documents.get(change.id)
         if stored is None:
             raise ChangeError("there is no such document")
-        document = evolved(deepcopy(stored), in_bson(change))
+        document = evolved(decoded(encoded(stored)), in_bson(change))
         operators = difference(_unstamped(stored), _unstamped(document))
         if operators:
             encoded(operators)
