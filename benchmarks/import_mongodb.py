@@ -7,7 +7,8 @@ The import is the command line's, a process of its own, into a replica set of on
 it on this machine. Rocket.Chat's 26 indexes of messages are there before. Its time is compared with a floor
 that nobody can avoid, measured in the same run on the same server: bare unordered insert_many of the finished
 documents, 1,000 at a time, over as many connections as the import has, into a collection with the same
-indexes and the same write concern. The ratio is floor / import: 1.0 would be an import that costs nothing of its own.
+indexes and the same write concern. The ratio is floor / import: 1.0 would be an import that costs nothing of
+its own.
 """
 
 import argparse
@@ -67,9 +68,8 @@ def speed(server: Mongod, export: Path, folder: Path, workers: int, options: arg
 
 def print_floor(messages: int, workers: int, floors: list[float]) -> None:
     least, connections = statistics.median(floors), max(workers, 1)
-    print(
-        f"floor                {least:8.2f} s   {messages / least:8,.0f} messages/s, {connections} connections"
-    )
+    speed = f"{messages / least:8,.0f} messages/s, {connections} connections"
+    print(f"floor                {least:8.2f} s   {speed}")
 
 
 def _prepare(client: "MongoClient[dict[str, Any]]", name: str, with_indexes: bool) -> None:
