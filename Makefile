@@ -5,13 +5,16 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 VENV := .venv
 BIN := $(VENV)/bin
 
+# Every server that a test starts would compile its code again where this is set.
+export PYTHONDONTWRITEBYTECODE =
+
 .PHONY: serve test test-long test-clients lint types golden bench clean
 
 serve: $(VENV)/.installed
 	@exec $(BIN)/chatferry serve
 
 test: lint types
-	$(BIN)/python -m pytest -m "not long"
+	$(BIN)/python -m pytest -m "not long" --numprocesses 2 --dist loadfile
 
 test-long: $(VENV)/.installed-dev
 	CHATFERRY_TEST_LONG=1 $(BIN)/python -m pytest

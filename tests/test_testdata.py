@@ -233,7 +233,7 @@ def test_memory_does_not_grow_with_the_export(tmp_path: Path) -> None:
         command = [sys.executable, "-c", _PEAK, str(tmp_path / "export.zip"), str(messages)]
         return int(subprocess.run(command, capture_output=True, check=True, text=True).stdout) >> 10
 
-    assert peak(200_000) < min(150, peak(10_000) + 20)
+    assert peak(80_000) < min(150, peak(10_000) + 20)
 
 
 def test_the_oracle_knows_nothing_of_chatferry() -> None:

@@ -306,11 +306,13 @@ def files_(data: Data = Path("data"), destination: Where = "", as_json: AsJson =
         for name, key in (("files", pending.FILES), ("avatars", pending.AVATARS)):
             operation = _fetched(key, store, workspace, settings, as_json)
             found[name] = report.as_json(operation, store)
-            if not as_json:
+            if operation.count.total and not as_json:
                 console.print_report(found[name], list(store.problems.all(operation.id)), operation, False)
             code = max(code, exit_code(operation, found[name]), key=(DONE, PARTLY, FAILED).index)
     if as_json:
         print_json(found)
+    elif not any(part["files"]["read"] for part in found.values()):
+        console.say("Nothing is pending.")
     sys.exit(code)
 
 

@@ -37,6 +37,10 @@ _out = Console(soft_wrap=True, highlight=False, emoji=False)
 _err = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
 
 
+def say(text: str) -> None:
+    _out.print(text, markup=False)
+
+
 def complain(text: str) -> None:
     _err.print(f"chatferry: {text}", markup=False)
 

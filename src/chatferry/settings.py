@@ -92,7 +92,7 @@ def from_environment(
         trusted_proxies=_networks(environment, "CHATFERRY_TRUSTED_PROXIES"),
         downloads=Rules(
             hosts=parse_hosts(environment.get(HOSTS, "")),
-            limit=_number(environment, "CHATFERRY_DOWNLOAD_LIMIT", DEFAULT_RULES.limit // MIB) * MIB,
+            limit=_number(environment, "CHATFERRY_MAX_DOWNLOAD_MIB", DEFAULT_RULES.limit // MIB) * MIB,
         ),
     )
 

@@ -611,7 +611,7 @@ def test_tuspy(server: Server, http: httpx.Client, checked: bool, size: int) -> 
 
 def test_tuspy_goes_on_after_a_crash(tmp_path: Path) -> None:
     """With what it has remembered of the upload in a file of its own."""
-    remembered = FileStorage(str(tmp_path / "urls.json"))  # type: ignore[no-untyped-call]
+    remembered = FileStorage(str(tmp_path / "urls.json"))  # type: ignore[no-untyped-call]  # tuspy has few types
     names = {"importerKey": "slack", "filename": "export.zip"}
     port = 0
     for stop_at in (20_000, None):
@@ -628,7 +628,7 @@ def test_tuspy_goes_on_after_a_crash(tmp_path: Path) -> None:
             if stop_at is None:
                 assert wait_for(http, "importer_user_selection")["count"]["messages"] == 300
             server.kill()
-    remembered.close()  # type: ignore[no-untyped-call]
+    remembered.close()  # type: ignore[no-untyped-call]  # as above
 
 
 def test_errors_are_json_also_here(http: httpx.Client) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+import requests
 import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis.checks import not_a_server_error
@@ -55,9 +56,18 @@ def admin(running: Server) -> Iterator[httpx.Client]:
         yield http
 
 
+@pytest.fixture(scope="module")
+def session() -> Iterator[requests.Session]:
+    with requests.Session() as connected:
+        connected.trust_env = False
+        yield connected
+
+
 @SCHEMA.parametrize()
 @settings(max_examples=CASES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-def test_generated_requests(case: "schemathesis.Case[Any]", running: Server, admin: httpx.Client) -> None:
+def test_generated_requests(
+    case: "schemathesis.Case[Any]", running: Server, admin: httpx.Client, session: requests.Session
+) -> None:
     names = () if case.path.endswith("/logout") else ("X-User-Id", "X-Auth-Token")
     credentials = {name: admin.headers[name] for name in names}
-    case.call_and_validate(base_url=running.address, headers=credentials, checks=CHECKS)
+    case.call_and_validate(base_url=running.address, headers=credentials, checks=CHECKS, session=session)

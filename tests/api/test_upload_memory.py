@@ -66,7 +66,7 @@ def resumable(http: httpx.Client, size: int) -> httpx.Response:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells a process's peak memory")
 @pytest.mark.parametrize("way", [by_json, by_form, resumable])
-@pytest.mark.parametrize("size", [258 * MIB, pytest.param(5121 * MIB, marks=pytest.mark.long)])
+@pytest.mark.parametrize("size", [132 * MIB, pytest.param(5121 * MIB, marks=pytest.mark.long)])
 def test_memory_does_not_grow_with_the_upload(
     tmp_path: Path, way: Callable[[httpx.Client, int], httpx.Response], size: int
 ) -> None:

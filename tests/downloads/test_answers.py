@@ -91,7 +91,7 @@ def test_a_file_that_will_be_too_large_is_refused_at_once() -> None:
     assert judged(200, {"content-length": "1000"}).version.total == 1000
     error = refused(200, {"content-length": "1001"})
     assert error.is_final
-    assert "CHATFERRY_DOWNLOAD_LIMIT" in error.remedy
+    assert "CHATFERRY_MAX_DOWNLOAD_MIB" in error.remedy
 
 
 # ---------------------------------------------------------------- types

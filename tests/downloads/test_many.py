@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from sys import getallocatedblocks
 from threading import Barrier, Event
@@ -157,8 +158,8 @@ def test_closing_the_iterator_ends_what_is_under_way(
         *(host.put(f"/{number}", lambda to: to.stall()) for number in range(1, 20)),
     ]
     results = fetch_all(requests(tmp_path, *urls), rules, outside=outside)
-    assert next(results).key == "0"
-    results.close()  # type: ignore[attr-defined]
+    with closing(results):
+        assert next(results).key == "0"
     assert list(tmp_path.iterdir()) == [tmp_path / "0"]
 
 

@@ -10,7 +10,7 @@ from chatferry.settings import from_environment
 def test_hosts_and_limit_are_read_from_the_environment() -> None:
     environment = {
         "CHATFERRY_DOWNLOAD_HOSTS": "Files.example, 10.0.0.7:9000",
-        "CHATFERRY_DOWNLOAD_LIMIT": "5",
+        "CHATFERRY_MAX_DOWNLOAD_MIB": "5",
     }
     rules = from_environment(environment).downloads
     assert rules.hosts == {"files.example", "10.0.0.7:9000"}
@@ -19,7 +19,7 @@ def test_hosts_and_limit_are_read_from_the_environment() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("CHATFERRY_DOWNLOAD_HOSTS", "http://x"), ("CHATFERRY_DOWNLOAD_LIMIT", "big")]
+    ("name", "value"), [("CHATFERRY_DOWNLOAD_HOSTS", "http://x"), ("CHATFERRY_MAX_DOWNLOAD_MIB", "big")]
 )
 def test_a_setting_that_cannot_work_is_refused_by_name(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=name):

@@ -44,6 +44,10 @@ def test_files_and_avatars(tmp_path: Path, host: FileHost) -> None:
     assert (found["files"]["files"]["inserted"], found["avatars"]["files"]["read"]) == (1, 0)
     assert found["files"]["operation"]["importerKey"] == "pending-files"
 
+    third = run(tmp_path, "files", host=host)
+    assert (third.returncode, third.stdout) == (0, "Nothing is pending.\n")
+    assert list(json.loads(run(tmp_path, "files", "--json", host=host).stdout)) == ["files", "avatars"]
+
 
 def test_there_is_nothing_here(tmp_path: Path, host: FileHost) -> None:
     done = run(tmp_path, "files", host=host)

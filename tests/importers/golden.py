@@ -140,10 +140,11 @@ def news(
 def told(imported: Imported) -> dict[str, Any]:
     """What the service says of the import, and which files it has still to fetch."""
     store, operation = imported.store, imported.operation
-    messages = imported.by_id(MESSAGES)
+    pending = [found.file for found in store.pending_files.pending("")]
     return {
         "pending_files": [
-            msgspec.to_builtins(file) for id in messages for file in store.pending_files.of_message(id)
+            msgspec.to_builtins(file)
+            for file in sorted(pending, key=lambda file: (file.message_id, file.upload_id))
         ],
         "problems": [
             {

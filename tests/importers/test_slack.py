@@ -92,6 +92,16 @@ def test_a_message_twice_far_apart(tmp_path: Path) -> None:
     assert changed(import_archive(archive, destination, store)) == {}
 
 
+def test_a_message_of_a_day_out_of_order_comes_again(tmp_path: Path) -> None:
+    again = {**HELLO, "text": "again"}
+    files = {**export([LATER, HELLO]), "plans/2020-09-14.json": [again]}
+    imported = finished(imported_export(tmp_path, files))
+    assert texts(imported) == ["hello", "later"]
+    (problem,) = imported.report["problems"]
+    assert problem["file"] == "plans/2020-09-14.json"
+    assert problem["reason"].startswith("a message of another day file has the same time")
+
+
 def test_a_thread_across_parts(tmp_path: Path) -> None:
     many = [{**HELLO, "text": str(n), "ts": f"{1600000200 + n}.000100"} for n in range(2000)]
     reply = {**HELLO, "ts": "1600090000.000100", "thread_ts": HELLO["ts"]}

@@ -35,16 +35,27 @@ def _quoted(name: str) -> str:
 
 def upload_document(file: PendingFile, content: Content, told_type: str, now: Date, token: str) -> Document:
     """The upload that stands for a file; `told_type` is what the host said of it."""
-    store = "GridFS:Uploads"
-    path = f"/ufs/{store}/{file.upload_id}/{_quoted(file.name)}"
+    stored = _stored("GridFS:Uploads", file.upload_id, file.name, content, now, token)
     document: Document = {
-        "_id": file.upload_id,
-        "name": file.name,
-        "size": content.size,
+        **stored,
         "type": file.mime or media_type(told_type),
         "userId": file.user_id,
         "rid": file.room_id,
         "message_id": f"{file.message_id}-file-{file.import_id or file.upload_id}",
+    }
+    if content.format:
+        size = {"width": content.width, "height": content.height}
+        document["identify"] = {"format": content.format, "size": size}
+    return document
+
+
+def _stored(store: str, id: str, name: str, content: Content, now: Date, token: str) -> Document:
+    """What every stored file is said to be: complete, and where."""
+    path = f"/ufs/{store}/{id}/{_quoted(name)}"
+    return {
+        "_id": id,
+        "name": name,
+        "size": content.size,
         "store": store,
         "complete": True,
         "uploading": False,
@@ -55,10 +66,6 @@ def upload_document(file: PendingFile, content: Content, told_type: str, now: Da
         "token": token,
         "uploadedAt": now,
     }
-    if content.format:
-        size = {"width": content.width, "height": content.height}
-        document["identify"] = {"format": content.format, "size": size}
-    return document
 
 
 def media_type(told: str) -> str:
@@ -120,22 +127,6 @@ def avatar_id(user_id: str) -> str:
 
 def avatar_document(user: Document, content: Content, told_type: str, now: Date, token: str) -> Document:
     """The avatar of a user."""
-    store, id = "GridFS:Avatars", avatar_id(user["_id"])
     name = str(user.get("username", user["_id"]))
-    path = f"/ufs/{store}/{id}/{_quoted(name)}"
-    return {
-        "_id": id,
-        "name": name,
-        "userId": user["_id"],
-        "type": media_type(told_type),
-        "size": content.size,
-        "store": store,
-        "complete": True,
-        "uploading": False,
-        "progress": 1,
-        "etag": derived_id("etag", content.sha256),
-        "path": path,
-        "url": path,
-        "token": token,
-        "uploadedAt": now,
-    }
+    stored = _stored("GridFS:Avatars", avatar_id(user["_id"]), name, content, now, token)
+    return {**stored, "type": media_type(told_type), "userId": user["_id"]}

@@ -112,7 +112,7 @@ def check_size(size: int, total: int | None, limit: int) -> None:
     if max(size, total or 0) > limit:
         raise AttemptError(
             f"the file is larger than {limit / MIB:.6g} MiB",
-            "If the host can be trusted, raise CHATFERRY_DOWNLOAD_LIMIT",
+            "If the host can be trusted, raise CHATFERRY_MAX_DOWNLOAD_MIB",
             is_final=True,
             is_stale=True,
         )

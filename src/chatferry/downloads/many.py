@@ -1,7 +1,7 @@
 """Many files: several at once, few of one host at a time, the same one only once."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing
 from functools import cache
@@ -26,7 +26,7 @@ def fetch_all(
     rules: Rules = DEFAULT_RULES,
     check: Check = lambda: None,
     outside: Outside = REAL,
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """One result for each request, as they finish. A download that fails stops no other.
 
     Requests that differ in nothing but `key` and `path` are fetched once: the others get the same result,

@@ -59,10 +59,6 @@ class PendingFiles:
         sql = "DELETE FROM message_files WHERE upload_id = ? AND message_id = ?"
         self._database.run(sql, (upload_id, message_id))
 
-    def of_message(self, message_id: str) -> list[PendingFile]:
-        sql = "SELECT data FROM message_files WHERE message_id = ? ORDER BY upload_id"
-        return [_decode(row[0]) for row in self._database.all(sql, (message_id,))]
-
     def rooms(self, upload_id: str) -> set[str]:
         """The rooms that have a message with this file."""
         sql = "SELECT data FROM message_files WHERE upload_id = ?"
