@@ -24,7 +24,16 @@ from chatferry.fetching import new_operation
 from chatferry.ids import new_id
 from chatferry.importers import Importer, detect, pending, readers
 from chatferry.inspection import inspect_archive
-from chatferry.operations import DIRECT_MESSAGES, EVERYTHING, Choice, Operation, Selection, Status, advance
+from chatferry.operations import (
+    DIRECT_MESSAGES,
+    EVERYTHING,
+    Choice,
+    Operation,
+    Selection,
+    Status,
+    advance,
+    may_pause,
+)
 from chatferry.pipeline import now
 from chatferry.records import User
 from chatferry.settings import Settings, from_environment
@@ -328,27 +337,59 @@ def inspect(export: Export, as_json: AsJson = False) -> None:
         console.print_inspection(found)
 
 
-@app.command("report")
-def report_(
-    operation: Annotated[str, typer.Argument(help="Id of an operation. Default: the last one.")] = "",
-    data: Data = Path("data"),
-    as_json: AsJson = False,
-) -> None:
-    """Show what became of an operation: counts and every problem."""
+OperationId = Annotated[str, typer.Argument(help="Id of an operation. Default: the last one.")]
+
+
+@contextmanager
+def _operation(id: str, data: Path) -> Iterator[tuple[Operation, Store]]:
+    """An operation of a data directory, also while a server or another command works there."""
     settings = from_environment(data=data)
     if not settings.store_path.exists():
         raise SettingsError(f"{data} holds no operations. Give the directory of the import with --data.")
     with Store(settings.store_path) as store:
-        found = store.operations.get(operation) if operation else store.operations.last()
+        found = store.operations.get(id) if id else store.operations.last()
         if found is None:
             raise SettingsError(
-                f"There is no operation {operation} in {data}." if operation else "Nothing was imported yet."
+                f"There is no operation {id} in {data}." if id else "Nothing was imported yet."
             )
+        yield found, store
+
+
+@app.command("report")
+def report_(operation: OperationId = "", data: Data = Path("data"), as_json: AsJson = False) -> None:
+    """Show what became of an operation: counts and every problem."""
+    with _operation(operation, data) as (found, store):
         shown = report.as_json(found, store)
         if as_json:
             print_json(shown)
         else:
             console.print_report(shown, list(store.problems.all(found.id)), found, False)
+
+
+@app.command()
+def pause(operation: OperationId = "", data: Data = Path("data")) -> None:
+    """Let an import that is running wait, whoever runs it; harmless to repeat."""
+    with _operation(operation, data) as (found, store):
+        _require_importing(found)
+        store.pauses.add(found.id)
+        console.tell(f"Operation {found.id} is paused. Go on with: chatferry resume {found.id}")
+
+
+@app.command()
+def resume(operation: OperationId = "", data: Data = Path("data")) -> None:
+    """Let an import that waits go on; harmless to repeat."""
+    with _operation(operation, data) as (found, store):
+        _require_importing(found)
+        store.pauses.remove(found.id)
+        console.tell(f"Operation {found.id} goes on.")
+
+
+def _require_importing(operation: Operation) -> None:
+    if not may_pause(operation):
+        how = operation.status if operation.valid else "not valid any more"
+        raise SettingsError(
+            f"Operation {operation.id} is {how}. Only one that is importing can be paused or resumed."
+        )
 
 
 @app.command()

@@ -135,6 +135,11 @@ def is_importing(status: Status) -> bool:
     return status in _IMPORTING
 
 
+def may_pause(operation: Operation) -> bool:
+    """Whether there is work on it that can wait: documents or files that are being brought."""
+    return operation.valid and is_importing(operation.status)
+
+
 def may_follow(before: Status, after: Status) -> bool:
     """Whether an operation may go from one status to another.
 

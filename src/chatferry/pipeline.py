@@ -54,13 +54,14 @@ def now() -> int:
 
 
 class Tools(Struct, frozen=True):
-    """What an operation is worked on with."""
+    """What an operation is worked on with. `clock` counts the seconds of work, from wherever."""
 
     store: Store
     importer: Importer
     archive: Archive
     check: Check
     watch: Watch
+    clock: Callable[[], float] = time.perf_counter
 
 
 class _Progress:
@@ -69,7 +70,7 @@ class _Progress:
     def __init__(self, operation: Operation, tools: Tools) -> None:
         self.operation = operation
         self._tools = tools
-        self._since = time.perf_counter()
+        self._since = tools.clock()
 
     def go(self, status: Status) -> None:
         if status != self.operation.status:
@@ -79,7 +80,7 @@ class _Progress:
         self._save(replace(self.operation, count=counts, updated_at=now()))
 
     def _save(self, operation: Operation) -> None:
-        moment = time.perf_counter()
+        moment = self._tools.clock()
         self.operation = replace(
             operation, seconds=operation.seconds + moment - self._since, peak_memory=peak_memory()
         )

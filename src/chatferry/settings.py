@@ -11,6 +11,7 @@ from chatferry.archive import Limits
 from chatferry.downloads import DEFAULT_RULES, Rules
 from chatferry.downloads.addresses import HOSTS, parse_hosts
 from chatferry.errors import SettingsError
+from chatferry.throttle import Pace
 
 MIB = 1024 * 1024
 
@@ -20,7 +21,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     `rate_limit`: calls are limited. `trusted_proxies` are the addresses and networks whose X-Forwarded-For
     is believed. In seconds: `upload_silence`, the longest pause inside an upload, after which it is broken
-    off, and `upload_kept`, how long a resumable upload is kept after that.
+    off, and `upload_kept`, how long a resumable upload is kept after that. `pace`: how fast imports write.
     """
 
     data: Path = Path("data")
@@ -35,6 +36,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     rate_limit: bool = True
     trusted_proxies: tuple[str, ...] = ()
     downloads: Rules = DEFAULT_RULES
+    pace: Pace = Pace()
 
     @property
     def store_path(self) -> Path:
@@ -90,6 +92,10 @@ def from_environment(
             hosts=parse_hosts(environment.get(HOSTS, "")),
             limit=_number(environment, "CHATFERRY_DOWNLOAD_LIMIT", DEFAULT_RULES.limit // MIB) * MIB,
         ),
+        pace=Pace(
+            messages_per_second=_number_or_off(environment, "CHATFERRY_MESSAGES_PER_SECOND"),
+            latency=_number_or_off(environment, "CHATFERRY_MAX_LATENCY_MS") / 1000,
+        ),
     )
 
 
@@ -119,3 +125,9 @@ def _number(environment: Mapping[str, str], name: str, default: int) -> int:
     if not text.isascii() or not text.isdigit() or int(text) == 0:
         raise SettingsError(f"{name} is {text!r}. It must be a whole number above 0.")
     return int(text)
+
+
+def _number_or_off(environment: Mapping[str, str], name: str) -> int:
+    """0 stands for off, like no value."""
+    text = environment.get(name, "")
+    return 0 if text.strip("0") == "" and text.isascii() else _number(environment, name, 0)

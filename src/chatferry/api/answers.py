@@ -28,6 +28,7 @@ def _success(fields: Schema, optional: Iterable[str] = ()) -> dict[str, Any]:
 
 SUCCESS = _success({})
 PENDING = _success({"count": _COUNT})
+PAUSED = _success({"paused": _BOOLEAN})
 
 _COUNTERS = ("total", "completed", "error", "users", "channels", "messages", "contacts")
 OPERATION = _closed(
@@ -49,7 +50,10 @@ OPERATION = _closed(
 OPERATIONS = {**_list(OPERATION), "maxItems": 20}
 CURRENT_OPERATION = _success({"operation": OPERATION}, ["operation"])
 NEW_OPERATION = _success({"operation": OPERATION})
-STATUS = _success({"state": {"enum": list(get_args(State))}, "operation": OPERATION}, ["operation"])
+STATUS = _success(
+    {"state": {"enum": list(get_args(State))}, "operation": OPERATION, "paused": _TRUE},
+    ["operation", "paused"],
+)
 IMPORTERS = _list(_closed({"key": _STRING, "name": _STRING}))
 PROGRESS = _success(
     {
