@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct
 
@@ -55,6 +56,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     def destination_url(self) -> str:
         """Where documents go: by default an embedded workspace in the data directory."""
         return self.destination or f"sqlite:{self.data / 'workspace.sqlite3'}"
+
+    @property
+    def server_database(self) -> str:
+        """The name of the database, if the destination is that of a Rocket.Chat server; "" if it is ours."""
+        url = urlsplit(self.destination)
+        return unquote(url.path.strip("/")) if url.scheme in ("mongodb", "mongodb+srv") else ""
 
 
 def from_environment(

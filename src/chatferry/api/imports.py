@@ -87,7 +87,8 @@ def start_import(call: Call) -> wire.JSON:
                 details="startImport",
             )
         body: Any = call.body
-        started = advance(replace(operation, selection=wire.chosen(body["input"])), Status.IMPORTING, now())
+        chosen = replace(operation, selection=wire.chosen(body["input"]), starter=str(call.user["_id"]))
+        started = advance(chosen, Status.IMPORTING, now())
         services.store.operations.save(started)
     services.worker.wake(started.id)
     return {}

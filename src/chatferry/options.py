@@ -1,0 +1,51 @@
+"""The options and arguments that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Data = Annotated[
+    Path, typer.Option("--data", envvar="CHATFERRY_DATA", help="Where chatferry keeps what it needs.")
+]
+Where = Annotated[
+    str,
+    typer.Option(
+        "--destination",
+        envvar="CHATFERRY_DESTINATION",
+        help="Where documents go: sqlite:PATH. Default: an embedded workspace in the data directory.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", envvar="CHATFERRY_JSON", help="Print one JSON object.")]
+Export = Annotated[
+    Path, typer.Argument(help="The export: a zip or tar file, a folder, or a file of its own kind.")
+]
+As = Annotated[
+    str,
+    typer.Option(
+        "--as",
+        envvar="CHATFERRY_AS",
+        help="Username of the account that starts this. Default: the first active administrator.",
+    ),
+]
+Users = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--users",
+        envvar="CHATFERRY_USERS",
+        help="Ids or names to import, separated by commas. Default: all.",
+    ),
+]
+Channels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--channels",
+        envvar="CHATFERRY_CHANNELS",
+        help="Ids or names to import, separated by commas; __directMessages__ for those. Default: all.",
+    ),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", envvar="CHATFERRY_DRY_RUN", help="Say what would happen; change nothing."),
+]
+OperationId = Annotated[str, typer.Argument(help="Id of an operation. Default: the last one.")]
