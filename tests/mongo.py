@@ -39,6 +39,12 @@ class Mongod:
         """What a destination is opened with."""
         return f"mongodb://127.0.0.1:{self.port}/{database}?replicaSet=tests"
 
+    def wipe(self, database: str) -> None:
+        """Empty a database's collections, which takes much less time than to make them again."""
+        with self.client() as client:
+            for name in client[database].list_collection_names():
+                client[database][name].delete_many({})
+
     def client(self, **options: Any) -> "MongoClient[dict[str, Any]]":
         return MongoClient(self.url, tz_aware=True, **options)
 

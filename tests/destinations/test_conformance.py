@@ -9,11 +9,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chatferry.destinations import Destination, Lookup, Packed, Rejection
 from chatferry.destinations.memory import MemoryDestination
+from chatferry.destinations.mongodb import MongoDestination
 from chatferry.destinations.sqlite import SqliteDestination
 from chatferry.documents import (
     AVATARS,
@@ -33,22 +34,50 @@ from chatferry.documents import (
     decode,
     encode,
 )
+from tests.mongo import Mongod
 
 
 def _sqlite(directory: Path) -> Destination:
     return SqliteDestination(directory / "workspace.db")
 
 
+class _Mongo:
+    """One database on the server for all tests: emptied when a test comes with a directory of its own."""
+
+    def __init__(self) -> None:
+        self.server: Mongod | None = None
+        self._directory: Path | None = None
+
+    def __call__(self, directory: Path) -> Destination:
+        assert self.server is not None
+        if directory != self._directory:
+            self.server.wipe("conformance")
+        self._directory = directory
+        return MongoDestination(self.server.database_url("conformance"))
+
+
+MONGO = _Mongo()
+
+
+@pytest.fixture
+def mongodb(mongod: Mongod) -> None:
+    """A server for the destination `mongodb`."""
+    MONGO.server = mongod
+
+
 DESTINATIONS: dict[str, Callable[[Path], Destination]] = {
     "sqlite": _sqlite,
     "memory": lambda directory: MemoryDestination(),
     "memory over sqlite": lambda directory: MemoryDestination(_sqlite(directory)),
+    "mongodb": MONGO,
 }
-LASTING = ["sqlite"]
+LASTING = ["sqlite", "mongodb"]
 
 
 @pytest.fixture(params=DESTINATIONS)
 def destination(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Destination]:
+    if request.param == "mongodb":
+        request.getfixturevalue("mongodb")
     opened = DESTINATIONS[request.param](tmp_path)
     yield opened
     opened.close()
@@ -658,7 +687,7 @@ def test_a_file_that_breaks_off_leaves_the_old_one(destination: Destination) -> 
 
 def test_a_file_without_a_document_is_refused(destination: Destination) -> None:
     for document in ({"name": "no id"}, {"_id": "f1", "name": "\ud83d"}):
-        with pytest.raises(ValueError, match=r"_id|JSON"):
+        with pytest.raises(ValueError, match=r"_id|JSON|BSON"):
             destination.put_file(document, [b"x"])
     assert list(destination.dump(UPLOADS)) == []
 
@@ -797,7 +826,9 @@ def test_what_is_dumped_can_be_changed_meanwhile(destination: Destination) -> No
 
 
 @pytest.mark.parametrize("name", LASTING)
-def test_it_survives_reopening(name: str, tmp_path: Path) -> None:
+def test_it_survives_reopening(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    if name == "mongodb":
+        request.getfixturevalue("mongodb")
     first = DESTINATIONS[name](tmp_path)
     first.apply(SOME_OF_EACH)
     first.put_file({"_id": "f2"}, [b"bytes"])
@@ -884,8 +915,18 @@ def rejected(destination: Destination, batch: Sequence[Change]) -> list[int]:
 @given(batches=batches)
 @settings(deadline=None, max_examples=60)
 def test_any_changes_give_the_same_everywhere(batches: list[list[Change]]) -> None:
+    _require_the_same([name for name in DESTINATIONS if name != "mongodb"], batches)
+
+
+@given(batches=batches)
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_changes_give_the_same_in_mongodb(mongodb: None, batches: list[list[Change]]) -> None:
+    _require_the_same(["sqlite", "mongodb"], batches)
+
+
+def _require_the_same(names: Sequence[str], batches: list[list[Change]]) -> None:
     with TemporaryDirectory() as directory:
-        first, *others = [DESTINATIONS[name](Path(directory, name)) for name in DESTINATIONS]
+        first, *others = [DESTINATIONS[name](Path(directory, name)) for name in names]
         for batch in batches:
             expected = rejected(first, batch)
             first.finish(["r1", "r2", "r3"])

@@ -1,5 +1,6 @@
 """Where documents go: the protocol that every destination keeps, and opening one by its URL."""
 
+import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from enum import Enum
 from pathlib import Path
@@ -9,6 +10,9 @@ from msgspec import Struct
 
 from chatferry.documents import UPLOADS, Change, Document
 from chatferry.errors import SettingsError
+
+MONGO_INDEXES = "CHATFERRY_MONGO_INDEXES"
+"""The setting that allows indexes of `importIds` to be made in Rocket.Chat's database where they lack."""
 
 
 class Lookup(Enum):
@@ -111,7 +115,7 @@ class Destination(Protocol):
 
 
 def open_destination(url: str) -> Destination:
-    """The destination that `url` names: `sqlite:PATH` or `memory:`."""
+    """The destination that `url` names: `sqlite:PATH`, `memory:` or `mongodb://HOST:PORT/DATABASE`."""
     from chatferry.destinations.memory import MemoryDestination
     from chatferry.destinations.sqlite import SqliteDestination
 
@@ -120,6 +124,20 @@ def open_destination(url: str) -> Destination:
         return MemoryDestination()
     if scheme == "sqlite" and rest:
         return SqliteDestination(Path(rest.removeprefix("//")))
+    if scheme in ("mongodb", "mongodb+srv"):
+        return _mongodb(url)
+    shown = f"{scheme}:..." if "@" in url else url  # what stands before an @ may be a password
     raise SettingsError(
-        f"{url!r} names no destination. Use sqlite:PATH (an embedded workspace) or memory: (nothing is kept)."
+        f"{shown!r} names no destination. Use sqlite:PATH (an embedded workspace), "
+        "mongodb://HOST:PORT/DATABASE?replicaSet=NAME (Rocket.Chat's own database) "
+        "or memory: (nothing is kept)."
     )
+
+
+def _mongodb(url: str) -> Destination:
+    from chatferry.destinations.mongodb import MongoDestination
+
+    allowed = os.environ.get(MONGO_INDEXES, "")
+    if allowed not in ("", "on", "off"):
+        raise SettingsError(f"{MONGO_INDEXES} is {allowed!r}. It must be on or off.")
+    return MongoDestination(url, make_indexes=allowed == "on")

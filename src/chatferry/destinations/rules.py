@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Any
 from unicodedata import normalize
 
+from msgspec.structs import replace
+
 from chatferry.destinations import Lookup
 from chatferry.documents import (
     AVATARS,
@@ -156,16 +158,19 @@ def stamped(document: Document, stamp: bytes) -> bytes:
 
 
 def evolve(stored: bytes | str, update: Update) -> Document:
-    """The stored document after the update."""
-    document = decode(stored)
-    new = as_stored(update)
-    for path, value in new["set"].items():
+    """The document, stored as JSON, after the update."""
+    return evolved(decode(stored), as_stored(update))
+
+
+def evolved(document: Document, update: Update) -> Document:
+    """The document itself, changed. The update's values are as stored documents have them."""
+    for path, value in update.set.items():
         holder, key = _place(document, path, make=True)
         holder[key] = value
     for path in update.unset:
         if place := _existing(document, path):
             del place[0][place[1]]
-    for path, values in new["add"].items():
+    for path, values in update.add.items():
         holder, key = _place(document, path, make=True)
         if isinstance(holder, dict):
             holder.setdefault(key, [])
@@ -173,7 +178,7 @@ def evolve(stored: bytes | str, update: Update) -> Document:
         for value in values:
             if value not in items:
                 items.append(value)
-    for path, (field, value) in new["pull"].items():
+    for path, (field, value) in update.pull.items():
         if place := _existing(document, path):
             items = _list(*place)
             items[:] = [item for item in items if not (isinstance(item, dict) and item.get(field) == value)]
@@ -182,9 +187,9 @@ def evolve(stored: bytes | str, update: Update) -> Document:
     return document
 
 
-def as_stored(update: Update) -> Document:
-    """The values of an update as stored documents have them: a tuple is a list there."""
-    return decode(written({"set": update.set, "add": update.add, "pull": update.pull}))
+def as_stored(update: Update) -> Update:
+    """The update with values as stored documents have them: a tuple is a list there."""
+    return replace(update, **decode(written({"set": update.set, "add": update.add, "pull": update.pull})))
 
 
 def _place(document: Document, path: str, make: bool = False) -> tuple[Any, Any]:

@@ -1,0 +1,207 @@
+"""Changes to one collection, brought to MongoDB inside a transaction."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from typing import Any
+
+from pymongo import DeleteOne, InsertOne, ReplaceOne, UpdateOne
+from pymongo.client_session import ClientSession
+from pymongo.database import Database
+from pymongo.errors import BulkWriteError
+
+from chatferry.destinations import Rejection
+from chatferry.destinations.mongo_bson import (
+    decoded,
+    difference,
+    document_of,
+    encoded,
+    in_bson,
+    stamped,
+)
+from chatferry.destinations.mongo_queries import RIVAL_FIELDS, is_possible, rivals, slices
+from chatferry.destinations.mongo_server import DISK_FULL, Row, is_passing, refusal
+from chatferry.destinations.rules import UNIQUE, ChangeError, columns, evolved, identity, keys
+from chatferry.documents import MESSAGES, Change, Insert, Update
+
+DIGESTS = "chatferry_message_digests"
+"""Our own collection: what messages were like when they were imported, by their `_id`."""
+
+_Write = InsertOne[Row] | UpdateOne
+_Key = tuple[str, str]
+
+
+class RefusedError(Exception):
+    """The server refuses one change. The transaction has ended; the other changes can still be made."""
+
+    def __init__(self, index: int, reason: str) -> None:
+        self.index = index
+        self.reason = reason
+        super().__init__(reason)
+
+
+class Batch:
+    """The changes of one collection, with their places in the whole batch.
+
+    All are weighed first, one after the other, against what is stored and what those before make of it; then
+    what came of that is written.
+    """
+
+    def __init__(
+        self,
+        database: Database[Row],
+        session: ClientSession,
+        collection: str,
+        changes: Sequence[tuple[int, Change]],
+        now: int,
+    ) -> None:
+        self._database = database
+        self._session = session
+        self._collection = collection
+        self._changes = changes
+        self._now = now
+        self._documents: dict[str, Row] = {}  # by _id, as they are after the changes weighed so far
+        self._holders: dict[_Key, set[str]] = {}  # of values that only one document may hold
+        self._writes: list[tuple[int, _Write]] = []
+        self._digests: dict[str, bytes] = {}
+
+    def apply(self) -> list[Rejection]:
+        """Make the changes; raises RefusedError if the server does not take one of them."""
+        self._load()
+        rejections = []
+        for index, change in self._changes:
+            try:
+                if isinstance(change, Update):
+                    self._update(index, change)
+                else:
+                    self._insert(index, change)
+            except ChangeError as fault:
+                rejections.append(Rejection(index, str(fault)))
+        self._write()
+        return rejections
+
+    # ------------------------------------------------------------ what is there
+
+    def _load(self) -> None:
+        ids = {
+            change.id if isinstance(change, Update) else change.document.get("_id")
+            for _, change in self._changes
+        }
+        collection = self._database[self._collection]
+        for some in slices(id_ for id_ in ids if isinstance(id_, str)):
+            for document in collection.find({"_id": {"$in": some}}, session=self._session):
+                self._documents[document["_id"]] = document
+        self._load_holders({key for _, change in self._changes for key in self._wanted(change)})
+
+    def _wanted(self, change: Change) -> Iterable[_Key]:
+        """The unique values that a change is likely to ask for."""
+        if isinstance(change, Update):
+            document = {**self._documents.get(change.id, {}), **change.set}
+        else:
+            document = change.document
+        try:
+            return _unique(self._collection, document)
+        except ChangeError:
+            return ()
+
+    def _load_holders(self, wanted: Iterable[_Key]) -> None:
+        by_field: dict[str, list[str]] = {}
+        for field, value in wanted:
+            self._holders.setdefault((field, value), set())
+            if is_possible(value):
+                by_field.setdefault(field, []).append(value)
+        for field, values in by_field.items():
+            for some in slices(values, 1000):
+                collection, query, collation = rivals(field, some)
+                for document in self._database[collection].find(
+                    query, RIVAL_FIELDS, collation=collation, session=self._session
+                ):
+                    self._hold(document)
+
+    def _hold(self, document: Row) -> None:
+        for key in _unique(self._collection, document):
+            self._holders.setdefault(key, set()).add(document["_id"])
+
+    def _require_free(self, id_: str, found_by: set[_Key]) -> None:
+        self._load_holders(key for key in found_by if key not in self._holders)
+        for field, value in found_by:
+            if self._holders[field, value] - {id_}:
+                raise ChangeError(UNIQUE[field].format(value))
+
+    # ------------------------------------------------------------ weighing
+
+    def _insert(self, index: int, change: Insert) -> None:
+        id_ = identity(change.document)
+        data = encoded({key: value for key, value in change.document.items() if key != "_updatedAt"})
+        document = decoded(data)
+        if self._collection == MESSAGES:
+            _require_columns(document)
+        if id_ in self._documents:
+            return
+        self._require_free(id_, _unique(self._collection, document))
+        self._keep(id_, {}, document)
+        self._writes.append((index, InsertOne(decoded(stamped(data, self._now)))))
+        if self._collection == MESSAGES:
+            self._digests[id_] = change.digest
+
+    def _update(self, index: int, change: Update) -> None:
+        stored = self._documents.get(change.id)
+        if stored is None:
+            raise ChangeError("there is no such document")
+        document = evolved(deepcopy(stored), in_bson(change))
+        operators = difference(_unstamped(stored), _unstamped(document))
+        if operators:
+            encoded(operators)
+            if self._collection == MESSAGES:
+                _require_columns(document)
+            new = _unique(self._collection, document) - _unique(self._collection, stored)
+            self._require_free(change.id, new)
+            self._keep(change.id, stored, document)
+            stamp = decoded(stamped(encoded({}), self._now))
+            operators["$set"] = {**operators.get("$set", {}), **stamp}
+            self._writes.append((index, UpdateOne({"_id": change.id}, operators)))
+        if self._collection == MESSAGES and change.digest:
+            self._digests[change.id] = change.digest
+
+    def _keep(self, id_: str, before: Row, after: Row) -> None:
+        for key in _unique(self._collection, before):
+            self._holders.get(key, set()).discard(id_)
+        self._hold(after)
+        self._documents[id_] = after
+
+    # ------------------------------------------------------------ writing
+
+    def _write(self) -> None:
+        if self._writes:
+            try:
+                self._database[self._collection].bulk_write(
+                    [write for _, write in self._writes], session=self._session
+                )
+            except BulkWriteError as error:
+                faults = error.details.get("writeErrors", ())
+                if is_passing(error) or not faults or faults[0]["code"] == DISK_FULL:
+                    raise
+                raise RefusedError(self._writes[faults[0]["index"]][0], refusal(faults[0])) from error
+        if self._digests:
+            writes = [_digest_write(id_, digest) for id_, digest in self._digests.items()]
+            self._database[DIGESTS].bulk_write(writes, ordered=False, session=self._session)
+
+
+def _digest_write(id_: str, digest: bytes) -> ReplaceOne[Row] | DeleteOne:
+    """Keep a message's digest; none drops what a message that is gone may have left."""
+    if digest:
+        return ReplaceOne({"_id": id_}, {"digest": digest}, upsert=True)
+    return DeleteOne({"_id": id_})
+
+
+def _unique(collection: str, document: Mapping[str, Any]) -> set[_Key]:
+    """The values of a document that no other may have."""
+    return {key for key in keys(collection, dict(document)) if key[0] in UNIQUE}
+
+
+def _unstamped(document: Row) -> Row:
+    return {key: value for key, value in document.items() if key != "_updatedAt"}
+
+
+def _require_columns(message: Row) -> None:
+    """Its room, thread and time are what they have to be."""
+    columns({key: document_of(message[key]) for key in ("rid", "ts", "tmid") if key in message})

@@ -1,0 +1,103 @@
+"""Files in GridFS buckets, as Rocket.Chat has them: a file's `_id` is that of its document, a string."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from bson import ObjectId
+from bson.binary import Binary
+from bson.datetime_ms import DatetimeMS
+from pymongo.client_session import ClientSession
+from pymongo.errors import BulkWriteError
+
+from chatferry.destinations.mongo_queries import is_possible
+from chatferry.destinations.mongo_server import DUPLICATE, Row, Server
+
+CHUNK = 255 * 1024  # bytes, as Rocket.Chat has it
+_AT_ONCE = 8  # chunks in one write
+_UNFINISHED = "chatferry-unfinished-"
+
+
+class Bucket:
+    """The bytes of the files of one collection: in `<collection>.files` and `<collection>.chunks`."""
+
+    def __init__(self, server: Server, collection: str) -> None:
+        self._server = server
+        self._files = server.database[f"{collection}.files"]
+        self._chunks = server.database[f"{collection}.chunks"]
+
+    def write(self, id_: str, content: Iterable[bytes]) -> tuple[str, int]:
+        """Store a file's bytes where they hurt no file that is there; the place, and how many they are."""
+        self._server.patiently(self._make_indexes)
+        replaces = self._server.patiently(self._files.find_one, {"_id": id_}, {"_id": 1})
+        place = _UNFINISHED + id_ if replaces else id_
+        self._drop(place)  # what a write that broke off has left
+        try:
+            return place, self._write(place, content)
+        except BaseException:
+            self._drop(place)
+            raise
+
+    def settle(self, id_: str, place: str, length: int, type_: str, now: int, session: ClientSession) -> None:
+        """Make the bytes in this place those of the file."""
+        if place != id_:
+            self._chunks.delete_many({"files_id": id_}, session=session)
+            self._chunks.update_many({"files_id": place}, {"$set": {"files_id": id_}}, session=session)
+        file = {"length": length, "chunkSize": CHUNK, "uploadDate": DatetimeMS(now), "filename": id_}
+        self._files.replace_one({"_id": id_}, file | {"contentType": type_}, upsert=True, session=session)
+
+    def read(self, id_: str, start: int) -> Iterator[bytes]:
+        """One query for each piece: a cursor would be closed while a slow reader reads."""
+        file = self._server.patiently(self._files.find_one, {"_id": id_}) if is_possible(id_) else None
+        if file is None:
+            return
+        n, skipped = divmod(start, file["chunkSize"])  # other programs may have chunks of another size
+        while chunk := self._server.patiently(self._chunks.find_one, {"files_id": id_, "n": n}):
+            yield bytes(chunk["data"])[skipped:]
+            n, skipped = n + 1, 0
+
+    def _write(self, place: str, content: Iterable[bytes]) -> int:
+        length = n = 0
+        chunks: list[Row] = []
+        for data in _cut(content):
+            chunks.append({"_id": ObjectId(), "files_id": place, "n": n, "data": Binary(data)})
+            n, length = n + 1, length + len(data)
+            if len(chunks) == _AT_ONCE:
+                self._server.patiently(self._add, chunks)
+                chunks = []
+        if chunks:
+            self._server.patiently(self._add, chunks)
+        return length
+
+    def _add(self, chunks: list[Row]) -> None:
+        """Done again, it adds those that the first time did not."""
+        try:
+            self._chunks.insert_many(chunks, ordered=False)
+        except BulkWriteError as error:
+            if any(fault["code"] != DUPLICATE for fault in error.details["writeErrors"]):
+                raise
+
+    def _drop(self, place: str) -> None:
+        self._server.patiently(self._chunks.delete_many, {"files_id": place})
+
+    def _make_indexes(self) -> None:
+        """The two that every program makes before it stores the first file in a bucket, and only then."""
+        if self._files.find_one({}, {"_id": 1}) is None:
+            self._files.create_index([("filename", 1), ("uploadDate", 1)])
+            self._chunks.create_index([("files_id", 1), ("n", 1)], unique=True)
+
+
+def _cut(content: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in pieces of the size of a chunk."""
+    buffer = bytearray()
+    for piece in content:
+        buffer += piece
+        while len(buffer) >= CHUNK:
+            yield bytes(buffer[:CHUNK])
+            del buffer[:CHUNK]
+    if buffer:
+        yield bytes(buffer)
+
+
+def media_type(document: dict[str, Any]) -> str:
+    """What GridFS is told of a file's bytes."""
+    return str(document.get("type") or "application/octet-stream")

@@ -1,0 +1,95 @@
+"""What MongoDB is asked. Every query finds at least what `rules.keys` says; its answers are sifted by that.
+
+Values are always strings, and always stand where MongoDB takes them literally.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+import msgspec
+from pymongo.collation import Collation
+
+from chatferry.destinations import Lookup
+from chatferry.destinations.rules import FIELDS, fold, keys, looked_up
+from chatferry.documents import ROOMS, SUBSCRIPTIONS, USERS, Document
+
+Query = dict[str, Any]
+
+ANY_CASE = Collation("en", strength=2)
+"""What Rocket.Chat's own indexes of usernames and e-mails have."""
+
+COLLATIONS: Mapping[Lookup, Collation] = {Lookup.USERNAME: ANY_CASE, Lookup.USER_EMAIL: ANY_CASE}
+SHOWN: Query = {"_hidden": {"$ne": True}, "$or": [{"tmid": {"$exists": False}}, {"tshow": True}]}
+"""The messages that their room itself shows: see `rules.shown`."""
+
+_AT_ONCE = 5_000  # values in one query: far below 16 MB
+_ALTERNATIVES = 200  # alternatives in one query, each of which is looked up by itself
+
+
+def slices(values: Iterable[str], size: int = _AT_ONCE) -> Iterator[list[str]]:
+    """The values as many at a time as one query takes, without those that no document can have."""
+    known = [value for value in values if is_possible(value)]
+    for start in range(0, len(known), size):
+        yield known[start : start + size]
+
+
+def is_possible(value: str) -> bool:
+    """No lone surrogates: BSON has none."""
+    return value.isascii() or value.encode(errors="ignore").decode() == value
+
+
+def queries(lookup: Lookup, values: Iterable[str]) -> Iterator[Query]:
+    """What finds the documents that a look-up is after."""
+    _, field = FIELDS[lookup]
+    if lookup == Lookup.ROOM_DEFAULT:
+        yield {"default": True}
+    elif lookup == Lookup.ROOM_NAME:
+        for some in slices(values):
+            yield {"$or": [{"name": {"$in": some}}, {"fname": {"$in": some}}]}
+    elif lookup == Lookup.ROOM_MEMBERS:
+        for some in slices(values, _ALTERNATIVES):
+            yield {"t": "d", "$or": [_with_members(value) for value in some]}
+    else:
+        wanted = chain.from_iterable(map(_spellings, values)) if lookup in COLLATIONS else values
+        for some in slices(wanted):
+            yield {field: {"$in": some}}
+
+
+def _spellings(value: str) -> set[str]:
+    """The value, and what it is the same as for us but not for MongoDB's collation."""
+    folded = fold(value)
+    return {value, folded, folded.replace("ss", "ß")}
+
+
+def _with_members(value: str) -> Query:
+    return {"uids": {"$all": value.split(",")} if value else {"$in": [None, []]}}
+
+
+def is_found(lookup: Lookup, values: Iterable[str]) -> Callable[[Document], bool]:
+    """Whether a document is one that the look-up is after."""
+    collection, field = FIELDS[lookup]
+    wanted = looked_up(lookup, values)
+    if field == "_id":
+        return lambda document: document.get("_id") in wanted
+    found = {(field, value) for value in wanted}
+    return lambda document: not found.isdisjoint(keys(collection, document))
+
+
+# ---------------------------------------------------------------- what only one document may hold
+
+
+def rivals(field: str, values: Sequence[str]) -> tuple[str, Query, Collation | None]:
+    """What finds those that hold one of `values` in a unique field (see `rules.UNIQUE`)."""
+    if field == "username":
+        return USERS, {"username": {"$in": [*chain.from_iterable(map(_spellings, values))]}}, ANY_CASE
+    if field == "unique name":
+        return ROOMS, {"name": {"$in": list(values)}, "t": {"$in": ["c", "p"]}}, None
+    members: dict[str, list[Any]] = {}
+    for rid, user_id in map(msgspec.json.decode, values):
+        members.setdefault(rid, []).append(user_id)
+    found = [{"rid": rid, "u._id": {"$in": user_ids}} for rid, user_ids in members.items()]
+    return SUBSCRIPTIONS, {"$or": found}, None
+
+
+RIVAL_FIELDS = {"_id": 1, "username": 1, "name": 1, "t": 1, "rid": 1, "u._id": 1}

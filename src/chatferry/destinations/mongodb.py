@@ -1,0 +1,299 @@
+"""Rocket.Chat's own database: its collections in MongoDB, beside a server that may be at work on them."""
+
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import TypeVar
+
+from bson.raw_bson import RawBSONDocument
+from pymongo import ReplaceOne
+from pymongo.client_session import ClientSession
+from pymongo.errors import BulkWriteError
+from pymongo.read_preferences import ReadPreference
+
+from chatferry.destinations import Lookup, Packed, Rejection
+from chatferry.destinations.mongo_bson import decoded, document_of, encoded, stamped
+from chatferry.destinations.mongo_changes import DIGESTS, Batch, RefusedError
+from chatferry.destinations.mongo_files import Bucket, media_type
+from chatferry.destinations.mongo_queries import COLLATIONS, SHOWN, is_found, queries, slices
+from chatferry.destinations.mongo_server import DISK_FULL, DUPLICATE, Row, Server, is_passing, refusal
+from chatferry.destinations.rules import FIELDS, ChangeError, identity, shown, totals
+from chatferry.documents import (
+    CONTACTS,
+    MESSAGES,
+    ROOMS,
+    SUBSCRIPTIONS,
+    UPLOADS,
+    USERS,
+    Change,
+    Document,
+    Update,
+    decode,
+    encode,
+)
+
+T = TypeVar("T")
+_ROOMS_AT_ONCE = 10  # in one transaction of `finish`
+_PAGE = 500  # documents in one query of `dump`
+_LACKING = (USERS, CONTACTS, ROOMS)  # where an index of importIds may be missing
+
+
+class MongoDestination:
+    """Keeps the collections in the database that `url` names.
+
+    `make_indexes`: indexes of `importIds` are made where there are none. Every other index is Rocket.Chat's.
+    """
+
+    def __init__(self, url: str, make_indexes: bool = False) -> None:
+        self._server = Server(url)
+        self._database = self._server.database
+        try:
+            self._server.require()
+            if make_indexes:
+                self._server.patiently(self._make_indexes)
+        except BaseException:
+            self.close()
+            raise
+
+    def find(self, lookup: Lookup, values: Collection[str]) -> list[Document]:
+        collection, _ = FIELDS[lookup]
+        is_wanted = is_found(lookup, values)
+        found: dict[str, Document] = {}
+        for query in queries(lookup, values) if values else ():
+            for row in self._server.patiently(self._rows, collection, query, lookup):
+                document = document_of(row)
+                if is_wanted(document):
+                    found[document["_id"]] = document
+        return list(found.values())
+
+    def digests(self, message_ids: Collection[str]) -> dict[str, bytes]:
+        found: dict[str, bytes] = {}
+        for some in slices(message_ids):
+            found.update(self._server.patiently(self._digests, some))
+        return found
+
+    def apply(self, changes: Sequence[Change]) -> list[Rejection]:
+        return self._applied(lambda session: changes) if changes else []
+
+    @staticmethod
+    def pack(message: Document, encoded_: bytes, digest: bytes) -> Packed:
+        """What BSON cannot hold stays as JSON: `insert` says what is wrong with it."""
+        try:
+            return message["_id"], digest, encoded(message), b""
+        except ChangeError:
+            return message["_id"], digest, b"", encoded_
+
+    @staticmethod
+    def unpack(message: Packed) -> Document:
+        document: Document = document_of(decoded(message[2])) if message[2] else decode(message[3])
+        return document
+
+    def insert(self, messages: Sequence[Packed]) -> list[Rejection]:
+        """Digests go first: one without its message is overwritten when that comes."""
+        rejections: list[Rejection] = []
+        good: list[int] = []
+        for index, message in enumerate(messages):
+            fault = "" if message[2] else _fault(message)
+            if fault:
+                rejections.append(Rejection(index, fault))
+            else:
+                good.append(index)
+        if good:
+            refused = self._server.patiently(self._insert, [messages[index] for index in good])
+            rejections += [Rejection(good[place], reason) for place, reason in refused]
+        return sorted(rejections, key=lambda rejection: rejection.index)
+
+    def put_file(self, document: Document, content: Iterable[bytes], collection: str = UPLOADS) -> None:
+        id_, now = identity(document), _now()
+        data = encoded({key: value for key, value in document.items() if key != "_updatedAt"})
+        bucket = Bucket(self._server, collection)
+        place, length = bucket.write(id_, content)
+
+        def settle(session: ClientSession) -> None:
+            bucket.settle(id_, place, length, media_type(document), now, session)
+            row = decoded(stamped(data, now))
+            self._database[collection].replace_one({"_id": id_}, row, upsert=True, session=session)
+
+        self._server.patiently(self._transaction, settle)
+
+    def read_file(self, id: str, collection: str = UPLOADS, start: int = 0) -> Iterator[bytes]:
+        return Bucket(self._server, collection).read(id, start)
+
+    def finish(self, room_ids: Collection[str]) -> None:
+        for some in slices(dict.fromkeys(room_ids), _ROOMS_AT_ONCE):
+            self._applied(partial(self._totals, some))
+
+    def dump(self, collection: str) -> Iterator[bytes]:
+        """In pages: a cursor would be closed while a slow reader reads."""
+        last: Row = {}
+        while page := self._server.patiently(self._page, collection, last):
+            yield from (encode(document_of(row)) for row in page)
+            last = {"_id": page[-1]["_id"]}
+
+    def close(self) -> None:
+        self._server.client.close()
+
+    # ------------------------------------------------------------ reading
+
+    def _rows(self, collection: str, query: Row, lookup: Lookup) -> list[Row]:
+        return list(self._database[collection].find(query, collation=COLLATIONS.get(lookup)))
+
+    def _digests(self, ids: Sequence[str]) -> dict[str, bytes]:
+        existing = self._existing(ids)
+        found = dict.fromkeys(existing, b"")
+        if existing:
+            for row in self._database[DIGESTS].find({"_id": {"$in": existing}}):
+                found[row["_id"]] = bytes(row["digest"])
+        return found
+
+    def _existing(self, ids: Sequence[str]) -> list[str]:
+        rows = self._database[MESSAGES].find({"_id": {"$in": list(ids)}}, {"_id": 1})
+        return [row["_id"] for row in rows]
+
+    def _page(self, collection: str, last: Row) -> list[Row]:
+        """The documents after `last` in the order of the index of `_id`, of whatever type that is."""
+        cursor = self._database[collection].find().sort("_id", 1).hint([("_id", 1)]).limit(_PAGE + 1)
+        if last:
+            cursor = cursor.min([("_id", last["_id"])])
+        return [row for row in cursor if not last or row["_id"] != last["_id"]]
+
+    def _totals(self, room_ids: Sequence[str], session: ClientSession) -> list[Update]:
+        """What is to be set in those of the rooms that exist."""
+        rooms = self._database[ROOMS].find({"_id": {"$in": list(room_ids)}}, {"_id": 1}, session=session)
+        existing = [room["_id"] for room in rooms]
+        messages = self._counts(MESSAGES, existing, session)
+        users = self._counts(SUBSCRIPTIONS, existing, session)
+        return [
+            totals(id_, messages.get(id_, 0), users.get(id_, 0), self._newest(id_, session))
+            for id_ in existing
+        ]
+
+    def _counts(self, collection: str, room_ids: list[str], session: ClientSession) -> dict[str, int]:
+        steps: list[Row] = [
+            {"$match": {"rid": {"$in": room_ids}}},
+            {"$group": {"_id": "$rid", "count": {"$sum": 1}}},
+        ]
+        return {
+            row["_id"]: row["count"] for row in self._database[collection].aggregate(steps, session=session)
+        }
+
+    def _newest(self, room_id: str, session: ClientSession) -> Row | None:
+        """The last message that the room shows; of those of the same time, that with the greatest id."""
+        in_room: Row = {"rid": room_id, "ts": {"$type": "date"}, **SHOWN}
+        messages = self._database[MESSAGES]
+        for last in messages.find(in_room, session=session).sort("ts", -1):
+            if shown(last):
+                same_time = messages.find({**in_room, "ts": last["ts"]}, session=session)
+                return max(filter(shown, same_time), key=lambda message: str(message["_id"]))
+        return None
+
+    # ------------------------------------------------------------ writing
+
+    def _applied(self, changes_of: Callable[[ClientSession], Sequence[Change]]) -> list[Rejection]:
+        """Apply changes in one transaction; what the server refuses is left out of the next try."""
+        refused: dict[int, str] = {}
+
+        def work(session: ClientSession) -> list[Rejection]:
+            changes, now = changes_of(session), _now()
+            rejections = [Rejection(index, reason) for index, reason in refused.items()]
+            for collection, numbered in _by_collection(changes, refused).items():
+                rejections += Batch(self._database, session, collection, numbered, now).apply()
+            return sorted(rejections, key=lambda rejection: rejection.index)
+
+        while True:
+            try:
+                return self._server.patiently(self._transaction, work)
+            except RefusedError as fault:
+                refused[fault.index] = fault.reason
+
+    def _transaction(self, work: Callable[[ClientSession], T]) -> T:
+        with (
+            self._server.client.start_session() as session,
+            session.start_transaction(
+                write_concern=self._server.write_concern, read_preference=ReadPreference.PRIMARY
+            ),
+        ):
+            return work(session)
+
+    def _insert(self, messages: Sequence[Packed]) -> list[tuple[int, str]]:
+        """Insert messages and their digests; the places of those that the server refuses, and why."""
+        now = _now()
+        left = self._insert_digests(messages)
+        rows = [RawBSONDocument(stamped(message[2], now)) for message in messages]
+        refused, existing = [], set()
+        for fault in _faults(lambda: self._database[MESSAGES].insert_many(rows, ordered=False)):
+            if _is_twin(fault):
+                existing.add(messages[fault["index"]][0])
+            else:
+                refused.append((fault["index"], refusal(fault)))
+        if stray := list(existing - left):  # another program has inserted these messages just now
+            self._database[DIGESTS].delete_many({"_id": {"$in": stray}})
+        return refused
+
+    def _insert_digests(self, messages: Sequence[Packed]) -> set[str]:
+        """Store the digests of messages; the ids of those that exist and keep the digest that they have."""
+        collection = self._database[DIGESTS]
+        rows = [{"_id": message[0], "digest": message[1]} for message in messages]
+        twins = {
+            messages[fault["index"]][0]
+            for fault in _faults(lambda: collection.insert_many(rows, ordered=False))
+        }
+        existing = set(self._existing(list(twins))) if twins else set()
+        if stale := twins - existing:  # of messages that never came, or are gone
+            digests = {message[0]: message[1] for message in reversed(messages) if message[0] in stale}
+            collection.bulk_write(
+                [ReplaceOne({"_id": id_}, {"digest": digest}) for id_, digest in digests.items()]
+            )
+        return existing
+
+    def _make_indexes(self) -> None:
+        for collection in _LACKING:
+            found = self._database[collection].index_information().values()
+            if all(index["key"][0][0] != "importIds" for index in found):
+                self._database[collection].create_index("importIds", sparse=True)
+
+
+def _now() -> int:
+    """Milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+def _by_collection(
+    changes: Sequence[Change], refused: Mapping[int, str]
+) -> dict[str, list[tuple[int, Change]]]:
+    """The changes with their places, without those that were refused."""
+    found: dict[str, list[tuple[int, Change]]] = {}
+    for index, change in enumerate(changes):
+        if index not in refused:
+            found.setdefault(change.collection, []).append((index, change))
+    return found
+
+
+def _fault(message: Packed) -> str:
+    """Why BSON cannot hold a packed message."""
+    try:
+        encoded(decode(message[3]))
+    except ChangeError as fault:
+        return str(fault)
+    return ""
+
+
+def _faults(work: Callable[[], object]) -> list[Row]:
+    """What the server says of those documents of a bulk that it did not write."""
+    try:
+        work()
+    except BulkWriteError as error:
+        faults: list[Row] = error.details.get("writeErrors", [])
+        if is_passing(error) or error.details.get("writeConcernErrors") or any(map(_is_disk_full, faults)):
+            raise
+        return faults
+    return []
+
+
+def _is_twin(fault: Row) -> bool:
+    """Whether the document was not written because its `_id` exists."""
+    return bool(fault["code"] == DUPLICATE and fault.get("keyPattern", {"_id": 1}) == {"_id": 1})
+
+
+def _is_disk_full(fault: Row) -> bool:
+    return bool(fault["code"] == DISK_FULL)
