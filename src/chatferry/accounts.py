@@ -14,7 +14,18 @@ from typing import Any
 import bcrypt
 
 from chatferry.destinations import Destination, Lookup
-from chatferry.documents import PERMISSIONS, ROOMS, USERS, Change, Date, Document, Insert, Update, decode
+from chatferry.documents import (
+    PERMISSIONS,
+    ROLES,
+    ROOMS,
+    USERS,
+    Change,
+    Date,
+    Document,
+    Insert,
+    Update,
+    decode,
+)
 from chatferry.errors import SettingsError
 from chatferry.ids import hash_token, new_id, new_token
 from chatferry.records import ROCKET_CAT
@@ -27,7 +38,7 @@ PERMISSION_ROLES = {
 }
 """The permissions that chatferry asks for, and the roles that have them by default in Rocket.Chat."""
 
-ROLES = frozenset(
+DEFAULT_ROLES = frozenset(
     {
         *("admin", "anonymous", "app", "auditor", "auditor-log", "bot", "guest", "leader"),
         *("livechat-agent", "livechat-manager", "livechat-monitor", "moderator", "owner", "user"),
@@ -35,6 +46,7 @@ ROLES = frozenset(
 )
 """The roles that every Rocket.Chat server has."""
 
+MOST_ROLES = 10_000  # that a server is asked for
 _TOKENS = "services.resume.loginTokens"
 
 
@@ -265,9 +277,10 @@ def user_named(destination: Destination, name: str) -> Document | None:
 
 
 def existing_roles(destination: Destination) -> frozenset[str]:
-    """The roles of a workspace: those of every server, and those to which it gives a permission."""
+    """The ids of a workspace's roles: those of every server, its own, and those that have a permission."""
+    own = {str(role["_id"]) for role in destination.foreign(ROLES, MOST_ROLES)}
     permissions = (decode(line) for line in destination.dump(PERMISSIONS))
-    return ROLES.union(*(permission.get("roles", ()) for permission in permissions))
+    return DEFAULT_ROLES.union(own, *map(roles_of, permissions))
 
 
 def roles_of(user: Document) -> frozenset[str]:

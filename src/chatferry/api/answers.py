@@ -47,7 +47,11 @@ OPERATION = _closed(
     },
     ("contentType", "file", "count"),
 )
-OPERATIONS = {**_list(OPERATION), "maxItems": 20}
+_RECORDED = {"status": _STRING}  # by other servers, in other versions
+OPERATIONS = {
+    **_list({**OPERATION, "properties": {**OPERATION["properties"], **_RECORDED}}),
+    "maxItems": 20,
+}
 CURRENT_OPERATION = _success({"operation": OPERATION}, ["operation"])
 NEW_OPERATION = _success({"operation": OPERATION})
 STATUS = _success(

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from chatferry.api import wire
 from chatferry.api.services import Call, Services
+from chatferry.documents import OPERATIONS
 from chatferry.errors import RequestError
 from chatferry.importers import IMPORTERS, Importer, listed
 from chatferry.operations import (
@@ -28,9 +29,11 @@ LATEST = 20
 
 
 def get_latest_import_operations(call: Call) -> list[wire.JSON]:
-    """The 20 operations that changed last, newest first."""
-    latest = call.services.store.operations.latest(LATEST, call.services.unlisted)
-    return [wire.operation(operation) for operation in latest]
+    """The 20 operations that changed last, newest first; then those that Rocket.Chat itself recorded."""
+    own = call.services.store.operations.latest(LATEST, call.services.unlisted)
+    with call.services.destination() as destination:
+        recorded = destination.foreign(OPERATIONS, LATEST - len(own)) if len(own) < LATEST else []
+    return [*map(wire.operation, own), *map(wire.recorded_operation, recorded)]
 
 
 def get_current_import_operation(call: Call) -> wire.JSON:
