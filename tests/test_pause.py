@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -17,9 +18,12 @@ from chatferry.store import Store
 from tests.api.refusals import action_error, refusal
 from tests.serving import (
     GOLDEN,
+    PATIENCE,
     Server,
+    command,
     current,
     documents,
+    environment,
     login,
     serving,
     start,
@@ -104,12 +108,12 @@ def test_paused_on_the_command_line_while_a_server_works(server: Server) -> None
             assert chatferry("resume", id, "--data", server.data).returncode == 0
         wait_for(http, "importer_done")
     assert so_far < count(server) == 300
-    for command in ("pause", "resume"):
-        refused = chatferry(command, "--data", server.data)
+    for what in ("pause", "resume"):
+        refused = chatferry(what, "--data", server.data)
         assert refused.returncode == 2
         assert f"Operation {id} is importer_done. Only one that is importing" in refused.stderr
-        assert chatferry(command, "nobody", "--data", server.data).returncode == 2
-        assert chatferry(command, "--data", server.data / "nowhere").returncode == 2
+        assert chatferry(what, "nobody", "--data", server.data).returncode == 2
+        assert chatferry(what, "--data", server.data / "nowhere").returncode == 2
 
 
 def test_a_pause_outlives_the_process(tmp_path: Path) -> None:
@@ -187,3 +191,22 @@ def test_what_is_to_end_does_not_wait() -> None:
         store.pauses.add("x")
         with pytest.raises(CancelledError):
             Pause(store, "x", end).check()
+
+
+def test_an_import_without_a_server_waits_too(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    importing = subprocess.Popen(
+        command("import", "slack", str(GOLDEN), "--data", str(data), "--json"),
+        stdout=subprocess.DEVNULL,
+        env=environment(**SLOWLY),
+    )
+    try:
+        until(lambda: chatferry("pause", "--data", data).returncode == 0)
+        time.sleep(1)
+        found = json.loads(chatferry("report", "--data", data, "--json").stdout)
+        assert (found["paused"], importing.poll()) == (True, None)
+        assert chatferry("resume", "--data", data).returncode == 0
+        assert importing.wait(PATIENCE) == 0
+    finally:
+        importing.kill()
+    assert len(documents(data, MESSAGES)) == 300
