@@ -83,7 +83,7 @@ def generated(folder: Path, messages: int) -> Path:
     return export
 
 
-def imported(export: Path, data: Path) -> dict[str, Any]:
+def imported(export: Path, data: Path, *options: str) -> dict[str, Any]:
     """Import with the command line; its report, with the wall time of the whole process."""
     command = [
         sys.executable,
@@ -95,6 +95,7 @@ def imported(export: Path, data: Path) -> dict[str, Any]:
         "--data",
         str(data),
         "--json",
+        *options,
     ]
     # Installed programs have their byte code cached; a setting that forbids it would be measured instead.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}

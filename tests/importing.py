@@ -32,7 +32,7 @@ class Imported:
         self.report: dict[str, Any] = report.as_json(operation, store)
 
     def documents(self, collection: str) -> list[Document]:
-        return [decode(line) for line in self.destination.dump(collection)]
+        return documents_of(self.destination, collection)
 
     def by_id(self, collection: str) -> dict[str, Document]:
         return {document["_id"]: document for document in self.documents(collection)}
@@ -42,11 +42,22 @@ class Imported:
         return [problem["kind"] for problem in self.report["problems"]]
 
 
+def documents_of(destination: Destination, collection: str) -> list[Document]:
+    return [decode(line) for line in destination.dump(collection)]
+
+
 def workspace() -> MemoryDestination:
     """A memory workspace as a new server has it, with an administrator."""
     destination = MemoryDestination()
     accounts.found_workspace(destination, Date.at(now()))
     accounts.ensure_admin(destination, {"ADMIN_PASS": "secret"}, Date.at(now()))
+    return destination
+
+
+def founded(destination: Destination) -> Destination:
+    """A workspace with an administrator whose id is the same in every run."""
+    accounts.found_workspace(destination, Date.at(now()))
+    accounts.add_admin(destination, "admin", "admin", "secret", "", Date.at(now()))
     return destination
 
 

@@ -5,22 +5,35 @@ Every difference is named here with the decision that explains it; any other fai
 
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from chatferry.destinations import Destination
+from chatferry.destinations.memory import MemoryDestination
+from chatferry.destinations.mongo_bson import OPTIONS
+from chatferry.destinations.mongodb import MongoDestination
 from chatferry.documents import MESSAGES, ROOMS, SUBSCRIPTIONS, USERS, Date
-from tests.importing import Imported, import_archive
+from tests.importing import Imported, founded, import_archive
+from tests.mongo import Mongod, make_indexes
 
 GOLDEN = Path(__file__).parent / "golden" / "slack-300"
 Document = dict[str, Any]
 
 
-@pytest.fixture(scope="module")
-def imported() -> Imported:
-    return import_archive(GOLDEN / "input-slack-300.zip")
+@pytest.fixture(scope="module", params=["memory", "mongodb"])
+def imported(request: pytest.FixtureRequest) -> Iterator[Imported]:
+    destination: Destination = MemoryDestination()
+    if request.param == "mongodb":
+        server: Mongod = request.getfixturevalue("mongod")
+        with server.client() as client:
+            make_indexes(client["golden"], MESSAGES, ROOMS, SUBSCRIPTIONS, USERS)
+        destination = MongoDestination(server.database_url("golden"))
+    founded(destination)
+    yield import_archive(GOLDEN / "input-slack-300.zip", destination)
+    destination.close()
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +154,46 @@ def test_messages(imported: Imported, source: dict[str, Document]) -> None:
             difference(mine, other, given)
         _files(mine, [file for file_id, file in files.items() if file_id.startswith(f"{id}-file")], given)
         assert mine == other
+
+
+# ---------------------------------------------------------------- types
+
+
+@pytest.mark.parametrize("collection", ["users", "rooms", "subscriptions", "messages"])
+def test_values_in_mongodb_have_the_same_bson_types(mongod: Mongod, collection: str) -> None:
+    """Of paths that both have: `.u.username`, `.replies[]`. Rocket.Chat's numbers are whole and small."""
+    destination = MongoDestination(mongod.database_url("golden-types"))
+    import_archive(GOLDEN / "input-slack-300.zip", founded(destination))
+    destination.close()
+    stored = {"users": USERS, "rooms": ROOMS, "subscriptions": SUBSCRIPTIONS, "messages": MESSAGES}
+    with mongod.client() as client:
+        database = client.get_database("golden-types", OPTIONS)
+        ours = types_of(database[stored[collection]].find())
+    theirs = types_of(map(dated, golden(collection)))
+    shared = ours.keys() & theirs.keys()
+    assert {path: ours[path] for path in shared} == {path: theirs[path] for path in shared}
+    assert len(shared) > 0.6 * len(theirs)
+
+
+def types_of(documents: Iterable[Document]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+
+    def walk(value: Any, path: str) -> None:
+        kind = "date" if isinstance(value, dict) and set(value) == {"$date"} else type(value).__name__
+        found.setdefault(path, set()).add({"DatetimeMS": "date"}.get(kind, kind))
+        if kind == "dict":
+            for key, item in value.items():
+                walk(item, f"{path}.{key}")
+        elif kind == "list":
+            for item in value:
+                walk(item, f"{path}[]")
+
+    for document in documents:
+        walk(document, "")
+    return found
+
+
+# ---------------------------------------------------------------- differences
 
 
 def _milliseconds(mine: Document, other: Document, given: Document) -> None:

@@ -13,7 +13,8 @@ Where = Annotated[
     typer.Option(
         "--destination",
         envvar="CHATFERRY_DESTINATION",
-        help="Where documents go: sqlite:PATH. Default: an embedded workspace in the data directory.",
+        help="Where documents go: sqlite:PATH or mongodb://HOST:PORT/DATABASE. "
+        "Default: an embedded workspace in the data directory.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", envvar="CHATFERRY_JSON", help="Print one JSON object.")]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pymongo import MongoClient
 
 from chatferry.destinations import Destination, Lookup, Packed, Rejection
 from chatferry.destinations.memory import MemoryDestination
@@ -34,7 +35,7 @@ from chatferry.documents import (
     decode,
     encode,
 )
-from tests.mongo import Mongod
+from tests.mongo import Mongod, wipe
 
 
 def _sqlite(directory: Path) -> Destination:
@@ -45,15 +46,20 @@ class _Mongo:
     """One database on the server for all tests: emptied when a test comes with a directory of its own."""
 
     def __init__(self) -> None:
-        self.server: Mongod | None = None
+        self._url = ""
+        self._client: MongoClient[dict[str, Any]] | None = None
         self._directory: Path | None = None
 
+    def use(self, server: Mongod) -> None:
+        if self._client is None:
+            self._url, self._client = server.database_url("conformance"), server.client()
+
     def __call__(self, directory: Path) -> Destination:
-        assert self.server is not None
+        assert self._client is not None
         if directory != self._directory:
-            self.server.wipe("conformance")
+            wipe(self._client["conformance"])
         self._directory = directory
-        return MongoDestination(self.server.database_url("conformance"))
+        return MongoDestination(self._url)
 
 
 MONGO = _Mongo()
@@ -62,7 +68,7 @@ MONGO = _Mongo()
 @pytest.fixture
 def mongodb(mongod: Mongod) -> None:
     """A server for the destination `mongodb`."""
-    MONGO.server = mongod
+    MONGO.use(mongod)
 
 
 DESTINATIONS: dict[str, Callable[[Path], Destination]] = {

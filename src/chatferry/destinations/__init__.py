@@ -52,8 +52,8 @@ Packed = tuple[Any, ...]
 class Destination(Protocol):
     """Keeps users, rooms, messages, files and login tokens in Rocket.Chat's collections.
 
-    One object serves one thread at a time, but any may `pack` and `unpack`. Each call of `apply` or `insert`
-    is one transaction.
+    One object serves one thread at a time, but any may `pack` and `unpack`. Each call of `apply` is one
+    transaction; what `insert` does halfway, when the process dies, is harmless to repeat.
     """
 
     def find(self, lookup: Lookup, values: Collection[str]) -> list[Document]:

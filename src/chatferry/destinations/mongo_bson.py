@@ -6,6 +6,7 @@ that imports write (ObjectId, Decimal128, Binary ...) stays what it is in it, to
 
 import struct
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import bson
@@ -22,15 +23,19 @@ from chatferry.documents import Date, Update
 LARGEST = 16 * 1024 * 1024  # bytes of a document, says MongoDB
 
 
+_EPOCH, _MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
+
+
 class _DateEncoder(TypeEncoder):
     @property
     def python_type(self) -> type[Date]:
         return Date
 
     def transform_python(self, value: Date) -> DatetimeMS:
-        if not value.iso.endswith("Z"):
-            raise ValueError(f"{value.iso!r} is a date without a time zone")
-        return DatetimeMS(value.ms)
+        try:
+            return DatetimeMS((datetime.fromisoformat(value.iso) - _EPOCH) // _MILLISECOND)
+        except (TypeError, ValueError):
+            raise ValueError(f"{value.iso!r} is no date with a time zone") from None
 
 
 OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(

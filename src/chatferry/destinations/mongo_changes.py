@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
-from pymongo import DeleteOne, InsertOne, ReplaceOne, UpdateOne
+from pymongo import InsertOne, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
@@ -18,13 +18,11 @@ from chatferry.destinations.mongo_bson import (
     in_bson,
     stamped,
 )
+from chatferry.destinations.mongo_digests import Digests
 from chatferry.destinations.mongo_queries import RIVAL_FIELDS, is_possible, rivals, slices
 from chatferry.destinations.mongo_server import DISK_FULL, Row, is_passing, refusal
 from chatferry.destinations.rules import UNIQUE, ChangeError, columns, evolved, identity, keys
 from chatferry.documents import MESSAGES, Change, Insert, Update
-
-DIGESTS = "chatferry_message_digests"
-"""Our own collection: what messages were like when they were imported, by their `_id`."""
 
 _Write = InsertOne[Row] | UpdateOne
 _Key = tuple[str, str]
@@ -62,6 +60,7 @@ class Batch:
         self._documents: dict[str, Row] = {}  # by _id, as they are after the changes weighed so far
         self._holders: dict[_Key, set[str]] = {}  # of values that only one document may hold
         self._writes: list[tuple[int, _Write]] = []
+        self._stored_digests = Digests(database)
         self._digests: dict[str, bytes] = {}
 
     def apply(self) -> list[Rejection]:
@@ -182,15 +181,7 @@ class Batch:
                     raise
                 raise RefusedError(self._writes[faults[0]["index"]][0], refusal(faults[0])) from error
         if self._digests:
-            writes = [_digest_write(id_, digest) for id_, digest in self._digests.items()]
-            self._database[DIGESTS].bulk_write(writes, ordered=False, session=self._session)
-
-
-def _digest_write(id_: str, digest: bytes) -> ReplaceOne[Row] | DeleteOne:
-    """Keep a message's digest; none drops what a message that is gone may have left."""
-    if digest:
-        return ReplaceOne({"_id": id_}, {"digest": digest}, upsert=True)
-    return DeleteOne({"_id": id_})
+            self._stored_digests.replace(self._digests, self._session)
 
 
 def _unique(collection: str, document: Mapping[str, Any]) -> set[_Key]:

@@ -38,8 +38,9 @@ class Bucket:
             raise
 
     def settle(self, id_: str, place: str, length: int, type_: str, now: int, session: ClientSession) -> None:
-        """Make the bytes in this place those of the file."""
-        if place != id_:
+        """Make the bytes in this place those of the file. Done again, it leaves them so."""
+        is_moved = self._chunks.find_one({"files_id": place}, {"_id": 1}, session=session) is None
+        if place != id_ and not (length and is_moved):
             self._chunks.delete_many({"files_id": id_}, session=session)
             self._chunks.update_many({"files_id": place}, {"$set": {"files_id": id_}}, session=session)
         file = {"length": length, "chunkSize": CHUNK, "uploadDate": DatetimeMS(now), "filename": id_}

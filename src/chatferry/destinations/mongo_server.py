@@ -116,8 +116,7 @@ class Server:
                 f"{self.name}: the server does not answer, or has no primary. Check the address, and that it "
                 "runs; then start again: what has been imported stays."
             )
-        what = str(error).splitlines() or [type(error).__name__]
-        return SettingsError(f"{self.name}: the server answers with an error: {what[0][:300]}")
+        return SettingsError(f"{self.name}: the server answers with an error: {_told(error):.300}")
 
 
 def _parsed(url: str) -> dict[str, Any]:
@@ -160,6 +159,12 @@ def _codes(error: PyMongoError) -> set[int]:
     if isinstance(error, OperationFailure | WriteConcernError):
         return {error.code} if error.code is not None else set()
     return set()
+
+
+def _told(error: PyMongoError) -> str:
+    """The server's own words; a bulk's error would bring the documents with it."""
+    faults = error.details.get("writeErrors") if isinstance(error, BulkWriteError) else None
+    return str(faults[0].get("errmsg")) if faults else (str(error) or type(error).__name__)
 
 
 def refusal(fault: Row) -> str:

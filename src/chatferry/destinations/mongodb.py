@@ -6,14 +6,14 @@ from functools import partial
 from typing import TypeVar
 
 from bson.raw_bson import RawBSONDocument
-from pymongo import ReplaceOne
 from pymongo.client_session import ClientSession
 from pymongo.errors import BulkWriteError
 from pymongo.read_preferences import ReadPreference
 
 from chatferry.destinations import Lookup, Packed, Rejection
 from chatferry.destinations.mongo_bson import decoded, document_of, encoded, stamped
-from chatferry.destinations.mongo_changes import DIGESTS, Batch, RefusedError
+from chatferry.destinations.mongo_changes import Batch, RefusedError
+from chatferry.destinations.mongo_digests import Digests
 from chatferry.destinations.mongo_files import Bucket, media_type
 from chatferry.destinations.mongo_queries import COLLATIONS, SHOWN, is_found, queries, slices
 from chatferry.destinations.mongo_server import DISK_FULL, DUPLICATE, Row, Server, is_passing, refusal
@@ -47,6 +47,7 @@ class MongoDestination:
     def __init__(self, url: str, make_indexes: bool = False) -> None:
         self._server = Server(url)
         self._database = self._server.database
+        self._stored_digests = Digests(self._database)
         try:
             self._server.require()
             if make_indexes:
@@ -73,6 +74,8 @@ class MongoDestination:
         return found
 
     def apply(self, changes: Sequence[Change]) -> list[Rejection]:
+        if any(change.collection == MESSAGES for change in changes):
+            self._server.patiently(self._stored_digests.make_ready)
         return self._applied(lambda session: changes) if changes else []
 
     @staticmethod
@@ -89,7 +92,7 @@ class MongoDestination:
         return document
 
     def insert(self, messages: Sequence[Packed]) -> list[Rejection]:
-        """Digests go first: one without its message is overwritten when that comes."""
+        """Digests go first: one without its message does no harm, and gives way when that comes."""
         rejections: list[Rejection] = []
         good: list[int] = []
         for index, message in enumerate(messages):
@@ -145,16 +148,10 @@ class MongoDestination:
         return list(self._database[collection].find(query, collation=COLLATIONS.get(lookup)))
 
     def _digests(self, ids: Sequence[str]) -> dict[str, bytes]:
-        existing = self._existing(ids)
-        found = dict.fromkeys(existing, b"")
-        if existing:
-            for row in self._database[DIGESTS].find({"_id": {"$in": existing}}):
-                found[row["_id"]] = bytes(row["digest"])
-        return found
-
-    def _existing(self, ids: Sequence[str]) -> list[str]:
         rows = self._database[MESSAGES].find({"_id": {"$in": list(ids)}}, {"_id": 1})
-        return [row["_id"] for row in rows]
+        existing = [row["_id"] for row in rows]
+        found = dict.fromkeys(existing, b"")
+        return found | self._stored_digests.find(existing) if existing else found
 
     def _page(self, collection: str, last: Row) -> list[Row]:
         """The documents after `last` in the order of the index of `_id`, of whatever type that is."""
@@ -187,7 +184,7 @@ class MongoDestination:
         """The last message that the room shows; of those of the same time, that with the greatest id."""
         in_room: Row = {"rid": room_id, "ts": {"$type": "date"}, **SHOWN}
         messages = self._database[MESSAGES]
-        for last in messages.find(in_room, session=session).sort("ts", -1):
+        for last in messages.find(in_room, session=session, batch_size=2).sort("ts", -1):
             if shown(last):
                 same_time = messages.find({**in_room, "ts": last["ts"]}, session=session)
                 return max(filter(shown, same_time), key=lambda message: str(message["_id"]))
@@ -224,33 +221,24 @@ class MongoDestination:
     def _insert(self, messages: Sequence[Packed]) -> list[tuple[int, str]]:
         """Insert messages and their digests; the places of those that the server refuses, and why."""
         now = _now()
-        left = self._insert_digests(messages)
+        self._stored_digests.make_ready()
+        added = self._stored_digests.add([(message[0], message[1]) for message in messages])
         rows = [RawBSONDocument(stamped(message[2], now)) for message in messages]
-        refused, existing = [], set()
+        refused, twins = [], []
         for fault in _faults(lambda: self._database[MESSAGES].insert_many(rows, ordered=False)):
             if _is_twin(fault):
-                existing.add(messages[fault["index"]][0])
+                twins.append(messages[fault["index"]])
             else:
                 refused.append((fault["index"], refusal(fault)))
-        if stray := list(existing - left):  # another program has inserted these messages just now
-            self._database[DIGESTS].delete_many({"_id": {"$in": stray}})
+        if twins and (foreign := self._foreign(twins)):
+            self._stored_digests.take_back(added, foreign)
         return refused
 
-    def _insert_digests(self, messages: Sequence[Packed]) -> set[str]:
-        """Store the digests of messages; the ids of those that exist and keep the digest that they have."""
-        collection = self._database[DIGESTS]
-        rows = [{"_id": message[0], "digest": message[1]} for message in messages]
-        twins = {
-            messages[fault["index"]][0]
-            for fault in _faults(lambda: collection.insert_many(rows, ordered=False))
-        }
-        existing = set(self._existing(list(twins))) if twins else set()
-        if stale := twins - existing:  # of messages that never came, or are gone
-            digests = {message[0]: message[1] for message in reversed(messages) if message[0] in stale}
-            collection.bulk_write(
-                [ReplaceOne({"_id": id_}, {"digest": digest}) for id_, digest in digests.items()]
-            )
-        return existing
+    def _foreign(self, twins: Sequence[Packed]) -> list[str]:
+        """The ids of messages that are there already, and are others than these."""
+        query = {"_id": {"$in": [twin[0] for twin in twins]}}
+        stored = {row["_id"]: row for row in self._database[MESSAGES].find(query, {"_updatedAt": 0})}
+        return [twin[0] for twin in twins if stored.get(twin[0]) != decoded(twin[2])]
 
     def _make_indexes(self) -> None:
         for collection in _LACKING:

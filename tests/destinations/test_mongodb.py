@@ -1,0 +1,532 @@
+"""What MongoDB as a destination does besides what every destination does."""
+
+import pickle
+import threading
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import bson
+import pytest
+from bson import Binary, Decimal128, Int64, MinKey, ObjectId, Regex, Timestamp
+from bson.datetime_ms import DatetimeMS
+from gridfs import GridFSBucket
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from chatferry.destinations import Lookup, mongo_server, open_destination
+from chatferry.destinations.mongo_bson import OPTIONS, difference
+from chatferry.destinations.mongo_files import Bucket
+from chatferry.destinations.mongodb import MongoDestination
+from chatferry.documents import (
+    AVATARS,
+    CONTACTS,
+    MESSAGES,
+    ROOMS,
+    SUBSCRIPTIONS,
+    UPLOADS,
+    USERS,
+    Change,
+    Date,
+    Document,
+    Insert,
+    Update,
+    digest,
+    encode,
+)
+from chatferry.errors import SettingsError
+from tests.mongo import Mongod, make_indexes, wipe
+
+Db = Database[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def client(mongod: Mongod) -> "Iterator[MongoClient[dict[str, Any]]]":
+    with mongod.client() as client:
+        yield client
+
+
+@pytest.fixture
+def database(client: "MongoClient[dict[str, Any]]") -> Db:
+    """What another program sees of the database."""
+    wipe(client["own"])
+    return client.get_database("own", OPTIONS)
+
+
+@pytest.fixture
+def destination(mongod: Mongod, database: Db) -> Iterator[MongoDestination]:
+    opened = MongoDestination(mongod.database_url("own"))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[Mongod]:
+    """A server that a test may end."""
+    server = Mongod(tmp_path / "mongod")
+    server.start()
+    yield server
+    server.kill()
+
+
+def message(id_: str, **fields: Any) -> Document:
+    return {"_id": id_, "rid": "r1", "ts": Date.at(1000), "msg": id_, "u": {"_id": "u1"}} | fields
+
+
+def insert(destination: MongoDestination, *documents: Document, mark: bytes = b"") -> list[int]:
+    """Insert messages the fast way; the places of those that were rejected."""
+    packed = [
+        destination.pack(document, encode(document), mark or digest(encode(document)))
+        for document in documents
+    ]
+    return [rejection.index for rejection in destination.insert(packed)]
+
+
+# ---------------------------------------------------------------- the documents of others
+
+FOREIGN: dict[str, Any] = {
+    "oid": ObjectId("5f5f5f5f5f5f5f5f5f5f5f5f"),
+    "decimal": Decimal128("1.10"),
+    "long": Int64(5),
+    "double": 5.0,
+    "binary": Binary(b"\x00\xff", 5),
+    "regex": Regex("^a", "i"),
+    "timestamp": Timestamp(1, 2),
+    "least": MinKey(),
+    "null": None,
+    "far": DatetimeMS(300_000_000_000_000),
+    "date": DatetimeMS(1000),
+    "a.b": {"$c": 1, "d.e": [1]},
+}
+
+
+def raw(database: Db, collection: str, id_: str) -> bytes:
+    """A stored document, to the byte, without the time of writing."""
+    (row,) = database[collection].find({"_id": id_}, {"_updatedAt": 0})
+    return bson.encode(row)
+
+
+def test_documents_of_others_are_found_whatever_is_in_them(
+    destination: MongoDestination, database: Db
+) -> None:
+    database[USERS].insert_one({"_id": "u1", "username": "ada", "importIds": ["U1"], **FOREIGN})
+    (found,) = destination.find(Lookup.USER_IMPORT_ID, ["U1"])
+    assert found["oid"] == {"$oid": "5f5f5f5f5f5f5f5f5f5f5f5f"}
+    assert found["decimal"] == {"$numberDecimal": "1.10"}
+    assert (found["long"], found["double"], found["null"]) == (5, 5.0, None)
+    assert found["date"] == Date.at(1000)
+    assert found["far"] == {"$date": {"$numberLong": "300000000000000"}}
+    assert encode(found) == next(destination.dump(USERS))
+
+
+def test_an_update_leaves_all_that_it_does_not_name(destination: MongoDestination, database: Db) -> None:
+    user = {"_id": "u1", "username": "ada", **FOREIGN, "deep": {**FOREIGN}, "list": [{**FOREIGN}, 1]}
+    database[USERS].insert_one(user)
+    update = Update(
+        collection=USERS,
+        id="u1",
+        set={"name": "Ada", "deep.name": "x"},
+        unset=("username",),
+        add={"importIds": ("U1",), "list": (2,)},
+    )
+    assert destination.apply([update]) == []
+    expected = {key: value for key, value in user.items() if key != "username"}
+    expected["deep"] = {**FOREIGN, "name": "x"}
+    expected["list"] = [{**FOREIGN}, 1, 2]
+    now = bson.decode(raw(database, USERS, "u1"), OPTIONS)
+    assert now == {**expected, "name": "Ada", "importIds": ["U1"]}
+    for key, value in FOREIGN.items():
+        assert (
+            bson.encode({key: now[key]}) == bson.encode({key: now["deep"][key]}) == bson.encode({key: value})
+        )
+
+
+def test_documents_whose_id_is_no_text_are_dumped_too(destination: MongoDestination, database: Db) -> None:
+    rows: list[dict[str, Any]] = [{"_id": ObjectId()} for _ in range(600)]
+    database[CONTACTS].insert_many([*rows, {"_id": "text"}, {"_id": 7}])
+    assert len(list(destination.dump(CONTACTS))) == 602
+
+
+def test_a_last_message_with_foreign_types_is_set_as_it_is(
+    destination: MongoDestination, database: Db
+) -> None:
+    database[ROOMS].insert_one({"_id": "r1", "t": "c"})
+    database[MESSAGES].insert_one({"_id": "m1", "rid": "r1", "ts": DatetimeMS(5), **FOREIGN})
+    destination.finish(["r1"])
+    (room,) = database[ROOMS].find()
+    assert bson.encode(room["lastMessage"]) == raw(database, MESSAGES, "m1")
+    assert room["lm"] == DatetimeMS(5)
+
+
+def test_what_others_write_meanwhile_stays(destination: MongoDestination, database: Db) -> None:
+    """An update goes as its smallest difference, never as a whole document."""
+    before = {"roles": ["user"], "settings": {"a": 1, "b": [1, {"c": 2}]}, "tokens": [{"h": "x"}, {"h": "y"}]}
+    after = {"roles": ["user", "bot"], "settings": {"b": [1, {"c": 3}]}, "tokens": [{"h": "y"}], "name": "n"}
+    assert difference(before, after) == {
+        "$set": {"settings.b.1.c": 3, "name": "n"},
+        "$unset": {"settings.a": ""},
+        "$addToSet": {"roles": {"$each": ["bot"]}},
+        "$pull": {"tokens": {"$in": [{"h": "x"}]}},
+    }
+    assert difference({"n": 1, "a": 1}, {"n": Int64(1), "a": True}) == {"$set": {"a": True}}
+    assert difference({"l": ["a"]}, {"l": ["a", "a"]}) == {"$set": {"l": ["a", "a"]}}
+    assert difference({"d": {"a.b": 1}}, {"d": {"a.b": 2}}) == {"$set": {"d": {"a.b": 2}}}
+
+
+# ---------------------------------------------------------------- types
+
+
+def test_documents_have_rocket_chats_types(destination: MongoDestination, database: Db) -> None:
+    fields = {"n": 1, "large": 2**40, "half": 0.5, "yes": True, "at": {"deep": [Date.at(-1)]}}
+    destination.apply([Insert(USERS, {"_id": "u1", **fields}), Insert(ROOMS, {"_id": "r1"})])
+    insert(destination, message("m1", **fields))
+    destination.apply([Update(collection=USERS, id="u1", set={"again": Date.at(7)})])
+    destination.finish(["r1"])
+    kinds = {"n": "int", "large": "long", "half": "double", "yes": "bool", "at.deep": "date"}
+    for collection in (USERS, MESSAGES):
+        assert (
+            database[collection].count_documents({key: {"$type": kind} for key, kind in kinds.items()}) == 1
+        )
+        assert database[collection].count_documents({"_id": {"$type": "string"}}) == 1
+        assert database[collection].count_documents({"_updatedAt": {"$type": "date"}}) == 1
+    assert database[USERS].count_documents({"again": {"$type": "date"}}) == 1
+    room = {"msgs": "int", "usersCount": "int", "lm": "date", "lastMessage.ts": "date", "_updatedAt": "date"}
+    assert database[ROOMS].count_documents({key: {"$type": kind} for key, kind in room.items()}) == 1
+
+
+def test_messages_hold_nothing_of_ours(destination: MongoDestination, database: Db) -> None:
+    insert(destination, message("m1"))
+    (row,) = database[MESSAGES].find()
+    assert list(row) == [*message("m1"), "_updatedAt"]
+    own = {name for name in database.list_collection_names() if name.startswith("chatferry")}
+    assert own == {"chatferry_message_digests"}
+
+
+def test_packed_messages_can_be_sent_to_another_process(destination: MongoDestination) -> None:
+    packed = [
+        destination.pack(message(id_), encode(message(id_)), b"12345678") for id_ in ("m1", "\ud83d"[:0])
+    ]
+    assert pickle.loads(pickle.dumps(packed)) == packed
+
+
+# ---------------------------------------------------------------- what cannot be written
+
+
+def test_what_bson_cannot_hold_is_one_rejection(destination: MongoDestination, database: Db) -> None:
+    bad = [
+        message("large", msg="x" * 17 * 1024 * 1024),
+        message("nul", reactions={"a\0b": 1}),
+        message("number", n=2**64),
+    ]
+    good = [message("m1"), message("m2"), message("m3")]
+    both = [document for pair in zip(good, bad, strict=True) for document in pair]
+    assert insert(destination, *both) == [1, 3, 5]
+    other = [{**document, "_id": document["_id"] + "-2"} for document in both]
+    rejections = destination.apply([Insert(MESSAGES, document) for document in other])
+    assert [rejection.index for rejection in rejections] == [1, 3, 5]
+    assert "16,777,216" in rejections[0].reason and "BSON" in rejections[1].reason
+    assert database[MESSAGES].count_documents({}) == 6
+    packed = destination.pack(bad[1], encode(bad[1]), b"12345678")
+    assert destination.unpack(packed) == bad[1]
+
+
+def test_an_update_that_makes_a_document_too_large_is_one_rejection(
+    destination: MongoDestination, database: Db
+) -> None:
+    destination.apply([Insert(USERS, {"_id": "u1", "bio": "x" * 12_000_000}), Insert(USERS, {"_id": "u2"})])
+    updates = [
+        Update(collection=USERS, id="u2", set={"name": "before"}),
+        Update(collection=USERS, id="u1", set={"more": "x" * 12_000_000}),
+        Update(collection=USERS, id="u2", set={"bio": "after"}),
+    ]
+    assert [rejection.index for rejection in destination.apply(updates)] == [1]
+    assert database[USERS].count_documents({"_id": "u2", "name": "before", "bio": "after"}) == 1
+
+
+def test_a_conflict_with_an_index_is_one_rejection(mongod: Mongod, client: Any) -> None:
+    database = client["indexed"]
+    make_indexes(database, USERS, ROOMS, SUBSCRIPTIONS)
+    database[MESSAGES].create_index("only", unique=True, sparse=True)
+    database[ROOMS].insert_one({"_id": "odd", "t": "l", "name": "taken"})  # a room of another type
+    opened = MongoDestination(mongod.database_url("indexed"))
+    address = [{"address": "ada@example.org", "verified": True}]
+    changes: list[Change] = [
+        Insert(USERS, {"_id": "u1", "username": "ada", "emails": address}),
+        Insert(USERS, {"_id": "u2", "username": "ben", "emails": address}),
+        Update(collection=USERS, id="u2", set={"name": "gone with the insert"}),
+        Insert(USERS, {"_id": "u3", "username": "cleo"}),
+        Update(collection=USERS, id="u3", set={"emails": address}),
+        Insert(ROOMS, {"_id": "r1", "t": "c", "name": "taken"}),
+        Insert(ROOMS, {"_id": "r2", "t": "c", "name": "free"}),
+        Update(collection=USERS, id="u1", set={"name": "Ada"}),
+    ]
+    rejections = opened.apply(changes)
+    assert [rejection.index for rejection in rejections] == [1, 2, 4, 5]
+    assert "emails.address" in rejections[0].reason and "name" in rejections[3].reason
+    assert [user["_id"] for user in database[USERS].find().sort("_id")] == ["u1", "u3"]
+    assert database[USERS].find_one({"_id": "u1"})["name"] == "Ada"
+    assert insert(opened, message("m1", only=1), message("m2", only=1), message("m3")) == [1]
+    assert opened.digests(["m1", "m2", "m3"]).keys() == {"m1", "m3"}
+    opened.close()
+
+
+def test_values_are_never_taken_for_queries(destination: MongoDestination) -> None:
+    destination.apply([Insert(USERS, {"_id": "u1", "username": "a.c", "importIds": ["U1"]})])
+    for odd in ("abc", "^a", ".*", "$ne", '{"$ne": ""}', "a.c\0"):
+        assert destination.find(Lookup.USERNAME, [odd]) == []
+        assert destination.find(Lookup.USER_IMPORT_ID, [odd]) == []
+
+
+# ---------------------------------------------------------------- digests
+
+
+def test_the_digest_of_a_message_that_never_came_gives_way(
+    destination: MongoDestination, database: Db
+) -> None:
+    insert(destination, message("m1"), message("m2"), mark=b"former..")
+    database[MESSAGES].delete_one({"_id": "m1"})
+    assert destination.digests(["m1", "m2"]) == {"m2": b"former.."}
+    insert(destination, message("m1"), mark=b"newer...")
+    assert destination.digests(["m1", "m2"]) == {"m1": b"newer...", "m2": b"former.."}
+    database[MESSAGES].delete_one({"_id": "m1"})
+    destination.apply([Insert(MESSAGES, message("m1"), b"")])
+    assert destination.digests(["m1"]) == {"m1": b""}
+
+
+def test_a_message_of_another_program_has_no_digest(destination: MongoDestination, database: Db) -> None:
+    database[MESSAGES].insert_one({"_id": "m1", "rid": "r1", "msg": "theirs"})
+    assert insert(destination, message("m1"), message("m2"), mark=b"12345678") == []
+    assert destination.digests(["m1", "m2"]) == {"m1": b"", "m2": b"12345678"}
+    assert (
+        insert(destination, message("m1"), message("m2"), mark=b"12345678") == []
+    )  # again, as after a crash
+    assert destination.digests(["m1", "m2"]) == {"m1": b"", "m2": b"12345678"}
+
+
+# ---------------------------------------------------------------- files
+
+
+def test_files_are_what_other_gridfs_clients_read(destination: MongoDestination, database: Db) -> None:
+    content = b"".join(n.to_bytes(4) for n in range(300_000))  # 5 chunks, the last not full
+    for collection in (UPLOADS, AVATARS):
+        destination.put_file({"_id": "f1", "type": "image/png"}, [content[:5], content[5:]], collection)
+        bucket = GridFSBucket(database, collection)
+        assert bucket.open_download_stream("f1").read() == content
+        (file,) = database[f"{collection}.files"].find()
+        assert (file.pop("uploadDate").__class__, file) == (
+            DatetimeMS,
+            {
+                "_id": "f1",
+                "length": len(content),
+                "chunkSize": 261120,
+                "filename": "f1",
+                "contentType": "image/png",
+            },
+        )
+        assert {"files_id_1_n_1", "_id_"} == database[f"{collection}.chunks"].index_information().keys()
+
+
+def test_a_shorter_file_leaves_nothing_of_the_longer_one(destination: MongoDestination, database: Db) -> None:
+    for content in (b"long" * 500_000, b"short", b"", b"middle" * 100_000):
+        destination.put_file({"_id": "f1"}, [content])
+        assert GridFSBucket(database, UPLOADS).open_download_stream("f1").read() == content
+        assert database[f"{UPLOADS}.chunks"].count_documents({}) == -(-len(content) // 261120)
+
+
+def test_a_file_is_whole_when_it_is_settled_twice(destination: MongoDestination, database: Db) -> None:
+    """As when the answer to the commit is lost."""
+    destination.put_file({"_id": "f1"}, [b"old" * 200_000])
+    settle = Bucket.settle
+
+    def twice(self: Bucket, *how: Any) -> None:
+        settle(self, *how)
+        settle(self, *how)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Bucket, "settle", twice)
+        destination.put_file({"_id": "f1"}, [b"new" * 100_000])
+    assert GridFSBucket(database, UPLOADS).open_download_stream("f1").read() == b"new" * 100_000
+    assert database[f"{UPLOADS}.chunks"].count_documents({}) == 2
+
+
+def test_files_of_other_clients_are_read(destination: MongoDestination, database: Db) -> None:
+    content = bytes(range(256)) * 1000
+    with GridFSBucket(database, UPLOADS, chunk_size_bytes=1000).open_upload_stream_with_id(
+        "f1", "f1"
+    ) as stream:
+        stream.write(content)
+    assert b"".join(destination.read_file("f1")) == content
+    assert b"".join(destination.read_file("f1", start=5005)) == content[5005:]
+
+
+def test_what_a_killed_process_left_of_a_file_goes(destination: MongoDestination, database: Db) -> None:
+    database[f"{UPLOADS}.chunks"].insert_many(
+        [{"files_id": "f1", "n": n, "data": b"stray"} for n in range(3)]
+    )
+    destination.put_file({"_id": "f1"}, [b"bytes"])
+    assert b"".join(destination.read_file("f1")) == b"bytes"
+    assert database[f"{UPLOADS}.chunks"].count_documents({}) == 1
+
+
+def test_a_large_file_takes_little_memory(destination: MongoDestination) -> None:
+    piece, pieces = bytes(1024 * 1024), 48
+    destination.put_file({"_id": "warm"}, [piece])
+    tracemalloc.start()
+    destination.put_file({"_id": "f1"}, (piece for _ in range(pieces)))
+    read = sum(map(len, destination.read_file("f1")))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert read == pieces * len(piece)
+    assert peak < 20 * len(piece)
+
+
+def test_a_slow_reader_is_in_nobodys_way(destination: MongoDestination) -> None:
+    destination.put_file({"_id": "f1"}, [b"a" * 600_000])
+    pieces = destination.read_file("f1")
+    first = next(pieces)
+    destination.apply([Insert(USERS, {"_id": "u1"})])
+    rest: list[bytes] = []
+    thread = threading.Thread(target=lambda: rest.extend(pieces))
+    thread.start()
+    assert destination.find(Lookup.USER_ID, ["u1"])
+    thread.join()
+    assert first + b"".join(rest) == b"a" * 600_000
+
+
+# ---------------------------------------------------------------- indexes
+
+
+def indexes(database: Db) -> dict[str, set[str]]:
+    names = database.list_collection_names()
+    return {name: set(database[name].index_information()) for name in names if "chatferry" not in name}
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_only_look_up_indexes_are_made_and_only_where_allowed(
+    mongod: Mongod, client: Any, allowed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = client[f"indexes-{allowed}"]
+    make_indexes(database, USERS, ROOMS, SUBSCRIPTIONS, MESSAGES)
+    database.create_collection(CONTACTS)
+    before = indexes(database)
+    monkeypatch.setenv("CHATFERRY_MONGO_INDEXES", "on" if allowed else "off")
+    for _ in range(2):
+        opened = open_destination(mongod.database_url(database.name))
+        opened.apply([Insert(USERS, {"_id": "u1"}), Insert(ROOMS, {"_id": "r1", "importIds": ["C1"]})])
+        opened.apply([Insert(CONTACTS, {"_id": "c1"}), Insert(SUBSCRIPTIONS, {"_id": "s1"})])
+        opened.insert([opened.pack(message("m1"), encode(message("m1")), b"12345678")])
+        assert opened.find(Lookup.ROOM_IMPORT_ID, ["C1"])
+        opened.finish(["r1"])
+        opened.close()
+    new = {name: names - before[name] for name, names in indexes(database).items() if names - before[name]}
+    assert new == ({ROOMS: {"importIds_1"}, CONTACTS: {"importIds_1"}} if allowed else {})
+
+
+def test_a_setting_that_is_neither_on_nor_off_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHATFERRY_MONGO_INDEXES", "yes")
+    with pytest.raises(SettingsError, match="on or off"):
+        open_destination("mongodb://127.0.0.1:1/db")
+
+
+# ---------------------------------------------------------------- opening
+
+BAD_URLS = {
+    "mongodb://127.0.0.1:1/": "names no database",
+    "mongodb://bob:hunter2@127.0.0.1:1": "names no database",
+    "mongodb://bob:hunter2@127.0.0.1:port/db": "cannot be read",
+    "mongodb://bob:hunt/er2@127.0.0.1/db": "cannot be read",
+    "mongodb://bob:hun@ter2@127.0.0.1/db": "cannot be read",
+    "mongodb://": "cannot be read",
+    "mongodb://bob:hunter2@127.0.0.1:1/db?serverSelectionTimeoutMS=50": "does not answer",
+    "mongodb://bob:hunter2@127.0.0.1:1/db?w=0": "w=0",
+    "mongodb+srv://bob:hunter2@127.0.0.1:1/db": "cannot be read",
+    "mongo://bob:hunter2@host/db": "names no destination",
+}
+
+
+@pytest.mark.parametrize("url", BAD_URLS)
+def test_a_url_that_leads_nowhere_is_explained(url: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        open_destination(url)
+    assert BAD_URLS[url] in str(caught.value)
+    assert "hunter2" not in str(caught.value) and "er2" not in str(caught.value)
+
+
+def test_a_wrong_password_is_said_and_not_told(mongod: Mongod) -> None:
+    with pytest.raises(SettingsError, match="refuses the name or password") as caught:
+        open_destination(mongod.database_url("own").replace("//", "//bob:hunter2@"))
+    assert "hunter2" not in str(caught.value) and "bob" not in str(caught.value)
+
+
+def test_the_write_concern_is_that_of_the_url(mongod: Mongod) -> None:
+    given = {"": ("majority", True, None), "&w=1&journal=false&wtimeoutMS=5000": (1, False, 5000)}
+    for options, (w, j, wtimeout) in given.items():
+        opened = MongoDestination(mongod.database_url("own") + options)
+        expected = {"w": w, "j": j} | ({"wtimeout": wtimeout} if wtimeout else {})
+        assert opened._server.write_concern.document == expected
+        opened.close()
+
+
+def test_a_write_concern_that_cannot_be_met_is_said(mongod: Mongod, database: Db) -> None:
+    opened = MongoDestination(mongod.database_url("own") + "&w=3&wtimeoutMS=100")
+    with pytest.raises(SettingsError, match=r"check w in the URL|not enough members"):
+        opened.apply([Insert(USERS, {"_id": "u1"})])
+    with pytest.raises(SettingsError, match=r"check w in the URL|not enough members"):
+        insert(opened, message("m1"))
+    opened.close()
+
+
+# ---------------------------------------------------------------- a server that comes and goes
+
+
+def test_a_server_that_steps_down_is_waited_for(own_server: Mongod) -> None:
+    opened = MongoDestination(own_server.database_url("own"))
+    with own_server.client() as admin:
+        admin.admin.command({"replSetStepDown": 1, "force": True})
+        assert opened.apply([Insert(USERS, {"_id": "u1"})]) == []
+        admin.admin.command({"replSetStepDown": 1, "force": True})
+        assert insert(opened, message("m1")) == []
+    assert opened.find(Lookup.USER_ID, ["u1"]) and opened.digests(["m1"])["m1"]
+    opened.close()
+
+
+def test_a_server_that_stays_away_is_an_error_and_work_goes_on_when_it_is_back(
+    own_server: Mongod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = MongoDestination(own_server.database_url("own") + "&serverSelectionTimeoutMS=300")
+    assert insert(opened, message("m1")) == []
+    own_server.kill()
+    monkeypatch.setattr(mongo_server, "PATIENCE", 0.5)
+    with pytest.raises(SettingsError, match="does not answer"):
+        insert(opened, message("m2"))
+    with pytest.raises(SettingsError, match="does not answer"):
+        opened.find(Lookup.USER_ID, ["u1"])
+    monkeypatch.setattr(mongo_server, "PATIENCE", 30)
+    restart = threading.Thread(target=own_server.start)
+    restart.start()
+    assert insert(opened, message("m1"), message("m2")) == []
+    assert opened.digests(["m1", "m2"]).keys() == {"m1", "m2"}
+    restart.join()
+    opened.close()
+
+
+def test_two_writers_of_one_document_both_get_their_way(mongod: Mongod, database: Db) -> None:
+    """The transactions of one run into those of the other, and are done again."""
+    opened = [MongoDestination(mongod.database_url("own")) for _ in range(2)]
+    opened[0].apply([Insert(USERS, {"_id": "u1"})])
+
+    def write(number: int) -> None:
+        for n in range(10):
+            add = {"importIds": (f"{number}-{n}",)}
+            assert opened[number].apply([Update(collection=USERS, id="u1", add=add)]) == []
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (user,) = database[USERS].find()
+    assert sorted(user["importIds"]) == sorted(f"{number}-{n}" for number in range(2) for n in range(10))
+    for each in opened:
+        each.close()
