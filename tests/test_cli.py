@@ -50,7 +50,7 @@ def test_import_prints_one_json_object(tmp_path: Path) -> None:
     assert done.returncode == 0
     found = json.loads(done.stdout)
     assert list(found) == [
-        "operation", *KINDS, "problems", "seconds", "messagesPerSecond", "peakMemoryMiB",
+        "operation", "paused", *KINDS, "problems", "seconds", "messagesPerSecond", "peakMemoryMiB",
     ]  # fmt: skip
     for kind in KINDS:
         counts = found[kind]

@@ -9,11 +9,23 @@ import hmac
 import secrets
 from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 import bcrypt
 
 from chatferry.destinations import Destination, Lookup
-from chatferry.documents import PERMISSIONS, ROOMS, USERS, Change, Date, Document, Insert, Update, decode
+from chatferry.documents import (
+    PERMISSIONS,
+    ROLES,
+    ROOMS,
+    USERS,
+    Change,
+    Date,
+    Document,
+    Insert,
+    Update,
+    decode,
+)
 from chatferry.errors import SettingsError
 from chatferry.ids import hash_token, new_id, new_token
 from chatferry.records import ROCKET_CAT
@@ -26,7 +38,7 @@ PERMISSION_ROLES = {
 }
 """The permissions that chatferry asks for, and the roles that have them by default in Rocket.Chat."""
 
-ROLES = frozenset(
+DEFAULT_ROLES = frozenset(
     {
         *("admin", "anonymous", "app", "auditor", "auditor-log", "bot", "guest", "leader"),
         *("livechat-agent", "livechat-manager", "livechat-monitor", "moderator", "owner", "user"),
@@ -34,15 +46,27 @@ ROLES = frozenset(
 )
 """The roles that every Rocket.Chat server has."""
 
+MOST_ROLES = 10_000  # that a server is asked for
 _TOKENS = "services.resume.loginTokens"
 
 
 def open_workspace(
-    destination: Destination, environment: Mapping[str, str], now: Date
+    destination: Destination, server_database: str, environment: Mapping[str, str], now: Date
 ) -> tuple[str, str] | None:
-    """Make sure that a workspace has what it starts with and an administrator; see `ensure_admin`."""
-    found_workspace(destination, now)
-    return ensure_admin(destination, environment, now)
+    """Make sure that there is a workspace to import into; see `ensure_admin` for what comes back.
+
+    A workspace of ours is given what it lacks. In `server_database`, a database that a Rocket.Chat server
+    keeps, nothing is made: it must have users.
+    """
+    if not server_database:
+        found_workspace(destination, now)
+        return ensure_admin(destination, environment, now)
+    if next(destination.dump(USERS), None) is None:
+        raise SettingsError(
+            f"The database {server_database} holds no users: it is not, or not yet, a Rocket.Chat server's. "
+            "Check its name in the URL, or start Rocket.Chat on it first: chatferry makes no accounts there."
+        )
+    return None
 
 
 def found_workspace(destination: Destination, now: Date) -> None:
@@ -165,6 +189,15 @@ def is_password(user: Document | None, password: str, *, is_hashed: bool = False
     return is_right and bool(stored) and account.get("active", True) is True
 
 
+def needs_second_factor(user: Document) -> bool:
+    """Whether Rocket.Chat asks this user for more than the password: a code of an app, or by e-mail."""
+    services = user.get("services", {})
+    if services.get("totp", {}).get("enabled") is True:
+        return True
+    is_reachable = any(email.get("verified") is True for email in user.get("emails", ()))
+    return is_reachable and services.get("email2fa", {}).get("enabled") is True
+
+
 # ---------------------------------------------------------------- tokens
 
 
@@ -209,8 +242,10 @@ def revoke_personal_token(destination: Destination, user_id: str, entry: Documen
 
 
 def _token_entries(user: Document) -> list[Document]:
-    entries: list[Document] = user.get("services", {}).get("resume", {}).get("loginTokens", [])
-    return entries
+    holder: Any = user
+    for step in ("services", "resume", "loginTokens"):
+        holder = holder.get(step) if isinstance(holder, dict) else None
+    return [entry for entry in holder if isinstance(entry, dict)] if isinstance(holder, list) else []
 
 
 def user_of_token(destination: Destination, user_id: str, token: str) -> Document | None:
@@ -242,18 +277,38 @@ def user_named(destination: Destination, name: str) -> Document | None:
 
 
 def existing_roles(destination: Destination) -> frozenset[str]:
-    """The roles of a workspace: those of every server, and those to which it gives a permission."""
+    """The ids of a workspace's roles: those of every server, its own, and those that have a permission."""
+    own = {str(role["_id"]) for role in destination.foreign(ROLES, MOST_ROLES)}
     permissions = (decode(line) for line in destination.dump(PERMISSIONS))
-    return ROLES.union(*(permission.get("roles", ()) for permission in permissions))
+    return DEFAULT_ROLES.union(own, *map(roles_of, permissions))
 
 
-def may_grant(user: Document, role: str) -> bool:
-    """Whether the user may give somebody this role: an administrator any, others their own."""
-    roles = user.get("roles", ())
-    return "admin" in roles or role in roles or role == "user"
+def roles_of(user: Document) -> frozenset[str]:
+    return frozenset(user.get("roles") or ())
+
+
+def starter_named(destination: Destination, username: str) -> Document:
+    """The account in whose name an import is started. Raises SettingsError if it cannot be."""
+    found = destination.find(Lookup.USERNAME, [username])
+    if not found:
+        raise SettingsError(f"There is no user {username} in this workspace. Give --as a username.")
+    if not found[0].get("active", True):
+        raise SettingsError(f"{username} is deactivated. Give --as somebody who is active.")
+    return found[0]
+
+
+def first_administrator(destination: Destination) -> Document | None:
+    """The active administrator whose account is the oldest; of equals the one with the smallest `_id`."""
+    found = destination.find(Lookup.USER_ROLE, ["admin"])
+    return min((admin for admin in found if admin.get("active", True)), key=_age, default=None)
+
+
+def _age(user: Document) -> tuple[int, str]:
+    created = user.get("createdAt")
+    return created.ms if isinstance(created, Date) else 0, user["_id"]
 
 
 def may(destination: Destination, user: Document, permission: str) -> bool:
     """Whether one of the user's roles has the permission."""
     granted = destination.find(Lookup.PERMISSION_ID, [permission])
-    return any(set(user.get("roles", ())) & set(entry.get("roles", ())) for entry in granted)
+    return any(roles_of(user) & roles_of(entry) for entry in granted)

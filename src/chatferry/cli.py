@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from chatferry import accounts, console, report
 from chatferry.archive import open_archive
-from chatferry.destinations import Destination, Lookup, open_destination
+from chatferry.destinations import Destination, open_destination
 from chatferry.destinations.memory import MemoryDestination
 from chatferry.documents import COLLECTIONS, Date
 from chatferry.errors import ChatferryError, SettingsError
@@ -23,7 +23,17 @@ from chatferry.ids import new_id
 from chatferry.importers import Importer, detect, pending, readers
 from chatferry.inspection import inspect_archive
 from chatferry.memory import collect_rarely
-from chatferry.operations import DIRECT_MESSAGES, EVERYTHING, Choice, Operation, Selection, Status, advance
+from chatferry.operations import (
+    DIRECT_MESSAGES,
+    EVERYTHING,
+    Choice,
+    Operation,
+    Selection,
+    Status,
+    advance,
+    may_pause,
+)
+from chatferry.options import As, AsJson, Channels, Data, DryRun, Export, OperationId, Users, Where, Workers
 from chatferry.pipeline import now
 from chatferry.records import User
 from chatferry.settings import Settings, from_environment
@@ -42,54 +52,6 @@ app = typer.Typer(
 )
 imports = typer.Typer(help="Import an export without a server.", no_args_is_help=True)
 app.add_typer(imports, name="import")
-
-Data = Annotated[
-    Path, typer.Option("--data", envvar="CHATFERRY_DATA", help="Where chatferry keeps what it needs.")
-]
-Where = Annotated[
-    str,
-    typer.Option(
-        "--destination",
-        envvar="CHATFERRY_DESTINATION",
-        help="Where documents go: sqlite:PATH or mongodb://HOST:PORT/DATABASE. "
-        "Default: an embedded workspace in the data directory.",
-    ),
-]
-Workers = Annotated[
-    int | None,
-    typer.Option(
-        "--workers",
-        envvar="CHATFERRY_WORKERS",
-        min=0,
-        max=256,
-        help="Processes that read and convert messages, beside the one that writes; 0: one does it all. "
-        "Default: as many as there are cores, once an import is large enough.",
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", envvar="CHATFERRY_JSON", help="Print one JSON object.")]
-Export = Annotated[
-    Path, typer.Argument(help="The export: a zip or tar file, a folder, or a file of its own kind.")
-]
-Users = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--users",
-        envvar="CHATFERRY_USERS",
-        help="Ids or names to import, separated by commas. Default: all.",
-    ),
-]
-Channels = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--channels",
-        envvar="CHATFERRY_CHANNELS",
-        help="Ids or names to import, separated by commas; __directMessages__ for those. Default: all.",
-    ),
-]
-DryRun = Annotated[
-    bool,
-    typer.Option("--dry-run", envvar="CHATFERRY_DRY_RUN", help="Say what would happen; change nothing."),
-]
 
 
 def main() -> None:
@@ -174,6 +136,7 @@ def _add_import(importer: Importer) -> None:
         export: Export,
         data: Data = Path("data"),
         destination: Where = "",
+        as_: As = "",
         users: Users = None,
         channels: Channels = None,
         workers: Workers = None,
@@ -185,7 +148,7 @@ def _add_import(importer: Importer) -> None:
         if not export.exists():
             raise SettingsError(f"{export} does not exist. Give the path of {importer.wanted}.")
         with _workplace(settings, dry_run) as (store, workspace):
-            operation = _new_operation(importer, export, workspace)
+            operation = _new_operation(importer, export, _starter(workspace, as_))
             store.operations.invalidate_all(operation.ts)
             store.operations.add(operation)
             with console.Display(quiet=as_json) as display:
@@ -207,20 +170,24 @@ def _workplace(settings: Settings, dry_run: bool) -> Iterator[tuple[Store, Desti
         exists = settings.destination or (settings.data / "workspace.sqlite3").exists()
         base = open_destination(settings.destination_url) if exists else None
         workspace: Destination = MemoryDestination(base, keep_messages=False)
-        accounts.found_workspace(workspace, Date.at(now()))
+        _open(workspace, settings)
         with Store() as store:
             yield store, workspace
         return
     with _only_worker(settings), Store(settings.store_path) as store:
         workspace = open_destination(settings.destination_url)
         try:
-            console.welcome(accounts.open_workspace(workspace, os.environ, Date.at(now())))
+            console.welcome(_open(workspace, settings))
             yield store, workspace
         finally:
             workspace.close()
 
 
-def _new_operation(importer: Importer, export: Path, workspace: Destination) -> Operation:
+def _open(workspace: Destination, settings: Settings) -> tuple[str, str] | None:
+    return accounts.open_workspace(workspace, settings.server_database, os.environ, Date.at(now()))
+
+
+def _new_operation(importer: Importer, export: Path, starter: str) -> Operation:
     moment = now()
     return Operation(
         id=new_id(),
@@ -229,17 +196,21 @@ def _new_operation(importer: Importer, export: Path, workspace: Destination) -> 
         ts=moment,
         status=Status.FILE_LOADED,
         valid=True,
-        user=_administrator(workspace),
+        user=starter,
         updated_at=moment,
         file=export.name,
         archive=str(export.resolve()),
     )
 
 
-def _administrator(workspace: Destination) -> str:
-    """In whose name the command line works."""
-    admins = workspace.find(Lookup.USER_ROLE, ["admin"])
-    return min((admin["_id"] for admin in admins), default="rocket.cat")
+def _starter(workspace: Destination, username: str) -> str:
+    """The id of the account in whose name the command line works; "" stands for the first administrator."""
+    if username:
+        return str(accounts.starter_named(workspace, username)["_id"])
+    first = accounts.first_administrator(workspace)
+    if first is None:
+        raise SettingsError("This workspace has no active administrator. Give --as the name of a user.")
+    return str(first["_id"])
 
 
 def _select(
@@ -295,7 +266,7 @@ def print_json(value: object) -> None:
 
 
 @app.command("files")
-def files_(data: Data = Path("data"), destination: Where = "", as_json: AsJson = False) -> None:
+def files_(data: Data = Path("data"), destination: Where = "", as_: As = "", as_json: AsJson = False) -> None:
     """Fetch the files and avatars that imports have left to be fetched."""
     settings = from_environment(data=data, destination=destination)
     if not settings.store_path.exists():
@@ -303,8 +274,9 @@ def files_(data: Data = Path("data"), destination: Where = "", as_json: AsJson =
     with _workplace(settings, dry_run=False) as (store, workspace):
         found: dict[str, dict[str, Any]] = {}
         code = DONE
+        starter = _starter(workspace, as_)
         for name, key in (("files", pending.FILES), ("avatars", pending.AVATARS)):
-            operation = _fetched(key, store, workspace, settings, as_json)
+            operation = _fetched(key, starter, store, workspace, settings, as_json)
             found[name] = report.as_json(operation, store)
             if operation.count.total and not as_json:
                 console.print_report(found[name], list(store.problems.all(operation.id)), operation, False)
@@ -316,11 +288,13 @@ def files_(data: Data = Path("data"), destination: Where = "", as_json: AsJson =
     sys.exit(code)
 
 
-def _fetched(key: str, store: Store, workspace: Destination, settings: Settings, quiet: bool) -> Operation:
+def _fetched(
+    key: str, starter: str, store: Store, workspace: Destination, settings: Settings, quiet: bool
+) -> Operation:
     """A new operation that fetched what is pending; one that was interrupted first takes its end."""
     from chatferry.fetching import new_operation
 
-    operation = new_operation(key, new_id(), _administrator(workspace), store, workspace)
+    operation = new_operation(key, new_id(), starter, store, workspace)
     store.operations.invalidate_all(operation.ts)
     store.operations.add(operation)
     if operation.status == Status.DONE:
@@ -346,27 +320,56 @@ def inspect(export: Export, as_json: AsJson = False) -> None:
         console.print_inspection(found)
 
 
-@app.command("report")
-def report_(
-    operation: Annotated[str, typer.Argument(help="Id of an operation. Default: the last one.")] = "",
-    data: Data = Path("data"),
-    as_json: AsJson = False,
-) -> None:
-    """Show what became of an operation: counts and every problem."""
+@contextmanager
+def _operation(id: str, data: Path) -> Iterator[tuple[Operation, Store]]:
+    """An operation of a data directory, also while a server or another command works there."""
     settings = from_environment(data=data)
     if not settings.store_path.exists():
         raise SettingsError(f"{data} holds no operations. Give the directory of the import with --data.")
     with Store(settings.store_path) as store:
-        found = store.operations.get(operation) if operation else store.operations.last()
+        found = store.operations.get(id) if id else store.operations.last()
         if found is None:
             raise SettingsError(
-                f"There is no operation {operation} in {data}." if operation else "Nothing was imported yet."
+                f"There is no operation {id} in {data}." if id else "Nothing was imported yet."
             )
+        yield found, store
+
+
+@app.command("report")
+def report_(operation: OperationId = "", data: Data = Path("data"), as_json: AsJson = False) -> None:
+    """Show what became of an operation: counts and every problem."""
+    with _operation(operation, data) as (found, store):
         shown = report.as_json(found, store)
         if as_json:
             print_json(shown)
         else:
             console.print_report(shown, list(store.problems.all(found.id)), found, False)
+
+
+@app.command()
+def pause(operation: OperationId = "", data: Data = Path("data")) -> None:
+    """Let an import that is running wait, whoever runs it; harmless to repeat."""
+    with _operation(operation, data) as (found, store):
+        _require_importing(found)
+        store.pauses.add(found.id)
+        console.tell(f"Operation {found.id} is paused. Go on with: chatferry resume {found.id}")
+
+
+@app.command()
+def resume(operation: OperationId = "", data: Data = Path("data")) -> None:
+    """Let an import that waits go on; harmless to repeat."""
+    with _operation(operation, data) as (found, store):
+        _require_importing(found)
+        store.pauses.remove(found.id)
+        console.tell(f"Operation {found.id} goes on.")
+
+
+def _require_importing(operation: Operation) -> None:
+    if not may_pause(operation):
+        how = operation.status if operation.valid else "not valid any more"
+        raise SettingsError(
+            f"Operation {operation.id} is {how}. Only one that is importing can be paused or resumed."
+        )
 
 
 @app.command()
@@ -380,7 +383,7 @@ def token(
     settings = from_environment(data=data, destination=destination)
     workspace = open_destination(settings.destination_url)
     try:
-        console.welcome(accounts.open_workspace(workspace, os.environ, Date.at(now())))
+        console.welcome(_open(workspace, settings))
         account = accounts.user_named(workspace, user)
         if account is None:
             raise SettingsError(f"There is no user {user} in this workspace.")

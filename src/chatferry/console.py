@@ -45,6 +45,10 @@ def complain(text: str) -> None:
     _err.print(f"chatferry: {text}", markup=False)
 
 
+def tell(text: str) -> None:
+    _out.print(text, markup=False)
+
+
 def welcome(admin: tuple[str, str] | None) -> None:
     """Say, once, the password that was made up for the first administrator."""
     if admin:
@@ -144,7 +148,7 @@ def print_report(found: dict[str, Any], problems: list[Problem], operation: Oper
     title = {Status.DONE: "done", Status.FAILED: "failed", Status.CANCELLED: "cancelled"}.get(
         operation.status, operation.status.value
     )
-    dry = " (dry run: nothing was written)" if dry_run else ""
+    dry = " (dry run: nothing was written)" if dry_run else ", paused" if found["paused"] else ""
     _out.print(f"Operation {operation.id}: {title}{dry}", markup=False)
     table = Table("", *_OUTCOMES, box=None, pad_edge=False)
     for column in table.columns[1:]:

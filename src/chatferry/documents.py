@@ -23,6 +23,8 @@ MESSAGES = "rocketchat_message"
 UPLOADS = "rocketchat_uploads"
 AVATARS = "rocketchat_avatars"
 PERMISSIONS = "rocketchat_permissions"
+ROLES, OPERATIONS = "rocketchat_roles", "rocketchat_import"
+"""Where a Rocket.Chat server keeps its roles, and the imports that it did itself: only read here."""
 COLLECTIONS = (USERS, CONTACTS, ROOMS, SUBSCRIPTIONS, MESSAGES, UPLOADS, AVATARS, PERMISSIONS)
 
 

@@ -85,6 +85,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     `url` is where the archive is fetched from; it may hold a secret and is never shown.
     `error` says, for people, why an operation failed. `file`, `content_type` are the upload's.
     `only_new`: accounts that exist are left alone, and new ones join no default room (`import.run`).
+    `user` began it; `starter` (once it is set) then started the import, in which no role is given that this
+    user may not grant.
     `seconds` is the time worked on it so far, `peak_memory` the most memory the process held meanwhile (MiB).
     """
 
@@ -103,6 +105,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     url: str = ""
     selection: Selection = Selection()
     only_new: bool = False
+    starter: str = ""
     error: str = ""
     seconds: float = 0.0
     peak_memory: float = 0.0
@@ -133,6 +136,11 @@ def is_preparing(status: Status) -> bool:
 
 def is_importing(status: Status) -> bool:
     return status in _IMPORTING
+
+
+def may_pause(operation: Operation) -> bool:
+    """Whether there is work on it that can wait: documents or files that are being brought."""
+    return operation.valid and is_importing(operation.status)
 
 
 def may_follow(before: Status, after: Status) -> bool:

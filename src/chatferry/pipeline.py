@@ -57,7 +57,8 @@ def now() -> int:
 class Tools(Struct, frozen=True):
     """What an operation is worked on with.
 
-    `start` starts other processes for so many messages, if that is worth it.
+    `start` starts other processes for so many messages, if that is worth it; `clock` counts the seconds of
+    work, from wherever.
     """
 
     store: Store
@@ -66,6 +67,7 @@ class Tools(Struct, frozen=True):
     check: Check
     watch: Watch
     start: Callable[[int], Processes | None] = lambda messages: None
+    clock: Callable[[], float] = time.perf_counter
 
 
 class _Progress:
@@ -74,7 +76,7 @@ class _Progress:
     def __init__(self, operation: Operation, tools: Tools) -> None:
         self.operation = operation
         self._tools = tools
-        self._since = time.perf_counter()
+        self._since = tools.clock()
         self.others: Processes | None = None
 
     def go(self, status: Status) -> None:
@@ -85,7 +87,7 @@ class _Progress:
         self._save(replace(self.operation, count=counts, updated_at=now()))
 
     def _save(self, operation: Operation) -> None:
-        moment = time.perf_counter()
+        moment = self._tools.clock()
         memory = peak_memory() + (self.others.peak_memory if self.others else 0)
         self.operation = replace(
             operation, seconds=operation.seconds + moment - self._since, peak_memory=memory

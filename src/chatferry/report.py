@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from chatferry.api import wire
-from chatferry.operations import Operation
+from chatferry.operations import Operation, may_pause
 from chatferry.records import Effect, Outcome, Problem
 from chatferry.store import Store, problems
 
@@ -52,6 +52,11 @@ def _tally(outcomes: Mapping[Any, int], read: int | None = None) -> Tally:
     return Tally(read=sum(outcomes.values()) if read is None else read, **counts)
 
 
+def is_paused(operation: Operation, store: Store) -> bool:
+    """Whether the work on it waits until somebody resumes it."""
+    return may_pause(operation) and store.pauses.has(operation.id)
+
+
 def as_json(operation: Operation, store: Store) -> dict[str, Any]:
     """The report as one object."""
     counts = tallies(operation, store)
@@ -59,6 +64,7 @@ def as_json(operation: Operation, store: Store) -> dict[str, Any]:
     ended = messages.read if operation.seconds else 0
     return {
         "operation": wire.operation(operation),
+        "paused": is_paused(operation, store),
         **{name: msgspec.to_builtins(tally) for name, tally in counts.items()},
         "problems": [problem_as_json(problem) for problem in store.problems.all(operation.id)],
         "seconds": round(operation.seconds, 3),

@@ -31,7 +31,9 @@ def serve_http(settings: Settings, *, is_demo: bool) -> None:
         if is_demo:
             demo.furnish(store, workspace, Date.at(now()))
         else:
-            console.welcome(accounts.open_workspace(workspace, os.environ, Date.at(now())))
+            console.welcome(
+                accounts.open_workspace(workspace, settings.server_database, os.environ, Date.at(now()))
+            )
     resumable.sweep(services)
     resumable.take_up(services)
     clear_uploads(settings.uploads, store)

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct
 
@@ -11,6 +12,7 @@ from chatferry.archive import Limits
 from chatferry.downloads import DEFAULT_RULES, Rules
 from chatferry.downloads.addresses import HOSTS, parse_hosts
 from chatferry.errors import SettingsError
+from chatferry.throttle import Pace
 
 MIB = 1024 * 1024
 
@@ -20,8 +22,8 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     `rate_limit`: calls are limited. `trusted_proxies` are the addresses and networks whose X-Forwarded-For
     is believed. `workers`: processes that convert messages beside this one, None for as many as are worth it.
-    In seconds: `upload_silence`, the longest pause inside an upload, after which it is broken
-    off, and `upload_kept`, how long a resumable upload is kept after that.
+    `pace`: how fast imports write. In seconds: `upload_silence`, the longest pause inside an upload, after
+    which it is broken off, and `upload_kept`, how long a resumable upload is kept after that.
     """
 
     data: Path = Path("data")
@@ -37,6 +39,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     trusted_proxies: tuple[str, ...] = ()
     downloads: Rules = DEFAULT_RULES
     workers: int | None = None
+    pace: Pace = Pace()
 
     @property
     def store_path(self) -> Path:
@@ -55,6 +58,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     def destination_url(self) -> str:
         """Where documents go: by default an embedded workspace in the data directory."""
         return self.destination or f"sqlite:{self.data / 'workspace.sqlite3'}"
+
+    @property
+    def server_database(self) -> str:
+        """The name of the database, if the destination is that of a Rocket.Chat server; "" if it is ours."""
+        url = urlsplit(self.destination)
+        return unquote(url.path.strip("/")) if url.scheme in ("mongodb", "mongodb+srv") else ""
 
 
 def from_environment(
@@ -94,6 +103,10 @@ def from_environment(
             hosts=parse_hosts(environment.get(HOSTS, "")),
             limit=_number(environment, "CHATFERRY_MAX_DOWNLOAD_MIB", DEFAULT_RULES.limit // MIB) * MIB,
         ),
+        pace=Pace(
+            messages_per_second=_number_or_off(environment, "CHATFERRY_MESSAGES_PER_SECOND"),
+            latency=_number_or_off(environment, "CHATFERRY_MAX_LATENCY_MS") / 1000,
+        ),
     )
 
 
@@ -123,3 +136,9 @@ def _number(environment: Mapping[str, str], name: str, default: int) -> int:
     if not text.isascii() or not text.isdigit() or int(text) == 0:
         raise SettingsError(f"{name} is {text!r}. It must be a whole number above 0.")
     return int(text)
+
+
+def _number_or_off(environment: Mapping[str, str], name: str) -> int:
+    """0 stands for off, like no value."""
+    text = environment.get(name, "")
+    return 0 if text.strip("0") == "" and text.isascii() else _number(environment, name, 0)

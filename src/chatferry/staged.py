@@ -40,6 +40,11 @@ class Work(Struct, frozen=True):
     check: Callable[[], None]
     now: Callable[[], int]
 
+    @property
+    def starter(self) -> str:
+        """The id of the user in whose name the import runs."""
+        return self.operation.starter or self.operation.user
+
 
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
     iterator = iter(items)
@@ -51,10 +56,12 @@ def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 
 def import_users(work: Work) -> None:
+    starter = work.destination.find(Lookup.USER_ID, [work.starter])
     default_rooms = [] if work.operation.only_new else work.destination.find(Lookup.ROOM_DEFAULT, ["true"])
     setup = convert_users.UserSetup(
         source=work.source,
         archive_ids=work.store.staging.import_ids(work.operation.id, "user"),
+        starter_roles=frozenset(starter[0].get("roles", ())) if starter else frozenset(),
         default_rooms=tuple(default_rooms),
         skip_existing=work.operation.only_new,
     )
@@ -177,7 +184,7 @@ def _unselected_contact(record: Contact) -> Decision:
 
 
 def import_channels(work: Work, users: dict[str, KnownUser]) -> None:
-    starter = work.destination.find(Lookup.USER_ID, [work.operation.user])
+    starter = work.destination.find(Lookup.USER_ID, [work.starter])
     setup = convert_rooms.RoomSetup(
         source=work.source,
         archive_ids=work.store.staging.import_ids(work.operation.id, "channel"),

@@ -14,10 +14,12 @@ from chatferry.destinations import Destination, open_destination
 from chatferry.errors import CancelledError, ChatferryError
 from chatferry.importers import IMPORTERS
 from chatferry.operations import AT_REST, ENDS, Operation, Status, advance, is_importing, is_preparing
+from chatferry.pause import Pause
 from chatferry.pipeline import Check, Tools, Watch, now, prepare, run
 from chatferry.processes import Processes, Source, worthwhile
 from chatferry.settings import Settings
 from chatferry.store import Store
+from chatferry.throttle import throttled
 
 
 def work_on(
@@ -30,15 +32,17 @@ def work_on(
 ) -> Operation:
     """Fetch, prepare or import for an operation, whichever comes next for it, to its next rest: never raises.
 
+    `check` raises if the work is to end. While the operation is paused the work waits.
     Returns it as it then is: waiting for its selection, done, failed (`error` says why) or cancelled.
     """
+    pause = Pause(store, operation.id, check)
     # `fetching` is loaded when it is needed: its HTTP client takes as long to load as a small import.
     try:
-        check()
+        pause.check()
         if operation.status == Status.IMPORTING_FILES:
             from chatferry.fetching import fetch_pending
 
-            return fetch_pending(operation, store, destination, settings, check, watch)
+            return fetch_pending(operation, store, destination, settings, pause, watch)
         if operation.status == Status.DOWNLOADING:
             from chatferry.fetching.archives import download_archive
 
@@ -47,11 +51,12 @@ def work_on(
         name = _shown_name(operation)
         path: Path | dict[str, bytes] = Path(operation.archive) if operation.archive else {}
         with open_archive(path, settings.limits, name, importer.single) as archive:
-            archive.before_read = check
-            tools = Tools(store, importer, archive, check, watch, _starting(operation, settings, name))
+            archive.before_read = pause.check
+            start = _starting(operation, settings, name)
+            tools = Tools(store, importer, archive, pause.check, watch, start, pause.clock)
             if is_preparing(operation.status):
                 return prepare(operation, tools)
-            return run(operation, tools, destination)
+            return run(operation, tools, throttled(destination, settings.pace, pause.check))
     except CancelledError:
         return _end(store, operation, Status.CANCELLED, "")
     except ChatferryError as error:

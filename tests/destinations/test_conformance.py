@@ -186,6 +186,10 @@ def test_applying_twice_is_applying_once(destination: Destination) -> None:
     assert destination.digests(["m1"]) == {"m1": b"87654321"}
 
 
+def test_where_no_server_writes_there_is_nothing_foreign(destination: Destination) -> None:
+    assert destination.foreign("rocketchat_import", 20) == []
+
+
 def test_inserting_what_exists_leaves_it_as_it_is(destination: Destination) -> None:
     destination.apply(SOME_OF_EACH)
     before = {collection: stored(destination, collection) for collection in COLLECTIONS}

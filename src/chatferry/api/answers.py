@@ -28,6 +28,7 @@ def _success(fields: Schema, optional: Iterable[str] = ()) -> dict[str, Any]:
 
 SUCCESS = _success({})
 PENDING = _success({"count": _COUNT})
+PAUSED = _success({"paused": _BOOLEAN})
 
 _COUNTERS = ("total", "completed", "error", "users", "channels", "messages", "contacts")
 OPERATION = _closed(
@@ -46,10 +47,17 @@ OPERATION = _closed(
     },
     ("contentType", "file", "count"),
 )
-OPERATIONS = {**_list(OPERATION), "maxItems": 20}
+_RECORDED = {"status": _STRING}  # by other servers, in other versions
+OPERATIONS = {
+    **_list({**OPERATION, "properties": {**OPERATION["properties"], **_RECORDED}}),
+    "maxItems": 20,
+}
 CURRENT_OPERATION = _success({"operation": OPERATION}, ["operation"])
 NEW_OPERATION = _success({"operation": OPERATION})
-STATUS = _success({"state": {"enum": list(get_args(State))}, "operation": OPERATION}, ["operation"])
+STATUS = _success(
+    {"state": {"enum": list(get_args(State))}, "operation": OPERATION, "paused": _TRUE},
+    ["operation", "paused"],
+)
 IMPORTERS = _list(_closed({"key": _STRING, "name": _STRING}))
 PROGRESS = _success(
     {

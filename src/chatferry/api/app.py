@@ -23,7 +23,7 @@ from chatferry.api.rate_limit import RateLimiter
 from chatferry.api.services import Call, Services
 from chatferry.api.sessions import LoginError
 from chatferry.documents import Document
-from chatferry.errors import RequestError
+from chatferry.errors import RequestError, SettingsError
 from chatferry.pipeline import now
 from chatferry.worker import write_down
 
@@ -67,6 +67,8 @@ def _route(endpoint: Endpoint, services: Services) -> Route:
             return _response(await _served(request, endpoint, services), endpoint)
         except RequestError as error:
             return _refused(error)
+        except SettingsError as error:  # the workspace cannot be reached just now
+            return _json({"success": False, "error": str(error)}, 503)
         except ClientDisconnect:
             return _json({"success": False, "error": "The connection ended before the body did."}, 400)
         except Exception:
@@ -185,8 +187,8 @@ def _json(content: Any, status: int = 200) -> Response:
 
 def _refused(error: RequestError) -> Response:
     if isinstance(error, LoginError):
-        both = {"error": error.reason, "message": error.reason}
-        return _json({"success": False, "status": "error", **both}, error.status)
+        told = {"error": error.reason, "message": error.message}
+        return _json({"success": False, "status": "error", **told}, error.status)
     wire: dict[str, object] = {"success": False, "error": str(error)}
     if error.type:
         wire["errorType"] = error.type

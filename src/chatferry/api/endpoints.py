@@ -348,6 +348,20 @@ ENDPOINTS = (
         answers=answers.SUCCESS,
         example=examples.CLEAR,
     ),
+    _post(
+        "import.pause",
+        imports.import_pause,
+        summary="Let the import that is running wait; harmless to repeat",
+        answers=answers.PAUSED,
+        example=examples.PAUSE,
+    ),
+    _post(
+        "import.resume",
+        imports.import_resume,
+        summary="Let the import that waits go on; harmless to repeat",
+        answers=answers.PAUSED,
+        example=examples.RESUME,
+    ),
     _open(
         "/api/info",
         sessions.info,

@@ -299,6 +299,15 @@ RUN = Example(
     ),
 )
 CLEAR = Example(answer=_SUCCESS)
+
+
+def _not_importing(method: str) -> tuple[wire.JSON, ...]:
+    reason = "The import operation is at importer_done, it is not importing"
+    return _not_found(method), _refusal(reason, "error-invalid-operation-status", method)
+
+
+PAUSE = Example(answer={"paused": True, **_SUCCESS}, refusals=_not_importing("import.pause"))
+RESUME = Example(answer={"paused": False, **_SUCCESS}, refusals=_not_importing("import.resume"))
 PENDING_FILES = Example(body={}, answer={"count": 12, **_SUCCESS})
 PENDING_AVATARS = Example(body={}, answer={"count": 0, **_SUCCESS})
 

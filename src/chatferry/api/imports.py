@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from chatferry.api import wire
 from chatferry.api.services import Call, Services
+from chatferry.documents import OPERATIONS
 from chatferry.errors import RequestError
 from chatferry.importers import IMPORTERS, Importer, listed
 from chatferry.operations import (
@@ -17,18 +18,22 @@ from chatferry.operations import (
     advance,
     is_importing,
     is_preparing,
+    may_pause,
     state,
 )
 from chatferry.pipeline import now
 from chatferry.records import Channel, Contact, User
+from chatferry.report import is_paused
 
 LATEST = 20
 
 
 def get_latest_import_operations(call: Call) -> list[wire.JSON]:
-    """The 20 operations that changed last, newest first."""
-    latest = call.services.store.operations.latest(LATEST, call.services.unlisted)
-    return [wire.operation(operation) for operation in latest]
+    """The 20 operations that changed last, newest first; then those that Rocket.Chat itself recorded."""
+    own = call.services.store.operations.latest(LATEST, call.services.unlisted)
+    with call.services.destination() as destination:
+        recorded = destination.foreign(OPERATIONS, LATEST - len(own)) if len(own) < LATEST else []
+    return [*map(wire.operation, own), *map(wire.recorded_operation, recorded)]
 
 
 def get_current_import_operation(call: Call) -> wire.JSON:
@@ -85,7 +90,8 @@ def start_import(call: Call) -> wire.JSON:
                 details="startImport",
             )
         body: Any = call.body
-        started = advance(replace(operation, selection=wire.chosen(body["input"])), Status.IMPORTING, now())
+        chosen = replace(operation, selection=wire.chosen(body["input"]), starter=str(call.user["_id"]))
+        started = advance(chosen, Status.IMPORTING, now())
         services.store.operations.save(started)
     services.worker.wake(started.id)
     return {}
@@ -101,8 +107,40 @@ def get_import_progress(call: Call) -> wire.JSON:
 def import_status(call: Call) -> wire.JSON:
     """The coarse state of the current operation."""
     operation = call.services.store.operations.last()
-    answer: wire.JSON = {"state": state(operation)}
-    return answer if operation is None else {**answer, "operation": wire.operation(operation)}
+    if operation is None:
+        return {"state": state(None)}
+    answer: wire.JSON = {"state": state(operation), "operation": wire.operation(operation)}
+    return {**answer, "paused": True} if is_paused(operation, call.services.store) else answer
+
+
+def import_pause(call: Call) -> wire.JSON:
+    """The work on the current operation waits, from within a second on, until it is resumed."""
+    store = call.services.store
+    with store.transaction():
+        store.pauses.add(_importing(call.services, "import.pause").id)
+    return {"paused": True}
+
+
+def import_resume(call: Call) -> wire.JSON:
+    """The work on the current operation goes on."""
+    store = call.services.store
+    with store.transaction():
+        store.pauses.remove(_importing(call.services, "import.resume").id)
+    return {"paused": False}
+
+
+def _importing(services: Services, method: str) -> Operation:
+    """The current operation, if it is importing."""
+    operation = _last(services, method)
+    if not operation.valid:
+        raise _not_found(method)
+    if not may_pause(operation):
+        raise RequestError(
+            f"The import operation is at {operation.status}, it is not importing",
+            code="error-invalid-operation-status",
+            details=method,
+        )
+    return operation
 
 
 def import_clear(call: Call) -> wire.JSON:

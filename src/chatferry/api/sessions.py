@@ -10,14 +10,19 @@ from chatferry.errors import RequestError
 from chatferry.pipeline import now
 
 SPOKEN_VERSION = "8.8"  # the Rocket.Chat release whose API this is
+_SECOND_FACTOR = (
+    "This account needs a second factor, for which chatferry does not ask. Log in at Rocket.Chat and use "
+    "that token, or a personal access token. [totp-required]"
+)
 _CLIENTS = {"desktop": "3.9.6", "mobile": "4.39.0"}
 
 
 class LoginError(RequestError):
-    """The one answer to every login that fails."""
+    """The one answer to every login that fails, but for one of which only the second factor is missing."""
 
-    def __init__(self) -> None:
-        super().__init__("Unauthorized", status=401)
+    def __init__(self, reason: str = "Unauthorized", message: str = "") -> None:
+        self.message = message or reason
+        super().__init__(reason, status=401)
 
 
 def login(call: Call) -> wire.JSON:
@@ -37,6 +42,8 @@ def login(call: Call) -> wire.JSON:
         password, is_hashed = _password(body)
         if not accounts.is_password(user, password, is_hashed=is_hashed) or user is None:
             raise LoginError
+        if accounts.needs_second_factor(user):
+            raise LoginError("totp-required", _SECOND_FACTOR)
         with call.services.destination() as destination:
             token = accounts.issue_token(destination, user["_id"], Date.at(now()))
     data = {"userId": user["_id"], "authToken": token, "me": wire.me(user, call.site)}

@@ -10,6 +10,7 @@ from chatferry import accounts
 from chatferry.api import wire
 from chatferry.api.imports import take_over
 from chatferry.api.services import Call, Services
+from chatferry.convert.users import may_grant
 from chatferry.errors import RequestError
 from chatferry.ids import new_id
 from chatferry.importers import IMPORTERS
@@ -52,13 +53,14 @@ def import_add_users(call: Call) -> wire.JSON:
     _require_identities(items)
     _require_known_roles(items, call)
     hashes = _hashes([item.get("password") or "" for item in items])
+    own = accounts.roles_of(call.user)
     with services.store.transaction():
         operation = _receiving(services)  # hashing takes time
         first = services.store.staging.next_number(operation.id)
         users: list[User] = []
         notes: list[Problem] = []
         for number, (item, password) in enumerate(zip(items, hashes, strict=True), first):
-            granted = tuple(role for role in _roles(item) if accounts.may_grant(call.user, role))
+            granted = tuple(role for role in _roles(item) if may_grant(own, role))
             user, dropped = wire.added_user(item, number, granted, password)
             users.append(user)
             notes += dropped
@@ -82,7 +84,7 @@ def _require_identities(items: Sequence[wire.JSON]) -> None:
 
 
 def _require_known_roles(items: Sequence[wire.JSON], call: Call) -> None:
-    named = {role for item in items for role in _roles(item)} - set(call.user.get("roles", ()))
+    named = {role for item in items for role in _roles(item)} - accounts.roles_of(call.user)
     with call.services.destination() as destination:
         if named and not named <= accounts.existing_roles(destination):
             raise RequestError("One or more of the users have been assigned invalid roles.")
@@ -132,7 +134,9 @@ def import_run(call: Call) -> wire.JSON:
             raise RequestError("error-invalid-operation-status")
         if operation.importer_key not in IMPORTERS:
             raise RequestError("error-importer-not-defined")
-        chosen = replace(operation, selection=Selection(users=EVERYTHING), only_new=True)
+        everybody = Selection(users=EVERYTHING)
+        starter = str(call.user["_id"])
+        chosen = replace(operation, selection=everybody, only_new=True, starter=starter)
         services.store.operations.save(advance(chosen, Status.IMPORTING, now()))
     services.worker.wake(operation.id)
     return {}

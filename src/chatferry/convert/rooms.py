@@ -77,8 +77,10 @@ class KnownRooms:
             candidate = self._by_members.get(members_key(members))
         elif record.general:
             candidate = self._by_id.get(GENERAL)
-        else:
+        elif type_ == "c":
             candidate = self._by_name.get(room_name(record)) or self._by_name.get(record.name.strip())
+        else:  # the same name is no reason to let one private room's people read the other
+            candidate = None
         if candidate is None or (candidate["t"] != type_ and not record.general):
             return None
         # Two channels of one archive stay two rooms, even with one name.

@@ -1,7 +1,7 @@
 """Users: matched by import id, e-mail or username; existing passwords, roles and e-mails stay untouched."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from msgspec import Struct
 from slugify import slugify
@@ -20,11 +20,13 @@ _VALID_NAME = re.compile(r"[0-9a-zA-Z\-_.]+")  # Rocket.Chat's UTF8_User_Names_V
 class UserSetup(Struct, frozen=True, kw_only=True):
     """What holds for all users of an operation. `archive_ids` are the import ids of all its users.
 
+    `starter_roles` are the roles of whoever started it.
     `skip_existing`: accounts that exist are left as they are, and not even linked.
     """
 
     source: str
     archive_ids: frozenset[str]
+    starter_roles: frozenset[str]
     default_rooms: tuple[Document, ...] = ()
     skip_existing: bool = False
 
@@ -99,6 +101,11 @@ def username_wishes(record: User) -> list[str]:
     return [base, *(f"{base}-{number}" for number in range(1, NAME_TRIES + 1))]
 
 
+def may_grant(own: Collection[str], role: str) -> bool:
+    """Whether somebody with these roles may give others this role: an administrator any, others their own."""
+    return "admin" in own or role in own or role == "user"
+
+
 def decide_user(record: User, known: KnownUsers, setup: UserSetup, now: Date) -> Decision:
     """Insert a new account, or link and complete the one that matches."""
     match = known.match(record, setup)
@@ -138,13 +145,17 @@ def _new_user(record: User, known: KnownUsers, setup: UserSetup, now: Date) -> t
     if record.username and username != record.username and not record.placeholder:
         reason = f"{record.username} is taken or not allowed in Rocket.Chat: the user is {username} there"
         problems.append(_problem("username-changed", reason, record, "name"))
+    granted = [role for role in record.roles if may_grant(setup.starter_roles, role)]
+    if refused := [role for role in record.roles if role not in granted]:
+        reason = f"{username} was not given {', '.join(refused)}: the import's starter may not grant that"
+        problems.append(_problem("role-not-granted", reason, record, "roles"))
     document: Document = {
         "_id": new_id(record, setup),
         "createdAt": now,
         "type": record.type,
         "username": username,
         "name": record.name or _name_from(username),
-        "roles": list(dict.fromkeys((*record.roles, "user"))),
+        "roles": list(dict.fromkeys((*granted, "user"))),
         "active": not record.deleted,
         "status": "offline",
         "importIds": list(record.import_ids),

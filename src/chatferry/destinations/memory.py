@@ -159,6 +159,9 @@ class MemoryDestination:
         below = ((id_, line) for line in lines if (id_ := decode(line)["_id"]) not in own)
         return (line for _, line in heapq.merge(sorted(own.items()), below, key=itemgetter(0)))
 
+    def foreign(self, collection: str, limit: int) -> list[Document]:
+        return self._base.foreign(collection, limit) if self._base else []
+
     def close(self) -> None:
         """The base stays open: whoever opened it closes it."""
 

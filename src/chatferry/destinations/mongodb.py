@@ -134,6 +134,12 @@ class MongoDestination:
             yield from (encode(document_of(row)) for row in page)
             last = {"_id": page[-1]["_id"]}
 
+    def foreign(self, collection: str, limit: int) -> list[Document]:
+        def newest() -> list[Row]:
+            return list(self._database[collection].find().sort("ts", -1).limit(limit))
+
+        return [document_of(row) for row in self._server.patiently(newest)]
+
     def close(self) -> None:
         self._server.client.close()
 

@@ -178,6 +178,9 @@ class SqliteDestination:
     def dump(self, collection: str) -> Iterator[bytes]:
         return self._stream(_DUMP[collection], [()])
 
+    def foreign(self, collection: str, limit: int) -> list[Document]:
+        return []
+
     def close(self) -> None:
         self._db.close()
 

@@ -9,7 +9,8 @@ from chatferry.fetching.files import fetch_files
 from chatferry.fetching.run import Run
 from chatferry.importers import IMPORTERS, pending
 from chatferry.operations import Counts, Operation, Status
-from chatferry.pipeline import Check, Watch, now
+from chatferry.pause import Pause
+from chatferry.pipeline import Watch, now
 from chatferry.settings import Settings
 from chatferry.store import Store
 
@@ -36,11 +37,11 @@ def fetch_pending(
     store: Store,
     destination: Destination,
     settings: Settings,
-    check: Check,
+    pause: Pause,
     watch: Watch,
 ) -> Operation:
-    """Fetch what is pending. Done a second time it goes on where it stopped; raises what `check` raises."""
-    run = Run(operation, store, destination, settings, check, watch)
+    """Fetch what is pending. Done a second time it goes on where it stopped; raises what `pause` raises."""
+    run = Run(operation, store, destination, settings, pause, watch)
     if operation.importer_key == pending.FILES:
         fetch_files(run)
     else:

@@ -106,7 +106,7 @@ class _Avatars:
     def _store(self, user: Document, path: Path, told: Downloaded) -> None:
         content = content_of(replace(told, path=path))
         avatar = avatar_document(user, content, told.content_type, Date.at(now()), new_token())
-        self._run.destination.put_file(avatar, pieces_of(path, self._run.check), AVATARS)
+        self._run.destination.put_file(avatar, pieces_of(path, self._run.stop), AVATARS)
         path.unlink()
         news = {"avatarOrigin": "url", "avatarETag": avatar["etag"]}
         self._run.destination.apply([Update(collection=USERS, id=user["_id"], set=news, unset=(_PENDING,))])

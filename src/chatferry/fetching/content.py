@@ -33,11 +33,11 @@ def keep(pieces: Iterable[bytes], path: Path) -> Content:
     return _content(path, size, digest.hexdigest())
 
 
-def pieces_of(path: Path, check: Check) -> Iterator[bytes]:
-    """The bytes of a file, a little at a time; `check` may stop it."""
+def pieces_of(path: Path, stop: Check) -> Iterator[bytes]:
+    """The bytes of a file, a little at a time; `stop` may end it."""
     with path.open("rb") as file:
         while piece := file.read(_PIECE):
-            check()
+            stop()
             yield piece
 
 

@@ -162,7 +162,7 @@ class _Files:
     def _store(self, wanted: _Wanted, path: Path, told: Downloaded) -> None:
         moment = Date.at(now())
         upload = upload_document(wanted.file, content_of(told), told.content_type, moment, new_token())
-        self._run.destination.put_file(upload, pieces_of(path, self._run.check))
+        self._run.destination.put_file(upload, pieces_of(path, self._run.stop))
         path.unlink()
         self._show(wanted, upload)
 

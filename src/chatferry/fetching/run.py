@@ -1,20 +1,22 @@
 """An operation that fetches bytes: what it works with, and how far it is."""
 
-import time
-
 from msgspec.structs import replace
 
 from chatferry.destinations import Destination
 from chatferry.memory import peak_memory
 from chatferry.operations import Operation, Status, advance
-from chatferry.pipeline import Check, Watch, now
+from chatferry.pause import Pause
+from chatferry.pipeline import Watch, now
 from chatferry.records import Outcome, Problem
 from chatferry.settings import Settings
 from chatferry.store import Store, problems
 
 
 class Run:
-    """What became of each file is in the store at once, and the operation is saved with it."""
+    """What became of each file is in the store at once, and the operation is saved with it.
+
+    `check` may wait, while the operation is paused; `stop` never does, and is for where a lock is held.
+    """
 
     def __init__(
         self,
@@ -22,16 +24,17 @@ class Run:
         store: Store,
         destination: Destination,
         settings: Settings,
-        check: Check,
+        pause: Pause,
         watch: Watch,
     ) -> None:
         self.operation = operation
         self.store = store
         self.destination = destination
         self.settings = settings
-        self.check = check
+        self.check, self.stop = pause.check, pause.stop
         self._watch = watch
-        self._since = time.perf_counter()
+        self._clock = pause.clock
+        self._since = self._clock()
         self._ended = store.fetches.outcomes(operation.id)
 
     def expect(self, left: int) -> None:
@@ -63,7 +66,7 @@ class Run:
         return self.operation
 
     def _save(self, operation: Operation) -> None:
-        moment = time.perf_counter()
+        moment = self._clock()
         self.operation = replace(
             operation,
             updated_at=now(),

@@ -78,7 +78,8 @@ def _member(
     yield from flaws
     is_admin = status.casefold() == "admin"
     if is_admin:
-        reason = f"the file makes {username or id} an administrator: a new account is one"
+        who = username or id
+        reason = f"the file makes {who} an administrator: a new account is one, if the import's starter is"
         field = column(sheet, sheet.places[2], "status")
         yield problem("user-is-admin", reason, file=sheet.file, position=position, field=field)
     type_: Literal["user", "bot"] = "bot" if status.casefold() == "bot" else "user"

@@ -7,6 +7,7 @@ from chatferry.store.database import Database
 from chatferry.store.fetches import AvatarAddresses, Fetches
 from chatferry.store.operations import Operations
 from chatferry.store.parts import Parts
+from chatferry.store.pauses import Pauses
 from chatferry.store.pending_files import PendingFiles
 from chatferry.store.problems import Problems
 from chatferry.store.staging import Staging
@@ -19,6 +20,7 @@ class Store:
     def __init__(self, path: Path | None = None) -> None:
         self._database = Database(path)
         self.operations = Operations(self._database)
+        self.pauses = Pauses(self._database)
         self.staging = Staging(self._database)
         self.parts = Parts(self._database)
         self.problems = Problems(self._database)

@@ -25,6 +25,11 @@ CREATE TABLE IF NOT EXISTS staged (
     PRIMARY KEY (operation, type, number)
 ) WITHOUT ROWID;
 
+-- Operations on which the work waits until somebody resumes it.
+CREATE TABLE IF NOT EXISTS pauses (
+    operation   TEXT PRIMARY KEY
+) WITHOUT ROWID;
+
 CREATE TABLE IF NOT EXISTS parts (
     operation   TEXT NOT NULL,
     number      INTEGER NOT NULL,

@@ -1,0 +1,63 @@
+"""The options and arguments that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Data = Annotated[
+    Path, typer.Option("--data", envvar="CHATFERRY_DATA", help="Where chatferry keeps what it needs.")
+]
+Where = Annotated[
+    str,
+    typer.Option(
+        "--destination",
+        envvar="CHATFERRY_DESTINATION",
+        help="Where documents go: sqlite:PATH or mongodb://HOST:PORT/DATABASE. "
+        "Default: an embedded workspace in the data directory.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", envvar="CHATFERRY_JSON", help="Print one JSON object.")]
+Export = Annotated[
+    Path, typer.Argument(help="The export: a zip or tar file, a folder, or a file of its own kind.")
+]
+As = Annotated[
+    str,
+    typer.Option(
+        "--as",
+        envvar="CHATFERRY_AS",
+        help="Username of the account that starts this. Default: the first active administrator.",
+    ),
+]
+Users = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--users",
+        envvar="CHATFERRY_USERS",
+        help="Ids or names to import, separated by commas. Default: all.",
+    ),
+]
+Channels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--channels",
+        envvar="CHATFERRY_CHANNELS",
+        help="Ids or names to import, separated by commas; __directMessages__ for those. Default: all.",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        envvar="CHATFERRY_WORKERS",
+        min=0,
+        max=256,
+        help="Processes that read and convert messages, beside the one that writes; 0: one does it all. "
+        "Default: as many as there are cores, once an import is large enough.",
+    ),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", envvar="CHATFERRY_DRY_RUN", help="Say what would happen; change nothing."),
+]
+OperationId = Annotated[str, typer.Argument(help="Id of an operation. Default: the last one.")]

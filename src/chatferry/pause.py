@@ -1,0 +1,43 @@
+"""Waiting while an operation is paused."""
+
+import threading
+import time
+from collections.abc import Callable
+
+from chatferry.store import Store
+
+LOOK = 0.2  # seconds between two looks into the store
+
+
+class Pause:
+    """What work on an operation asks, again and again, whether it may go on.
+
+    `stop` raises if the work is to end; it never waits. Any thread may ask. Between two questions the work
+    holds no lock and no transaction.
+    """
+
+    def __init__(self, store: Store, operation_id: str, stop: Callable[[], None]) -> None:
+        self.stop = stop
+        self._store = store
+        self._operation_id = operation_id
+        self._lock = threading.Lock()
+        self._next_look = 0.0
+        self._waited = 0.0
+
+    def check(self) -> None:
+        """Raise what `stop` raises, and wait as long as the operation is paused."""
+        self.stop()
+        if time.perf_counter() < self._next_look:
+            return
+        with self._lock:  # the threads that ask meanwhile wait here
+            began = time.perf_counter()
+            while self._store.pauses.has(self._operation_id):
+                time.sleep(LOOK)
+                self._waited += time.perf_counter() - began
+                began = time.perf_counter()
+                self.stop()
+            self._next_look = began + LOOK
+
+    def clock(self) -> float:
+        """Seconds that stand still during pauses."""
+        return time.perf_counter() - self._waited
