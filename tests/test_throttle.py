@@ -52,6 +52,13 @@ def test_without_a_limit_the_destination_stays_as_it_is() -> None:
     assert throttled(destination, Pace(), nothing) is destination
 
 
+def test_a_pace_is_kept_by_one_process() -> None:
+    class Shared(MemoryDestination):
+        address = "mongodb://db.example.org/rocketchat"
+
+    assert throttled(Shared(), Pace(messages_per_second=1), nothing).address == ""
+
+
 def nothing() -> None:
     """Go on."""
 

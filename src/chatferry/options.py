@@ -52,7 +52,7 @@ Workers = Annotated[
         envvar="CHATFERRY_WORKERS",
         min=0,
         max=256,
-        help="Processes that read and convert messages, beside the one that writes; 0: one does it all. "
+        help="Processes that read and convert messages, beside the one that leads; 0: one does it all. "
         "Default: as many as there are cores, once an import is large enough.",
     ),
 ]
