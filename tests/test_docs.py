@@ -10,7 +10,9 @@ from typer.main import get_command
 
 from chatferry.api.endpoints import ENDPOINTS
 from chatferry.cli import app
+from chatferry.importers import IMPORTERS, readers
 from chatferry.problems import KINDS
+from chatferry.settings import from_environment
 from tests.serving import environment, latest, login, serving, wait_for
 
 ROOT = Path(__file__).parent.parent
@@ -53,6 +55,25 @@ def test_every_variable_that_the_source_reads_is_documented() -> None:
     names = set(re.findall(r"\"(CHATFERRY_[A-Z_]+|ADMIN_[A-Z]+)\"", source))
     assert len(names) > 10
     assert not {name for name in names if f"`{name}`" not in OPERATIONS}
+
+
+def test_every_setting_has_an_example_that_works() -> None:
+    (example,) = blocks("Settings", OPERATIONS, "ini")
+    settings = dict(line.split("=", 1) for line in example.splitlines())
+    source = "".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
+    assert set(settings) == set(re.findall(r"\"(CHATFERRY_[A-Z_]+|ADMIN_[A-Z]+)\"", source))
+    from_environment(settings)
+
+
+def test_the_readme_has_an_example_of_every_importer() -> None:
+    section = README.partition("## What it knows\n")[2].partition("\n## ")[0]
+    for importer in IMPORTERS.values():
+        assert f"`{importer.key}`" in section
+    (examples,) = blocks("What it knows")
+    assert set(re.findall(r"chatferry import (\S+)", examples)) == {importer.key for importer in readers()}
+    others = {importer.key for importer in IMPORTERS.values() if not importer.source}
+    told = {key.strip() for note in re.findall(r"# (.*)", examples) for key in note.split(",")}
+    assert told == others
 
 
 def test_links_inside_the_documentation_lead_somewhere() -> None:

@@ -169,7 +169,7 @@ DAMAGE = st.none() | st.tuples(st.integers(0, 10**6), st.binary(max_size=4))
 QUIET = settings(deadline=None, suppress_health_check=list(HealthCheck))
 
 
-@settings(QUIET, max_examples=200)
+@settings(QUIET, max_examples=50)
 @given(ARCHIVES, DAMAGE)
 def test_any_export_is_read(files: dict[str, Any], damage: tuple[int, bytes] | None) -> None:
     fuzz(files, damage)

@@ -476,9 +476,7 @@ def test_find_gives_whole_documents(destination: Destination) -> None:
     for insert in SOME_OF_EACH:
         assert isinstance(insert, Insert)
         assert the(destination, insert) == insert.document
-        if insert.document.get("username") == "ada":
-            (ada,) = destination.find(Lookup.USERNAME, ["ada"])
-            assert bare(ada) == insert.document
+    (ada,) = destination.find(Lookup.USERNAME, ["ada"])
     assert isinstance(ada["_updatedAt"], Date)
 
 

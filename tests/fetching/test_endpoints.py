@@ -198,6 +198,7 @@ def test_headers_of_a_file(server: Server, fetched: dict[str, Any]) -> None:
         assert download.headers["content-disposition"] == "attachment; filename*=UTF-8''open.png"
         head = http.head(url)
         assert (head.status_code, head.headers["content-length"]) == (200, str(len(PICTURE)))
+        assert http.head(url, headers={"Range": "bytes=0-9"}).status_code == 200  # ranges are for GET alone
         again = http.get(url, headers={"If-None-Match": answer.headers["etag"]})
         assert (again.status_code, again.content) == (304, b"")
         assert http.get(f"{server.address}/file-upload/{'0' * 24}/x.png").status_code == 404

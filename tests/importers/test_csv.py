@@ -271,7 +271,7 @@ def check(files: dict[str, bytes], place: Path) -> None:
 FUZZ = settings(deadline=None, suppress_health_check=list(HealthCheck), database=None)
 
 
-@settings(FUZZ, max_examples=200)
+@settings(FUZZ, max_examples=50)
 @given(files=mutated())
 def test_no_export_ends_in_a_fault(files: dict[str, bytes], tmp_path: Path) -> None:
     check(files, tmp_path)

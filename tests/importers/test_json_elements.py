@@ -61,6 +61,7 @@ def test_anything_is_taken(data: bytes, window: int) -> None:
         (b"[1 2]", "breaks off or is damaged at byte 3"),
         (b"[1,", "breaks off at byte 3"),
         (b"[1] x", "more follows the end of the list, from byte 4 on"),
+        (b"[1," + b"[" * 100_000, "not valid JSON from byte 3"),
         (b"[1, @@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@]", "not valid JSON from byte 4 on"),
     ],
 )

@@ -129,7 +129,7 @@ def _content(
     if etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     try:
-        piece = asked_piece(request.headers, size, etag)
+        piece = asked_piece(request.headers, size, etag) if request.method == "GET" else None
     except ValueError:
         return Response(status_code=416, headers={**headers, "Content-Range": f"bytes */{size}"})
     headers |= _described(document, is_download="download" in request.query_params)

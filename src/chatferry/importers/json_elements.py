@@ -140,7 +140,9 @@ class _Window:
         try:
             _, end = self._decoder.raw_decode(self._text, self.place)
         except RecursionError:
-            end = end_of(self._text, self.place)
+            if (nested := end_of(self._text, self.place)) is None:
+                return None
+            end = nested
         except json.JSONDecodeError as error:
             if not error.msg.startswith("Unterminated string") and error.pos < len(self._text) - _NEAR_END:
                 raise _BrokenError(f"it is not valid JSON from byte {self._start + error.pos} on") from error

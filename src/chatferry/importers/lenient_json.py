@@ -89,7 +89,7 @@ def raw_elements(data: bytes) -> Iterator[Any]:
         try:
             value, place = decoder.raw_decode(text, place)
         except RecursionError:
-            value, place = Broken("it is nested too deeply"), end_of(text, place)
+            value, place = Broken("it is nested too deeply"), end_of(text, place) or len(text)
         except ValueError:
             yield Broken(f"it is not valid JSON from character {place} on")
             return
@@ -118,15 +118,15 @@ def _skip(text: str, place: int) -> int:
     return match.end() if match else place
 
 
-def end_of(text: str, place: int) -> int:
-    """Where the object or list that begins at `place` ends, however deep; the text's end if it does not."""
+def end_of(text: str, place: int) -> int | None:
+    """Where the object or list that begins at `place` ends, however deep; None if it does not."""
     depth = 0
     for match in _BRACKET.finditer(text, place):
         mark = match[0]
         depth += (mark in "[{") - (mark in "]}")
         if depth == 0:
             return match.end()
-    return len(text)
+    return None
 
 
 def lenient(element: Any, kind: type[T], position: str) -> tuple[T | None, list[Flaw]]:
