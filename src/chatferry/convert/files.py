@@ -33,10 +33,14 @@ def _quoted(name: str) -> str:
     return "".join(chr(byte) if byte in _PLAIN else f"%{byte:02X}" for byte in data)
 
 
+def kept_in(store: str, id: str, name: str) -> Document:
+    """What the document of a file says about where its bytes are; `store` is, say, `GridFS:Uploads`."""
+    path = f"/ufs/{store}/{id}/{_quoted(name)}"
+    return {"store": store, "path": path, "url": path}
+
+
 def upload_document(file: PendingFile, content: Content, told_type: str, now: Date, token: str) -> Document:
     """The upload that stands for a file; `told_type` is what the host said of it."""
-    store = "GridFS:Uploads"
-    path = f"/ufs/{store}/{file.upload_id}/{_quoted(file.name)}"
     document: Document = {
         "_id": file.upload_id,
         "name": file.name,
@@ -45,13 +49,11 @@ def upload_document(file: PendingFile, content: Content, told_type: str, now: Da
         "userId": file.user_id,
         "rid": file.room_id,
         "message_id": f"{file.message_id}-file-{file.import_id or file.upload_id}",
-        "store": store,
+        **kept_in("GridFS:Uploads", file.upload_id, file.name),
         "complete": True,
         "uploading": False,
         "progress": 1,
         "etag": derived_id("etag", content.sha256),
-        "path": path,
-        "url": path,
         "token": token,
         "uploadedAt": now,
     }
@@ -120,22 +122,18 @@ def avatar_id(user_id: str) -> str:
 
 def avatar_document(user: Document, content: Content, told_type: str, now: Date, token: str) -> Document:
     """The avatar of a user."""
-    store, id = "GridFS:Avatars", avatar_id(user["_id"])
-    name = str(user.get("username", user["_id"]))
-    path = f"/ufs/{store}/{id}/{_quoted(name)}"
+    id, name = avatar_id(user["_id"]), str(user.get("username", user["_id"]))
     return {
         "_id": id,
         "name": name,
         "userId": user["_id"],
         "type": media_type(told_type),
         "size": content.size,
-        "store": store,
+        **kept_in("GridFS:Avatars", id, name),
         "complete": True,
         "uploading": False,
         "progress": 1,
         "etag": derived_id("etag", content.sha256),
-        "path": path,
-        "url": path,
         "token": token,
         "uploadedAt": now,
     }
