@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.mongo import Mongod
+from tests.s3 import S3Server
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +15,11 @@ def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    """An S3 server for all tests: each uses a bucket of its own, and one that stops it starts its own."""
+    server = S3Server()
+    yield server
+    server.kill()

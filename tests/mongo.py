@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -90,6 +91,15 @@ def wipe(database: "Database[dict[str, Any]]") -> None:
     """Empty the collections, which takes much less time than to make them again."""
     for name in database.list_collection_names():
         database[name].delete_many({})
+
+
+def set_settings(database: "Database[dict[str, Any]]", settings: Mapping[str, Any]) -> None:
+    """Settings as Rocket.Chat keeps them, in place of all that were there."""
+    collection = database["rocketchat_settings"]
+    collection.delete_many({})
+    rows = [{"_id": name, "value": value, "type": "string"} for name, value in settings.items()]
+    if rows:
+        collection.insert_many(rows)
 
 
 def make_indexes(database: "Database[dict[str, Any]]", *collections: str) -> None:

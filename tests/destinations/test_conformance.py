@@ -1,9 +1,10 @@
 """What every destination does. A new one is one more line in `DESTINATIONS`, and in `LASTING` if it lasts."""
 
+import hashlib
 import json
 import time
 import tracemalloc
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -35,7 +36,8 @@ from chatferry.documents import (
     decode,
     encode,
 )
-from tests.mongo import Mongod, wipe
+from tests.mongo import Mongod, set_settings, wipe
+from tests.s3 import S3Server
 
 
 def _sqlite(directory: Path) -> Destination:
@@ -54,10 +56,11 @@ class _Mongo:
         if self._client is None:
             self._url, self._client = server.database_url("conformance"), server.client()
 
-    def __call__(self, directory: Path) -> Destination:
+    def __call__(self, directory: Path, settings: Mapping[str, Any] | None = None) -> Destination:
         assert self._client is not None
         if directory != self._directory:
             wipe(self._client["conformance"])
+            set_settings(self._client["conformance"], settings or {})
         self._directory = directory
         return MongoDestination(self._url)
 
@@ -71,6 +74,17 @@ def mongodb(mongod: Mongod) -> None:
     MONGO.use(mongod)
 
 
+def _mongo_and_directory(directory: Path) -> Destination:
+    path = str(directory)
+    return MONGO(directory, {"FileUpload_Storage_Type": "FileSystem", "FileUpload_FileSystemPath": path})
+
+
+def _mongo_and_s3(server: S3Server, directory: Path) -> Destination:
+    bucket = hashlib.sha256(str(directory).encode()).hexdigest()[:20]
+    server.client().create_bucket(Bucket=bucket)
+    return MONGO(directory, server.settings(bucket))
+
+
 DESTINATIONS: dict[str, Callable[[Path], Destination]] = {
     "sqlite": _sqlite,
     "memory": lambda directory: MemoryDestination(),
@@ -79,14 +93,32 @@ DESTINATIONS: dict[str, Callable[[Path], Destination]] = {
 }
 LASTING = ["sqlite", "mongodb"]
 
+KEEPERS = [*DESTINATIONS, "mongodb and a directory", "mongodb and S3"]
+"""What keeps files: MongoDB may have their bytes elsewhere."""
+
 
 @pytest.fixture(params=DESTINATIONS)
 def destination(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Destination]:
-    if request.param == "mongodb":
-        request.getfixturevalue("mongodb")
-    opened = DESTINATIONS[request.param](tmp_path)
+    opened = _opened(request.param, request, tmp_path)
     yield opened
     opened.close()
+
+
+@pytest.fixture(params=KEEPERS)
+def keeper(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Destination]:
+    opened = _opened(request.param, request, tmp_path)
+    yield opened
+    opened.close()
+
+
+def _opened(name: str, request: pytest.FixtureRequest, directory: Path) -> Destination:
+    if name.startswith("mongodb"):
+        request.getfixturevalue("mongodb")
+    if name == "mongodb and a directory":
+        return _mongo_and_directory(directory)
+    if name == "mongodb and S3":
+        return _mongo_and_s3(request.getfixturevalue("s3"), directory)
+    return DESTINATIONS[name](directory)
 
 
 # ---------------------------------------------------------------- documents to work with
@@ -633,23 +665,30 @@ def test_a_rejected_message_has_no_digest(destination: Destination) -> None:
 # ---------------------------------------------------------------- files
 
 
-def test_files(destination: Destination) -> None:
+def told(document: Document) -> Document:
+    """The document without what the destination says about where the bytes are."""
+    return {
+        key: value for key, value in bare(document).items() if key not in ("store", "path", "url", "AmazonS3")
+    }
+
+
+def test_files(keeper: Destination) -> None:
     large = b"".join(
         n.to_bytes(4) for n in range(750_000)
     )  # 3 MB, no multiple of 255 KiB, all its parts differ
     upload = {"_id": "f1", "name": "a.bin", "size": len(large), "uploadedAt": Date.at(5)}
-    destination.put_file(upload, [large[:7], b"", large[7:1_000_000], large[1_000_000:]])
-    assert b"".join(destination.read_file("f1")) == large
-    (found,) = destination.find(Lookup.UPLOAD_ID, ["f1"])
-    assert bare(found) == upload
+    keeper.put_file(upload, [large[:7], b"", large[7:1_000_000], large[1_000_000:]])
+    assert b"".join(keeper.read_file("f1")) == large
+    (found,) = keeper.find(Lookup.UPLOAD_ID, ["f1"])
+    assert told(found) == upload
     assert isinstance(found["_updatedAt"], Date)
 
 
 @pytest.mark.parametrize("start", [0, 1, 255 * 1024, 255 * 1024 + 1, 599_999, 600_000, 700_000])
-def test_a_file_is_read_from_any_place(destination: Destination, start: int) -> None:
+def test_a_file_is_read_from_any_place(keeper: Destination, start: int) -> None:
     content = b"".join(n.to_bytes(4) for n in range(150_000))
-    destination.put_file({"_id": "f1"}, [content])
-    assert b"".join(destination.read_file("f1", start=start)) == content[start:]
+    keeper.put_file({"_id": "f1"}, [content])
+    assert b"".join(keeper.read_file("f1", start=start)) == content[start:]
 
 
 def test_avatars_are_files_of_their_own(destination: Destination) -> None:
@@ -660,45 +699,54 @@ def test_avatars_are_files_of_their_own(destination: Destination) -> None:
     assert [found["name"] for found in destination.find(Lookup.AVATAR_ID, ["f1"])] == ["avatar"]
 
 
-def test_an_empty_file(destination: Destination) -> None:
-    destination.put_file({"_id": "f1"}, [])
-    assert b"".join(destination.read_file("f1")) == b""
-    assert ids(destination.find(Lookup.UPLOAD_ID, ["f1"])) == ["f1"]
+def test_files_are_found_in_their_own_collection(keeper: Destination) -> None:
+    """In a directory all lie side by side, so their ids must differ, as Rocket.Chat's do."""
+    keeper.put_file({"_id": "f1", "name": "upload"}, [b"upload"])
+    keeper.put_file({"_id": "a1", "name": "avatar"}, [b"avatar"], AVATARS)
+    assert b"".join(keeper.read_file("f1")) == b"upload"
+    assert b"".join(keeper.read_file("a1", AVATARS)) == b"avatar"
+    assert list(keeper.read_file("f1", AVATARS)) == list(keeper.read_file("a1")) == []
 
 
-def test_storing_a_file_again_replaces_it(destination: Destination) -> None:
-    destination.put_file({"_id": "f1", "name": "old", "extra": 1}, [b"x" * 600_000])
-    destination.put_file({"_id": "f2"}, [b"other"])
-    destination.put_file({"_id": "f1", "name": "new"}, iter([b"short"]))
-    assert b"".join(destination.read_file("f1")) == b"short"
-    assert b"".join(destination.read_file("f2")) == b"other"
-    assert the(destination, Insert(UPLOADS, {"_id": "f1"})) == {"_id": "f1", "name": "new"}
+def test_an_empty_file(keeper: Destination) -> None:
+    keeper.put_file({"_id": "f1"}, [])
+    assert b"".join(keeper.read_file("f1")) == b""
+    assert ids(keeper.find(Lookup.UPLOAD_ID, ["f1"])) == ["f1"]
 
 
-def test_an_unknown_file_has_no_bytes(destination: Destination) -> None:
-    destination.apply([Insert(UPLOADS, {"_id": "f1"})])
+def test_storing_a_file_again_replaces_it(keeper: Destination) -> None:
+    keeper.put_file({"_id": "f1", "name": "old", "extra": 1}, [b"x" * 600_000])
+    keeper.put_file({"_id": "f2"}, [b"other"])
+    keeper.put_file({"_id": "f1", "name": "new"}, iter([b"short"]))
+    assert b"".join(keeper.read_file("f1")) == b"short"
+    assert b"".join(keeper.read_file("f2")) == b"other"
+    assert told(the(keeper, Insert(UPLOADS, {"_id": "f1"}))) == {"_id": "f1", "name": "new"}
+
+
+def test_an_unknown_file_has_no_bytes(keeper: Destination) -> None:
+    keeper.apply([Insert(UPLOADS, {"_id": "f1"})])
     for id_ in ("none", "f1", "\ud83d"):
-        assert list(destination.read_file(id_)) == []
+        assert list(keeper.read_file(id_)) == []
 
 
-def test_a_file_that_breaks_off_leaves_the_old_one(destination: Destination) -> None:
+def test_a_file_that_breaks_off_leaves_the_old_one(keeper: Destination) -> None:
     def broken() -> Iterator[bytes]:
         yield b"new" * 200_000
         raise ConnectionError
 
-    destination.put_file({"_id": "f1", "name": "old"}, [b"old"])
+    keeper.put_file({"_id": "f1", "name": "old"}, [b"old"])
     with pytest.raises(ConnectionError):
-        destination.put_file({"_id": "f1", "name": "new"}, broken())
-    assert b"".join(destination.read_file("f1")) == b"old"
-    assert the(destination, Insert(UPLOADS, {"_id": "f1"})) == {"_id": "f1", "name": "old"}
-    assert destination.apply([message("m1")]) == []
+        keeper.put_file({"_id": "f1", "name": "new"}, broken())
+    assert b"".join(keeper.read_file("f1")) == b"old"
+    assert told(the(keeper, Insert(UPLOADS, {"_id": "f1"}))) == {"_id": "f1", "name": "old"}
+    assert keeper.apply([message("m1")]) == []
 
 
-def test_a_file_without_a_document_is_refused(destination: Destination) -> None:
+def test_a_file_without_a_document_is_refused(keeper: Destination) -> None:
     for document in ({"name": "no id"}, {"_id": "f1", "name": "\ud83d"}):
         with pytest.raises(ValueError, match=r"_id|JSON|BSON"):
-            destination.put_file(document, [b"x"])
-    assert list(destination.dump(UPLOADS)) == []
+            keeper.put_file(document, [b"x"])
+    assert list(keeper.dump(UPLOADS)) == []
 
 
 # ---------------------------------------------------------------- finish

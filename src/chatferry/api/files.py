@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from urllib.parse import quote
 
 import anyio.to_thread
@@ -17,7 +18,7 @@ from chatferry.api.services import Services
 from chatferry.convert.files import UNKNOWN_TYPE, avatar_id
 from chatferry.destinations import Destination, Lookup
 from chatferry.documents import AVATARS, UPLOADS, Document
-from chatferry.errors import RequestError
+from chatferry.errors import RequestError, SettingsError
 from chatferry.worker import write_down
 
 # Whoever looks at a stored page or drawing runs nothing of it.
@@ -49,6 +50,10 @@ def _endpoint(answer: Answer, services: Services) -> Callable[..., object]:
             response = await anyio.to_thread.run_sync(answer, request, services)
         except RequestError as error:
             response = _refused(error)
+        except SettingsError:
+            write_down(services.settings)
+            reason = "The place where files are kept cannot be reached. The server's errors.log says why."
+            response = _refused(RequestError(reason, status=503))
         except Exception:
             write_down(services.settings)
             reason = "Something unforeseen happened. The server's errors.log has the details."
@@ -78,7 +83,7 @@ def _file(request: Request, services: Services) -> Response:
         rooms = {found[0].get("rid", ""), *services.store.pending_files.rooms(id)}
         if not any(_may_see(room, user, destination) for room in destination.find(Lookup.ROOM_ID, rooms)):
             raise RequestError("Only members of its room may see this file.", status=403)
-        return _content(request, found[0], destination, UPLOADS, _KEPT)
+    return _content(request, found[0], services, UPLOADS, _KEPT)
 
 
 def _avatar(request: Request, services: Services) -> Response:
@@ -87,8 +92,8 @@ def _avatar(request: Request, services: Services) -> Response:
         _caller(request, destination)
         users = destination.find(Lookup.USERNAME, [username])
         stored = destination.find(Lookup.AVATAR_ID, [avatar_id(user["_id"]) for user in users])
-        if stored:
-            return _content(request, stored[0], destination, AVATARS, _ASKED_AGAIN)
+    if stored:
+        return _content(request, stored[0], services, AVATARS, _ASKED_AGAIN)
     headers = {"Cache-Control": _ASKED_AGAIN}
     return Response(initials_svg(username), headers=headers, media_type="image/svg+xml")
 
@@ -121,7 +126,7 @@ def _may_see(room: Document, user: Document, destination: Destination) -> bool:
 
 
 def _content(
-    request: Request, document: Document, destination: Destination, collection: str, cache: str
+    request: Request, document: Document, services: Services, collection: str, cache: str
 ) -> Response:
     """A stored file, the piece of it that was asked for, or that the client has it already."""
     size, etag = int(document.get("size", 0)), f'"{document.get("etag", document["_id"])}"'
@@ -140,8 +145,17 @@ def _content(
     headers["Content-Length"] = str(length)
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers)
-    pieces = destination.read_file(document["_id"], collection, start)
-    return StreamingResponse(_first(pieces, length), status, headers)
+    with services.destination() as destination:
+        pieces = destination.read_file(document["_id"], collection, start)
+    return StreamingResponse(_begun(_first(pieces, length), length), status, headers)
+
+
+def _begun(pieces: Iterator[bytes], length: int) -> Iterator[bytes]:
+    """The same pieces. The first is here: after the head of an answer nobody could say that there is none."""
+    first = next(pieces, b"")
+    if length and not first:
+        raise RequestError("The bytes of this file are not there any more.", status=404)
+    return chain([first], pieces)
 
 
 def _described(document: Document, *, is_download: bool) -> dict[str, str]:

@@ -33,6 +33,12 @@ def _quoted(name: str) -> str:
     return "".join(chr(byte) if byte in _PLAIN else f"%{byte:02X}" for byte in data)
 
 
+def kept_in(store: str, id: str, name: str) -> Document:
+    """What the document of a file says about where its bytes are; `store` is, say, `GridFS:Uploads`."""
+    path = f"/ufs/{store}/{id}/{_quoted(name)}"
+    return {"store": store, "path": path, "url": path}
+
+
 def upload_document(file: PendingFile, content: Content, told_type: str, now: Date, token: str) -> Document:
     """The upload that stands for a file; `told_type` is what the host said of it."""
     stored = _stored("GridFS:Uploads", file.upload_id, file.name, content, now, token)
@@ -51,18 +57,15 @@ def upload_document(file: PendingFile, content: Content, told_type: str, now: Da
 
 def _stored(store: str, id: str, name: str, content: Content, now: Date, token: str) -> Document:
     """What every stored file is said to be: complete, and where."""
-    path = f"/ufs/{store}/{id}/{_quoted(name)}"
     return {
         "_id": id,
         "name": name,
         "size": content.size,
-        "store": store,
+        **kept_in(store, id, name),
         "complete": True,
         "uploading": False,
         "progress": 1,
         "etag": derived_id("etag", content.sha256),
-        "path": path,
-        "url": path,
         "token": token,
         "uploadedAt": now,
     }

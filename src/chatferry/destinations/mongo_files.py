@@ -1,7 +1,8 @@
 """Files in GridFS buckets, as Rocket.Chat has them: a file's `_id` is that of its document, a string."""
 
+import time
 from collections.abc import Iterable, Iterator
-from typing import Any
+from functools import partial
 
 from bson import ObjectId
 from bson.binary import Binary
@@ -9,8 +10,10 @@ from bson.datetime_ms import DatetimeMS
 from pymongo.client_session import ClientSession
 from pymongo.errors import BulkWriteError
 
+from chatferry.destinations.file_store import Settle
 from chatferry.destinations.mongo_queries import is_possible
 from chatferry.destinations.mongo_server import DUPLICATE, Row, Server
+from chatferry.documents import Document
 
 CHUNK = 255 * 1024  # bytes, as Rocket.Chat has it
 _AT_ONCE = 8  # chunks in one write
@@ -25,17 +28,23 @@ class Bucket:
         self._files = server.database[f"{collection}.files"]
         self._chunks = server.database[f"{collection}.chunks"]
 
-    def write(self, id_: str, content: Iterable[bytes]) -> tuple[str, int]:
-        """Store a file's bytes where they hurt no file that is there; the place, and how many they are."""
+    @staticmethod
+    def place(document: Document) -> Document:
+        return {}
+
+    def write(self, document: Document, content: Iterable[bytes]) -> Settle:
+        """The bytes go where they hurt no file that is there, until they are settled."""
+        id_, now = document["_id"], time.time_ns() // 1_000_000
         self._server.patiently(self._make_indexes)
         replaces = self._server.patiently(self._files.find_one, {"_id": id_}, {"_id": 1})
         place = _UNFINISHED + id_ if replaces else id_
         self._drop(place)  # what a write that broke off has left
         try:
-            return place, self._write(place, content)
+            length = self._write(place, content)
         except BaseException:
             self._drop(place)
             raise
+        return partial(self.settle, id_, place, length, media_type(document), now)
 
     def settle(self, id_: str, place: str, length: int, type_: str, now: int, session: ClientSession) -> None:
         """Make the bytes in this place those of the file. Done again, it leaves them so."""
@@ -46,8 +55,9 @@ class Bucket:
         file = {"length": length, "chunkSize": CHUNK, "uploadDate": DatetimeMS(now), "filename": id_}
         self._files.replace_one({"_id": id_}, file | {"contentType": type_}, upsert=True, session=session)
 
-    def read(self, id_: str, start: int) -> Iterator[bytes]:
+    def read(self, document: Document, start: int) -> Iterator[bytes]:
         """One query for each piece: a cursor would be closed while a slow reader reads."""
+        id_ = document["_id"]
         file = self._server.patiently(self._files.find_one, {"_id": id_}) if is_possible(id_) else None
         if file is None:
             return
@@ -59,7 +69,7 @@ class Bucket:
     def _write(self, place: str, content: Iterable[bytes]) -> int:
         length = n = 0
         chunks: list[Row] = []
-        for data in _cut(content):
+        for data in cut(content, CHUNK):
             chunks.append({"_id": ObjectId(), "files_id": place, "n": n, "data": Binary(data)})
             n, length = n + 1, length + len(data)
             if len(chunks) == _AT_ONCE:
@@ -87,18 +97,18 @@ class Bucket:
             self._chunks.create_index([("files_id", 1), ("n", 1)], unique=True)
 
 
-def _cut(content: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes in pieces of the size of a chunk."""
+def cut(content: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """The same bytes in pieces of this size, and what is left."""
     buffer = bytearray()
     for piece in content:
         buffer += piece
-        while len(buffer) >= CHUNK:
-            yield bytes(buffer[:CHUNK])
-            del buffer[:CHUNK]
+        while len(buffer) >= size:
+            yield bytes(memoryview(buffer)[:size])
+            del buffer[:size]
     if buffer:
         yield bytes(buffer)
 
 
-def media_type(document: dict[str, Any]) -> str:
-    """What GridFS is told of a file's bytes."""
+def media_type(document: Document) -> str:
+    """What a store is told of a file's bytes."""
     return str(document.get("type") or "application/octet-stream")

@@ -14,9 +14,16 @@ from chatferry.destinations import Lookup, Packed, Rejection
 from chatferry.destinations.mongo_bson import decoded, document_of, encoded, stamped
 from chatferry.destinations.mongo_changes import Batch, RefusedError
 from chatferry.destinations.mongo_digests import Digests
-from chatferry.destinations.mongo_files import Bucket, media_type
-from chatferry.destinations.mongo_queries import COLLATIONS, SHOWN, is_found, queries, slices
+from chatferry.destinations.mongo_queries import (
+    COLLATIONS,
+    SHOWN,
+    is_found,
+    is_possible,
+    queries,
+    slices,
+)
 from chatferry.destinations.mongo_server import DISK_FULL, DUPLICATE, Row, Server, is_passing, refusal
+from chatferry.destinations.mongo_stores import FileStores
 from chatferry.destinations.rules import FIELDS, ChangeError, identity, shown, totals
 from chatferry.documents import (
     CONTACTS,
@@ -51,10 +58,11 @@ class MongoDestination:
         self._stored_digests = Digests(self._database)
         try:
             self._server.require()
+            self._files = FileStores(self._server)
             if make_indexes:
                 self._server.patiently(self._make_indexes)
         except BaseException:
-            self.close()
+            self._server.client.close()
             raise
 
     def find(self, lookup: Lookup, values: Collection[str]) -> list[Document]:
@@ -109,19 +117,22 @@ class MongoDestination:
 
     def put_file(self, document: Document, content: Iterable[bytes], collection: str = UPLOADS) -> None:
         id_, now = identity(document), _now()
-        data = encoded({key: value for key, value in document.items() if key != "_updatedAt"})
-        bucket = Bucket(self._server, collection)
-        place, length = bucket.write(id_, content)
+        placed = self._files.placed(document, collection)
+        data = encoded({key: value for key, value in placed.items() if key != "_updatedAt"})
+        settle = self._files.of(placed, collection).write(placed, content)
 
-        def settle(session: ClientSession) -> None:
-            bucket.settle(id_, place, length, media_type(document), now, session)
+        def store(session: ClientSession) -> None:
+            settle(session)
             row = decoded(stamped(data, now))
             self._database[collection].replace_one({"_id": id_}, row, upsert=True, session=session)
 
-        self._server.patiently(self._transaction, settle)
+        self._server.patiently(self._transaction, store)
 
     def read_file(self, id: str, collection: str = UPLOADS, start: int = 0) -> Iterator[bytes]:
-        return Bucket(self._server, collection).read(id, start)
+        find = self._database[collection].find_one
+        document = self._server.patiently(find, {"_id": id}) if is_possible(id) else None
+        document = document or {"_id": id}  # GridFS may have bytes without one
+        return self._files.of(document, collection).read(document, start)
 
     def finish(self, room_ids: Collection[str]) -> None:
         for some in slices(dict.fromkeys(room_ids), _ROOMS_AT_ONCE):
@@ -141,6 +152,7 @@ class MongoDestination:
         return [document_of(row) for row in self._server.patiently(newest)]
 
     def close(self) -> None:
+        self._files.close()
         self._server.client.close()
 
     # ------------------------------------------------------------ reading

@@ -1,0 +1,61 @@
+"""The file stores that Rocket.Chat's own settings describe, and the one that they choose."""
+
+from chatferry.convert.files import kept_in
+from chatferry.destinations.directory_files import Directory
+from chatferry.destinations.file_store import FileStore
+from chatferry.destinations.mongo_files import Bucket
+from chatferry.destinations.mongo_server import Row, Server
+from chatferry.destinations.s3_bucket import S3Bucket
+from chatferry.destinations.s3_files import S3Files
+from chatferry.documents import AVATARS, UPLOADS, Document
+from chatferry.errors import SettingsError
+
+_SETTINGS = "rocketchat_settings"
+_WANTED = {"$regex": "^(FileUpload_(Storage_Type|FileSystemPath|S3_.*)|uniqueID)$"}
+_GRIDFS, _DIRECTORY, _S3 = "GridFS", "FileSystem", "AmazonS3"
+_NOT_OURS = ("GoogleCloudStorage", "Webdav")
+_KINDS = {UPLOADS: "Uploads", AVATARS: "Avatars"}
+
+
+class FileStores:
+    """The stores as the settings have them when the database is opened."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._settings = server.patiently(self._read_settings)
+        self._chosen = self._settings.get("FileUpload_Storage_Type") or _GRIDFS
+        self._bucket = S3Bucket(self._settings)
+
+    def placed(self, document: Document, collection: str) -> Document:
+        """The document of a file that is going to be stored where the settings say."""
+        if self._chosen not in (_GRIDFS, _DIRECTORY, _S3):
+            raise _unsupported(self._chosen)
+        store, id_ = f"{self._chosen}:{_KINDS[collection]}", document["_id"]
+        found = document | kept_in(store, id_, str(document.get("name", "")))
+        return found | self.of(found, collection).place(found)
+
+    def of(self, document: Document, collection: str) -> FileStore:
+        """The store that a file's document names; GridFS if it names none."""
+        kind = str(document.get("store", "")).partition(":")[0]
+        if kind in _NOT_OURS:
+            raise _unsupported(kind)
+        if kind == _DIRECTORY:
+            return Directory(str(self._settings.get("FileUpload_FileSystemPath") or ""))
+        if kind == _S3:
+            return S3Files(self._bucket, str(self._settings.get("uniqueID") or ""), collection)
+        return Bucket(self._server, collection)
+
+    def close(self) -> None:
+        self._bucket.close()
+
+    def _read_settings(self) -> Row:
+        rows = self._server.database[_SETTINGS].find({"_id": _WANTED}, {"value": 1})
+        return {row["_id"]: row.get("value") for row in rows}
+
+
+def _unsupported(kind: object) -> SettingsError:
+    return SettingsError(
+        f"Rocket.Chat keeps files in {kind} (FileUpload_Storage_Type), which chatferry does not support. "
+        "Nothing was stored there, and the files stay pending. Choose GridFS, FileSystem or AmazonS3 in "
+        "Rocket.Chat's settings of file uploads, start chatferry anew, and fetch what is pending."
+    )
