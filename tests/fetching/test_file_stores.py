@@ -10,12 +10,15 @@ import httpx
 import pytest
 from pymongo.database import Database
 
-from chatferry.documents import AVATARS, UPLOADS
+from chatferry import accounts
+from chatferry.destinations import open_destination
+from chatferry.documents import AVATARS, UPLOADS, Date
+from chatferry.pipeline import now
 from tests.downloads.filehost import FileHost, noise
 from tests.fetching.exports import DAY, TOKEN, file, message, png, user, write_export
 from tests.mongo import Mongod, set_settings
 from tests.s3 import S3Server
-from tests.serving import Server, current, login, run_import, serving, wait_for
+from tests.serving import Server, current, environment, login, run_import, serving, wait_for
 
 PICTURE = png(300, 200, noise(2_500_000))
 Db = Database[dict[str, Any]]
@@ -33,6 +36,10 @@ def served(
 ) -> Iterator[tuple[Server, httpx.Client]]:
     """A server that has imported a file and an avatar, which are still to be fetched."""
     set_settings(database, settings)
+    workspace = open_destination(mongod.database_url(database.name))
+    accounts.found_workspace(workspace, Date.at(now()))
+    accounts.ensure_admin(workspace, environment(), Date.at(now()))
+    workspace.close()
     url = host.put("/picture", lambda to: to.whole(PICTURE, content_type="image/png"))
     days = {DAY: [message(1, file("F1", f"{url}?t={TOKEN}", "plan.png"))]}
     export = write_export(folder / "export", days, users=[user("UALICE001", "alice", image_original=url)])
