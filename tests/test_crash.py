@@ -17,8 +17,8 @@ from tests.importing import lasting
 from tests.serving import PATIENCE, Server, documents, login, serving, start, upload, wait_for
 
 LONG = os.environ.get("CHATFERRY_TEST_LONG") == "1"
-SEEDS = range(20 if LONG else 2)
-KILLS_PREPARING, KILLS_IMPORTING = 2, 5  # per seed: 14 points, 140 in the long run
+SEEDS = range(20 if LONG else 4)
+KILLS_PREPARING, KILLS_IMPORTING = 2, 5  # per seed: 28 points, 140 in the long run
 SHAPE = Shape(users=40, channels=10, messages=12_000, seed=21, days=None, layout="corporate")
 ENDED = "importer_done"
 points: list[str] = []  # the status at each kill

@@ -505,10 +505,12 @@ def test_find_sees_what_apply_wrote(
 
 def test_find_gives_whole_documents(destination: Destination) -> None:
     destination.apply(SOME_OF_EACH)
-    for insert in SOME_OF_EACH:
-        assert isinstance(insert, Insert)
+    inserts = [insert for insert in SOME_OF_EACH if isinstance(insert, Insert)]
+    assert len(inserts) == len(SOME_OF_EACH)
+    for insert in inserts:
         assert the(destination, insert) == insert.document
     (ada,) = destination.find(Lookup.USERNAME, ["ada"])
+    assert [bare(ada)] == [insert.document for insert in inserts if insert.document["_id"] == ada["_id"]]
     assert isinstance(ada["_updatedAt"], Date)
 
 
