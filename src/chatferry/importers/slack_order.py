@@ -1,31 +1,48 @@
 """The messages of a day file in order of time, and why some have no place there."""
 
+from collections.abc import Mapping, Sequence
+
 from chatferry.importers.slack_messages import REPEATS, is_kept, skip_reason
-from chatferry.importers.slack_wire import SlackMessage, micros
+from chatferry.importers.slack_wire import Envelope, SlackMessage, micros
 from chatferry.problems import Spot
 from chatferry.records import Problem
+
+NO_TIME = -1
 
 Messages = list[SlackMessage | None]
 
 
-def in_order(elements: Messages, file: str, seen: set[int]) -> tuple[list[int], list[int], list[Problem]]:
+def times_of(elements: Sequence[SlackMessage | Envelope | None]) -> list[int]:
+    """The time (microseconds) of each element; NO_TIME for one that has no place."""
+    times = _times_as_they_stand(elements)
+    if times is not None:
+        return times
+    exact = [micros(message.ts) if message and is_kept(message) else None for message in elements]
+    return [NO_TIME if time is None else time for time in exact]
+
+
+def in_order(
+    elements: Messages, file: str, seen: set[int], first: int = 0, twins: Mapping[int, int | None] = {}
+) -> tuple[list[int], list[int], list[Problem]]:
     """The times (microseconds, ascending) of a file's messages, their indexes, and why others are left out.
 
     `seen` are the times of messages before, which another message of the same time would repeat; the file's
-    own are added to it.
+    own are added to it. `first` is the index of the first element; `twins` are the indexes of messages whose
+    time another one of the file has, with that one's, or None if it stands in another file.
     """
     times = _times_as_they_stand(elements)
-    if times is not None and seen.isdisjoint(times):
+    if times is not None and not twins and seen.isdisjoint(times):
         seen.update(times)
-        return times, list(range(len(times))), []
+        return times, list(range(first, first + len(times))), []
     places: dict[int, int] = {}
     left_out: list[Problem] = []
-    for index, message in enumerate(elements):
+    for index, message in enumerate(elements, first):
         if message is None:
             continue
         time = micros(message.ts)
-        if time is None or time in places or time in seen or not is_kept(message):
-            left_out.append(_left_out(message, Spot(file, index), places.get(time or 0)))
+        if time is None or time in places or time in seen or index in twins or not is_kept(message):
+            twin = twins[index] if index in twins else places.get(time or 0)
+            left_out.append(_left_out(message, Spot(file, index), twin))
         else:
             places[time] = index
     seen.update(places)
@@ -33,7 +50,7 @@ def in_order(elements: Messages, file: str, seen: set[int]) -> tuple[list[int], 
     return times, [places[time] for time in times], left_out
 
 
-def _times_as_they_stand(elements: Messages) -> list[int] | None:
+def _times_as_they_stand(elements: Sequence[SlackMessage | Envelope | None]) -> list[int] | None:
     """The times of a file in which every message has a place and each is later than the one before.
 
     Nearly all files are so: this looks at the whole file at once, which takes a fifth of the time.

@@ -1,0 +1,147 @@
+"""A day file that is read in pieces gives what it gives when it is read at once."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chatferry.archive import Archive, open_archive
+from chatferry.importers import json_elements, slack
+from chatferry.importers.slack_runs import Sizes
+from chatferry.records import Message, Part, Problem
+from testdata.slack_export import FAULTS, Shape, write_export
+from tests.importers.golden import CASES, write
+from tests.importers.test_slack import ALICE, PLANS
+
+# Every file is a part of its own, divided or not: then the files next to it count for both alike.
+WHOLE = Sizes(whole=1 << 40, messages=1)
+
+
+def in_pieces(piece: int, messages: int = 1) -> Sizes:
+    return Sizes(whole=0, piece=piece, messages=messages)
+
+
+def scanned(archive: Archive, sizes: Sizes) -> tuple[list[Any], list[Part]]:
+    found = list(slack.scan(archive, sizes))
+    return [one for one in found if not isinstance(one, Part)], [
+        one for one in found if isinstance(one, Part)
+    ]
+
+
+def read(archive: Archive, parts: list[Part]) -> tuple[list[Message], list[Problem]]:
+    messages, problems = [], []
+    for part in parts:
+        records = [*slack.read(archive, part)]
+        told = [one for one in records if isinstance(one, Message)]
+        ended = [one for one in records if isinstance(one, Problem) and one.effect.value != "noted"]
+        assert len(told) + sum(one.count for one in ended if one.record == "message") == part.messages
+        messages += told
+        problems += [one for one in records if isinstance(one, Problem)]
+    return messages, problems
+
+
+def everything(archive: Archive, sizes: Sizes) -> dict[str, Any]:
+    others, parts = scanned(archive, sizes)
+    messages, problems = read(archive, parts)
+    return {
+        "others": others,
+        "messages": sorted(messages, key=str),
+        "problems": sorted(problems, key=str),
+        "count": sum(part.messages for part in parts),
+    }
+
+
+SLACK_CASES = sorted(path.name for path in (CASES / "slack").iterdir())
+
+
+@pytest.mark.parametrize("name", SLACK_CASES)
+def test_golden_cases_in_pieces(name: str, tmp_path: Path) -> None:
+    with open_archive(write(CASES / "slack" / name / "archive.json", tmp_path / "export")) as archive:
+        whole = everything(archive, WHOLE)
+        for piece in (1, 150, 100_000):
+            assert everything(archive, in_pieces(piece)) == whole
+            assert everything(archive, in_pieces(piece, messages=3000)) == whole
+
+
+@pytest.mark.parametrize("fault", [None, *sorted(FAULTS)])
+def test_a_generated_export_in_pieces(fault: str | None, tmp_path: Path) -> None:
+    shape = Shape(users=12, channels=6, messages=600, seed=3, days=2, layout="corporate")
+    write_export(tmp_path / "export.zip", shape, faults=[fault] if fault else [])
+    with open_archive(tmp_path / "export.zip") as archive:
+        if fault == "txt-export":
+            return
+        whole = everything(archive, WHOLE)
+        assert everything(archive, in_pieces(3000, messages=20)) == whole
+        assert everything(archive, in_pieces(700)) == whole
+
+
+# ---------------------------------------------------------------- anything that a day file may hold
+
+TIMES = st.integers(0, 12).map(lambda n: f"16000002{n // 4:02d}.000{n % 4}00")
+ODD_TIMES = st.sampled_from([None, 5, "", "soon", "1600000299.5", "1600000298", "99999999999"])
+AUTHORS = st.sampled_from([None, "U0ALICE01", "U0NOBODY1", "U0NOBODY2"])
+NESTED = st.recursive(
+    st.integers() | st.text('a"}]{[,\\\né'),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text("ab}{", max_size=2), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+MESSAGES = st.fixed_dictionaries(
+    {
+        "type": st.sampled_from(["message", "message", "message", None, "event"]),
+        "ts": TIMES | TIMES | ODD_TIMES,
+    },
+    optional={
+        "text": st.text('a"}]{[,\\é', max_size=12) | st.just(5) | st.just("nul\0"),
+        "user": AUTHORS,
+        "subtype": st.sampled_from(["message_changed", "pinned_item", "channel_join", "bot_message"]),
+        "item": st.fixed_dictionaries({"ts": TIMES}),
+        "thread_ts": TIMES,
+        "reply_count": st.integers(0, 3),
+        "reactions": st.lists(st.fixed_dictionaries({"name": st.text(max_size=2)}), max_size=3),
+        "unknown": NESTED,
+    },
+)
+ELEMENTS = MESSAGES | MESSAGES | MESSAGES | MESSAGES | NESTED | st.none()
+ENDS = st.sampled_from(["", "", "", "", " \n", "x", " ]", "[", "cut"])
+SEPARATORS = st.sampled_from([",", ", ", ",\n", "\n  ,\t", " "])
+
+
+def str_time(element: Any) -> str:
+    return str(element.get("ts")) if isinstance(element, dict) else ""
+
+
+@st.composite
+def day_files(draw: st.DrawFn) -> str:
+    elements = draw(st.lists(ELEMENTS, max_size=25))
+    if draw(st.booleans()):
+        elements.sort(
+            key=lambda one: str(one.get("ts")) if isinstance(one, dict) else "", reverse=draw(st.booleans())
+        )
+    separator = draw(SEPARATORS) if draw(st.integers(0, 4)) == 0 else ", "
+    indent = draw(st.sampled_from([None, None, 2]))
+    text = separator.join(
+        json.dumps(one, ensure_ascii=draw(st.booleans()), indent=indent) for one in elements
+    )
+    end = draw(ENDS)
+    text = draw(st.sampled_from(["", "", "\ufeff", " "])) + f"[{text}]" + ("" if end == "cut" else end)
+    return text[: draw(st.integers(0, len(text)))] if end == "cut" else text
+
+
+@settings(deadline=None)
+@given(st.lists(day_files(), min_size=1, max_size=3), st.data())
+def test_any_day_files_in_pieces(days: list[str], draw: Any) -> None:
+    files = {f"plans/2020-09-{13 + n}.json": day for n, day in enumerate(days)}
+    lists = {"users.json": json.dumps([ALICE]), "channels.json": json.dumps([PLANS])}
+    with open_archive({**lists, **files}) as archive, pytest.MonkeyPatch.context() as patch:
+        whole = everything(archive, WHOLE)
+        patch.setattr(json_elements, "WINDOW", draw.draw(st.integers(1, 300)))
+        long = min(map(len, days)) if draw.draw(st.booleans()) else 0  # then the shortest one is not divided
+        sizes = Sizes(
+            whole=long, piece=draw.draw(st.integers(1, 600)), messages=draw.draw(st.integers(1, 9)), bytes=900
+        )
+        assert everything(archive, sizes) == whole
