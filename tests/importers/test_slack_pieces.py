@@ -1,20 +1,25 @@
 """A day file that is read in pieces gives what it gives when it is read at once."""
 
 import json
+import random
+import zipfile
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatferry.archive import Archive, open_archive
 from chatferry.importers import json_elements, slack
+from chatferry.importers.slack_parts import Slice
 from chatferry.importers.slack_runs import Sizes
 from chatferry.records import Message, Part, Problem
 from testdata.slack_export import FAULTS, Shape, write_export
 from tests.importers.golden import CASES, write
-from tests.importers.test_slack import ALICE, PLANS
+from tests.importers.test_slack import ALICE, DAY, HELLO, PLANS
+from tests.importing import write_folder
 
 # Every file is a part of its own, divided or not: then the files next to it count for both alike.
 WHOLE = Sizes(whole=1 << 40, messages=1)
@@ -145,3 +150,129 @@ def test_any_day_files_in_pieces(days: list[str], draw: Any) -> None:
             whole=long, piece=draw.draw(st.integers(1, 600)), messages=draw.draw(st.integers(1, 9)), bytes=900
         )
         assert everything(archive, sizes) == whole
+
+
+# ---------------------------------------------------------------- large files
+
+MIB = 1 << 20
+LONG = Sizes(whole=MIB)
+
+
+def said(number: int, **more: Any) -> dict[str, Any]:
+    at = 1600000200_000100 + number * 400  # two or three share a millisecond
+    return {**HELLO, "text": f"{number} {'word ' * 80}", "ts": f"{at // 10**6}.{at % 10**6:06}", **more}
+
+
+def export(*days: list[dict[str, Any]]) -> dict[str, bytes]:
+    files = {f"plans/2020-09-{13 + n}.json": json.dumps(day).encode() for n, day in enumerate(days)}
+    return {
+        "users.json": json.dumps([ALICE]).encode(),
+        "channels.json": json.dumps([PLANS]).encode(),
+        **files,
+    }
+
+
+def zipped(path: Path, files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> Path:
+    with zipfile.ZipFile(path, "w", method) as out:
+        for name, data in files.items():
+            out.writestr(name, data)
+    return path
+
+
+def test_a_large_file_makes_parts_of_some_thousand_messages() -> None:
+    with open_archive(export([said(n) for n in range(10_000)], [said(10_000)])) as archive:
+        _, parts = scanned(archive, LONG)
+        assert [part.messages for part in parts[3:]] == [10_000 - sum(part.messages for part in parts[:3]), 1]
+        assert all(3000 <= part.messages < 3300 for part in parts[:3])
+        assert read(archive, parts) == read(archive, scanned(archive, WHOLE)[1])
+
+
+def test_parts_of_long_messages_are_bounded_too() -> None:
+    with open_archive(export([said(n, text="x" * 100_000) for n in range(250)])) as archive:
+        _, parts = scanned(archive, LONG)
+        assert [part.messages for part in parts] == [84, 84, 82]
+        assert everything(archive, LONG) == everything(archive, WHOLE)
+
+
+@pytest.mark.parametrize("order", ["newest first", "shuffled"])
+def test_a_large_file_in_another_order(order: str) -> None:
+    messages = [said(n, thread_ts=said(n // 50 * 50)["ts"]) for n in range(9000)]
+    if order == "shuffled":
+        random.Random(1).shuffle(messages)
+    else:
+        messages.reverse()
+    with open_archive(export(messages)) as archive:
+        assert everything(archive, LONG) == everything(archive, WHOLE)
+
+
+def test_a_thread_is_told_of_in_the_part_of_its_first_message() -> None:
+    """Otherwise each of hundreds of parts would hold all threads."""
+    replies = [said(n, thread_ts=said(n - 4000)["ts"]) for n in range(4000, 8000)]
+    with open_archive(export([said(n) for n in range(4000)] + replies)) as archive:
+        _, parts = scanned(archive, LONG)
+        told = [len(msgspec.msgpack.decode(part.data, type=Slice).room.threads) for part in parts]
+        assert sum(told) == 4000
+        assert told[0] == parts[0].messages
+        assert told[-1] == 0
+
+
+def test_messages_that_two_large_files_hold() -> None:
+    first, second = [said(n) for n in range(4000)], [said(n) for n in range(3900, 8000)]
+    with open_archive(export(first, second, [said(7999), said(8000)])) as archive:
+        found = everything(archive, LONG)
+        assert found == everything(archive, WHOLE)
+    assert len(found["messages"]) == 8001
+    assert [problem.kind for problem in found["problems"]] == ["message-twice"] * 101
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("place", [0.02, 0.5, 0.98])
+def test_nothing_is_taken_from_a_damaged_file(method: int, place: float, tmp_path: Path) -> None:
+    """Which of its messages are as they were, nobody can tell."""
+    damaged = [said(n, user=f"U{n % 3000}", thread_ts=said(n - n % 9)["ts"]) for n in range(9000)]
+    replies = [said(n, thread_ts=said(n - 9000)["ts"]) for n in range(9000, 9100)]
+    files = export([said(-1)], damaged, replies)
+    path = zipped(tmp_path / "export.zip", files, method)
+    data = bytearray(path.read_bytes())
+    name = b"plans/2020-09-14.json"
+    start = data.index(name) + len(name)
+    data[start + round((data.index(b"PK\3\4", start) - start) * place)] ^= 0x55
+    path.write_bytes(data)
+    with open_archive(path) as archive:
+        found = everything(archive, LONG)
+        assert found == everything(archive, WHOLE)
+    assert "is damaged" in str([problem.reason for problem in found["problems"]])
+    assert len(found["messages"]) == 1 + 100 + 12 + 88  # and placeholders for the roots
+
+
+def test_what_cannot_be_opened_is_one_lost_element(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "export", export([said(n) for n in range(10_000)], [said(10_000)]))
+    with open_archive(folder) as archive:
+        (folder / DAY).unlink()
+        assert everything(archive, LONG) == everything(archive, WHOLE)
+
+
+def test_a_file_that_goes_away_costs_its_parts_and_says_so(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "export", export([said(n) for n in range(10_000)], [said(10_000)]))
+    with open_archive(folder) as archive:
+        _, parts = scanned(archive, LONG)
+        (folder / DAY).unlink()
+        messages, problems = read(archive, parts)
+    assert len(messages) == 1
+    assert [problem.count for problem in problems] == [part.messages for part in parts[:-1]]
+
+
+def test_all_parts_together_inflate_a_file_once(tmp_path: Path) -> None:
+    files = export([said(n) for n in range(20_000)], [said(20_000)])
+    with open_archive(zipped(tmp_path / "export.zip", files)) as archive:
+        _, parts = scanned(archive, LONG)
+        blocks = 0
+
+        def count() -> None:
+            nonlocal blocks
+            blocks += 1
+
+        archive.before_read = count
+        read(archive, parts[::2])  # what one of two processes reads
+        assert len(parts) == 8
+        assert blocks <= len(files[DAY]) // MIB + 1

@@ -51,12 +51,17 @@ class _BreakError(Exception):
 def read_pieces(archive: Archive, file: str, kind: type[T], size: int = PIECE) -> Iterator[Piece[T] | Break]:
     """The elements of a file's list, each as a `kind`, as `decode_list` finds them; last, a Break if the list
     does not end as it should, in the same words."""
+    broken: _BreakError | None = None
     try:
-        try:
-            with archive.open(file) as stream:
+        with archive.open(file) as stream:
+            try:
                 yield from _pieces(Window(stream), kind, size)
-        except _BreakError as error:
-            yield Break(error.reason.format(_characters(archive, file, error.end)))
+            except _BreakError as error:
+                broken = error
+            while stream.read(_BLOCK):  # the archive knows of damage at the end
+                pass
+        if broken:
+            yield Break(broken.reason.format(_characters(archive, file, broken.end)))
     except ArchiveError as error:
         yield Break(str(error), is_damage=True)
 

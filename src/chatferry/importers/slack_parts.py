@@ -97,9 +97,10 @@ def _messages(archive: Archive, day: Day, sizes: Sizes) -> Iterator[tuple[int, l
     if not day.runs:
         yield 0, read_elements(archive, day.file, Envelope)[0]
         return
-    for piece in read_pieces(archive, day.file, Envelope, sizes.piece):
-        if not isinstance(piece, Break):
-            yield piece.first, piece.values
+    if any(run.count for run in day.runs):
+        for piece in read_pieces(archive, day.file, Envelope, sizes.piece):
+            if not isinstance(piece, Break):
+                yield piece.first, piece.values
 
 
 def _stretches(days: list[Day], messages: int) -> Iterator[_Stretch]:

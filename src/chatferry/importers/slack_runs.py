@@ -103,9 +103,8 @@ class LongFile:
         )
 
     def end(self, broken: Break) -> None:
-        """Nothing more can be read."""
-        count = len(self._times)
-        position = "" if broken.is_damage and not count else f"$[{count}]"
+        """Nothing more can be read, or nothing at all."""
+        position = "" if broken.is_damage else f"$[{len(self._times)}]"
         self._lost = Flaw(position, "", broken.reason, lost=True)
 
     def runs(self, after: int, before: Container[int]) -> Iterator[Run]:

@@ -5,6 +5,7 @@ Memory: a number per thread, never a message; and some per message of a file tha
 
 import re
 from collections.abc import Container, Iterable, Mapping, Sequence
+from copy import copy
 
 import msgspec
 from msgspec import Struct
@@ -75,13 +76,18 @@ class Survey:
         self._last = millis(max(times, default="")) or self._last
 
     def add_pieces(self, file: str, found: Iterable[Piece[Envelope] | Break], sizes: Sizes) -> None:
+        """Take a file of which nothing but a piece is ever held. A damaged one is one lost element."""
+        before_it = {name: copy(value) for name, value in vars(self).items()}
         long = LongFile(sizes)
         for piece in found:
-            if isinstance(piece, Break):
-                long.end(piece)
-            else:
+            if isinstance(piece, Piece):
                 self._look_at(file, piece.values, piece.first)
                 long.add(piece)
+                continue
+            if piece.is_damage:  # then nothing that was read of the file can be trusted
+                vars(self).update(before_it)
+                long = LongFile(sizes)
+            long.end(piece)
         before: Container[int] = self._long or {micros(ts) or 0 for ts in self._times}
         self.days.append(Day(file, long.elements, self._last, runs=tuple(long.runs(self._last, before))))
         self._times, self._long = {}, long.times
