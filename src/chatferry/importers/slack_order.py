@@ -8,17 +8,32 @@ from chatferry.problems import Spot
 from chatferry.records import Problem
 
 NO_TIME = -1
+_NO_STAMP = "0000000000.000000"
 
 Messages = list[SlackMessage | None]
 
 
 def times_of(elements: Sequence[SlackMessage | Envelope | None]) -> list[int]:
     """The time (microseconds) of each element; NO_TIME for one that has no place."""
-    times = _times_as_they_stand(elements)
-    if times is not None:
-        return times
-    exact = [micros(message.ts) if message and is_kept(message) else None for message in elements]
-    return [NO_TIME if time is None else time for time in exact]
+    stamps = [
+        message.ts
+        if message is not None
+        and message.ts is not None
+        and len(message.ts) == 17
+        and message.type == "message"
+        and message.subtype not in REPEATS
+        else _NO_STAMP
+        for message in elements
+    ]
+    times = _numbers(stamps)
+    if times is None:
+        stamps, times = [_NO_STAMP] * len(elements), [NO_TIME] * len(elements)
+    for index, stamp in enumerate(stamps):
+        if stamp is _NO_STAMP:
+            message = elements[index]
+            time = micros(message.ts) if message is not None and is_kept(message) else None
+            times[index] = NO_TIME if time is None else time
+    return times
 
 
 def in_order(
@@ -61,15 +76,20 @@ def _times_as_they_stand(elements: Sequence[SlackMessage | Envelope | None]) -> 
         if message is not None and message.type == "message" and message.subtype not in REPEATS
     ]
     stamps = [ts for ts in kept if ts is not None and len(ts) == 17]
-    count = len(elements)
+    times = _numbers(stamps) if len(stamps) == len(elements) else None
+    return times if times is not None and times == sorted(set(times)) else None
+
+
+def _numbers(stamps: list[str]) -> list[int] | None:
+    """The microseconds in Slack's times of 17 characters each; None if one of them is no time."""
+    count = len(stamps)
     together = "".join(stamps)
-    if len(stamps) != count or together[10::17] != "." * count:
+    if together[10::17] != "." * count:
         return None
     digits = together.replace(".", "")
     if len(digits) != 16 * count or not (digits.isascii() and digits.isdigit()):
         return None
-    times = [int(digits[start : start + 16]) for start in range(0, 16 * count, 16)]
-    return times if times == sorted(set(times)) else None
+    return [int(digits[start : start + 16]) for start in range(0, 16 * count, 16)]
 
 
 def _left_out(message: SlackMessage, spot: Spot, twin: int | None) -> Problem:

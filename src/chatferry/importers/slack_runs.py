@@ -17,7 +17,7 @@ from chatferry.importers.milliseconds import placed
 from chatferry.importers.slack_order import NO_TIME, times_of
 from chatferry.importers.slack_wire import Envelope
 
-_SORTED_AT_ONCE = 1 << 16
+_SORTED_AT_ONCE = 1 << 13
 
 
 class Sizes(Struct, frozen=True):
@@ -114,14 +114,15 @@ class LongFile:
         for number, (start, end, first) in enumerate(bounds, 1):
             is_last = number == len(bounds)
             stop = len(self._times) if is_last else bounds[number][2]
-            here = range(first, stop)
+            placed_here = zip(stands[first:stop], self._times[first:stop], strict=True)
+            odd = [n for n, (stand, time) in enumerate(placed_here, first) if stand != time // 1000]
             yield Run(
                 start,
                 end,
                 first,
                 stop - first,
-                {n: stands[n] for n in here if stands[n] >= 0 and stands[n] != self._times[n] // 1000},
-                {n: _twin(stands[n]) for n in here if stands[n] < _NOWHERE},
+                {n: stands[n] for n in odd if stands[n] >= 0},
+                {n: _twin(stands[n]) for n in odd if stands[n] < 0},
                 self._lost if is_last else None,
             )
 
@@ -159,7 +160,7 @@ class LongFile:
         return merge(*sorted_ones, key=time)
 
 
-_NOWHERE = -1
+_NOWHERE = NO_TIME // 1000
 _ELSEWHERE = -2
 
 
