@@ -216,6 +216,15 @@ def test_a_thread_is_told_of_in_the_part_of_its_first_message() -> None:
         assert told[-1] == 0
 
 
+def test_a_first_message_that_comes_twice_is_told_of_its_thread_where_it_is_kept() -> None:
+    root = said(0, thread_ts=said(0)["ts"])
+    messages = [root, said(1, thread_ts=root["ts"]), *(said(n) for n in range(2, 8000)), root]
+    with open_archive(export(messages)) as archive:
+        found = everything(archive, LONG)
+        assert found == everything(archive, WHOLE)
+    assert [message.reply_count for message in found["messages"] if message.reply_count] == [1]
+
+
 def test_messages_that_two_large_files_hold() -> None:
     first, second = [said(n) for n in range(4000)], [said(n) for n in range(3900, 8000)]
     with open_archive(export(first, second, [said(7999), said(8000)])) as archive:

@@ -129,8 +129,15 @@ def _dealt(places: Iterable[tuple[str, Place]], stretches: list[_Stretch]) -> di
         for day in stretch.days:
             numbers.setdefault(day.file, number)
             firsts.setdefault(day.file, []).append(stretch.run.first if stretch.run else 0)
+
+    def number_of(file: str, index: int) -> int:
+        return numbers[file] + bisect_right(firsts[file], index) - 1
+
     dealt: dict[int, dict[str, Place]] = {}
     for ts, place in places:
-        number = numbers[place.file] + bisect_right(firsts[place.file], place.index) - 1
+        number = number_of(place.file, place.index)
+        run = stretches[number].run
+        if run is not None and (twin := run.twins.get(place.index)) is not None:
+            number = number_of(place.file, twin)  # the one of the two that is kept
         dealt.setdefault(number, {})[ts] = place
     return dealt
