@@ -123,6 +123,14 @@ def is_imported_as_by_one_process(
     assert list(settings.data.glob("known*")) == []
 
 
+def test_one_day_file_is_converted_by_several_processes(tmp_path: Path) -> None:
+    path = tmp_path / "export.zip"
+    write_export(path, Shape(users=30, channels=1, messages=14_000, seed=5, days=1, layout="corporate"))
+    alone, together = (import_archive(path, settings=Settings(data=tmp_path, workers=n)) for n in (0, 2))
+    assert together.operation.status == Status.DONE
+    assert contents(together) == contents(alone)
+
+
 def test_memory_is_that_of_all_processes(tmp_path: Path, export: Path) -> None:
     one = import_archive(export, settings=Settings(data=tmp_path, workers=1)).operation.peak_memory
     three = import_archive(export, settings=Settings(data=tmp_path, workers=3)).operation.peak_memory

@@ -64,12 +64,16 @@ def assert_sums(imported: Imported) -> None:
         assert counts.pop("read") == sum(counts.values()), kind
 
 
-@pytest.mark.parametrize("layout", ["corporate", "standard", "grid"])
+@pytest.mark.parametrize(
+    ("layout", "channels", "days"),
+    [("corporate", 15, None), ("standard", 15, None), ("grid", 15, None), ("corporate", 1, 1)],
+    ids=["corporate", "standard", "grid", "one large day file"],
+)
 def test_everything_of_an_export_is_imported(
-    tmp_path: Path, layout: Literal["corporate", "standard", "grid"]
+    tmp_path: Path, layout: Literal["corporate", "standard", "grid"], channels: int, days: int | None
 ) -> None:
     messages = 20_000 if layout == "corporate" else 3_000
-    shape = Shape(users=40, channels=15, messages=messages, seed=11, days=None, layout=layout)
+    shape = Shape(users=40, channels=channels, messages=messages, seed=11, days=days, layout=layout)
     write_export(tmp_path / "export.zip", shape, truth=tmp_path / "truth.jsonl")
     truth = Truth(tmp_path / "truth.jsonl")
     with sqlite_workspace(tmp_path / "workspace.sqlite3") as destination:

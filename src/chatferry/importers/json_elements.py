@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from chatferry.archive import Archive
 from chatferry.errors import ArchiveError
-from chatferry.importers.lenient_json import Broken, Flaw, decode_list, end_of
+from chatferry.importers.lenient_json import NO_LIST, Broken, Flaw, decode_list, end_of
 
 T = TypeVar("T")
 
@@ -19,6 +19,9 @@ WINDOW = 1 << 20  # bytes read at a time
 LARGEST = 64 << 20  # bytes; what is longer is no element
 
 _SPACE = re.compile(r"[ \t\r\n]*")
+_MARK = "\xef\xbb\xbf"  # UTF-8's byte order mark
+_BETWEEN = re.compile(r"\}[ \t\r\n]*,[ \t\r\n]*\{")
+_CLOSING = re.compile(r"\}[ \t\r\n]*\][ \t\r\n]*\Z")
 _NEAR_END = 16  # characters of the longest token that is neither text nor number, and some
 
 
@@ -65,12 +68,12 @@ def _batches(found: Iterator[Element | Broken], kind: type[T]) -> Iterator[Batch
 
 def elements(stream: BinaryIO) -> Iterator[Element | Broken]:
     """The elements of the list in order. Where it breaks off or is damaged, last a Broken that says why."""
-    window = _Window(stream)
+    window = Window(stream)
     try:
         if window.next_sign() == "\xef":  # UTF-8's byte order mark
             window.place += 3
         if window.next_sign() != "[":
-            yield Broken("the file does not hold a JSON list")
+            yield Broken(NO_LIST)
             return
         window.place += 1
         while (sign := window.next_sign()) != "]":
@@ -87,17 +90,17 @@ def elements(stream: BinaryIO) -> Iterator[Element | Broken]:
         window.place += 1
         if window.next_sign():
             yield Broken(f"more follows the end of the list, from byte {window.offset} on")
-    except _BrokenError as error:
+    except BrokenError as error:
         yield Broken(str(error))
     except ArchiveError as error:
         yield Broken(str(error))
 
 
-class _BrokenError(ValueError):
+class BrokenError(ValueError):
     """What follows is no element. The text says where."""
 
 
-class _Window:
+class Window:
     """A stretch of the file as text with one character for each byte, and a place in it."""
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -123,17 +126,38 @@ class _Window:
             if not self._read(WINDOW):
                 return ""
 
+    def skip_marks(self) -> None:
+        """Pass over byte order marks at the beginning of a file."""
+        self._fill(len(_MARK))
+        while self._text.startswith(_MARK, self.place):
+            self.place += len(_MARK)
+            self._fill(len(_MARK))
+
     def element(self) -> Element:
         """The element at the place, which moves behind it."""
         size = WINDOW
         while (end := self._end()) is None:
             if self._is_last or len(self._text) - self.place > LARGEST:
-                raise _BrokenError(f"it is not valid JSON from byte {self.offset} on")
+                raise BrokenError(f"it is not valid JSON from byte {self.offset} on")
             self._read(size)
             size *= 2
         found = Element(self.offset, self._text[self.place : end].encode("latin-1"))
         self.place = end
         return found
+
+    def data(self, end: int) -> bytes:
+        """The file's bytes from the place to `end`, another place."""
+        return self._text[self.place : end].encode("latin-1")
+
+    def ends(self, size: int) -> list[int]:
+        """Places behind objects, up to `size` bytes on, where elements may end; the furthest first."""
+        self._fill(size)
+        stop = min(self.place + size, len(self._text))
+        start = max(self.place, stop - size // 4)
+        ends = [match.start() + 1 for match in _BETWEEN.finditer(self._text, start, stop)]
+        if self._is_last and stop == len(self._text) and (match := _CLOSING.search(self._text, self.place)):
+            ends.append(match.start() + 1)
+        return ends[::-1]
 
     def _end(self) -> int | None:
         """Where the element ends; None if the window may end before."""
@@ -145,10 +169,15 @@ class _Window:
             end = nested
         except json.JSONDecodeError as error:
             if not error.msg.startswith("Unterminated string") and error.pos < len(self._text) - _NEAR_END:
-                raise _BrokenError(f"it is not valid JSON from byte {self._start + error.pos} on") from error
+                raise BrokenError(f"it is not valid JSON from byte {self._start + error.pos} on") from error
             return None
         is_number = self._text[self.place] in "-0123456789"  # another digit, or a dot, may follow
         return end if end + is_number * _NEAR_END < len(self._text) or self._is_last else None
+
+    def _fill(self, size: int) -> None:
+        """Have so many bytes from the place on at hand, as far as the file goes."""
+        while len(self._text) - self.place < size and not self._is_last:
+            self._read(WINDOW)
 
     def _read(self, size: int) -> bool:
         """Go on with the next bytes; False at the end of the file."""

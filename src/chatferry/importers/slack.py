@@ -5,17 +5,16 @@ Which files exist: https://slack.com/help/articles/220556107-How-to-read-Slack-d
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from unicodedata import normalize
 
 import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 
 from chatferry.archive import Archive
 from chatferry.errors import ArchiveError
 from chatferry.importers import hipchat
-from chatferry.importers.lenient_json import flaw_problem
+from chatferry.importers.json_pieces import read_pieces
+from chatferry.importers.lenient_json import decode_list, flaw_problem
 from chatferry.importers.milliseconds import spread
 from chatferry.importers.slack_lists import (
     ROOM_LISTS,
@@ -28,18 +27,18 @@ from chatferry.importers.slack_lists import (
     read_users,
 )
 from chatferry.importers.slack_messages import (
-    Room,
-    is_kept,
     placeholder_root,
     to_record,
 )
 from chatferry.importers.slack_order import in_order
-from chatferry.importers.slack_survey import Day, Place, Survey
+from chatferry.importers.slack_parts import Slice, parts
+from chatferry.importers.slack_runs import Run, Sizes
+from chatferry.importers.slack_survey import Survey
 from chatferry.importers.slack_wire import Envelope, SlackMessage, micros
 from chatferry.problems import Spot, problem
 from chatferry.records import ROCKET_CAT, Channel, Message, Part, Problem, User
 
-PART_MESSAGES = 3000
+SIZES = Sizes()
 
 # Files of a Slack export that are no chat, and what they are.
 NOT_CHAT = {
@@ -53,16 +52,6 @@ NOT_CHAT = {
 _DAY_FILE = re.compile(r"(?P<folder>.+)/\d{4}-\d{2}-\d{2}\.json")
 
 
-class Slice(Struct, frozen=True, kw_only=True):
-    """A part's `data`: day files of one folder that follow each other."""
-
-    room: Room
-    files: tuple[str, ...]
-    after: int = 0  # ms; the last message before this slice
-    twins: tuple[str, ...] = ()  # `ts` in the first file that the slice before holds too
-    missing_roots: dict[str, Place] = {}  # `ts` of threads without a first message, and a reply's place
-
-
 def matches(archive: Archive) -> bool:
     """Whether this looks like a Slack export: one of its lists, or folders of day files."""
     if hipchat.matches(archive):  # it has a users.json too
@@ -71,7 +60,7 @@ def matches(archive: Archive) -> bool:
     return any(name.rpartition("/")[2] in lists or _is_day_file(name) for name in archive.names())
 
 
-def scan(archive: Archive) -> Iterator[User | Channel | Part | Problem]:
+def scan(archive: Archive, sizes: Sizes = SIZES) -> Iterator[User | Channel | Part | Problem]:
     """Users, conversations and the parts of their messages; see `Importer.scan`."""
     _refuse_what_is_none(archive)
     folders = _folders(archive)
@@ -97,7 +86,7 @@ def scan(archive: Archive) -> Iterator[User | Channel | Part | Problem]:
             f"{archive.name}: neither its users nor its channels nor any messages can be read. "
             "Download the export again."
         )
-    yield from _survey_all(archive, [*conversations, *unknown], folders, users)
+    yield from _survey_all(archive, [*conversations, *unknown], folders, users, sizes)
 
 
 def read(archive: Archive, part: Part) -> Iterator[Message | Problem]:
@@ -107,6 +96,9 @@ def read(archive: Archive, part: Part) -> Iterator[Message | Problem]:
         reason = f"the first message of the thread {root} is not in the archive"
         yield Spot(reply.file, reply.index).problem("thread-without-root", reason, "thread_ts")
         yield placeholder_root(root, here.room, reply.file)
+    if here.run is not None:
+        yield from _read_run(archive, here, here.files[0], here.run)
+        return
     after = here.after
     seen = {time for ts in here.twins if (time := micros(ts)) is not None}
     for file in here.files:
@@ -120,6 +112,25 @@ def read(archive: Archive, part: Part) -> Iterator[Message | Problem]:
                 yield to_record(message, ts, here.room, file, index, archive.__contains__, problems)
                 after = ts
         yield from problems
+
+
+def _read_run(archive: Archive, here: Slice, file: str, run: Run) -> Iterator[Message | Problem]:
+    try:
+        with archive.open(file, run.start) as stream:
+            data = stream.read(run.end - run.start)
+    except ArchiveError as error:
+        yield problem("message-not-readable", str(error), file=file, count=run.count + (run.lost is not None))
+        return
+    elements, flaws = decode_list(b"[%s]" % data, SlackMessage, range(run.first, run.first + run.count))
+    for flaw in [*flaws, run.lost] if run.lost else flaws:
+        yield flaw_problem(flaw, file, "message-not-readable", "message")
+    times, places, problems = in_order(elements, file, set(), run.first, run.twins)
+    for index, time in zip(places, times, strict=True):
+        message = elements[index - run.first]
+        if message is not None:
+            ts = run.moved.get(index, time // 1000)
+            yield to_record(message, ts, here.room, file, index, archive.__contains__, problems)
+    yield from problems
 
 
 # ---------------------------------------------------------------- which files
@@ -186,14 +197,21 @@ def _unknown_folder(conversation: Conversation) -> Problem:
 
 
 def _survey_all(
-    archive: Archive, conversations: list[Conversation], folders: dict[str, list[str]], users: dict[str, User]
+    archive: Archive,
+    conversations: list[Conversation],
+    folders: dict[str, list[str]],
+    users: dict[str, User],
+    sizes: Sizes,
 ) -> Iterator[User | Channel | Part | Problem]:
     all_bots = {bot: user for bot, user in bots(archive).items() if user in users}
     strangers: dict[str, User] = {}
     for conversation in conversations:
         survey = Survey(users, all_bots)
         for file in folders.get(conversation.folder, ()):
-            survey.add(file, read_elements(archive, file, Envelope)[0])
+            if archive.size(file) <= sizes.whole:
+                survey.add(file, read_elements(archive, file, Envelope)[0])
+            else:
+                survey.add_pieces(file, read_pieces(archive, file, Envelope, sizes.piece), sizes)
         for id, user in survey.strangers.items():
             strangers.setdefault(id, user)
         if not conversation.members_known:
@@ -205,7 +223,7 @@ def _survey_all(
             for member in conversation.record.members:
                 if member != ROCKET_CAT and member not in users and member not in strangers:
                     strangers[member] = _absent(member, conversation.record)
-        yield from _parts(archive, conversation, survey)
+        yield from parts(archive, conversation, survey, sizes)
     for user in strangers.values():
         yield user
         reason = f"no list of users names {user.id}, an inactive placeholder holds its messages"
@@ -239,61 +257,3 @@ def _absent(id: str, channel: Channel) -> User:
         file=channel.file,
         position=channel.position,
     )
-
-
-def _parts(archive: Archive, conversation: Conversation, survey: Survey) -> Iterator[Part]:
-    first_replies = survey.rootless
-    roots = _unmarked_roots(archive, set(first_replies), survey.days) if first_replies else {}
-    missing = {ts: place for ts, place in first_replies.items() if ts not in roots}
-    threads = survey.threads({**{ts: place.file for ts, place in missing.items()}, **roots})
-    room = Room(
-        channel=conversation.record.id,
-        folder=conversation.folder,
-        pins={**survey.pins, **conversation.pins},
-        bots=survey.bots,
-    )
-    for days in _grouped(survey.days):
-        files = tuple(day.file for day in days)
-        lost = {ts: place for ts, place in sorted(missing.items()) if place.file in files}
-        hints = {ts: thread for file in files for ts, thread in threads.get(file, {}).items()}
-        here = Slice(
-            room=replace(room, threads=hints),
-            files=files,
-            after=days[0].after,
-            twins=days[0].twins,
-            missing_roots=lost,
-        )
-        yield Part(
-            channel=room.channel,
-            messages=sum(day.elements for day in days) + len(lost),
-            data=msgspec.msgpack.encode(here),
-        )
-
-
-def _unmarked_roots(archive: Archive, wanted: set[str], days: list[Day]) -> dict[str, str]:
-    """Those of the wanted messages that exist after all, with their files; some exports do not mark roots."""
-    dates = {
-        (datetime.fromtimestamp(int(ts.partition(".")[0]), UTC) + timedelta(days=shift)).strftime("%Y-%m-%d")
-        for ts in wanted
-        for shift in (-1, 0, 1)  # a day file holds a day of the workspace's own time zone
-    }
-    found: dict[str, str] = {}
-    likely = [day for day in days if day.file[-15:-5] in dates]
-    for day in [*likely, *(day for day in days if day.file[-15:-5] not in dates)]:
-        if found.keys() == wanted:
-            break
-        for message in read_elements(archive, day.file, Envelope)[0]:
-            if message and message.ts in wanted and is_kept(message):
-                found[message.ts] = day.file
-    return found
-
-
-def _grouped(days: list[Day]) -> Iterator[list[Day]]:
-    group: list[Day] = []
-    for day in days:
-        group.append(day)
-        if sum(each.elements for each in group) >= PART_MESSAGES:
-            yield group
-            group = []
-    if group:
-        yield group

@@ -1,15 +1,17 @@
 """The first reading of a conversation's messages: how many, by whom, and what its threads lack.
 
-Memory: a number per thread, never a message.
+Memory: a number per thread, never a message; and some per message of a file that is read in pieces.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
+from copy import copy
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from chatferry.importers.json_pieces import Break, Piece
 from chatferry.importers.slack_lists import shown_name
 from chatferry.importers.slack_messages import (
     PinNote,
@@ -17,6 +19,7 @@ from chatferry.importers.slack_messages import (
     author_of,
     is_kept,
 )
+from chatferry.importers.slack_runs import LongFile, Run, Sizes, Times
 from chatferry.importers.slack_wire import BotProfile, Envelope, Profile, micros, millis
 from chatferry.records import ROCKET_CAT, User
 
@@ -25,12 +28,13 @@ _NO_NAME = re.compile(r"[^a-z0-9._-]+")
 
 class Day(Struct, frozen=True):
     """A day file: its name, its elements, the time of the last message before it (ms), and the `ts` that the
-    day before holds too."""
+    day before holds too. A file that is read in pieces has `runs`."""
 
     file: str
     elements: int
     after: int
     twins: tuple[str, ...] = ()
+    runs: tuple[Run, ...] = ()
 
 
 class Place(Struct, frozen=True, array_like=True):
@@ -53,16 +57,47 @@ class Survey:
         self._all_bots = dict(bots)
         self._last = 0
         self._times: dict[str, None] = {}  # of the day before
+        self._long: Times | None = None  # these, if it was read in pieces
         self._settled: set[str] = set()  # authors of whom nothing more is to be learnt
         self._roots: set[str] = set()
-        self._lacking: dict[str, str] = {}
+        self._lacking: dict[str, Place] = {}
         self._replies: dict[str, Thread] = {}
         self._first_reply: dict[str, Place] = {}
 
-    def add(self, file: str, elements: list[Envelope | None]) -> None:
+    def add(self, file: str, elements: Sequence[Envelope | None]) -> None:
+        times = self._look_at(file, elements)
+        if self._long is not None:
+            twins = tuple(sorted(ts for ts in times if micros(ts) in self._long))
+            self._long = None
+        else:
+            twins = tuple(sorted(times.keys() & self._times.keys()))
+        self.days.append(Day(file, len(elements), self._last, twins))
+        self._times = times
+        self._last = millis(max(times, default="")) or self._last
+
+    def add_pieces(self, file: str, found: Iterable[Piece[Envelope] | Break], sizes: Sizes) -> None:
+        """Take a file of which nothing but a piece is ever held. A damaged one is one lost element."""
+        before_it = {name: copy(value) for name, value in vars(self).items()}
+        long = LongFile(sizes)
+        for piece in found:
+            if isinstance(piece, Piece):
+                self._look_at(file, piece.values, piece.first)
+                long.add(piece)
+                continue
+            if piece.is_damage:  # then nothing that was read of the file can be trusted
+                vars(self).update(before_it)
+                long = LongFile(sizes)
+            long.end(piece)
+        before: Container[int] = self._long or {micros(ts) or 0 for ts in self._times}
+        self.days.append(Day(file, long.elements, self._last, runs=tuple(long.runs(self._last, before))))
+        self._times, self._long = {}, long.times
+        self._last = max(long.times.last // 1000, 0) or self._last
+
+    def _look_at(self, file: str, elements: Sequence[Envelope | None], first: int = 0) -> dict[str, None]:
+        """Take note of a file's elements from number `first` on; the `ts` of messages."""
         times: dict[str, None] = {}
         settled = self._settled
-        for index, message in enumerate(elements):
+        for index, message in enumerate(elements, first):
             if message is None or not is_kept(message):
                 continue
             ts = message.ts
@@ -75,26 +110,20 @@ class Survey:
                     self._pin(message)
             if message.thread_ts is not None:
                 self._thread(message, Place(file, index))
-        twins = tuple(sorted(times.keys() & self._times.keys()))
-        self.days.append(Day(file, len(elements), self._last, twins))
-        self._times = times
-        self._last = millis(max(times, default="")) or self._last
+        return times
 
     @property
     def rootless(self) -> dict[str, Place]:
         """Threads whose first message was not seen to open one, with the place of their first reply."""
         return {ts: place for ts, place in self._first_reply.items() if ts not in self._roots}
 
-    def threads(self, roots: Mapping[str, str]) -> dict[str, dict[str, Thread]]:
-        """Per file, what the replies say of the threads that it opens without saying it.
+    def threads(self, roots: Mapping[str, Place]) -> dict[str, tuple[Place, Thread]]:
+        """What the replies say of threads whose first messages do not say it, and where these stand.
 
-        `roots` has the files of threads that `rootless` named.
+        `roots` are the places of those that `rootless` named.
         """
-        threads: dict[str, dict[str, Thread]] = {}
-        for ts, file in {**self._lacking, **roots}.items():
-            if ts in self._replies:
-                threads.setdefault(file, {})[ts] = self._replies[ts]
-        return threads
+        places = {**self._lacking, **roots}
+        return {ts: (place, self._replies[ts]) for ts, place in places.items() if ts in self._replies}
 
     def _author(self, message: Envelope, file: str, index: int) -> None:
         if message.bot_id in self._all_bots:
@@ -120,7 +149,7 @@ class Survey:
         if root == message.ts:
             self._roots.add(root)
             if message.reply_count is None or not message.latest_reply or not message.reply_users:
-                self._lacking[root] = place.file
+                self._lacking[root] = place
         elif micros(root) is not None and (root not in self._roots or root in self._lacking):
             self._first_reply.setdefault(root, place)
             seen = self._replies.get(root, Thread(0, 0, ()))

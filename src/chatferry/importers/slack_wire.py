@@ -142,7 +142,6 @@ class Envelope(Struct, frozen=True, kw_only=True, gc=False):
     bot_profile: Raw = NO_JSON
     reply_count: int | None = None
     reply_users: list[str] | None = None
-    replies: list[Reply] | None = None
     latest_reply: str | None = None
     item: PinnedItem | None = None
 
