@@ -1,6 +1,8 @@
 """Files of messages, with their secret addresses: those whose bytes are still to be stored are pending."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from itertools import chain
 
 import msgspec
 from msgspec import Struct
@@ -9,6 +11,7 @@ from chatferry.convert.messages import PendingFile
 from chatferry.records import Outcome
 from chatferry.store.database import Database
 
+_Key = tuple[str, str]  # ids of the upload and of the message
 _encode = msgspec.msgpack.encode
 _decode = msgspec.msgpack.Decoder(PendingFile).decode
 _PAGE = 200
@@ -29,31 +32,33 @@ class PendingFiles:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, operation_id: str, files: Sequence[PendingFile]) -> dict[Outcome, int]:
+    def add(self, operation_id: str, files: Iterable[PendingFile]) -> Counter[Outcome]:
         """Remember files; how many of them are new, changed, or known as they are.
 
         Where the bytes of a file are stored it is known, wherever it might be fetched from by now.
         """
-        outcomes: dict[Outcome, int] = {}
+        rows = [((file.upload_id, file.message_id), _encode(file)) for file in files]
+        outcomes = Counter[Outcome]()
         with self._database.transaction():
-            for file in files:
-                outcome = self._add(operation_id, file)
-                outcomes[outcome] = outcomes.get(outcome, 0) + 1
+            for start in range(0, len(rows), _PAGE):
+                some = rows[start : start + _PAGE]
+                known = self._known({key for key, _ in some})
+                stored = self._stored(known)
+                for key, data in some:
+                    outcomes[_outcome(known.get(key), data, key in stored)] += 1
+                    known[key] = data
+                sql = "INSERT OR REPLACE INTO message_files VALUES (?, ?, ?, ?)"
+                self._database.run_many(sql, [(*key, operation_id, data) for key, data in some])
         return outcomes
 
-    def _add(self, operation_id: str, file: PendingFile) -> Outcome:
-        data = _encode(file)
-        key = (file.upload_id, file.message_id)
-        known = self._database.one(
-            "SELECT data FROM message_files WHERE upload_id = ? AND message_id = ?", key
-        )
-        sql = "INSERT OR REPLACE INTO message_files VALUES (?, ?, ?, ?)"
-        self._database.run(sql, (*key, operation_id, data))
-        if known is None:
-            return Outcome.INSERTED
-        sql = "SELECT 1 FROM fetches WHERE id = ? AND message_id = ? AND outcome = 'inserted'"
-        is_stored = self._database.one(sql, key) is not None
-        return Outcome.UNCHANGED if is_stored or known[0] == data else Outcome.UPDATED
+    def _known(self, keys: Collection[_Key]) -> dict[_Key, bytes]:
+        sql = f"SELECT upload_id, message_id, data FROM message_files WHERE {_one_of('upload_id', keys)}"
+        return {row[:2]: row[2] for row in self._database.all(sql, [*chain.from_iterable(keys)])}
+
+    def _stored(self, keys: Collection[_Key]) -> set[_Key]:
+        """Those whose bytes are stored."""
+        sql = f"SELECT id, message_id FROM fetches WHERE outcome = 'inserted' AND {_one_of('id', keys)}"
+        return set(self._database.all(sql, [*chain.from_iterable(keys)])) if keys else set()
 
     def remove(self, upload_id: str, message_id: str) -> None:
         sql = "DELETE FROM message_files WHERE upload_id = ? AND message_id = ?"
@@ -99,3 +104,13 @@ class PendingFiles:
         while rows := self._database.all(sql, (operation_id, *place, _PAGE)):
             place = rows[-1][:2]
             yield from (SourcedFile(source, _decode(data)) for _, _, source, data in rows)
+
+
+def _outcome(known: bytes | None, data: bytes, is_stored: bool) -> Outcome:
+    if known is None:
+        return Outcome.INSERTED
+    return Outcome.UNCHANGED if is_stored or known == data else Outcome.UPDATED
+
+
+def _one_of(id: str, keys: Collection[_Key]) -> str:
+    return f"({id}, message_id) IN (VALUES {', '.join(['(?, ?)'] * len(keys))})"
