@@ -25,7 +25,10 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient, WriteConcern
 
 from benchmarks.import_slack import generated, imported, print_speed
-from chatferry.documents import MESSAGES
+from chatferry import accounts
+from chatferry.destinations import open_destination
+from chatferry.documents import MESSAGES, Date
+from chatferry.pipeline import now
 from tests.mongo import Mongod, make_indexes
 
 CHUNK = 1000  # documents per insert_many
@@ -59,6 +62,7 @@ def speed(server: Mongod, export: Path, folder: Path, workers: int, options: arg
         for run in range(options.runs):
             _prepare(client, "imported", not options.without_indexes)
             where = server.database_url("imported")
+            _found(where)
             reports.append(imported(export, folder / str(run), workers, "--destination", where))
             _prepare(client, "floor", not options.without_indexes)
             floors.append(floor(client, max(workers, 1)))
@@ -78,6 +82,13 @@ def _prepare(client: "MongoClient[dict[str, Any]]", name: str, with_indexes: boo
     client[name].create_collection(MESSAGES)
     if with_indexes:
         make_indexes(client[name], MESSAGES)
+
+
+def _found(where: str) -> None:
+    """An administrator, as a Rocket.Chat server's database has one: chatferry makes none there."""
+    workspace = open_destination(where)
+    accounts.add_admin(workspace, "admin", "admin", "secret", "", Date.at(now()))
+    workspace.close()
 
 
 def floor(client: "MongoClient[dict[str, Any]]", connections: int) -> float:
