@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Mapping
+from importlib.util import find_spec
 from ipaddress import ip_network
 from pathlib import Path
 
 from msgspec import Struct
 
 from chatferry.archive import Limits
+from chatferry.destinations import takes_several
 from chatferry.downloads import DEFAULT_RULES, Rules
 from chatferry.downloads.addresses import HOSTS, parse_hosts
 from chatferry.errors import SettingsError
@@ -20,6 +22,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     `rate_limit`: calls are limited. `trusted_proxies` are the addresses and networks whose X-Forwarded-For
     is believed. `workers`: processes that convert messages beside this one, None for as many as are worth it.
+    `cluster`: the address of a scheduler whose workers import messages; "" for none.
     In seconds: `upload_silence`, the longest pause inside an upload, after which it is broken
     off, and `upload_kept`, how long a resumable upload is kept after that.
     """
@@ -37,6 +40,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     trusted_proxies: tuple[str, ...] = ()
     downloads: Rules = DEFAULT_RULES
     workers: int | None = None
+    cluster: str = ""
 
     @property
     def store_path(self) -> Path:
@@ -65,8 +69,10 @@ def from_environment(
     port: int = 3000,
     destination: str = "",
     workers: int | None = None,
+    cluster: str = "",
 ) -> Settings:
     """The settings of this process: the given ones, and those that only the environment can change."""
+    _judge_cluster(cluster, destination)
     defaults = Limits()
     return Settings(
         data=data,
@@ -74,6 +80,7 @@ def from_environment(
         port=port,
         destination=destination,
         workers=workers,
+        cluster=cluster,
         max_upload=_number(environment, "CHATFERRY_MAX_UPLOAD_MIB", 100 * 1024) * MIB,
         upload_silence=_number(environment, "CHATFERRY_UPLOAD_SILENCE_SECONDS", 60),
         upload_kept=_number(environment, "CHATFERRY_UPLOAD_KEPT_SECONDS", 24 * 60 * 60),
@@ -95,6 +102,16 @@ def from_environment(
             limit=_number(environment, "CHATFERRY_DOWNLOAD_LIMIT", DEFAULT_RULES.limit // MIB) * MIB,
         ),
     )
+
+
+def _judge_cluster(cluster: str, destination: str) -> None:
+    if cluster and not takes_several(destination):
+        raise SettingsError(
+            "--cluster imports into MongoDB only: workers elsewhere cannot write to a file of this machine. "
+            "Give --destination mongodb://HOST:PORT/DATABASE?replicaSet=NAME, or leave --cluster out."
+        )
+    if cluster and find_spec("distributed") is None:
+        raise SettingsError("--cluster needs the extra \"cluster\": pip install 'chatferry[cluster]'.")
 
 
 def _switch(environment: Mapping[str, str], name: str, default: bool) -> bool:
