@@ -14,7 +14,7 @@ import typer
 from msgspec.structs import replace
 
 from chatferry import accounts, console, report
-from chatferry.archive import open_archive
+from chatferry.archive import is_url, name_of, open_archive
 from chatferry.destinations import Destination, Lookup, open_destination
 from chatferry.destinations.memory import MemoryDestination
 from chatferry.documents import COLLECTIONS, Date
@@ -65,9 +65,22 @@ Workers = Annotated[
         "Default: as many as there are cores, once an import is large enough.",
     ),
 ]
+ClusterAddress = Annotated[
+    str,
+    typer.Option(
+        "--cluster",
+        envvar="CHATFERRY_CLUSTER",
+        help="Scheduler of a dask.distributed cluster whose workers import the messages, for instance "
+        "tcp://scheduler:8786. Needs MongoDB as destination.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", envvar="CHATFERRY_JSON", help="Print one JSON object.")]
 Export = Annotated[
-    Path, typer.Argument(help="The export: a zip or tar file, a folder, or a file of its own kind.")
+    str,
+    typer.Argument(
+        help="The export: a zip or tar file, a folder, or a file of its own kind; "
+        "or the URL (s3, http, https) of such a file."
+    ),
 ]
 Users = Annotated[
     list[str] | None,
@@ -123,6 +136,7 @@ def serve(
     ] = 3000,
     destination: Where = "",
     workers: Workers = None,
+    cluster: ClusterAddress = "",
     demo_: Annotated[
         bool,
         typer.Option(
@@ -142,7 +156,9 @@ def serve(
             settings = from_environment(data=Path(folder), host=host, port=port)
             serve_http(settings, is_demo=True)
         return
-    settings = from_environment(data=data, host=host, port=port, destination=destination, workers=workers)
+    settings = from_environment(
+        data=data, host=host, port=port, destination=destination, workers=workers, cluster=cluster
+    )
     with _only_worker(settings):
         serve_http(settings, is_demo=False)
 
@@ -176,13 +192,14 @@ def _add_import(importer: Importer) -> None:
         users: Users = None,
         channels: Channels = None,
         workers: Workers = None,
+        cluster: ClusterAddress = "",
         dry_run: DryRun = False,
         as_json: AsJson = False,
     ) -> None:
-        workers = 0 if dry_run else workers  # a dry run keeps everything in the memory of one process
-        settings = from_environment(data=data, destination=destination, workers=workers)
-        if not export.exists():
-            raise SettingsError(f"{export} does not exist. Give the path of {importer.wanted}.")
+        if dry_run:  # it keeps everything in the memory of one process
+            workers, cluster = 0, ""
+        settings = from_environment(data=data, destination=destination, workers=workers, cluster=cluster)
+        export = _place(export, importer.wanted)
         with _workplace(settings, dry_run) as (store, workspace):
             operation = _new_operation(importer, export, workspace)
             store.operations.invalidate_all(operation.ts)
@@ -219,7 +236,16 @@ def _workplace(settings: Settings, dry_run: bool) -> Iterator[tuple[Store, Desti
             workspace.close()
 
 
-def _new_operation(importer: Importer, export: Path, workspace: Destination) -> Operation:
+def _place(export: str, wanted: str) -> str:
+    """An archive's URL, or its path from the root, which is the same for other processes."""
+    if is_url(export):
+        return export
+    if not Path(export).exists():
+        raise SettingsError(f"{export} does not exist. Give the path of {wanted}.")
+    return str(Path(export).resolve())
+
+
+def _new_operation(importer: Importer, export: str, workspace: Destination) -> Operation:
     moment = now()
     return Operation(
         id=new_id(),
@@ -230,8 +256,8 @@ def _new_operation(importer: Importer, export: Path, workspace: Destination) -> 
         valid=True,
         user=_administrator(workspace),
         updated_at=moment,
-        file=export.name,
-        archive=str(export.resolve()),
+        file=name_of(export),
+        archive=export,
     )
 
 
@@ -333,9 +359,8 @@ def _fetched(key: str, store: Store, workspace: Destination, settings: Settings,
 def inspect(export: Export, as_json: AsJson = False) -> None:
     """Say what is inside an export and what of it would be lost, without writing anything."""
     settings = from_environment()
-    if not export.exists():
-        raise SettingsError(f"{export} does not exist. Give the path of an export: a zip file or a folder.")
-    with open_archive(export, settings.limits, single=True) as archive:
+    place = _place(export, "an export: a zip file or a folder")
+    with open_archive(place, settings.limits, single=True) as archive:
         found = inspect_archive(detect(archive), archive)
     if as_json:
         print_json(found.as_json())
