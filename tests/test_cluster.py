@@ -270,7 +270,8 @@ def test_an_archive_that_a_worker_cannot_read_is_said(
     assert re.match(r"On the worker tcp://\S+: \S+copy\.zip cannot be read .*Check the path", ended.error)
     destination.close()
     log = dask.log.read_text(errors="replace")
-    assert "bytes of chatferry" in log and "TOPSECRET" not in log
+    assert "Compute Failed" in log and "TOPSECRET" not in log
+    assert "TOPSECRET" not in repr(cluster.Hidden(b"TOPSECRET"))
 
 
 def test_workers_read_an_archive_from_its_url(
