@@ -58,3 +58,26 @@ def test_every_step_shows(tmp_path: Path, key: str, files: dict[str, Any]) -> No
         Status.FINISHING,
         Status.DONE,
     ]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_archive_that_has_changed_since_it_was_prepared_is_refused(tmp_path: Path, workers: int) -> None:
+    destination, store = workspace(), Store()
+    settings = Settings(data=tmp_path, workers=workers)
+    export = write_folder(tmp_path / "export", SLACK)
+    operation = new_operation(export, destination)
+    store.operations.add(operation)
+    operation = work_on(operation, store, destination, settings)
+    operation = advance(replace(operation, selection=ALL), Status.IMPORTING, now())
+
+    def change(operation: Operation) -> None:
+        if operation.status == Status.IMPORTING_USERS:
+            write_folder(export, {"plans/2020-09-13.json": [HELLO, HELLO]})
+
+    if workers:  # this process has opened it before, the other will afterwards
+        ended = work_on(operation, store, destination, settings, watch=change)
+    else:
+        change(replace(operation, status=Status.IMPORTING_USERS))
+        ended = work_on(operation, store, destination, settings)
+    assert ended.status == Status.FAILED
+    assert "has changed since it was first read" in ended.error

@@ -116,3 +116,9 @@ def test_the_settings() -> None:
     for wrong in ("-1", "fast", "1.5"):
         with pytest.raises(SettingsError, match="CHATFERRY_MAX_LATENCY_MS"):
             from_environment({"CHATFERRY_MAX_LATENCY_MS": wrong})
+
+
+def test_a_cluster_keeps_no_pace() -> None:
+    paced = {"CHATFERRY_MESSAGES_PER_SECOND": "250"}
+    with pytest.raises(SettingsError, match="only one process keeps a pace"):
+        from_environment(paced, destination="mongodb://db/rocketchat", cluster="tcp://scheduler:8786")

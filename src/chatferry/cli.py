@@ -14,7 +14,7 @@ import typer
 from msgspec.structs import replace
 
 from chatferry import accounts, console, report
-from chatferry.archive import open_archive
+from chatferry.archive import is_url, name_of, open_archive
 from chatferry.destinations import Destination, open_destination
 from chatferry.destinations.memory import MemoryDestination
 from chatferry.documents import COLLECTIONS, Date
@@ -33,7 +33,19 @@ from chatferry.operations import (
     advance,
     may_pause,
 )
-from chatferry.options import As, AsJson, Channels, Data, DryRun, Export, OperationId, Users, Where, Workers
+from chatferry.options import (
+    As,
+    AsJson,
+    Channels,
+    ClusterAddress,
+    Data,
+    DryRun,
+    Export,
+    OperationId,
+    Users,
+    Where,
+    Workers,
+)
 from chatferry.pipeline import now
 from chatferry.records import User
 from chatferry.settings import Settings, from_environment
@@ -86,6 +98,7 @@ def serve(
     ] = 3000,
     destination: Where = "",
     workers: Workers = None,
+    cluster: ClusterAddress = "",
     demo_: Annotated[
         bool,
         typer.Option(
@@ -105,7 +118,9 @@ def serve(
             settings = from_environment(data=Path(folder), host=host, port=port)
             serve_http(settings, is_demo=True)
         return
-    settings = from_environment(data=data, host=host, port=port, destination=destination, workers=workers)
+    settings = from_environment(
+        data=data, host=host, port=port, destination=destination, workers=workers, cluster=cluster
+    )
     with _only_worker(settings):
         serve_http(settings, is_demo=False)
 
@@ -140,13 +155,14 @@ def _add_import(importer: Importer) -> None:
         users: Users = None,
         channels: Channels = None,
         workers: Workers = None,
+        cluster: ClusterAddress = "",
         dry_run: DryRun = False,
         as_json: AsJson = False,
     ) -> None:
-        workers = 0 if dry_run else workers  # a dry run keeps everything in the memory of one process
-        settings = from_environment(data=data, destination=destination, workers=workers)
-        if not export.exists():
-            raise SettingsError(f"{export} does not exist. Give the path of {importer.wanted}.")
+        if dry_run:  # it keeps everything in the memory of one process
+            workers, cluster = 0, ""
+        settings = from_environment(data=data, destination=destination, workers=workers, cluster=cluster)
+        export = _place(export, importer.wanted)
         with _workplace(settings, dry_run) as (store, workspace):
             operation = _new_operation(importer, export, _starter(workspace, as_))
             store.operations.invalidate_all(operation.ts)
@@ -187,7 +203,16 @@ def _open(workspace: Destination, settings: Settings) -> tuple[str, str] | None:
     return accounts.open_workspace(workspace, settings.server_database, os.environ, Date.at(now()))
 
 
-def _new_operation(importer: Importer, export: Path, starter: str) -> Operation:
+def _place(export: str, wanted: str) -> str:
+    """An archive's URL, or its path from the root, which is the same for other processes."""
+    if is_url(export):
+        return export
+    if not Path(export).exists():
+        raise SettingsError(f"{export} does not exist. Give the path of {wanted}.")
+    return str(Path(export).resolve())
+
+
+def _new_operation(importer: Importer, export: str, starter: str) -> Operation:
     moment = now()
     return Operation(
         id=new_id(),
@@ -198,8 +223,8 @@ def _new_operation(importer: Importer, export: Path, starter: str) -> Operation:
         valid=True,
         user=starter,
         updated_at=moment,
-        file=export.name,
-        archive=str(export.resolve()),
+        file=name_of(export),
+        archive=export,
     )
 
 
@@ -310,9 +335,8 @@ def _fetched(
 def inspect(export: Export, as_json: AsJson = False) -> None:
     """Say what is inside an export and what of it would be lost, without writing anything."""
     settings = from_environment()
-    if not export.exists():
-        raise SettingsError(f"{export} does not exist. Give the path of an export: a zip file or a folder.")
-    with open_archive(export, settings.limits, single=True) as archive:
+    place = _place(export, "an export: a zip file or a folder")
+    with open_archive(place, settings.limits, single=True) as archive:
         found = inspect_archive(detect(archive), archive)
     if as_json:
         print_json(found.as_json())

@@ -4,7 +4,7 @@ RequestError   fix the request and send it again
 ArchiveError   get another archive: this one cannot be read at all
 SettingsError  fix the command line or the environment
 DownloadError  fetch again later, unless it is final
-ProcessError   import again, with fewer processes or more memory
+ProcessError   import again, with fewer processes, more memory, or a cluster that is there
 CancelledError      nothing: the operation was taken back
 
 What concerns a single record is no exception but a `records.Problem`.
@@ -65,4 +65,4 @@ class CancelledError(ChatferryError):
 
 
 class ProcessError(ChatferryError):
-    """Processes of ours that were ended before their work was."""
+    """Other processes, here or on a cluster, that cannot be had or were ended before their work was."""

@@ -80,7 +80,8 @@ class Selection(Struct, frozen=True):
 
 
 class Operation(Struct, frozen=True, kw_only=True):
-    """`ts` and `updated_at` in milliseconds; `archive` is where the archive lies on this machine.
+    """`ts` and `updated_at` in milliseconds; `archive` is where the archive lies: a path on this machine, or
+    a URL that the operator gave. `fingerprint` is what it had when it was prepared.
 
     `url` is where the archive is fetched from; it may hold a secret and is never shown.
     `error` says, for people, why an operation failed. `file`, `content_type` are the upload's.
@@ -102,6 +103,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     content_type: str | None = None
     count: Counts = Counts()
     archive: str = ""
+    fingerprint: str = ""
     url: str = ""
     selection: Selection = Selection()
     only_new: bool = False

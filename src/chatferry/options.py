@@ -18,8 +18,21 @@ Where = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", envvar="CHATFERRY_JSON", help="Print one JSON object.")]
+ClusterAddress = Annotated[
+    str,
+    typer.Option(
+        "--cluster",
+        envvar="CHATFERRY_CLUSTER",
+        help="Scheduler of a dask.distributed cluster whose workers import the messages, for instance "
+        "tcp://scheduler:8786. Needs MongoDB as destination.",
+    ),
+]
 Export = Annotated[
-    Path, typer.Argument(help="The export: a zip or tar file, a folder, or a file of its own kind.")
+    str,
+    typer.Argument(
+        help="The export: a zip or tar file, a folder, or a file of its own kind; "
+        "or the URL (s3, http, https) of such a file."
+    ),
 ]
 As = Annotated[
     str,

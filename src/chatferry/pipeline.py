@@ -16,11 +16,11 @@ from chatferry.batches import PartResult, Share, convert_parts
 from chatferry.convert import Known
 from chatferry.destinations import Destination, Lookup
 from chatferry.errors import ArchiveError
+from chatferry.groups import Others
 from chatferry.importers import Importer
 from chatferry.memory import peak_memory
 from chatferry.operations import Counts, Operation, Status, advance, may_follow
 from chatferry.parts import merged, whole_parts, write_batches
-from chatferry.processes import Processes
 from chatferry.records import Channel, Contact, Outcome, Part, Problem, User
 from chatferry.staged import (
     STAGE_BATCH,
@@ -66,7 +66,7 @@ class Tools(Struct, frozen=True):
     archive: Archive
     check: Check
     watch: Watch
-    start: Callable[[int], Processes | None] = lambda messages: None
+    start: Callable[[int], Others | None] = lambda messages: None
     clock: Callable[[], float] = time.perf_counter
 
 
@@ -77,7 +77,7 @@ class _Progress:
         self.operation = operation
         self._tools = tools
         self._since = tools.clock()
-        self.others: Processes | None = None
+        self.others: Others | None = None
 
     def go(self, status: Status) -> None:
         if status != self.operation.status:
@@ -106,7 +106,7 @@ def prepare(operation: Operation, tools: Tools) -> Operation:
     Raises ArchiveError if nothing can be read, and what `tools.check` raises.
     """
     store, id = tools.store, operation.id
-    progress = _Progress(operation, tools)
+    progress = _Progress(replace(operation, fingerprint=tools.archive.fingerprint()), tools)
     progress.go(Status.PREPARING)
     store.forget(id)
     found = noted = 0
@@ -204,14 +204,10 @@ def _written(
 ) -> Iterator[list[Share]]:
     """What became of the messages, batch by batch."""
     undone = tools.store.parts.undone(progress.operation.id)
-    others, check = progress.others, tools.check
-    if others and destination.address:
-        return others.write(undone, known, destination.address, check)
-    if others:
-        batches = others.convert(undone, known, destination.pack, check)
-    else:
-        batches = convert_parts(undone, known, tools.importer, tools.archive, destination.pack)
-    return write_batches(batches, destination, check)
+    if progress.others:
+        return progress.others.write(undone, known, destination, tools.check)
+    batches = convert_parts(undone, known, tools.importer, tools.archive, destination.pack)
+    return write_batches(batches, destination, tools.check)
 
 
 def _progressed(operation: Operation, store: Store) -> Counts:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from importlib.util import find_spec
 from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -9,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 from msgspec import Struct
 
 from chatferry.archive import Limits
+from chatferry.destinations import takes_several
 from chatferry.downloads import DEFAULT_RULES, Rules
 from chatferry.downloads.addresses import HOSTS, parse_hosts
 from chatferry.errors import SettingsError
@@ -22,8 +24,9 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     `rate_limit`: calls are limited. `trusted_proxies` are the addresses and networks whose X-Forwarded-For
     is believed. `workers`: processes that convert messages beside this one, None for as many as are worth it.
-    `pace`: how fast imports write. In seconds: `upload_silence`, the longest pause inside an upload, after
-    which it is broken off, and `upload_kept`, how long a resumable upload is kept after that.
+    `cluster`: the address of a scheduler whose workers import messages; "" for none. `pace`: how fast imports
+    write. In seconds: `upload_silence`, the longest pause inside an upload, after which it is broken off, and
+    `upload_kept`, how long a resumable upload is kept after that.
     """
 
     data: Path = Path("data")
@@ -40,6 +43,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     downloads: Rules = DEFAULT_RULES
     workers: int | None = None
     pace: Pace = Pace()
+    cluster: str = ""
 
     @property
     def store_path(self) -> Path:
@@ -74,15 +78,22 @@ def from_environment(
     port: int = 3000,
     destination: str = "",
     workers: int | None = None,
+    cluster: str = "",
 ) -> Settings:
     """The settings of this process: the given ones, and those that only the environment can change."""
     defaults = Limits()
+    pace = Pace(
+        messages_per_second=_number_or_off(environment, "CHATFERRY_MESSAGES_PER_SECOND"),
+        latency=_number_or_off(environment, "CHATFERRY_MAX_LATENCY_MS") / 1000,
+    )
+    _judge_cluster(cluster, destination, pace)
     return Settings(
         data=data,
         host=host,
         port=port,
         destination=destination,
         workers=workers,
+        cluster=cluster,
         max_upload=_number(environment, "CHATFERRY_MAX_UPLOAD_MIB", 100 * 1024) * MIB,
         upload_silence=_number(environment, "CHATFERRY_UPLOAD_SILENCE_SECONDS", 60),
         upload_kept=_number(environment, "CHATFERRY_UPLOAD_KEPT_SECONDS", 24 * 60 * 60),
@@ -103,11 +114,23 @@ def from_environment(
             hosts=parse_hosts(environment.get(HOSTS, "")),
             limit=_number(environment, "CHATFERRY_MAX_DOWNLOAD_MIB", DEFAULT_RULES.limit // MIB) * MIB,
         ),
-        pace=Pace(
-            messages_per_second=_number_or_off(environment, "CHATFERRY_MESSAGES_PER_SECOND"),
-            latency=_number_or_off(environment, "CHATFERRY_MAX_LATENCY_MS") / 1000,
-        ),
+        pace=pace,
     )
+
+
+def _judge_cluster(cluster: str, destination: str, pace: Pace) -> None:
+    if cluster and not takes_several(destination):
+        raise SettingsError(
+            "--cluster imports into MongoDB only: workers elsewhere cannot write to a file of this machine. "
+            "Give --destination mongodb://HOST:PORT/DATABASE?replicaSet=NAME, or leave --cluster out."
+        )
+    if cluster and pace.is_limited:
+        raise SettingsError(
+            "--cluster imports as fast as it can. Leave it out, or CHATFERRY_MESSAGES_PER_SECOND and "
+            "CHATFERRY_MAX_LATENCY_MS: only one process keeps a pace."
+        )
+    if cluster and find_spec("distributed") is None:
+        raise SettingsError("--cluster needs the extra \"cluster\": pip install 'chatferry[cluster]'.")
 
 
 def _switch(environment: Mapping[str, str], name: str, default: bool) -> bool:

@@ -9,14 +9,15 @@ from queue import SimpleQueue
 
 from msgspec.structs import replace
 
-from chatferry.archive import open_archive
+from chatferry.archive import name_of
 from chatferry.destinations import Destination, open_destination
 from chatferry.errors import CancelledError, ChatferryError
+from chatferry.groups import Others, Source
 from chatferry.importers import IMPORTERS
 from chatferry.operations import AT_REST, ENDS, Operation, Status, advance, is_importing, is_preparing
 from chatferry.pause import Pause
 from chatferry.pipeline import Check, Tools, Watch, now, prepare, run
-from chatferry.processes import Processes, Source, worthwhile
+from chatferry.processes import Processes, worthwhile
 from chatferry.settings import Settings
 from chatferry.store import Store
 from chatferry.throttle import throttled
@@ -48,11 +49,10 @@ def work_on(
 
             operation = download_archive(operation, store, settings, check)
         importer = IMPORTERS[operation.importer_key]
-        name = _shown_name(operation)
-        path: Path | dict[str, bytes] = Path(operation.archive) if operation.archive else {}
-        with open_archive(path, settings.limits, name, importer.single) as archive:
+        source = _source(operation, settings)
+        with source.open() as archive:
             archive.before_read = pause.check
-            start = _starting(operation, settings, name)
+            start = _starting(source, settings)
             tools = Tools(store, importer, archive, pause.check, watch, start, pause.clock)
             if is_preparing(operation.status):
                 return prepare(operation, tools)
@@ -67,12 +67,23 @@ def work_on(
         return _end(store, operation, Status.FAILED, f"Something unforeseen happened: {what}. See {log}.")
 
 
-def _starting(operation: Operation, settings: Settings, name: str) -> Callable[[int], Processes | None]:
-    """What starts processes for an operation's messages, as many as the settings want."""
+def _source(operation: Operation, settings: Settings) -> Source:
+    fingerprint = "" if is_preparing(operation.status) else operation.fingerprint
+    name = _shown_name(operation)
+    return Source(operation.archive, settings.limits, name, operation.importer_key, fingerprint)
 
-    def start(messages: int) -> Processes | None:
-        count = worthwhile(settings.workers, messages) if operation.archive else 0
-        source = Source(Path(operation.archive), settings.limits, name, operation.importer_key)
+
+def _starting(source: Source, settings: Settings) -> Callable[[int], Others | None]:
+    """What starts processes for an operation's messages: on a cluster, or as many as the settings want."""
+
+    def start(messages: int) -> Others | None:
+        if not source.place or not messages:
+            return None
+        if settings.cluster:
+            from chatferry.cluster import Cluster
+
+            return Cluster(settings.cluster, source)
+        count = worthwhile(settings.workers, messages)
         return Processes(count, source, settings.data) if count else None
 
     return start
@@ -81,7 +92,7 @@ def _starting(operation: Operation, settings: Settings, name: str) -> Callable[[
 def _shown_name(operation: Operation) -> str:
     """What the archive's owner calls it; uploads are kept under the id of their operation."""
     uploaded = (operation.file or "").partition(f"_{operation.user}_")[2]
-    return uploaded or Path(operation.archive).name
+    return uploaded or name_of(operation.archive)
 
 
 def _end(store: Store, operation: Operation, status: Status, error: str) -> Operation:

@@ -15,19 +15,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self
 
+import xxhash
 from isal import isal_zlib
 from isal.igzip_lib import IsalError
 
 from chatferry.archive.census import DEFAULT_LIMITS, Contents, Entry, Limits
 from chatferry.archive.files import EntryStream, File, Trail
 from chatferry.archive.folder import open_dict, open_folder
+from chatferry.archive.remote import RemoteFile, is_url, url_name
 from chatferry.archive.single import Single, is_text, open_single
 from chatferry.archive.tarred import TAR_BLOCK, open_tar, open_tar_gz
 from chatferry.archive.words import AGAIN, GIB, MIB, fault, quoted, unreadable
 from chatferry.archive.zipped import open_zip
 from chatferry.errors import ArchiveError
 
-__all__ = ["DEFAULT_LIMITS", "GIB", "MIB", "Archive", "Limits", "open_archive"]
+__all__ = ["DEFAULT_LIMITS", "GIB", "MIB", "Archive", "Limits", "is_url", "name_of", "open_archive"]
 
 
 class Archive:
@@ -40,8 +42,9 @@ class Archive:
     wrapping: str  # the folders around everything, which are not part of the names
     before_read: Callable[[], None]  # called before each block: what it raises stops the reading
 
-    def __init__(self, name: str, contents: Contents, container: "_Container") -> None:
+    def __init__(self, name: str, contents: Contents, container: "_Container", tag: str = "") -> None:
         self.name = name
+        self._tag = tag
         self.wrapping = contents.wrapping
         self.before_read = lambda: None
         self._entries = contents.entries
@@ -58,6 +61,16 @@ class Archive:
     def size(self, name: str) -> int:
         """The size of an entry in bytes, inflated. Raises ArchiveError if there is no such entry."""
         return self._entry(name).size
+
+    def fingerprint(self) -> str:
+        """What tells this archive from another, and from itself after a change.
+
+        Made of the names, sizes and checksums of its entries, and of what a host says of a remote file.
+        """
+        found = xxhash.xxh3_128(self._tag.encode())
+        for name, entry in self._entries.items():
+            found.update(f"{name}\0{entry.size}\0{entry.crc}\n".encode(errors="backslashreplace"))
+        return found.hexdigest()
 
     @property
     def is_single(self) -> bool:
@@ -142,14 +155,20 @@ class Archive:
         return fault(self.name, f"{quoted(name)} is damaged: {why}", AGAIN)
 
 
+def name_of(place: str) -> str:
+    """What the archive at a path or URL is called."""
+    return url_name(place) if is_url(place) else Path(place).name
+
+
 def open_archive(
-    source: Path | Mapping[str, bytes | str],
+    source: Path | str | Mapping[str, bytes | str],
     limits: Limits = DEFAULT_LIMITS,
     name: str = "",
     single: bool = False,
 ) -> Archive:
     """Open a zip, tar, tar.gz or folder, told apart by content, or a dict of contents by name.
 
+    A string is a path, or a URL (s3, http, https) whose file is read by ranges: the operator's own word.
     `name` is what messages call the archive, where that is not its file name. `single` lets a text file that
     is none of these pass as an archive whose one entry it is.
     A tar.gz is unpacked into a temporary file once, as it must be read in any order; closing deletes it.
@@ -157,6 +176,9 @@ def open_archive(
     """
     if isinstance(source, Mapping):
         return Archive("archive", *open_dict("archive", source, limits))
+    if isinstance(source, str) and is_url(source):
+        return _open_url(source, limits, name, single)
+    source = Path(source)
     try:
         mode = _mode(source)
         if stat.S_ISDIR(mode):
@@ -172,6 +194,15 @@ def open_archive(
             return archive
     except OSError as error:
         raise unreadable(str(source), error) from error
+
+
+def _open_url(url: str, limits: Limits, name: str, single: bool) -> Archive:
+    with ExitStack() as stack:
+        file = RemoteFile(url)
+        stack.callback(file.close)
+        archive = _open_file(name or url_name(url), file, limits, single, file.tag)
+        stack.pop_all()
+        return archive
 
 
 def _mode(path: Path) -> int:
@@ -192,19 +223,19 @@ class _Container(Protocol):
     def close(self) -> None: ...
 
 
-def _open_file(archive: str, file: File, limits: Limits, single: bool) -> Archive:
+def _open_file(archive: str, file: File, limits: Limits, single: bool, tag: str = "") -> Archive:
     head = file.at(0, TAR_BLOCK)
     if not head:
         raise fault(archive, "is empty", AGAIN)
     if head.startswith((b"PK\3\4", b"PK\5\6", b"PK\7\x08")):
-        return Archive(archive, *open_zip(archive, file, limits))
+        return Archive(archive, *open_zip(archive, file, limits), tag)
     if head.startswith(b"\x1f\x8b"):
-        return Archive(archive, *open_tar_gz(archive, file, limits))
+        return Archive(archive, *open_tar_gz(archive, file, limits), tag)
     kind = _kind(head)
     if single and not kind and not _is_tar(head) and is_text(head):
-        return Archive(archive, *open_single(archive, file, limits))
+        return Archive(archive, *open_single(archive, file, limits), tag)
     otherwise = f"is {kind}, not a zip or tar" if kind else "is neither a zip nor a tar"
-    return Archive(archive, *open_tar(archive, file, limits, otherwise))
+    return Archive(archive, *open_tar(archive, file, limits, otherwise), tag)
 
 
 def _is_tar(head: bytes) -> bool:

@@ -14,6 +14,8 @@ from chatferry.errors import SettingsError
 MONGO_INDEXES = "CHATFERRY_MONGO_INDEXES"
 """The setting that allows indexes of `importIds` to be made in Rocket.Chat's database where they lack."""
 
+_MONGO_SCHEMES = ("mongodb", "mongodb+srv")
+
 
 class Lookup(Enum):
     """The questions a destination answers. The comment says what the values are compared with."""
@@ -125,6 +127,11 @@ class Destination(Protocol):
     def close(self) -> None: ...
 
 
+def takes_several(url: str) -> bool:
+    """Whether several processes may write at once to the destination that `url` names."""
+    return url.partition(":")[0] in _MONGO_SCHEMES
+
+
 def open_destination(url: str) -> Destination:
     """The destination that `url` names: `sqlite:PATH`, `memory:` or `mongodb://HOST:PORT/DATABASE`."""
     from chatferry.destinations.memory import MemoryDestination
@@ -135,7 +142,7 @@ def open_destination(url: str) -> Destination:
         return MemoryDestination()
     if scheme == "sqlite" and rest:
         return SqliteDestination(Path(rest.removeprefix("//")))
-    if scheme in ("mongodb", "mongodb+srv"):
+    if scheme in _MONGO_SCHEMES:
         return _mongodb(url)
     shown = f"{scheme}:..." if "@" in url else url  # what stands before an @ may be a password
     raise SettingsError(

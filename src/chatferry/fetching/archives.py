@@ -7,6 +7,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from chatferry.archive import name_of
 from chatferry.downloads import Request
 from chatferry.downloads.faults import EXPORT_AGAIN
 from chatferry.downloads.one import Check, ask, fetch
@@ -58,7 +59,7 @@ def clear_archives(settings: Settings, store: Store) -> None:
 def kept_archives(store: Store) -> set[str]:
     """The names of archives that are still needed: for an import, or for the bytes of pending files."""
     sources = store.pending_files.sources()
-    return {Path(one.archive).name for one in store.operations.all() if one.valid or one.id in sources}
+    return {name_of(one.archive) for one in store.operations.all() if one.valid or one.id in sources}
 
 
 def _request(operation: Operation) -> Request:

@@ -1,0 +1,206 @@
+"""A file at a URL, read by ranges, without ever being downloaded whole.
+
+For URLs in the operator's own words: nothing here judges whether a host may be asked.
+"""
+
+import re
+import time
+from collections.abc import Iterator
+from functools import lru_cache
+from threading import Lock
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import unquote, urlsplit
+
+from chatferry.archive.files import File
+from chatferry.archive.words import AGAIN, MIB, fault
+from chatferry.downloads.secrets import without_secrets
+from chatferry.errors import ArchiveError, SettingsError
+
+if TYPE_CHECKING:
+    import httpx
+
+_BLOCK = 4 * MIB  # bytes asked for at once: some 30,000 messages, longer in the making than on their way
+_KEPT = 8  # blocks
+_SCHEMES = ("s3://", "http://", "https://")
+_SILENCE = 60  # seconds that a host may say nothing
+_PAUSES = (0.5, 1, 2, 4)  # seconds before each further try
+_CHANGED = "has changed while it was read"
+_ONCE_MORE = "Import it again, and leave it alone until that is done."
+_DOWNLOAD = "Download it first, and import the file."
+_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+
+
+def is_url(text: str) -> bool:
+    """Whether an archive's place is a URL that can be read, and no path."""
+    return text.lower().startswith(_SCHEMES)
+
+
+def url_name(url: str) -> str:
+    """What the file at a URL is called."""
+    return unquote(urlsplit(url).path).rstrip("/").rpartition("/")[2] or "archive"
+
+
+class RemoteFile(File):
+    """`tag` is what the host calls this state of the file."""
+
+    def __init__(self, url: str) -> None:
+        shown = without_secrets(url)
+        self._remote: _Remote = _S3(url, shown) if url.lower().startswith("s3:") else _Http(url, shown)
+        self.size = self._remote.size
+        self.tag = self._remote.tag
+        self._fetched = lru_cache(_KEPT)(self._remote.fetch)
+
+    def blocks(self, offset: int, size: int) -> Iterator[bytes]:
+        end = min(offset + size, self.size)
+        while offset < end:
+            first = offset - offset % _BLOCK
+            block = self._fetched(first, min(first + _BLOCK, self.size))
+            yield block[offset - first : end - first]
+            offset = first + len(block)
+
+    def close(self) -> None:
+        self._remote.close()
+
+
+class _Remote(Protocol):
+    """Any thread may fetch, and gets all of the bytes from `start` to `end`, or ArchiveError."""
+
+    size: int
+    tag: str
+
+    def fetch(self, start: int, end: int) -> bytes: ...
+    def close(self) -> None: ...
+
+
+class _Http:
+    """A file on a web server. Every answer says whether the file is still the one that was opened."""
+
+    def __init__(self, url: str, shown: str) -> None:
+        import httpx  # here, because it takes as long to load as a small import
+
+        self._url = url
+        self._shown = shown
+        self._errors = (httpx.HTTPError, httpx.InvalidURL)
+        headers = {"Accept-Encoding": "identity"}
+        self._client = httpx.Client(follow_redirects=True, timeout=_SILENCE, headers=headers)
+        self.size, self.tag = 0, ""
+        try:
+            self.fetch(0, 1)
+        except BaseException:
+            self.close()
+            raise
+
+    def fetch(self, start: int, end: int) -> bytes:
+        for pause in (*_PAUSES, None):
+            try:
+                return self._fetched(start, end)
+            except self._errors as error:
+                if pause is None or not _may_pass(error):
+                    raise self._fault(_reason(error), "Check the address.") from None
+            time.sleep(pause)
+        raise AssertionError("the last try gives bytes or an error")
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _fetched(self, start: int, end: int) -> bytes:
+        with self._client.stream("GET", self._url, headers={"Range": f"bytes={start}-{end - 1}"}) as answer:
+            if answer.status_code == 416:
+                raise self._fault(_CHANGED, _ONCE_MORE) if self.size else self._fault("is empty", AGAIN)
+            answer.raise_for_status()
+            self._judge(answer, start, end)
+            data = bytearray()
+            for piece in answer.iter_raw():
+                data += piece
+                if len(data) > end - start:
+                    break
+        if len(data) != end - start:
+            raise self._fault("is sent in another length than asked for", _DOWNLOAD)
+        return bytes(data)
+
+    def _judge(self, answer: "httpx.Response", start: int, end: int) -> None:
+        """The answer holds the range that was asked for, of the file that was opened."""
+        range_ = _RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+        if answer.status_code != 206 or not range_ or answer.headers.get("Content-Encoding"):
+            raise self._fault(
+                "cannot be read in pieces: its server does not answer requests for ranges",
+                _DOWNLOAD,
+            )
+        first, last, size = map(int, range_.groups())
+        tag = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
+        if not self.size:
+            self.size, self.tag = size, tag
+        if (size, tag) != (self.size, self.tag):
+            raise self._fault(_CHANGED, _ONCE_MORE)
+        if (first, last) != (start, end - 1):
+            raise self._fault("is sent in other pieces than asked for", _DOWNLOAD)
+
+    def _fault(self, why: str, remedy: str) -> ArchiveError:
+        return fault(self._shown, why, remedy)
+
+
+def _may_pass(error: Exception) -> bool:
+    import httpx
+
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code in (408, 425, 429) or error.response.status_code >= 500
+    return isinstance(error, httpx.TransportError) and not isinstance(error, httpx.UnsupportedProtocol)
+
+
+def _reason(error: Exception) -> str:
+    import httpx
+
+    if isinstance(error, httpx.HTTPStatusError):
+        return f"cannot be read (its server answers {error.response.status_code})"
+    if isinstance(error, httpx.TimeoutException):
+        return "cannot be read (its server does not answer in time)"
+    return f"cannot be read ({str(error) or type(error).__name__})"
+
+
+class _S3:
+    """An object in S3, or in what speaks its language. s3fs asks for the version that was opened."""
+
+    def __init__(self, url: str, shown: str) -> None:
+        try:
+            import s3fs
+            from botocore.exceptions import BotoCoreError, ClientError
+        except ModuleNotFoundError as error:
+            raise SettingsError(
+                f"{shown}: s3 needs the extra \"cluster\": pip install 'chatferry[cluster]'."
+            ) from error
+        self._shown = shown
+        self._errors = (OSError, ValueError, BotoCoreError, ClientError)
+        self._lock = Lock()
+        try:
+            files = s3fs.S3FileSystem(skip_instance_cache=True, use_listings_cache=False)
+            self._file = files.open(url, "rb", cache_type="none")
+            self.size = int(self._file.size or 0)
+        except self._errors as error:
+            raise self._fault(error) from error
+        self.tag = str(self._file.details.get("ETag", ""))
+
+    def fetch(self, start: int, end: int) -> bytes:
+        try:
+            with self._lock:
+                self._file.seek(start)
+                data: bytes = self._file.read(end - start)
+        except self._errors as error:
+            raise self._fault(error) from error
+        if len(data) != end - start:
+            raise fault(self._shown, _CHANGED, _ONCE_MORE)
+        return data
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _fault(self, error: Exception) -> ArchiveError:
+        if type(error).__name__ == "FileExpired":
+            return fault(self._shown, _CHANGED, _ONCE_MORE)
+        if isinstance(error, FileNotFoundError):
+            return fault(self._shown, "does not exist", "Check bucket and key.")
+        return fault(
+            self._shown,
+            f"cannot be read ({str(error).rstrip('.') or type(error).__name__})",
+            "Check the credentials and the endpoint in the environment: AWS_ACCESS_KEY_ID, "
+            "AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL.",
+        )
