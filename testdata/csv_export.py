@@ -16,6 +16,7 @@ from testdata.clock import day_start
 from testdata.container import Container, open_container
 from testdata.people import room_name, username
 from testdata.phrases import words
+from testdata.sheet import quoted
 from testdata.truth import Manifest, Message, Room, Skipped, User
 
 _WORDS = words("the plan is fine; we, you and they see it at noon. Grüße \"quoted\" 5 € 😀 ümlaut 'x'")
@@ -153,10 +154,10 @@ class _Export:
                 [names[place].title() for place in order],
                 *([row[place] for place in order] for row in rows),
             ]
-            text = "".join(";".join(map(_quoted, line)) + "\r\n" for line in lines)
+            text = "".join(";".join(map(quoted, line)) + "\r\n" for line in lines)
             path, data = f"My Export/{path}", b"\xff\xfe" + text.encode("utf-16-le")
         else:
-            data = "".join(",".join(map(_quoted, row)) + "\n" for row in rows).encode()
+            data = "".join(",".join(map(quoted, row)) + "\n" for row in rows).encode()
         with self._container.entry(path) as out:
             out.write(data)
 
@@ -193,12 +194,6 @@ def _dealt(rows: Sequence[_Row], files: int, seed: int) -> Iterator[list[_Row]]:
     random.Random(f"deal/{seed}").shuffle(groups)
     for number in range(files):
         yield [row for group in groups[number::files] for row in group]
-
-
-def _quoted(cell: str) -> str:
-    if not any(mark in cell for mark in ',;"\n\t'):
-        return cell
-    return '"' + cell.replace('"', '""') + '"'
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
