@@ -288,6 +288,7 @@ def test_workers_read_an_archive_from_its_url(
 
 
 def test_the_command_line_imports_with_a_cluster(tmp_path: Path, mongod: Mongod, dask: DaskCluster) -> None:
+    workspace(mongod, "commandline").close()
     url = mongod.database_url("commandline")
     done = chatferry(
         "import", "slack", GOLDEN, "--data", tmp_path, "--destination", url, CHATFERRY_CLUSTER=dask.address
