@@ -3,11 +3,11 @@
 For URLs in the operator's own words: nothing here judges whether a host may be asked.
 """
 
+import os
 import re
 import time
 from collections.abc import Iterator
 from functools import lru_cache
-from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, urlsplit
 
@@ -158,32 +158,41 @@ def _reason(error: Exception) -> str:
 
 
 class _S3:
-    """An object in S3, or in what speaks its language. s3fs asks for the version that was opened."""
+    """An object in S3, or in what speaks its language. Each answer has to be of the state that was opened."""
 
     def __init__(self, url: str, shown: str) -> None:
         try:
-            import s3fs
+            import boto3
+            from botocore.config import Config
             from botocore.exceptions import BotoCoreError, ClientError
         except ModuleNotFoundError as error:
             raise SettingsError(
-                f"{shown}: s3 needs the extra \"cluster\": pip install 'chatferry[cluster]'."
+                f"{shown}: s3 needs the extra \"s3\": pip install 'chatferry[s3]'."
             ) from error
         self._shown = shown
         self._errors = (OSError, ValueError, BotoCoreError, ClientError)
-        self._lock = Lock()
+        bucket, _, key = url.partition("://")[2].partition("/")
+        self._object = {"Bucket": bucket, "Key": key}
+        own = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+        style = (
+            {"addressing_style": "path"} if own else {}
+        )  # servers of one's own have no host for each bucket
+        retries = {"mode": "standard", "max_attempts": 5}
         try:
-            files = s3fs.S3FileSystem(skip_instance_cache=True, use_listings_cache=False)
-            self._file = files.open(url, "rb", cache_type="none")
-            self.size = int(self._file.size or 0)
+            self._client = boto3.client(
+                "s3", config=Config(connect_timeout=10, read_timeout=_SILENCE, retries=retries, s3=style)
+            )
+            head = self._client.head_object(**self._object)
         except self._errors as error:
             raise self._fault(error) from error
-        self.tag = str(self._file.details.get("ETag", ""))
+        self.size, self.tag = int(head["ContentLength"]), str(head.get("ETag", ""))
 
     def fetch(self, start: int, end: int) -> bytes:
         try:
-            with self._lock:
-                self._file.seek(start)
-                data: bytes = self._file.read(end - start)
+            answer = self._client.get_object(
+                **self._object, Range=f"bytes={start}-{end - 1}", IfMatch=self.tag
+            )
+            data: bytes = answer["Body"].read()
         except self._errors as error:
             raise self._fault(error) from error
         if len(data) != end - start:
@@ -191,12 +200,13 @@ class _S3:
         return data
 
     def close(self) -> None:
-        self._file.close()
+        self._client.close()
 
     def _fault(self, error: Exception) -> ArchiveError:
-        if type(error).__name__ == "FileExpired":
+        code = str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
+        if code in ("PreconditionFailed", "412", "InvalidRange", "416"):
             return fault(self._shown, _CHANGED, _ONCE_MORE)
-        if isinstance(error, FileNotFoundError):
+        if code in ("NoSuchKey", "NoSuchBucket", "404"):
             return fault(self._shown, "does not exist", "Check bucket and key.")
         return fault(
             self._shown,
