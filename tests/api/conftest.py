@@ -5,10 +5,15 @@ import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import httpx
 import pytest
 
+from chatferry.ids import new_id
+from chatferry.operations import Operation, Status
+from chatferry.pipeline import now
+from chatferry.store import Store
 from tests.serving import (
     GOLDEN,
     Server,
@@ -104,3 +109,33 @@ def library(tmp_path_factory: pytest.TempPathFactory, shelf: Path) -> Iterator[S
 def librarian(library: Server) -> Iterator[httpx.Client]:
     with login(library) as admin:
         yield admin
+
+
+class Stand(Protocol):
+    def __call__(self, status: Status, *, valid: bool = True, key: str = "slack") -> None: ...
+
+
+@pytest.fixture
+def stand(library: Server, librarian: httpx.Client) -> Iterator[Stand]:
+    """Makes an operation with an archive the current one of `library`; nobody works on it, so it stays so."""
+
+    def put(status: Status, *, valid: bool = True, key: str = "slack") -> None:
+        with Store(library.data / "store.sqlite3") as store, store.transaction():
+            last = store.operations.last()
+            moment = max(now(), last.ts + 1 if last else 0)
+            store.operations.invalidate_all(moment)
+            operation = Operation(
+                id=new_id(),
+                type="Slack",
+                importer_key=key,
+                ts=moment,
+                status=status,
+                valid=valid,
+                user=librarian.headers["X-User-Id"],
+                updated_at=moment,
+                archive="/nowhere/export.zip",
+            )
+            store.operations.add(operation)
+
+    yield put
+    librarian.post("import.clear")

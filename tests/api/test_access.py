@@ -43,6 +43,11 @@ def test_without_permission(powerless: httpx.Client, key: str) -> None:
     assert refusal(call(powerless, key)) == (403, NOT_ALLOWED)
 
 
+@pytest.mark.parametrize("key", [key for key in PERMITTED if "PersonalAccessToken" not in key])
+def test_only_administrators_import_unless_others_are_let(plain: httpx.Client, key: str) -> None:
+    assert refusal(call(plain, key)) == (403, NOT_ALLOWED)
+
+
 def test_the_permissions_are_rocket_chats() -> None:
     asked = {key: endpoint.permission for key, endpoint in TABLE.items() if endpoint.permission}
     assert asked.pop("GET getLatestImportOperations") == "view-import-operations"

@@ -11,6 +11,7 @@ import pytest
 from tests.api.refusals import (
     action_error,
     download,
+    failure,
     invalid,
     missing,
     refusal,
@@ -18,6 +19,7 @@ from tests.api.refusals import (
 from tests.serving import (
     GOLDEN,
     Server,
+    current,
     latest,
     wait_for,
 )
@@ -136,3 +138,24 @@ def test_a_name_that_is_not_utf8(librarian: httpx.Client, shelf: Path) -> None:
     link = shelf / "allowed" / "summer.zip"
     link.symlink_to(old)
     assert download(librarian, link).status_code in (200, 400)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1/export.zip", "HTTP://[::1]/export.zip", "http:///x.zip"])
+def test_addresses_that_are_not_asked(librarian: httpx.Client, url: str) -> None:
+    """An operation begins all the same, and has failed; it took the place of the one before."""
+    before = librarian.post("import.new").json()["operation"]["_id"]
+    assert refusal(download(librarian, url)) == failure("error-ssrf-validation-failed")
+    operation = current(librarian)
+    assert (operation["status"], operation["valid"]) == ("importer_import_failed", True)
+    assert "contentType" not in operation
+    valid = {one["_id"]: one["valid"] for one in latest(librarian)}
+    assert valid[before] is False
+    assert librarian.get("import.status").json()["state"] == "error"
+
+
+def test_a_file_on_the_server_takes_the_place_of_the_one_before(librarian: httpx.Client, shelf: Path) -> None:
+    before = librarian.post("import.new").json()["operation"]["_id"]
+    assert download(librarian, shelf / "allowed" / "inside" / "export.zip").json() == {"success": True}
+    now = wait_for(librarian, "importer_user_selection")["_id"]
+    valid = {one["_id"]: one["valid"] for one in latest(librarian)}
+    assert (valid[before], valid[now]) == (False, True)

@@ -1,25 +1,21 @@
-"""getImportFileData: without an operation, and with one that was taken back."""
-
-from pathlib import Path
+"""getImportFileData: without an operation, and at every status that one can have."""
 
 import httpx
 import pytest
-from msgspec.structs import replace
 
-from chatferry.api.imports import get_import_file_data
-from chatferry.api.services import Call, Services
-from chatferry.errors import RequestError
-from chatferry.settings import Settings
-from chatferry.store import Store
-from chatferry.worker import Worker
+from chatferry.operations import Status, is_importing, is_preparing
+from tests.api.conftest import Stand
 from tests.api.refusals import (
     action_error,
     call,
+    failure,
     refusal,
 )
-from tests.importing import new_operation, workspace
+from tests.serving import current
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
+
+WAITING = {"waiting": True, "success": True}
 
 
 def test_before_the_first_operation(http: httpx.Client) -> None:
@@ -27,15 +23,42 @@ def test_before_the_first_operation(http: httpx.Client) -> None:
     assert refusal(call(http, "GET getImportFileData")) == expected
 
 
-def test_waiting_for_an_operation_that_was_taken_back(tmp_path: Path) -> None:
-    """Over HTTP this shows only for the moment until the worker takes notice: so here without HTTP."""
-    settings = Settings(data=tmp_path)
-    taken_back = replace(new_operation(tmp_path / "x.zip", workspace()), valid=False)
-    with Store() as store, pytest.raises(RequestError) as caught:
-        store.operations.add(taken_back)
-        services = Services(settings, store, Worker(store, settings))
-        get_import_file_data(Call(services=services, user={}, token="", body={}, site=""))
-    error = caught.value
-    wire = {"success": False, "error": str(error), "errorType": error.type, "details": error.details}
+@pytest.mark.parametrize("status", [status for status in Status if is_preparing(status)])
+def test_while_the_archive_is_read(librarian: httpx.Client, stand: Stand, status: Status) -> None:
+    stand(status)
+    assert librarian.get("getImportFileData").json() == WAITING
+    stand(status, valid=False)
     reason, code = "Invalid Import Operation", "error-import-operation-invalid"
-    assert (error.status, wire) == action_error(reason, code, "getImportFileData")
+    assert refusal(librarian.get("getImportFileData")) == action_error(reason, code, "getImportFileData")
+    assert current(librarian)["status"] == status
+
+
+@pytest.mark.parametrize("status", [status for status in Status if is_importing(status)])
+def test_during_an_import(librarian: httpx.Client, stand: Stand, status: Status) -> None:
+    for valid in (True, False):
+        stand(status, valid=valid)
+        assert librarian.get("getImportFileData").json() == WAITING
+        assert current(librarian)["status"] == status
+
+
+@pytest.mark.parametrize("status", [Status.SELECTION, Status.DONE, Status.CANCELLED])
+def test_where_nothing_is_worked_on(librarian: httpx.Client, stand: Stand, status: Status) -> None:
+    for valid in (True, False):
+        stand(status, valid=valid)
+        before = current(librarian)
+        assert librarian.get("getImportFileData").json() == {
+            "name": "Slack",
+            "users": [],
+            "channels": [],
+            "contacts": [],
+            "message_count": 0,
+            "success": True,
+        }
+        assert current(librarian) == before
+
+
+def test_after_a_failure(librarian: httpx.Client, stand: Stand) -> None:
+    for valid in (True, False):
+        stand(Status.FAILED, valid=valid)
+        assert refusal(librarian.get("getImportFileData")) == failure("The import failed.")
+        assert current(librarian)["status"] == Status.FAILED

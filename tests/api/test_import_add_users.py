@@ -7,6 +7,8 @@ import httpx
 import pytest
 
 from chatferry.documents import USERS, Document
+from chatferry.operations import ENDS, Status
+from tests.api.conftest import Stand
 from tests.api.refusals import JSON_TYPE, failure, invalid, refusal
 from tests.serving import (
     GOLDEN,
@@ -115,6 +117,22 @@ UPLOAD_THAT_FAILS = {
 }
 
 
+@pytest.mark.parametrize(
+    "status", [status for status in Status if status not in (Status.NEW, Status.SELECTION)]
+)
+def test_at_every_other_status(librarian: httpx.Client, stand: Stand, status: Status) -> None:
+    stand(status)
+    before = current(librarian)
+    assert refusal(add(librarian, ADA)) == (FINISHED if status in ENDS else BUSY)
+    assert current(librarian) == before
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_taken_back_at_every_status(librarian: httpx.Client, stand: Stand, status: Status) -> None:
+    stand(status, valid=False)
+    assert refusal(add(librarian, ADA)) == NOT_BEGUN
+
+
 def test_while_an_archive_is_read_or_imported(tmp_path: Path) -> None:
     """What may be added to an archive that has been read may not be while that goes on."""
     with serving(tmp_path) as server, login(server) as http:
@@ -163,6 +181,15 @@ def test_scalars_become_what_is_asked_for(fresh: httpx.Client) -> None:
     assert add(fresh, {**odd, "roles": None, "username": None, "type": 5}).json() == SUCCESS
     (user,) = fresh.get("getImportFileData").json()["users"]
     assert (user["user_id"], user["email"], user["is_deleted"], user["is_bot"]) == ("1", "5", True, False)
+
+
+def test_fields_may_be_null(fresh: httpx.Client) -> None:
+    names = ("username", "name", "utcOffset", "avatarUrl", "deleted", "statusText", "roles", "type", "bio")
+    nothing = dict.fromkeys((*names, "password"))
+    assert add(fresh, {**ADA, **nothing}).json() == SUCCESS
+    (user,) = fresh.get("getImportFileData").json()["users"]
+    assert (user["email"], user["is_deleted"], user["is_bot"]) == ("ada@example.org", False, False)
+    assert "username" not in user
 
 
 HOSTILE = {

@@ -9,7 +9,9 @@ import pytest
 
 from chatferry import report
 from chatferry.documents import SUBSCRIPTIONS, USERS
+from chatferry.operations import Status
 from chatferry.store import Store
+from tests.api.conftest import Stand
 from tests.api.refusals import JSON_TYPE, failure, refusal
 from tests.serving import (
     ADMIN,
@@ -66,6 +68,22 @@ def test_guards(librarian: httpx.Client) -> None:
     assert librarian.post("import.run").json() == SUCCESS
     wait_for(librarian, "importer_done")
     assert refusal(librarian.post("import.run")) == wrong_status
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_guards_at_every_status(librarian: httpx.Client, stand: Stand, status: Status) -> None:
+    if status != Status.SELECTION:
+        stand(status)
+        assert refusal(librarian.post("import.run")) == failure("error-invalid-operation-status")
+    stand(status, valid=False)
+    assert refusal(librarian.post("import.run")) == failure("error-operation-not-found")
+    assert current(librarian)["status"] == status
+
+
+def test_an_importer_that_is_not_there(librarian: httpx.Client, stand: Stand) -> None:
+    stand(Status.SELECTION, key="gone")
+    assert refusal(librarian.post("import.run")) == failure("error-importer-not-defined")
+    assert current(librarian)["status"] == "importer_user_selection"
 
 
 def test_the_body_is_not_looked_at(librarian: httpx.Client) -> None:

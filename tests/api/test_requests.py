@@ -15,10 +15,12 @@ from tests.api.refusals import (
     TABLE,
     UPLOAD,
     call,
+    failure,
     invalid,
     missing,
     refusal,
 )
+from tests.serving import NOT_ALLOWED
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
@@ -43,6 +45,15 @@ def test_no_query_is_allowed(http: httpx.Client, key: str) -> None:
     wrong = invalid("must NOT have additional properties", "error-invalid-params")
     for query in ("?a=1", "?count=50&offset=0", "?a", "?%61=%zz", "?a=%ff%fe", "?%00=%00", "?a[]=1&a[]=2"):
         assert refusal(call(http, key, query)) == wrong
+
+
+@pytest.mark.parametrize("key", [*CHECKED_GETS, "GET import.status"])
+def test_queries_of_too_many_parameters(http: httpx.Client, powerless: httpx.Client, key: str) -> None:
+    """Also where nobody looks at the query; but who may not call is told that first."""
+    query = "?" + "&".join(f"a{number}" for number in range(1001))
+    assert refusal(call(http, key, query)) == failure("Invalid query parameters")
+    assert refusal(call(powerless, key, query)) == (403, NOT_ALLOWED)
+    assert refusal(call(http, key, query.rpartition("&")[0])) != failure("Invalid query parameters")
 
 
 @pytest.mark.parametrize("query", ["?", "?&", "?&&&"])

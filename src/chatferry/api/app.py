@@ -28,6 +28,7 @@ from chatferry.pipeline import now
 from chatferry.worker import write_down
 
 BODY_LIMIT = 16 * 1024 * 1024  # bytes, of bodies that are not uploads
+MOST_PARAMETERS = 1000  # in a query; Rocket.Chat's own limit
 _HEADERS = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 _TOO_MANY = (
     "Error, too many requests. Please slow down. You must wait {} seconds before trying this endpoint again. "
@@ -91,6 +92,8 @@ async def _served(request: Request, endpoint: Endpoint, services: Services) -> A
         user, is_exempt = await anyio.to_thread.run_sync(
             _caller, services, user_id, token, endpoint.permission
         )
+    if request.scope["query_string"].count(b"&") >= MOST_PARAMETERS:
+        raise RequestError("Invalid query parameters")
     if endpoint.query is not None:
         schemas.check_query(endpoint.query, request.query_params)
     body: dict[str, object] = {}
