@@ -143,7 +143,7 @@ def kill(process: "subprocess.Popen[bytes]") -> None:
 def test_the_documents_are_those_of_one_process(
     tmp_path: Path, export: Path, alone: dict[str, Any], dask: DaskCluster, mongod: Mongod
 ) -> None:
-    opened = workspace(mongod, "same")
+    opened = workspace(mongod, "cluster_fingerprint")
     work = Import(export, tmp_path, opened, dask.address)
     ended = work.run()
     assert work.has_become(alone)
