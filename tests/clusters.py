@@ -66,7 +66,7 @@ class DaskCluster:
 
     def is_ready(self, workers: int) -> None:
         """Return when so many workers are there."""
-        with Client(self.address, set_as_default=False) as client:  # type: ignore[no-untyped-call]
+        with Client(self.address, set_as_default=False) as client:  # type: ignore[no-untyped-call]  # Dask has few types
             client.wait_for_workers(workers, timeout=PATIENCE)
 
     def _start(self, module: str, *arguments: str, **variables: str) -> "subprocess.Popen[bytes]":

@@ -355,6 +355,6 @@ def every_message(mongod: Mongod, database: str) -> tuple[int, str]:
 
 def open_sessions(dask: DaskCluster) -> list[int]:
     """How many imports each worker has open."""
-    with Client(dask.address, set_as_default=False) as client:  # type: ignore[no-untyped-call]
+    with Client(dask.address, set_as_default=False) as client:  # type: ignore[no-untyped-call]  # Dask has few types
         found = client.run(lambda: len(cluster._sessions))
     return sorted(found.values())

@@ -67,6 +67,12 @@ def helpers(pid: int) -> list[int]:
     return [child for child in found if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()]
 
 
+def blocked(pid: int) -> set[int]:
+    """The signals that do not reach a process."""
+    mask = int(Path(f"/proc/{pid}/status").read_text().partition("SigBlk:")[2].split()[0], 16)
+    return {number for number in signal.Signals if mask >> (number - 1) & 1}
+
+
 def is_gone(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
@@ -184,19 +190,24 @@ def test_processes_that_are_killed_again_and_again_end_the_import(tmp_path: Path
 
 def test_a_cancelled_import_leaves_no_process(tmp_path: Path, export: Path) -> None:
     cancelled = threading.Event()
+    left: list[int] = []
 
     def check() -> None:
         if cancelled.is_set():
             raise CancelledError("The operation was cancelled.")
 
     def watch(operation: Operation) -> None:
-        if operation.status == Status.IMPORTING_MESSAGES and operation.count.completed:
+        counts = operation.count
+        staged = (counts.users or 0) + (counts.channels or 0)
+        if (counts.completed or 0) + (counts.error or 0) > staged:  # some messages, and more to come
+            left.append(staged + (counts.messages or 0) - (counts.completed or 0))
             cancelled.set()
 
     destination = workspace()
     operation, store, settings = prepared(export, tmp_path, destination)
     ended = work_on(operation, store, destination, settings, check, watch)
     assert ended.status == Status.CANCELLED
+    assert left and left[0] > 0
     assert helpers(os.getpid()) == []
     assert list(tmp_path.glob("known*")) == []
 
@@ -235,6 +246,7 @@ def test_a_command_that_is_interrupted_goes_on_when_it_is_repeated(tmp_path: Pat
     )
     assert eventually(lambda: len(helpers(process.pid)) == 2 or process.poll() is not None)
     left = helpers(process.pid)
+    assert left and all(signal.SIGINT in blocked(pid) for pid in left)
     os.killpg(process.pid, signal.SIGINT)
     _, complaint = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130

@@ -1,7 +1,8 @@
 """The lists of a HipChat export: users.json and rooms.json."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 from msgspec import Struct
 
@@ -19,6 +20,9 @@ from chatferry.importers.lenient_json import Flaw, flaw_problem
 from chatferry.problems import problem
 from chatferry.records import Channel, Problem, RecordType, User
 
+E = TypeVar("E", UserEntry, RoomEntry)
+T = TypeVar("T", HipChatUser, HipChatRoom)
+
 USERS, ROOMS = "users.json", "rooms.json"
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
@@ -34,47 +38,45 @@ class Room(Struct, frozen=True):
 
 def read_users(archive: Archive) -> Iterator[User | Problem]:
     """Every user once."""
-    if USERS not in archive:
-        return
-    seen: set[str] = set()
-    for batch in read_batches(archive, USERS, UserEntry):
-        yield from _problems(batch, USERS, "user")
-        for number, entry in enumerate(batch.values, batch.first):
-            if entry is None:
-                continue
-            position, id = f"$[{number}]", import_id(entry.user.id) if entry.user else ""
-            if entry.user is None or not id:
-                yield _without_id("user", USERS, position, "User.id")
-            elif id in seen:
-                reason = f"another entry has the same id, {id}"
-                yield problem("user-twice", reason, file=USERS, position=position, field="User.id")
-            else:
-                seen.add(id)
-                yield from _user(entry.user, id, position)
+    for item in _each_once(archive, USERS, UserEntry, "user", lambda entry: entry.user):
+        if isinstance(item, Problem):
+            yield item
+        else:
+            yield from _user(*item)
 
 
 def read_rooms(archive: Archive) -> Iterator[Room | Problem]:
     """Every room once."""
-    if ROOMS not in archive:
+    for item in _each_once(archive, ROOMS, RoomEntry, "channel", lambda entry: entry.room):
+        yield item if isinstance(item, Problem) else _room(*item)
+
+
+def _each_once(
+    archive: Archive, file: str, kind: type[E], record: RecordType, inner: Callable[[E], T | None]
+) -> Iterator[tuple[T, str, str] | Problem]:
+    """What the entries of a list hold, each import id once, with that id and the position."""
+    if file not in archive:
         return
+    field = "User.id" if record == "user" else "Room.id"
     seen: set[str] = set()
-    for batch in read_batches(archive, ROOMS, RoomEntry):
-        yield from _problems(batch, ROOMS, "channel")
+    for batch in read_batches(archive, file, kind):
+        yield from _problems(batch, file, record)
         for number, entry in enumerate(batch.values, batch.first):
             if entry is None:
                 continue
-            position, id = f"$[{number}]", import_id(entry.room.id) if entry.room else ""
-            if entry.room is None or not id:
-                yield _without_id("channel", ROOMS, position, "Room.id")
+            found = inner(entry)
+            position, id = f"$[{number}]", import_id(found.id) if found else ""
+            if found is None or not id:
+                yield _without_id(record, file, position, field)
             elif id in seen:
                 reason = f"another entry has the same id, {id}"
-                yield problem("channel-twice", reason, file=ROOMS, position=position, field="Room.id")
+                yield problem(f"{record}-twice", reason, file=file, position=position, field=field)
             else:
                 seen.add(id)
-                yield _room(entry.room, id, position)
+                yield found, id, position
 
 
-def _problems(batch: Batch[UserEntry] | Batch[RoomEntry], file: str, record: RecordType) -> Iterator[Problem]:
+def _problems(batch: Batch[Any], file: str, record: RecordType) -> Iterator[Problem]:
     for flaw in batch.flaws:
         yield flaw_problem(flaw, file, f"{record}-not-readable", record)
     if batch.broken:
@@ -82,7 +84,7 @@ def _problems(batch: Batch[UserEntry] | Batch[RoomEntry], file: str, record: Rec
         yield problem(f"{record}-not-readable", batch.broken, file=file, position=position)
 
 
-def _without_id(record: str, file: str, position: str, field: str) -> Problem:
+def _without_id(record: RecordType, file: str, position: str, field: str) -> Problem:
     reason = "the entry has no id"
     return problem(f"{record}-not-readable", reason, file=file, position=position, field=field)
 
