@@ -35,9 +35,12 @@ types: $(VENV)/.installed-dev
 golden: $(VENV)/.installed-dev
 	CHATFERRY_UPDATE_GOLDEN=1 $(BIN)/python -m pytest tests/importers tests/api/test_openapi.py
 
+# Some 20 minutes; docs/performance.md says how to measure the rest.
 bench: $(VENV)/.installed-dev
-	$(BIN)/python -m benchmarks.import_slack
-	$(BIN)/python -m benchmarks.import_mongodb
+	$(BIN)/python -m benchmarks.import_sqlite
+	$(BIN)/python -m benchmarks.import_sqlite --messages 1000000 --workers 2 --runs 1
+	$(BIN)/python -m benchmarks.import_mongodb --messages 10000
+	$(BIN)/python -m benchmarks.import_mongodb --messages 100000 --workers 2 --runs 1
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

@@ -1,108 +1,126 @@
 """How fast a Slack export is imported into MongoDB, and with how much memory.
 
-Run: make bench, or python -m benchmarks.import_mongodb [--messages N] [--runs N] [--workers N ...]
-     [--without-indexes]
-
-The import is the command line's, a process of its own, into a replica set of one member that is started for
-it on this machine. Rocket.Chat's 26 indexes of messages are there before. Its time is compared with a floor
-that nobody can avoid, measured in the same run on the same server: bare unordered insert_many of the finished
-documents, 1,000 at a time, over as many connections as the import has, into a collection with the same
-indexes and the same write concern. The ratio is floor / import: 1.0 would be an import that costs nothing of
-its own.
+The import is the command line's, a process of its own: into an empty collection of messages (first), the same
+once more (again), and an export with 1 % more messages into what is there then (top-up). The floor is bare
+unordered insert_many of the finished messages, over as many connections as the import writes on, into a
+collection with the same indexes and the same write concern. The server is a replica set of one member that is
+started for this on this machine. See docs/performance.md.
 """
 
-import argparse
-import statistics
+import os
 import tempfile
-import time
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from bson.codec_options import CodecOptions
-from bson.raw_bson import RawBSONDocument
-from pymongo import MongoClient, WriteConcern
+import pytest
+from pymongo import MongoClient
 
-from benchmarks.import_slack import generated, imported, print_speed
+from benchmarks.floors import Floor, keep_documents, mongodb_floor
+from benchmarks.measuring import apart
+from benchmarks.reports import Report, print_json
+from benchmarks.suite import measure_all, parser
 from chatferry import accounts
 from chatferry.destinations import open_destination
-from chatferry.documents import MESSAGES, Date
+from chatferry.documents import MESSAGES, ROOMS, SUBSCRIPTIONS, USERS, Date
 from chatferry.pipeline import now
+from chatferry.processes import cores
 from tests.mongo import Mongod, make_indexes
 
-CHUNK = 1000  # documents per insert_many
-SAFE = WriteConcern("majority", j=True)  # what the destination takes unless its URL says
+IMPORTED, FLOOR = "chatferry_bench_import", "chatferry_bench_floor"
+_TITLES = {"all": "MongoDB with Rocket.Chat's 26 indexes", "none": "MongoDB without indexes"}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--messages", type=int, default=100_000)
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--workers", type=int, nargs="+", default=[0, 2], help="numbers of processes")
-    parser.add_argument("--without-indexes", action="store_true", help="without Rocket.Chat's indexes")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="chatferry-bench-") as folder:
-        server = Mongod(Path(folder) / "mongod")
-        server.start()
-        export = generated(Path(folder), options.messages)
-        indexes = "no indexes" if options.without_indexes else "Rocket.Chat's indexes"
-        print(f"{options.messages:,} messages into MongoDB with {indexes}, median of {options.runs} runs")
+    options = parser(__doc__ or "", sorted({0, cores()}))
+    options.add_argument(
+        "--indexes",
+        choices=("none", "all"),
+        nargs="+",
+        default=["none", "all"],
+        help="of messages: none but that of _id, or all of Rocket.Chat's",
+    )
+    options.add_argument(
+        "--server",
+        help="a MongoDB that runs, mongodb://HOST:PORT/?replicaSet=NAME, in place of one started\n"
+        f"for this; the databases {IMPORTED} and {FLOOR} there are dropped",
+    )
+    chosen = options.parse_args()
+    reports: list[Report] = []
+    with _server(chosen.server, chosen.cache) as url:
+        for indexes in chosen.indexes:
+            reports += measure_all(chosen, partial(Mongo, url, indexes))
+    if chosen.json:
+        print_json(reports)
+
+
+@contextmanager
+def _server(url: str | None, cache: Path) -> Iterator[str]:
+    """The URL of a server."""
+    if url:
+        yield url
+        return
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="mongod-", dir=cache.resolve()) as folder:
+        server = Mongod(Path(folder), cache_gigabytes=1)
         try:
-            for workers in options.workers:
-                speed(server, export, Path(folder) / str(workers), workers, options)
+            server.start()
+        except pytest.skip.Exception as missing:
+            raise SystemExit(f"MongoDB is not measured: {missing}. Give one with --server.") from missing
+        try:
+            yield server.url
         finally:
             server.stop()
 
 
-def speed(server: Mongod, export: Path, folder: Path, workers: int, options: argparse.Namespace) -> None:
-    """Print speed, memory and ratio of an import."""
-    reports, floors = [], []
-    with server.client() as client:
-        for run in range(options.runs):
-            _prepare(client, "imported", not options.without_indexes)
-            where = server.database_url("imported")
-            _found(where)
-            reports.append(imported(export, folder / str(run), workers, "--destination", where))
-            _prepare(client, "floor", not options.without_indexes)
-            floors.append(floor(client, max(workers, 1)))
-    print_floor(options.messages, workers, floors)
-    print_speed(workers, options.messages, reports, floors)
+class Mongo:
+    def __init__(self, url: str, indexes: str, folder: Path) -> None:
+        self.title = _TITLES[indexes]
+        self._url = url
+        self._with_indexes = indexes == "all"
+        self._kept = folder / "kept.bson"
 
+    def connections(self, workers: int) -> int:
+        return max(workers, 1)
 
-def print_floor(messages: int, workers: int, floors: list[float]) -> None:
-    least, connections = statistics.median(floors), max(workers, 1)
-    speed = f"{messages / least:8,.0f} messages/s, {connections} connections"
-    print(f"floor                {least:8.2f} s   {speed}")
+    def empty(self, data: Path) -> list[str]:
+        """What a Rocket.Chat server starts with is there, an administrator too: imports make none of that."""
+        self._make(IMPORTED)
+        url = urlsplit(self._url)._replace(path=f"/{IMPORTED}").geturl()
+        workspace = open_destination(url)
+        accounts.found_workspace(workspace, Date.at(now()))
+        accounts.add_admin(workspace, "admin", "admin", "secret", "", Date.at(now()))
+        workspace.close()
+        return ["--destination", url]
 
+    def keep(self, data: Path, messages: int) -> None:
+        apart(keep_documents, self._url, IMPORTED, messages, self._kept)
 
-def _prepare(client: "MongoClient[dict[str, Any]]", name: str, with_indexes: bool) -> None:
-    """An empty database, which only has the indexes of messages."""
-    client.drop_database(name)
-    client[name].create_collection(MESSAGES)
-    if with_indexes:
-        make_indexes(client[name], MESSAGES)
+    def floor(self, export: Path, connections: int) -> Floor:
+        self._make(FLOOR)
+        self.settle()
+        return apart(mongodb_floor, self._kept, self._url, FLOOR, connections)
 
+    def settle(self) -> None:
+        os.sync()
+        with self._client() as client:
+            client.admin.command("fsync")
 
-def _found(where: str) -> None:
-    """An administrator, as a Rocket.Chat server's database has one: chatferry makes none there."""
-    workspace = open_destination(where)
-    accounts.add_admin(workspace, "admin", "admin", "secret", "", Date.at(now()))
-    workspace.close()
+    def _make(self, name: str) -> None:
+        """An empty database with Rocket.Chat's indexes, and no other one."""
+        with self._client() as client:
+            for database in (IMPORTED, FLOOR):
+                client.drop_database(database)
+            make_indexes(client[name], USERS, ROOMS, SUBSCRIPTIONS)
+            client[name].create_collection(MESSAGES)
+            if self._with_indexes:
+                make_indexes(client[name], MESSAGES)
 
-
-def floor(client: "MongoClient[dict[str, Any]]", connections: int) -> float:
-    """Seconds to write the messages of the import once more, in the same order."""
-    raw: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
-    source = client["imported"].get_collection(MESSAGES, raw).find().sort("$natural", 1)
-    sink = client["floor"].get_collection(MESSAGES, raw, write_concern=SAFE)
-    seconds = 0.0
-    with ThreadPoolExecutor(connections) as pool:
-        while chunks := [chunk for _ in range(4 * connections) if (chunk := list(islice(source, CHUNK)))]:
-            began = time.perf_counter()
-            list(pool.map(lambda chunk: sink.insert_many(chunk, ordered=False), chunks))
-            seconds += time.perf_counter() - began
-    return seconds
+    def _client(self) -> "MongoClient[dict[str, Any]]":
+        return MongoClient(self._url)
 
 
 if __name__ == "__main__":

@@ -33,23 +33,27 @@ def write_export(
     truth: Path | None = None,
     faults: Sequence[str] = (),
     extended: float = 0.0,
+    revised: bool = True,
 ) -> None:
-    """Write an export (a zip if the name says so, else a folder) and, if asked, its truth manifest."""
+    """Write an export (a zip if the name says so, else a folder) and, if asked, its truth manifest.
+
+    `extended`: a newer archive, with so much more; `revised`: in it some of the older messages have changed.
+    """
     world = build_world(shape, extended)
     injection = inject(world, faults)
     with open_container(target) as container, Manifest(truth) as manifest:
-        _Export(world, injection, container, manifest, extended > 0).write()
+        _Export(world, injection, container, manifest, revised and extended > 0).write()
 
 
 class _Export:
     def __init__(
-        self, world: World, injection: Injection, container: Container, manifest: Manifest, extended: bool
+        self, world: World, injection: Injection, container: Container, manifest: Manifest, revised: bool
     ) -> None:
         self._world = world
         self._injection = injection
         self._container = container
         self._manifest = manifest
-        self._extended = extended
+        self._revised = revised
         self._last = 0  # the time of the room's message before, in ms
         self._people = world.people + injection.people
         self._encode = msgspec.json.Encoder().encode_into
@@ -150,7 +154,7 @@ class _Export:
         ]
         if turns:
             plan_pins(turns[0])
-        if turns and self._extended:
+        if turns and self._revised:
             turns[0].later = self._later(turns[1])
         return turns
 
@@ -194,7 +198,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options.layout,
         not options.plain,
     )
-    write_export(options.target, shape, truth=options.truth, faults=options.fault, extended=options.extended)
+    write_export(
+        options.target,
+        shape,
+        truth=options.truth,
+        faults=options.fault,
+        extended=options.extended,
+        revised=not options.unrevised,
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -216,6 +227,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--extended", type=float, default=0.0, help="a newer archive: so much more, as a fraction"
+    )
+    parser.add_argument(
+        "--unrevised", action="store_true", help="in a newer archive the older messages are as they were"
     )
     return parser
 

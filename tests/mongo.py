@@ -29,8 +29,9 @@ _NOT_INITIALISED = 94
 class Mongod:
     """A `mongod` on `directory`: started, killed and started again by tests."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, cache_gigabytes: float = 0.25) -> None:
         self.directory = directory
+        self._cache = str(cache_gigabytes)
         self.port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
         directory.mkdir(parents=True, exist_ok=True)
@@ -51,7 +52,7 @@ class Mongod:
         self._process = subprocess.Popen(
             [
                 *(str(program()), "--replSet", "tests", "--bind_ip", "127.0.0.1", "--port", str(self.port)),
-                *("--dbpath", str(self.directory), "--wiredTigerCacheSizeGB", "0.25", "--nounixsocket"),
+                *("--dbpath", str(self.directory), "--wiredTigerCacheSizeGB", self._cache, "--nounixsocket"),
                 *("--setParameter", "diagnosticDataCollectionEnabled=false"),
                 *("--logpath", str(self.directory / "mongod.log"), "--logappend"),
             ],

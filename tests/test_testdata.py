@@ -103,6 +103,14 @@ def test_a_newer_archive_holds_the_older_one(tmp_path: Path) -> None:
     assert sum("last_reply" in change for change in changes) > 5
 
 
+def test_a_newer_archive_can_hold_the_older_messages_as_they_were(tmp_path: Path) -> None:
+    shape = Shape(users=12, channels=6, messages=1000, seed=5)
+    old, _ = generate(tmp_path, shape)
+    new, _ = generate(tmp_path, shape, extended=0.1, revised=False)
+    assert all(new[path] == old[path] for path, _ in day_files(old))
+    assert sum(1 for _ in elements(new)) == 1100
+
+
 @pytest.mark.parametrize("layout", ["standard", "corporate", "grid"])
 def test_totals_agree_with_the_archive(tmp_path: Path, layout: Any) -> None:
     files, truth = generate(tmp_path, Shape(users=20, channels=8, messages=2000, seed=2, layout=layout))
