@@ -13,7 +13,7 @@ from chatferry.archive import Archive
 from chatferry.convert import Known, KnownRoom
 from chatferry.convert.messages import Converted, PendingFile, convert_message
 from chatferry.destinations import Packed
-from chatferry.documents import Document, digest, encode
+from chatferry.documents import Document, digest, encode_into
 from chatferry.importers import Importer
 from chatferry.problems import problem
 from chatferry.records import Effect, Message, Outcome, Part, Problem
@@ -22,7 +22,7 @@ from chatferry.store.parts import NumberedPart
 BATCH = 8 * 1024 * 1024  # bytes of JSON, with an allowance for each message: some 3,500 of them
 ALLOWANCE = 2000
 
-Pack = Callable[[Document, bytes, bytes], Packed]
+Pack = Callable[[Document, bytearray, bytes], Packed]
 """`Destination.pack`."""
 
 
@@ -61,12 +61,12 @@ class Share(Struct):
 
 
 class Batch(Struct):
-    """Messages ready to be written, in the order of their parts."""
+    """Messages ready to be written, in the order of their parts, and where each one stands."""
 
     shares: list[Share] = []
     messages: list[Packed] = []
-    places: dict[str, int] = {}  # by id
-    spots: list[tuple[str, str | int]] = []  # file and position
+    files: list[str] = []
+    positions: list[str | int] = []
     size: int = 0
 
     def open(self, part: int) -> Share:
@@ -86,6 +86,8 @@ def convert_parts(
 ) -> Iterator[Batch]:
     """Parts in batches of `size`. Each message is converted as it is read: it is in the processor's cache."""
     batch = Batch()
+    seen: set[str] = set()  # the ids of the batch's messages
+    encoded = bytearray()
     for numbered in parts:
         share = batch.open(numbered.number)
         room = known.rooms.get(numbered.part.channel)
@@ -95,16 +97,21 @@ def convert_parts(
             for item in importer.read(archive, numbered.part):
                 if batch.size >= size:
                     yield batch
-                    batch = Batch()
+                    batch, seen = Batch(), set()
                     share = batch.open(numbered.number)
                 if isinstance(item, Problem):
                     share.result.note(item)
-                else:
-                    _add(item, batch, share, known, pack)
+                elif (made := _made(item, known, seen, encoded, share.result)) and made.document:
+                    if made.problems or made.pending or made.files or made.links:
+                        share.noteworthy.append((len(batch.messages), replace(made, document=None)))
+                    batch.messages.append(pack(made.document, encoded, digest(encoded)))
+                    batch.files.append(item.file)
+                    batch.positions.append(item.position)
+                    batch.size += len(encoded) + ALLOWANCE
         share.is_last = True
         if batch.size >= size:
             yield batch
-            batch = Batch()
+            batch, seen = Batch(), set()
     if batch.shares:
         yield batch
 
@@ -117,28 +124,27 @@ def _leave_out(part: Part, room: KnownRoom | None, result: PartResult) -> None:
     result.note(problem(kind, reason, file=name, count=part.messages))
 
 
-def _add(record: Message, batch: Batch, share: Share, known: Known, pack: Pack) -> None:
-    """Put a message into the batch, or note why it cannot be imported."""
+def _made(
+    record: Message, known: Known, seen: set[str], encoded: bytearray, result: PartResult
+) -> Converted | None:
+    """What a message becomes, its document in `encoded`; None if it cannot be imported, which is noted."""
     made = convert_message(record, known)
     if made.document is None:
         for note in made.problems:
-            share.result.note(note)
-        share.result.files.update(made.files)
-    elif record.id in batch.places:
+            result.note(note)
+        result.files.update(made.files)
+        return None
+    if record.id in seen:
         reason = f"another message has the same identity, {record.id}"
         twin = problem("message-twice", reason, file=record.file, position=record.position, field="ts")
-        share.result.note(twin)
-    else:
-        try:
-            encoded = encode(made.document)
-        except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
-            reason = f"it cannot be written as JSON: {error}"
-            share.result.note(problem("message-rejected", reason, file=record.file, position=record.position))
-            share.result.files[Outcome.FAILED] += made.all_files
-            return
-        place = batch.places[record.id] = len(batch.messages)
-        batch.messages.append(pack(made.document, encoded, digest(encoded)))
-        batch.spots.append((record.file, record.position))
-        batch.size += len(encoded) + ALLOWANCE
-        if made.problems or made.files or made.pending or made.links:
-            share.noteworthy.append((place, replace(made, document=None)))
+        result.note(twin)
+        return None
+    try:
+        encode_into(made.document, encoded)
+    except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
+        reason = f"it cannot be written as JSON: {error}"
+        result.note(problem("message-rejected", reason, file=record.file, position=record.position))
+        result.files[Outcome.FAILED] += made.all_files
+        return None
+    seen.add(record.id)
+    return made

@@ -56,7 +56,7 @@ def write_batch(batch: Batch, destination: Destination) -> list[Share]:
 
     Harmless to repeat.
     """
-    existing = destination.digests(batch.places) if batch.messages else {}
+    existing = destination.digests([message[0] for message in batch.messages]) if batch.messages else {}
     if existing:
         new = [message for message in batch.messages if message[0] not in existing]
         changed = [
@@ -104,13 +104,15 @@ def _settle(
 
     result = share.result
     if existing or refused:
-        result.messages.update(outcome(message[0]) for message in batch.messages[share.first : end])
+        ids = [message[0] for message in batch.messages[share.first : end]]
+        result.messages.update(map(outcome, ids))
+        for place, id in enumerate(ids, share.first):
+            if id in refused:
+                file, position = batch.files[place], batch.positions[place]
+                note = problem("message-rejected", refused[id], file=file, position=position)
+                result.problems.append(note)
     elif end > share.first:
         result.messages[Outcome.INSERTED] += end - share.first
-    for id, reason in refused.items():
-        if share.first <= batch.places[id] < end:
-            file, position = batch.spots[batch.places[id]]
-            result.problems.append(problem("message-rejected", reason, file=file, position=position))
     for place, made in share.noteworthy:
         fate = outcome(batch.messages[place][0])
         if fate == Outcome.FAILED:

@@ -79,8 +79,11 @@ class Destination(Protocol):
         """
         ...
 
-    def pack(self, message: Document, encoded: bytes, digest: bytes) -> Packed:
-        """A message as conversion makes it, which `encode` made `encoded` of, ready to be inserted."""
+    def pack(self, message: Document, encoded: bytes | bytearray, digest: bytes) -> Packed:
+        """A message as conversion makes it, which `encode` made `encoded` of, ready to be inserted.
+
+        `encoded` may be used for another message afterwards.
+        """
         ...
 
     def unpack(self, message: Packed) -> Document:

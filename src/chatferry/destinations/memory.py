@@ -126,7 +126,7 @@ class MemoryDestination:
         return rejections
 
     @staticmethod
-    def pack(message: Document, encoded: bytes, digest: bytes) -> Packed:
+    def pack(message: Document, encoded: bytes | bytearray, digest: bytes) -> Packed:
         return message["_id"], digest, message
 
     @staticmethod

@@ -88,12 +88,12 @@ class MongoDestination:
         return self._applied(lambda session: changes) if changes else []
 
     @staticmethod
-    def pack(message: Document, encoded_: bytes, digest: bytes) -> Packed:
+    def pack(message: Document, encoded_: bytes | bytearray, digest: bytes) -> Packed:
         """What BSON cannot hold stays as JSON: `insert` says what is wrong with it."""
         try:
             return message["_id"], digest, encoded(message), b""
         except ChangeError:
-            return message["_id"], digest, b"", encoded_
+            return message["_id"], digest, b"", bytes(encoded_)
 
     @staticmethod
     def unpack(message: Packed) -> Document:

@@ -59,7 +59,18 @@ _INSERT_MESSAGE = (
     f"INSERT OR IGNORE INTO {MESSAGES} (_id, digest, rid, ts, tmid, doc) VALUES (?, ?, ?, ?, ?, ?)"
 )
 _ROWS = 1000  # 6 values each; SQLite takes 32,766 values at most
-_INSERT_ROWS = _INSERT_MESSAGE + ", (?, ?, ?, ?, ?, ?)" * (_ROWS - 1)
+
+
+def _insert_packed(rows: int) -> str:
+    """The statement that inserts so many packed messages; ?1 is what all documents end with."""
+    values = [
+        f"(?{n}, ?{n + 1}, ?{n + 2}, ?{n + 3}, ?{n + 4}, ?{n + 5} || ?1)" for n in range(2, 2 + 6 * rows, 6)
+    ]
+    into = f"INSERT OR IGNORE INTO {MESSAGES} (_id, digest, rid, ts, tmid, doc)"
+    return f"{into} VALUES {', '.join(values)}"
+
+
+_INSERT_PACKED, _INSERT_ROWS = _insert_packed(1), _insert_packed(_ROWS)
 _REPLACE_MESSAGE = f"UPDATE {MESSAGES} SET rid = ?, ts = ?, tmid = ?, doc = ? WHERE _id = ?"
 _SET_DIGEST = f"UPDATE {MESSAGES} SET digest = ? WHERE _id = ?"
 _NEWEST = f"SELECT doc FROM {MESSAGES} WHERE rid = ? AND ts IS NOT NULL ORDER BY ts DESC, _id DESC"
@@ -126,9 +137,9 @@ class SqliteDestination:
         return rejections
 
     @staticmethod
-    def pack(message: Document, encoded: bytes, digest: bytes) -> Packed:
+    def pack(message: Document, encoded: bytes | bytearray, digest: bytes) -> Packed:
         id_, rid, date = message["_id"], message["rid"], message["ts"].iso[:-1]  # as `sortable` has it
-        return id_, digest, rid, date, message.get("tmid"), encoded[:-1]
+        return id_, digest, rid, date, message.get("tmid"), bytes(memoryview(encoded)[:-1])
 
     @staticmethod
     def unpack(message: Packed) -> Document:
@@ -136,13 +147,13 @@ class SqliteDestination:
 
     def insert(self, messages: Sequence[Packed]) -> list[Rejection]:
         """SQLite works through many rows of one statement without the interpreter's lock."""
-        ending = stamp()
-        rows = [(*message[:-1], (message[-1] + ending).decode()) for message in messages]
-        whole = len(rows) - len(rows) % _ROWS
+        ending = stamp().decode()
+        whole = len(messages) - len(messages) % _ROWS
         with self._transaction():
             for start in range(0, whole, _ROWS):
-                self._db.execute(_INSERT_ROWS, list(chain.from_iterable(rows[start : start + _ROWS])))
-            self._db.executemany(_INSERT_MESSAGE, rows[whole:])
+                rows = chain.from_iterable(messages[start : start + _ROWS])
+                self._db.execute(_INSERT_ROWS, (ending, *rows))
+            self._db.executemany(_INSERT_PACKED, [(ending, *message) for message in messages[whole:]])
         return []
 
     def put_file(self, document: Document, content: Iterable[bytes], collection: str = UPLOADS) -> None:
