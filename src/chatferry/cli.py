@@ -42,6 +42,7 @@ from chatferry.options import (
     DryRun,
     Export,
     OperationId,
+    TextIndexAtEnd,
     Users,
     Where,
     Workers,
@@ -50,6 +51,7 @@ from chatferry.pipeline import now
 from chatferry.records import User
 from chatferry.settings import Settings, from_environment
 from chatferry.store import Store
+from chatferry.text_index import build_what_is_left
 from chatferry.worker import work_on
 
 DONE, FAILED, USAGE, PARTLY = 0, 1, 2, 3
@@ -99,6 +101,7 @@ def serve(
     destination: Where = "",
     workers: Workers = None,
     cluster: ClusterAddress = "",
+    text_index_last: TextIndexAtEnd = False,
     demo_: Annotated[
         bool,
         typer.Option(
@@ -119,7 +122,13 @@ def serve(
             serve_http(settings, is_demo=True)
         return
     settings = from_environment(
-        data=data, host=host, port=port, destination=destination, workers=workers, cluster=cluster
+        data=data,
+        host=host,
+        port=port,
+        destination=destination,
+        workers=workers,
+        cluster=cluster,
+        text_index_last=text_index_last,
     )
     with _only_worker(settings):
         serve_http(settings, is_demo=False)
@@ -156,12 +165,19 @@ def _add_import(importer: Importer) -> None:
         channels: Channels = None,
         workers: Workers = None,
         cluster: ClusterAddress = "",
+        text_index_last: TextIndexAtEnd = False,
         dry_run: DryRun = False,
         as_json: AsJson = False,
     ) -> None:
         if dry_run:  # it keeps everything in the memory of one process
-            workers, cluster = 0, ""
-        settings = from_environment(data=data, destination=destination, workers=workers, cluster=cluster)
+            workers, cluster, text_index_last = 0, "", False
+        settings = from_environment(
+            data=data,
+            destination=destination,
+            workers=workers,
+            cluster=cluster,
+            text_index_last=text_index_last,
+        )
         export = _place(export, importer.wanted)
         with _workplace(settings, dry_run) as (store, workspace):
             operation = _new_operation(importer, export, _starter(workspace, as_))
@@ -194,6 +210,7 @@ def _workplace(settings: Settings, dry_run: bool) -> Iterator[tuple[Store, Desti
         workspace = open_destination(settings.destination_url)
         try:
             console.welcome(_open(workspace, settings))
+            build_what_is_left(settings.destination_url, store)
             yield store, workspace
         finally:
             workspace.close()

@@ -27,6 +27,15 @@ ClusterAddress = Annotated[
         "tcp://scheduler:8786. Needs MongoDB as destination.",
     ),
 ]
+TextIndexAtEnd = Annotated[
+    bool,
+    typer.Option(
+        "--text-index-last",
+        envvar="CHATFERRY_TEXT_INDEX_LAST",
+        help="Drop the text index of messages before they are written and build it after them: faster "
+        "for many, but until then search finds no messages. Needs MongoDB as destination.",
+    ),
+]
 Export = Annotated[
     str,
     typer.Argument(

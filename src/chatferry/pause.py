@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 from chatferry.store import Store
 
@@ -12,12 +13,19 @@ LOOK = 0.2  # seconds between two looks into the store
 class Pause:
     """What work on an operation asks, again and again, whether it may go on.
 
-    `stop` raises if the work is to end; it never waits. Any thread may ask. Between two questions the work
-    holds no lock and no transaction.
+    `stop` raises if the work is to end; it never waits. `rest` is what is to be so while the work waits. Any
+    thread may ask. Between two questions the work holds no lock and no transaction.
     """
 
-    def __init__(self, store: Store, operation_id: str, stop: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        operation_id: str,
+        stop: Callable[[], None],
+        rest: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         self.stop = stop
+        self._rest = rest
         self._store = store
         self._operation_id = operation_id
         self._lock = threading.Lock()
@@ -31,12 +39,20 @@ class Pause:
             return
         with self._lock:  # the threads that ask meanwhile wait here
             began = time.perf_counter()
-            while self._store.pauses.has(self._operation_id):
-                time.sleep(LOOK)
-                self._waited += time.perf_counter() - began
-                began = time.perf_counter()
-                self.stop()
+            if self._store.pauses.has(self._operation_id):
+                with self._rest():
+                    while self._store.pauses.has(self._operation_id):
+                        time.sleep(LOOK)
+                        began = self._count(began)
+                        self.stop()
+                began = self._count(began)
             self._next_look = began + LOOK
+
+    def _count(self, since: float) -> float:
+        """Count the time since then as waited; what time it is."""
+        moment = time.perf_counter()
+        self._waited += moment - since
+        return moment
 
     def clock(self) -> float:
         """Seconds that stand still during pauses."""

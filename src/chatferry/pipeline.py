@@ -58,7 +58,7 @@ class Tools(Struct, frozen=True):
     """What an operation is worked on with.
 
     `start` starts other processes for so many messages, if that is worth it; `clock` counts the seconds of
-    work, from wherever.
+    work, from wherever. `before_messages` and `after_messages` are called around the writing of messages.
     """
 
     store: Store
@@ -68,6 +68,8 @@ class Tools(Struct, frozen=True):
     watch: Watch
     start: Callable[[int], Others | None] = lambda messages: None
     clock: Callable[[], float] = time.perf_counter
+    before_messages: Callable[[], None] = lambda: None
+    after_messages: Callable[[], None] = lambda: None
 
 
 class _Progress:
@@ -169,6 +171,8 @@ def run(operation: Operation, tools: Tools, destination: Destination) -> Operati
             progress.others = others.enter_context(started)
         known = _import_staged(progress, tools, destination)
         progress.go(Status.IMPORTING_MESSAGES)
+        if next(tools.store.parts.undone(operation.id), None):
+            tools.before_messages()
         for results in whole_parts(_written(progress, tools, known, destination)):
             _note_parts(tools.store, operation.id, results)
             progress.count(_added(progress.operation.count, results))
@@ -177,6 +181,8 @@ def run(operation: Operation, tools: Tools, destination: Destination) -> Operati
     rooms = {room.id for room in known.rooms.values() if not room.absent}
     rooms |= {room["_id"] for room in destination.find(Lookup.ROOM_DEFAULT, ["true"])}
     destination.finish(sorted(rooms))
+    tools.after_messages()
+    tools.check()
     _verify(operation, tools.store)
     progress.go(Status.DONE)
     return progress.operation

@@ -110,6 +110,14 @@ KINDS: dict[str, Kind] = {
     "message-author-not-selected": Kind("message", SKIPPED, "Import again and select the author."),
     "message-author-failed": Kind("message", FAILED, "See why the author failed, correct it, import again."),
     "message-rejected": Kind("message", FAILED, "See the reason; correct it and import again."),
+    "text-index-dropped": Kind(
+        "message", NOTED, "Nothing: it is built after the messages. Until then search finds none of them."
+    ),
+    "text-index-built": Kind("message", NOTED, "Nothing: search finds messages again."),
+    "text-index-not-built": Kind(
+        "message", NOTED, "See the reason: remove what is in the way and start chatferry, or use mongosh."
+    ),
+    "text-index-not-dropped": Kind("message", NOTED, "Nothing: the messages were written all the same."),
     # files
     "file-gone": Kind("file", SKIPPED, "Nothing can be fetched. Ask the owner for a copy if it matters."),
     "file-external": Kind("file", NOTED, "Nothing: the link to where it lives was kept."),

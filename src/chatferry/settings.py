@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from msgspec import Struct
 
 from chatferry.archive import Limits
-from chatferry.destinations import takes_several
+from chatferry.destinations import has_text_index, takes_several
 from chatferry.downloads import DEFAULT_RULES, Rules
 from chatferry.downloads.addresses import HOSTS, parse_hosts
 from chatferry.errors import SettingsError
@@ -24,7 +24,8 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     `rate_limit`: calls are limited. `trusted_proxies` are the addresses and networks whose X-Forwarded-For
     is believed. `workers`: processes that convert messages beside this one, None for as many as are worth it.
-    `cluster`: the address of a scheduler whose workers import messages; "" for none. `pace`: how fast imports
+    `cluster`: the address of a scheduler whose workers import messages; "" for none. `text_index_last`: the
+    text index of messages is dropped before they are written, and built after them. `pace`: how fast imports
     write. In seconds: `upload_silence`, the longest pause inside an upload, after which it is broken off, and
     `upload_kept`, how long a resumable upload is kept after that.
     """
@@ -44,6 +45,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     workers: int | None = None
     pace: Pace = Pace()
     cluster: str = ""
+    text_index_last: bool = False
 
     @property
     def store_path(self) -> Path:
@@ -79,6 +81,7 @@ def from_environment(
     destination: str = "",
     workers: int | None = None,
     cluster: str = "",
+    text_index_last: bool = False,
 ) -> Settings:
     """The settings of this process: the given ones, and those that only the environment can change."""
     defaults = Limits()
@@ -87,6 +90,11 @@ def from_environment(
         latency=_number_or_off(environment, "CHATFERRY_MAX_LATENCY_MS") / 1000,
     )
     _judge_cluster(cluster, destination, pace)
+    if text_index_last and not has_text_index(destination):
+        raise SettingsError(
+            "--text-index-last is for MongoDB only: messages have no text index elsewhere. Leave it out, or "
+            "give --destination mongodb://HOST:PORT/DATABASE?replicaSet=NAME."
+        )
     return Settings(
         data=data,
         host=host,
@@ -94,6 +102,7 @@ def from_environment(
         destination=destination,
         workers=workers,
         cluster=cluster,
+        text_index_last=text_index_last,
         max_upload=_number(environment, "CHATFERRY_MAX_UPLOAD_MIB", 100 * 1024) * MIB,
         upload_silence=_number(environment, "CHATFERRY_UPLOAD_SILENCE_SECONDS", 60),
         upload_kept=_number(environment, "CHATFERRY_UPLOAD_KEPT_SECONDS", 24 * 60 * 60),

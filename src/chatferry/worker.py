@@ -20,6 +20,7 @@ from chatferry.pipeline import Check, Tools, Watch, now, prepare, run
 from chatferry.processes import Processes, worthwhile
 from chatferry.settings import Settings
 from chatferry.store import Store
+from chatferry.text_index import TextIndexLast, build_what_is_left
 from chatferry.throttle import throttled
 
 
@@ -36,7 +37,8 @@ def work_on(
     `check` raises if the work is to end. While the operation is paused the work waits.
     Returns it as it then is: waiting for its selection, done, failed (`error` says why) or cancelled.
     """
-    pause = Pause(store, operation.id, check)
+    index = TextIndexLast(operation.id, store, destination.address if settings.text_index_last else "")
+    pause = Pause(store, operation.id, check, index.rest)
     # `fetching` is loaded when it is needed: its HTTP client takes as long to load as a small import.
     try:
         pause.check()
@@ -50,10 +52,11 @@ def work_on(
             operation = download_archive(operation, store, settings, check)
         importer = IMPORTERS[operation.importer_key]
         source = _source(operation, settings)
-        with source.open() as archive:
+        with source.open() as archive, index:
             archive.before_read = pause.check
             start = _starting(source, settings)
-            tools = Tools(store, importer, archive, pause.check, watch, start, pause.clock)
+            around = index.drop, index.build
+            tools = Tools(store, importer, archive, pause.check, watch, start, pause.clock, *around)
             if is_preparing(operation.status):
                 return prepare(operation, tools)
             return run(operation, tools, throttled(destination, settings.pace, pause.check))
@@ -151,6 +154,7 @@ class Worker:
             self._thread.join(timeout=30)
 
     def _work(self) -> None:
+        build_what_is_left(self._settings.destination_url, self._store)
         destination: Destination | None = None
         while not self._closing.is_set():
             operation_id = self._queue.get()

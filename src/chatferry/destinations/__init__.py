@@ -4,12 +4,15 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
 from chatferry.documents import UPLOADS, Change, Document
 from chatferry.errors import SettingsError
+
+if TYPE_CHECKING:
+    from chatferry.destinations.mongo_text_index import TextIndex
 
 MONGO_INDEXES = "CHATFERRY_MONGO_INDEXES"
 """The setting that allows indexes of `importIds` to be made in Rocket.Chat's database where they lack."""
@@ -153,6 +156,18 @@ def open_destination(url: str) -> Destination:
         "mongodb://HOST:PORT/DATABASE?replicaSet=NAME (Rocket.Chat's own database) "
         "or memory: (nothing is kept)."
     )
+
+
+def has_text_index(url: str) -> bool:
+    """Whether messages may have a text index in the destination that `url` names."""
+    return url.partition(":")[0] in _MONGO_SCHEMES
+
+
+def open_text_index(url: str) -> "TextIndex":
+    """The text index of messages, where they may have one."""
+    from chatferry.destinations.mongo_text_index import TextIndex
+
+    return TextIndex(url)
 
 
 def _mongodb(url: str) -> Destination:

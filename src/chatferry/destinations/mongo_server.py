@@ -62,16 +62,19 @@ _log = logging.getLogger(__name__)
 
 
 class Server:
-    """A client of the database that a URL names. `name` is what people see: no user, no password."""
+    """A client of the database that a URL names. `name` is what people see: no user, no password.
 
-    def __init__(self, url: str) -> None:
+    `fixed`: options that count whatever the URL says.
+    """
+
+    def __init__(self, url: str, **fixed: Any) -> None:
         parsed = _parsed(url)
         options = parsed["options"]
         hosts = ",".join(host if port is None else f"{host}:{port}" for host, port in parsed["nodelist"])
         self.name = f"mongodb://{hosts}/{parsed['database']}"
         own = {option: value for option, value in _DEFAULTS.items() if option not in options}
         try:
-            self.client: MongoClient[Row] = MongoClient(url, **own, retryWrites=True)
+            self.client: MongoClient[Row] = MongoClient(url, **own, **fixed, retryWrites=True)
         except (PyMongoError, ValueError) as error:
             raise SettingsError(f"{self.name}: an option of the URL cannot be used. {_USE}.") from error
         self.write_concern = _write_concern(options, self.name)

@@ -13,8 +13,9 @@ _PAGE = 1000
 _LAST = 2**62
 
 
-PREPARE, USERS, CHANNELS, CONTACTS, FILES, PARTS = 0, 1, 2, 3, 9, 10
-"""Phases: reading the archive, users, channels, contacts, fetching bytes, and from PARTS on one per part."""
+PREPARE, USERS, CHANNELS, CONTACTS, TEXT_INDEX, FILES, PARTS = 0, 1, 2, 3, 8, 9, 10
+"""Phases: reading the archive, users, channels, contacts, the text index of messages, fetching bytes, and
+from PARTS on one per part."""
 
 
 class Problems:
