@@ -52,13 +52,14 @@ def worthwhile(wanted: int | None, messages: int) -> int:
 class Processes:
     """`count` processes that work on parts of one archive, from the beginning of a `with` to its end.
 
-    `folder` is where they find what this process knows.
+    `folder` is where they find what this process knows, `niceness` how far they give way to it.
     """
 
-    def __init__(self, count: int, source: Source, folder: Path) -> None:
+    def __init__(self, count: int, source: Source, folder: Path, niceness: int = 0) -> None:
         self._count = count
         self._source = source
         self._known = folder / "known.msgpack"
+        self._niceness = niceness
         self._memory: dict[str, float] = {}
         self._processes = get_context("spawn")  # a fork would copy the locks that other threads hold
         self._stop = self._processes.Event()
@@ -122,7 +123,7 @@ class Processes:
 
     def _start(self) -> ProcessPoolExecutor:
         pool = self._pool = ProcessPoolExecutor(
-            self._count, self._processes, _begin, (self._source, self._known, self._stop)
+            self._count, self._processes, _begin, (self._source, self._known, self._stop, self._niceness)
         )
         # Ctrl-C reaches all processes of a command, and is for this one alone: others inherit the mask.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -158,10 +159,11 @@ class _Here:
     workplace: Workplace
 
 
-def _begin(source: Source, known: Path, stop: Event) -> None:
+def _begin(source: Source, known: Path, stop: Event, niceness: int) -> None:
     if (parent := parent_process()) is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     collect_rarely()
+    os.nice(niceness)
     _Here.workplace = Workplace(source, known.read_bytes, stop.is_set)
 
 

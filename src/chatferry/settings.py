@@ -23,10 +23,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     """`max_upload` in bytes; `import_dirs` are the directories below which server files may be imported.
 
     `rate_limit`: calls are limited. `trusted_proxies` are the addresses and networks whose X-Forwarded-For
-    is believed. `workers`: processes that convert messages beside this one, None for as many as are worth it.
-    `cluster`: the address of a scheduler whose workers import messages; "" for none. `pace`: how fast imports
-    write. In seconds: `upload_silence`, the longest pause inside an upload, after which it is broken off, and
-    `upload_kept`, how long a resumable upload is kept after that.
+    is believed. `workers`: processes that convert messages beside this one, None for as many as are worth it;
+    `niceness`: how far these give way to this one. `cluster`: the address of a scheduler whose workers import
+    messages; "" for none. `pace`: how fast imports write. In seconds: `upload_silence`, the longest pause
+    inside an upload, after which it is broken off, and `upload_kept`, how long a resumable upload is kept
+    after that.
     """
 
     data: Path = Path("data")
@@ -42,6 +43,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     trusted_proxies: tuple[str, ...] = ()
     downloads: Rules = DEFAULT_RULES
     workers: int | None = None
+    niceness: int = 0
     pace: Pace = Pace()
     cluster: str = ""
 
