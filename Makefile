@@ -38,6 +38,7 @@ golden: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.import_slack
 	$(BIN)/python -m benchmarks.import_mongodb
+	$(BIN)/python -m benchmarks.api_latency
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

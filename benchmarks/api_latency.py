@@ -163,7 +163,10 @@ def measure(folder: Path, export: Path, workers: str, destination: str, pause: f
     shutil.copy(folder / "store.sqlite3", data)
     options = ["--workers", workers] if workers != "default" else []
     options += ["--destination", destination] if destination else []
-    with serving(data, *options, CHATFERRY_IMPORT_DIRS=str(folder)) as server, login(server) as http:
+    with (
+        serving(data, *options, CHATFERRY_IMPORT_DIRS=str(folder), CHATFERRY_RATE_LIMIT="on") as server,
+        login(server) as http,
+    ):
         ask_while_idle(http, pause, times)
         ask_during_import(http, export, pause, times)
         server.stop()
