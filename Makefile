@@ -41,6 +41,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.import_sqlite --messages 1000000 --workers 2 --runs 1
 	$(BIN)/python -m benchmarks.import_mongodb --messages 10000
 	$(BIN)/python -m benchmarks.import_mongodb --messages 100000 --workers 2 --runs 1
+	$(BIN)/python -m benchmarks.api_latency
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

@@ -29,7 +29,7 @@ from chatferry.batches import Share
 from chatferry.convert import Known
 from chatferry.destinations import Destination
 from chatferry.errors import ArchiveError, CancelledError, ChatferryError, ProcessError, SettingsError
-from chatferry.groups import Done, Group, Source, Workplace, grouped, work_on_groups
+from chatferry.groups import Convert, Done, Group, Source, Workplace, grouped, work_on_groups
 from chatferry.memory import collect_rarely, peak_memory
 from chatferry.store.parts import NumberedPart
 
@@ -91,7 +91,12 @@ class Cluster:
         return sum(self._memory.values())
 
     def write(
-        self, parts: Iterable[NumberedPart], known: Known, destination: Destination, check: Callable[[], None]
+        self,
+        parts: Iterable[NumberedPart],
+        known: Known,
+        destination: Destination,
+        check: Callable[[], None],
+        convert: Convert,
     ) -> Iterator[list[Share]]:
         """Keeps `groups.Others.write`. What is known goes to a worker once, and from there to the others."""
         with self._plainly():

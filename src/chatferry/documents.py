@@ -95,8 +95,8 @@ encode_into = _encoder.encode_into  # the same into a bytearray
 
 def digest(encoded: bytes | bytearray) -> bytes:
     """Eight bytes that differ when the encoded documents differ."""
-    # Not a cryptographic hash: nobody gains by hiding an edit of his own archive from himself. Newer ones of its
-    # family use wider registers, which for so little data costs more than it brings.
+    # Not a cryptographic hash: nobody gains by hiding an edit of his own archive from himself. Newer ones of
+    # its family use wider registers, which for so little data costs more than it brings.
     return xxh64_digest(encoded)
 
 

@@ -25,6 +25,8 @@ NOTICE = 0.2  # seconds after which a wish to stop is noticed
 
 Group = list[NumberedPart]
 """Parts for one process."""
+Convert = Callable[[Iterable[NumberedPart]], Iterator[Batch]]
+"""Reads and converts parts in this process."""
 
 
 class Others(Protocol):
@@ -36,12 +38,18 @@ class Others(Protocol):
         ...
 
     def write(
-        self, parts: Iterable[NumberedPart], known: Known, destination: Destination, check: Callable[[], None]
+        self,
+        parts: Iterable[NumberedPart],
+        known: Known,
+        destination: Destination,
+        check: Callable[[], None],
+        convert: Convert,
     ) -> Iterator[list[Share]]:
         """Bring the messages of parts to the destination; what became of each batch, in no set order.
 
-        Batches of one part follow each other. Called once. Raises what `check` raises, ArchiveError,
-        SettingsError if the destination cannot be used, and ProcessError if processes are lost.
+        Batches of one part follow each other. `convert` may be used for some of them. Called once.
+        Raises what `check` raises, ArchiveError, SettingsError if the destination cannot be used, and
+        ProcessError if processes are lost.
         """
         ...
 
@@ -103,8 +111,12 @@ def work_on_groups(
     running: dict[Future[Done], Group],
     room: Callable[[], int],
     check: Callable[[], None],
+    here: Convert | None = None,
 ) -> Iterator[Done]:
-    """What becomes of groups, `room` of them at a time; those of which nothing came yet are in `running`."""
+    """What becomes of groups, `room` of them at a time; those of which nothing came yet are in `running`.
+
+    As long as there are groups left and nothing to be waited for is ready, `here` takes one.
+    """
     while True:
         while len(running) < room() and (group := next(groups, None)) is not None:
             try:
@@ -114,7 +126,10 @@ def work_on_groups(
                 raise
         if not running:
             return
-        for future in wait(running, NOTICE, FIRST_COMPLETED).done:
+        spare = next(groups, None) if here and not any(map(Future.done, running)) else None
+        if here and spare is not None:
+            yield Done([*here(spare)], "", 0)
+        for future in wait(running, 0 if spare else NOTICE, FIRST_COMPLETED).done:
             done = future.result()
             del running[future]
             yield done

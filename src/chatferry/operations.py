@@ -79,8 +79,10 @@ class Selection(Struct, frozen=True):
     contacts: Choice = NONE
 
 
-class Operation(Struct, frozen=True, kw_only=True):
-    """`ts` and `updated_at` in milliseconds; `archive` is where the archive lies: a path on this machine, or
+class Summary(Struct, frozen=True, kw_only=True):
+    """An operation without its selection, which may name very many records.
+
+    `ts` and `updated_at` in milliseconds; `archive` is where the archive lies: a path on this machine, or
     a URL that the operator gave. `fingerprint` is what it had when it was prepared.
 
     `url` is where the archive is fetched from; it may hold a secret and is never shown.
@@ -105,7 +107,6 @@ class Operation(Struct, frozen=True, kw_only=True):
     archive: str = ""
     fingerprint: str = ""
     url: str = ""
-    selection: Selection = Selection()
     only_new: bool = False
     starter: str = ""
     error: str = ""
@@ -113,7 +114,13 @@ class Operation(Struct, frozen=True, kw_only=True):
     peak_memory: float = 0.0
 
 
-def state(operation: Operation | None) -> State:
+class Operation(Summary, frozen=True, kw_only=True):
+    """One import from upload to done."""
+
+    selection: Selection = Selection()
+
+
+def state(operation: Summary | None) -> State:
     """The coarse state that `import.status` reports."""
     if operation is None:
         return "none"
@@ -140,7 +147,7 @@ def is_importing(status: Status) -> bool:
     return status in _IMPORTING
 
 
-def may_pause(operation: Operation) -> bool:
+def may_pause(operation: Summary) -> bool:
     """Whether there is work on it that can wait: documents or files that are being brought."""
     return operation.valid and is_importing(operation.status)
 

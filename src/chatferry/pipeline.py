@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from chatferry.archive import Archive
-from chatferry.batches import PartResult, Share, convert_parts
+from chatferry.batches import Batch, PartResult, Share, convert_parts
 from chatferry.convert import Known
 from chatferry.destinations import Destination, Lookup
 from chatferry.errors import ArchiveError
@@ -34,6 +34,7 @@ from chatferry.staged import (
     known_users,
 )
 from chatferry.store import Store, problems
+from chatferry.store.parts import NumberedPart
 from chatferry.store.staging import Record
 
 Check = Callable[[], None]
@@ -209,11 +210,14 @@ def _written(
     progress: _Progress, tools: Tools, known: Known, destination: Destination
 ) -> Iterator[list[Share]]:
     """What became of the messages, batch by batch."""
+
+    def convert(parts: Iterable[NumberedPart]) -> Iterator[Batch]:
+        return convert_parts(parts, known, tools.importer, tools.archive, destination.pack)
+
     undone = tools.store.parts.undone(progress.operation.id)
     if progress.others:
-        return progress.others.write(undone, known, destination, tools.check)
-    batches = convert_parts(undone, known, tools.importer, tools.archive, destination.pack)
-    return write_batches(batches, destination, tools.check)
+        return progress.others.write(undone, known, destination, tools.check, convert)
+    return write_batches(convert(undone), destination, tools.check)
 
 
 def _progressed(operation: Operation, store: Store) -> Counts:

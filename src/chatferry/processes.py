@@ -25,12 +25,13 @@ from chatferry.batches import Pack, Share
 from chatferry.convert import Known
 from chatferry.destinations import Destination
 from chatferry.errors import ProcessError
-from chatferry.groups import NOTICE, Done, Group, Source, Workplace, grouped, work_on_groups
+from chatferry.groups import NOTICE, Convert, Done, Group, Source, Workplace, grouped, work_on_groups
 from chatferry.memory import collect_rarely, peak_memory
 from chatferry.parts import write_batches
 from chatferry.store.parts import NumberedPart
 
 WORTH = 20_000  # messages; fewer are done before another process has started
+_NICENESS = 5  # with as many busy processes as there are cores, one that answers would wait for each step
 _LOSSES = 3  # times in a row that processes may be lost
 
 
@@ -52,13 +53,14 @@ def worthwhile(wanted: int | None, messages: int) -> int:
 class Processes:
     """`count` processes that work on parts of one archive, from the beginning of a `with` to its end.
 
-    `folder` is where they find what this process knows.
+    `folder` is where they find what this process knows. `serving`: this process has calls to answer.
     """
 
-    def __init__(self, count: int, source: Source, folder: Path) -> None:
+    def __init__(self, count: int, source: Source, folder: Path, serving: bool = False) -> None:
         self._count = count
         self._source = source
         self._known = folder / "known.msgpack"
+        self._serving = serving
         self._memory: dict[str, float] = {}
         self._processes = get_context("spawn")  # a fork would copy the locks that other threads hold
         self._stop = self._processes.Event()
@@ -83,17 +85,27 @@ class Processes:
         return sum(self._memory.values())
 
     def write(
-        self, parts: Iterable[NumberedPart], known: Known, destination: Destination, check: Callable[[], None]
+        self,
+        parts: Iterable[NumberedPart],
+        known: Known,
+        destination: Destination,
+        check: Callable[[], None],
+        convert: Convert,
     ) -> Iterator[list[Share]]:
-        """Keeps `groups.Others.write`."""
+        """Keeps `groups.Others.write`. This process converts too, unless it has something else to do."""
         self._known.write_bytes(msgspec.msgpack.encode(known))
         if destination.address:
             return self._work(partial(_write, destination.address), parts, check)
-        batches = self._work(partial(_convert, destination.pack), parts, check)
+        here = None if self._serving else convert
+        batches = self._work(partial(_convert, destination.pack), parts, check, here)
         return write_batches(batches, destination, check)
 
     def _work(
-        self, work: Callable[[Group], Done], parts: Iterable[NumberedPart], check: Callable[[], None]
+        self,
+        work: Callable[[Group], Done],
+        parts: Iterable[NumberedPart],
+        check: Callable[[], None],
+        here: Convert | None = None,
     ) -> Iterator[Any]:
         groups = grouped(parts)
         running: dict[Future[Done], Group] = {}
@@ -102,7 +114,7 @@ class Processes:
         while True:
             submit = partial(_submit, pool, work)
             try:
-                for done in work_on_groups(groups, submit, running, lambda: 2 * self._count, check):
+                for done in work_on_groups(groups, submit, running, lambda: 2 * self._count, check, here):
                     losses = 0
                     self._memory[done.process] = done.memory
                     yield from done.made
@@ -122,7 +134,10 @@ class Processes:
 
     def _start(self) -> ProcessPoolExecutor:
         pool = self._pool = ProcessPoolExecutor(
-            self._count, self._processes, _begin, (self._source, self._known, self._stop)
+            self._count,
+            self._processes,
+            _begin,
+            (self._source, self._known, self._stop, _NICENESS if self._serving else 0),
         )
         # Ctrl-C reaches all processes of a command, and is for this one alone: others inherit the mask.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -158,10 +173,11 @@ class _Here:
     workplace: Workplace
 
 
-def _begin(source: Source, known: Path, stop: Event) -> None:
+def _begin(source: Source, known: Path, stop: Event, niceness: int) -> None:
     if (parent := parent_process()) is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     collect_rarely()
+    os.nice(niceness)
     _Here.workplace = Workplace(source, known.read_bytes, stop.is_set)
 
 

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from chatferry.api import wire
-from chatferry.operations import Operation, may_pause
+from chatferry.operations import Summary, may_pause
 from chatferry.records import Effect, Outcome, Problem
 from chatferry.store import Store, problems
 
@@ -24,7 +24,7 @@ class Tally(Struct, frozen=True):
     failed: int = 0
 
 
-def tallies(operation: Operation, store: Store) -> dict[str, Tally]:
+def tallies(operation: Summary, store: Store) -> dict[str, Tally]:
     """The counts per type of record, by the names that reports use."""
     staging, parts = store.staging, store.parts
     unread = _ended_while_reading(operation, store)
@@ -38,7 +38,7 @@ def tallies(operation: Operation, store: Store) -> dict[str, Tally]:
     }
 
 
-def _ended_while_reading(operation: Operation, store: Store) -> defaultdict[str, Counter[Outcome | None]]:
+def _ended_while_reading(operation: Summary, store: Store) -> defaultdict[str, Counter[Outcome | None]]:
     """Records that never came to be decided on: skipped or broken in the archive's own lists."""
     ended: defaultdict[str, Counter[Outcome | None]] = defaultdict(Counter)
     for problem in store.problems.all(operation.id, problems.PREPARE):
@@ -52,12 +52,12 @@ def _tally(outcomes: Mapping[Any, int], read: int | None = None) -> Tally:
     return Tally(read=sum(outcomes.values()) if read is None else read, **counts)
 
 
-def is_paused(operation: Operation, store: Store) -> bool:
+def is_paused(operation: Summary, store: Store) -> bool:
     """Whether the work on it waits until somebody resumes it."""
     return may_pause(operation) and store.pauses.has(operation.id)
 
 
-def as_json(operation: Operation, store: Store) -> dict[str, Any]:
+def as_json(operation: Summary, store: Store) -> dict[str, Any]:
     """The report as one object."""
     counts = tallies(operation, store)
     messages = counts["messages"]

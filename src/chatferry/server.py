@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 
 import uvicorn
+from msgspec.structs import replace
 
 from chatferry import accounts, console, demo
 from chatferry.api import resumable
@@ -21,9 +22,14 @@ from chatferry.settings import Settings
 from chatferry.store import Store
 from chatferry.worker import Worker
 
+# A call is answered in many short steps. Before each it waits until the thread that imports has had its turn.
+_TURN = 0.0005  # seconds; Python's own are ten times as long
+
 
 def serve_http(settings: Settings, *, is_demo: bool) -> None:
     """Serve until the process is told to stop."""
+    sys.setswitchinterval(_TURN)
+    settings = replace(settings, serving=True)
     listener = _listen(settings.host, settings.port)
     store = Store(settings.store_path)
     services = Services(settings, store, Worker(store, settings), demo.UNLISTED if is_demo else frozenset())

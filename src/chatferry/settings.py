@@ -24,6 +24,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     `rate_limit`: calls are limited. `trusted_proxies` are the addresses and networks whose X-Forwarded-For
     is believed. `workers`: processes that convert messages beside this one, None for as many as are worth it.
+    `serving`: this process answers calls meanwhile, so it leaves that to them, and they give way to it.
     `cluster`: the address of a scheduler whose workers import messages; "" for none. `text_index_last`: the
     text index of messages is dropped before they are written, and built after them. `pace`: how fast imports
     write. In seconds: `upload_silence`, the longest pause inside an upload, after which it is broken off, and
@@ -43,6 +44,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     trusted_proxies: tuple[str, ...] = ()
     downloads: Rules = DEFAULT_RULES
     workers: int | None = None
+    serving: bool = False
     pace: Pace = Pace()
     cluster: str = ""
     text_index_last: bool = False

@@ -87,7 +87,7 @@ def _starting(source: Source, settings: Settings) -> Callable[[int], Others | No
 
             return Cluster(settings.cluster, source)
         count = worthwhile(settings.workers, messages)
-        return Processes(count, source, settings.data) if count else None
+        return Processes(count, source, settings.data, settings.serving) if count else None
 
     return start
 
@@ -129,7 +129,7 @@ class Worker:
     def start(self) -> None:
         """Begin, with what a crash interrupted."""
         self._thread.start()
-        for operation in self._store.operations.all():
+        for operation in self._store.operations.unfinished():
             has_to_be_read = operation.archive and is_preparing(operation.status)
             if has_to_be_read or is_importing(operation.status):
                 if operation.valid:

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 import anyio
 import anyio.to_thread
 import msgspec
+from msgspec import Struct
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -19,7 +20,6 @@ from chatferry import accounts
 from chatferry.api import resumable, schemas, wire
 from chatferry.api.endpoints import ENDPOINTS, Endpoint
 from chatferry.api.files import file_routes
-from chatferry.api.rate_limit import RateLimiter
 from chatferry.api.services import Call, Services
 from chatferry.api.sessions import LoginError
 from chatferry.documents import Document
@@ -34,6 +34,7 @@ _TOO_MANY = (
     "Error, too many requests. Please slow down. You must wait {} seconds before trying this endpoint again. "
     "[error-too-many-requests]"
 )
+_UNLIMITED = "api-bypass-rate-limit"
 _FORBIDDEN = "User does not have the permissions required for this action [error-unauthorized]"
 
 
@@ -84,45 +85,75 @@ async def _served(request: Request, endpoint: Endpoint, services: Services) -> A
     """Authentication, permission, query, body, rate limit, and then the answer: in Rocket.Chat's order.
 
     Only a body that the endpoint receives itself comes after the limit: nobody uploads to be refused then.
+    Without a body everything is done in one go: during an import every change of threads takes its time.
     """
-    user: Document = {}
-    is_exempt = False
-    user_id, token = request.headers.get("x-user-id", ""), request.headers.get("x-auth-token", "")
-    if endpoint.auth:
-        user, is_exempt = await anyio.to_thread.run_sync(
-            _caller, services, user_id, token, endpoint.permission
-        )
-    if request.scope["query_string"].count(b"&") >= MOST_PARAMETERS:
-        raise RequestError("Invalid query parameters")
-    if endpoint.query is not None:
-        schemas.check_query(endpoint.query, request.query_params)
+    if endpoint.body is None and endpoint.receive is None:
+        return await anyio.to_thread.run_sync(_answered, request, endpoint, services)
+    caller = await anyio.to_thread.run_sync(_admitted, request, endpoint, services)
     body: dict[str, object] = {}
     if endpoint.body is not None and endpoint.receive is None:
         given = await _body(request)
         body = _object(given) if endpoint.takes_any_body else schemas.check_body(endpoint.body, given)
-    if services.limiter is not None and endpoint.limited and not is_exempt:
-        _limit(request, endpoint, services.limiter)
+    _limit(request, endpoint, services, caller)
     if endpoint.receive is not None:
-        return await endpoint.receive(request, services, user)
-    call = Call(services=services, user=user, token=token, body=body, site=str(request.base_url).rstrip("/"))
+        return await endpoint.receive(request, services, caller.user)
+    return await anyio.to_thread.run_sync(_called, request, endpoint, services, caller, body)
+
+
+def _answered(request: Request, endpoint: Endpoint, services: Services) -> Any:
+    """The answer to a call whose body is not looked at."""
+    caller = _admitted(request, endpoint, services)
+    _limit(request, endpoint, services, caller)
+    return _called(request, endpoint, services, caller, {})
+
+
+def _called(
+    request: Request, endpoint: Endpoint, services: Services, caller: "_Caller", body: dict[str, object]
+) -> Any:
     if endpoint.answer is None:
         raise AssertionError(f"{endpoint.path} has no function")
-    return await anyio.to_thread.run_sync(endpoint.answer, call)
+    site = str(request.base_url).rstrip("/")
+    return endpoint.answer(
+        Call(services=services, user=caller.user, token=caller.token, body=body, site=site)
+    )
 
 
-def _caller(services: Services, user_id: str, token: str, permission: str) -> tuple[Document, bool]:
-    """Who calls, and whether as often as they like."""
-    with services.destination() as destination:
-        user = accounts.user_of_token(destination, user_id, token)
+class _Caller(Struct, frozen=True):
+    """Who calls, with which token, and whether as often as they like."""
+
+    user: Document = {}
+    token: str = ""
+    is_exempt: bool = False
+
+
+def _admitted(request: Request, endpoint: Endpoint, services: Services) -> _Caller:
+    """Who calls, if they may, and with a query that the endpoint takes."""
+    user_id, token = request.headers.get("x-user-id", ""), request.headers.get("x-auth-token", "")
+    caller = _Caller(token=token)
+    if endpoint.auth:
+        caller = _authenticated(services, user_id, token, endpoint.permission)
+    if request.scope["query_string"].count(b"&") >= MOST_PARAMETERS:
+        raise RequestError("Invalid query parameters")
+    if endpoint.query is not None:
+        schemas.check_query(endpoint.query, request.query_params)
+    return caller
+
+
+def _authenticated(services: Services, user_id: str, token: str, permission: str) -> _Caller:
+    with services.reading() as workspace:
+        user = accounts.user_of_token(workspace, user_id, token)
         if user is None:
             raise RequestError("unauthorized", status=401)
-        if permission and not accounts.may(destination, user, permission):
-            raise RequestError(_FORBIDDEN, status=403)
-        is_exempt = services.limiter is None or accounts.may(destination, user, "api-bypass-rate-limit")
-    return user, is_exempt
+        granted = accounts.granted(workspace, user, {permission, _UNLIMITED} - {""})
+    if permission and permission not in granted:
+        raise RequestError(_FORBIDDEN, status=403)
+    return _Caller(user, token, _UNLIMITED in granted)
 
 
-def _limit(request: Request, endpoint: Endpoint, limiter: RateLimiter) -> None:
+def _limit(request: Request, endpoint: Endpoint, services: Services, caller: _Caller) -> None:
+    limiter = services.limiter
+    if limiter is None or not endpoint.limited or caller.is_exempt:
+        return
     address = request.client.host if request.client else ""
     standing = limiter.take(address, f"{endpoint.method} {endpoint.path}")
     request.state.rate_limit_headers = {

@@ -15,6 +15,7 @@ from chatferry.operations import (
     ENDS,
     Operation,
     Status,
+    Summary,
     advance,
     is_importing,
     is_preparing,
@@ -31,14 +32,14 @@ LATEST = 20
 def get_latest_import_operations(call: Call) -> list[wire.JSON]:
     """The 20 operations that changed last, newest first; then those that Rocket.Chat itself recorded."""
     own = call.services.store.operations.latest(LATEST, call.services.unlisted)
-    with call.services.destination() as destination:
+    with call.services.reading() as destination:
         recorded = destination.foreign(OPERATIONS, LATEST - len(own)) if len(own) < LATEST else []
     return [*map(wire.operation, own), *map(wire.recorded_operation, recorded)]
 
 
 def get_current_import_operation(call: Call) -> wire.JSON:
     """The operation that began last."""
-    operation = call.services.store.operations.last()
+    operation = call.services.store.operations.last_summary()
     return (
         {"success": True} if operation is None else {"success": True, "operation": wire.operation(operation)}
     )
@@ -79,7 +80,9 @@ def start_import(call: Call) -> wire.JSON:
     """Begin to import what was chosen."""
     services = call.services
     with services.store.transaction():
-        operation = _last(services, "startImport")
+        operation = services.store.operations.last()
+        if operation is None:
+            raise _not_found("startImport")
         _importer(operation.importer_key, "startImport")
         if not operation.valid:
             raise _not_found("startImport")
@@ -106,7 +109,7 @@ def get_import_progress(call: Call) -> wire.JSON:
 
 def import_status(call: Call) -> wire.JSON:
     """The coarse state of the current operation."""
-    operation = call.services.store.operations.last()
+    operation = call.services.store.operations.last_summary()
     if operation is None:
         return {"state": state(None)}
     answer: wire.JSON = {"state": state(operation), "operation": wire.operation(operation)}
@@ -129,7 +132,7 @@ def import_resume(call: Call) -> wire.JSON:
     return {"paused": False}
 
 
-def _importing(services: Services, method: str) -> Operation:
+def _importing(services: Services, method: str) -> Summary:
     """The current operation, if it is importing."""
     operation = _last(services, method)
     if not operation.valid:
@@ -155,7 +158,7 @@ def _supersede(services: Services, moment: int) -> int:
 
     Returns the `ts` from which on a new operation is the current one: the one with the greatest.
     """
-    last = services.store.operations.last()
+    last = services.store.operations.last_summary()
     services.store.operations.invalidate_all(moment)
     if last is None:
         return moment
@@ -204,8 +207,8 @@ def take_over(services: Services, operation: Operation) -> Operation:
     return operation
 
 
-def _last(services: Services, method: str) -> Operation:
-    operation = services.store.operations.last()
+def _last(services: Services, method: str) -> Summary:
+    operation = services.store.operations.last_summary()
     if operation is None:
         raise _not_found(method)
     return operation

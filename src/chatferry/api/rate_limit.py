@@ -1,5 +1,6 @@
 """How often an address may call an endpoint: so many calls in a window, then none until the window ends."""
 
+import threading
 import time
 from collections import OrderedDict
 from ipaddress import IPv6Address, ip_address
@@ -30,10 +31,15 @@ class RateLimiter:
         self.calls = calls
         self._window = window
         self._most = most
+        self._lock = threading.Lock()
         self._windows: OrderedDict[tuple[str, str], _Window] = OrderedDict()
 
     def take(self, address: str, route: str) -> Standing:
-        """Count a call."""
+        """Count a call. Any thread may."""
+        with self._lock:
+            return self._taken(address, route)
+
+    def _taken(self, address: str, route: str) -> Standing:
         moment = time.monotonic()
         self._forget(moment)
         key = (_neighbourhood(address), route)

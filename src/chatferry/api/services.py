@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from msgspec import Struct
 
@@ -30,23 +30,43 @@ class Services:
         self.unlisted = unlisted
         self.limiter = RateLimiter() if settings.rate_limit else None
         self.uploading: set[str] = set()
+        self._workspace = _Shared(settings.destination_url)
+        self._read = _Shared(settings.destination_url)
+
+    def destination(self) -> AbstractContextManager[Destination]:
+        """The workspace, for one thread at a time. Who writes may have to wait for the import."""
+        return self._workspace.taken()
+
+    def reading(self) -> AbstractContextManager[Destination]:
+        """The same, only to look something up: who does that waits for nobody who writes."""
+        return self._read.taken()
+
+    def close(self) -> None:
+        self.worker.close()
+        self._workspace.close()
+        self._read.close()
+        self.store.close()
+
+
+class _Shared:
+    """A destination that one thread at a time has; opened for the first."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
         self._lock = threading.Lock()
         self._destination: Destination | None = None
 
     @contextmanager
-    def destination(self) -> Iterator[Destination]:
-        """The workspace, for one thread at a time."""
+    def taken(self) -> Iterator[Destination]:
         with self._lock:
             if self._destination is None:
-                self._destination = open_destination(self.settings.destination_url)
+                self._destination = open_destination(self._url)
             yield self._destination
 
     def close(self) -> None:
-        self.worker.close()
         with self._lock:
             if self._destination is not None:
                 self._destination.close()
-        self.store.close()
 
 
 class Call(Struct, frozen=True, kw_only=True):

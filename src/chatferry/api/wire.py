@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from chatferry.documents import Date, Document
-from chatferry.operations import DIRECT_MESSAGES, Choice, Counts, Operation, Selection
+from chatferry.operations import DIRECT_MESSAGES, Choice, Counts, Selection, Summary
 from chatferry.problems import problem
 from chatferry.records import Channel, Contact, Problem, User
 
@@ -25,7 +25,7 @@ def iso(ms: int) -> str:
     return datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{ms % 1000:03}Z"
 
 
-def operation(value: Operation) -> JSON:
+def operation(value: Summary) -> JSON:
     """Rocket.Chat's IImport."""
     wire: JSON = {
         "_id": value.id,
@@ -98,7 +98,7 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 2**53
 
 
-def progress(value: Operation, name: str) -> JSON:
+def progress(value: Summary, name: str) -> JSON:
     """What getImportProgress answers; `name` is the importer's."""
     return {
         "key": value.importer_key,

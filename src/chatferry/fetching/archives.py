@@ -46,8 +46,8 @@ def download_archive(operation: Operation, store: Store, settings: Settings, che
 def clear_archives(settings: Settings, store: Store) -> None:
     """Remove downloaded archives, whole and in part, that nobody needs any more."""
     wanted = kept_archives(store) | {FILES}
-    for operation in store.operations.all():
-        if operation.valid and operation.status == Status.DOWNLOADING:
+    for operation in store.operations.valid():
+        if operation.status == Status.DOWNLOADING:
             wanted.add(f"{operation.id}.part")
     for path in settings.fetched.iterdir() if settings.fetched.is_dir() else ():
         if path.name not in wanted and path.is_dir():
@@ -58,8 +58,8 @@ def clear_archives(settings: Settings, store: Store) -> None:
 
 def kept_archives(store: Store) -> set[str]:
     """The names of archives that are still needed: for an import, or for the bytes of pending files."""
-    sources = store.pending_files.sources()
-    return {name_of(one.archive) for one in store.operations.all() if one.valid or one.id in sources}
+    sources = map(store.operations.get, store.pending_files.sources())
+    return {name_of(one.archive) for one in (*store.operations.valid(), *sources) if one is not None}
 
 
 def _request(operation: Operation) -> Request:

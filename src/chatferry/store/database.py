@@ -14,17 +14,22 @@ Row = tuple[Any, ...]
 
 
 class Database:
-    """One connection; a lock lets one thread at a time use it, for a statement or a transaction."""
+    """One connection writes, for one thread at a time: a lock is held for a statement or a transaction.
+
+    Who reads waits for nobody: there are further connections for that, as many as threads read at once. What
+    is read within a transaction comes over its own. A database that is forgotten on closing has only that.
+    """
 
     def __init__(self, path: Path | None) -> None:
+        self._path = path
         self._lock = threading.RLock()
         self._depth = 0
+        self._writer = 0  # the thread that is in a transaction
+        self._idle: list[sqlite3.Connection] = []  # connections for reading that no thread has in hand
         try:
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(
-                path or ":memory:", isolation_level=None, check_same_thread=False, timeout=30
-            )
+            self._connection = _connected(path)
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")
             self._connection.executescript(files("chatferry.store").joinpath("schema.sql").read_text())
@@ -37,17 +42,20 @@ class Database:
         with self._lock:
             if self._depth == 0:
                 self._connection.execute("BEGIN IMMEDIATE")
+                self._writer = threading.get_ident()
             self._depth += 1
             try:
                 yield
             except BaseException:
-                self._depth -= 1
-                if self._depth == 0:
-                    self._connection.execute("ROLLBACK")
+                self._leave("ROLLBACK")
                 raise
-            self._depth -= 1
-            if self._depth == 0:
-                self._connection.execute("COMMIT")
+            self._leave("COMMIT")
+
+    def _leave(self, ending: str) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            self._writer = 0
+            self._connection.execute(ending)
 
     def run(self, sql: str, values: Sequence[Any] = ()) -> int:
         """Execute a statement; the number of rows it changed."""
@@ -59,14 +67,36 @@ class Database:
             self._connection.executemany(sql, rows)
 
     def all(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
-        with self._lock:
-            return self._connection.execute(sql, values).fetchall()
+        with self._reader() as connection:
+            return connection.execute(sql, values).fetchall()
 
     def one(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
-        with self._lock:
-            row: Row | None = self._connection.execute(sql, values).fetchone()
+        with self._reader() as connection:
+            row: Row | None = connection.execute(sql, values).fetchone()
             return row
 
+    @contextmanager
+    def _reader(self) -> Iterator[sqlite3.Connection]:
+        """A connection that this thread has for itself."""
+        if self._path is None or self._writer == threading.get_ident():
+            with self._lock:
+                yield self._connection
+            return
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = _connected(self._path)
+        try:
+            yield connection
+        finally:
+            self._idle.append(connection)
+
     def close(self) -> None:
+        for connection in self._idle:
+            connection.close()
         with self._lock:
             self._connection.close()
+
+
+def _connected(path: Path | None) -> sqlite3.Connection:
+    return sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False, timeout=30)

@@ -1,16 +1,35 @@
 """Operations in the store."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
+from typing import TypeVar
 
 import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 
-from chatferry.operations import Operation
+from chatferry.operations import ENDS, Operation, Status, Summary
 from chatferry.store.database import Database, Row
 
 _encode = msgspec.msgpack.encode
-_decode = msgspec.msgpack.Decoder(Operation).decode
+_PAGE = 500
 _FIELDS = "SELECT data, valid, updated_at FROM operations"
+_LAST = f"{_FIELDS} ORDER BY ts DESC, number DESC LIMIT 1"
+_LATEST = f"{_FIELDS} ORDER BY updated_at DESC, number DESC LIMIT ?"
+_VALID = f"{_FIELDS} WHERE valid = 1 ORDER BY number"
+_INVALIDATE = "UPDATE operations SET valid = 0, updated_at = ? WHERE valid = 1"
+
+Some = TypeVar("Some", bound=Summary)
+
+
+class _Standing(Struct):
+    """All that is read where very many operations are looked at."""
+
+    status: Status
+
+
+_operation = msgspec.msgpack.Decoder(Operation).decode
+_summary = msgspec.msgpack.Decoder(Summary).decode
+_standing = msgspec.msgpack.Decoder(_Standing).decode
 
 
 class Operations:
@@ -31,30 +50,44 @@ class Operations:
 
     def invalidate_all(self, now: int) -> None:
         """No operation is valid any more; `updated_at` moves only where that is news."""
-        self._database.run("UPDATE operations SET valid = 0, updated_at = ? WHERE valid = 1", (now,))
+        self._database.run(_INVALIDATE, (now,))
 
     def get(self, id: str) -> Operation | None:
-        return _first(self._database.all(f"{_FIELDS} WHERE id = ?", (id,)))
+        return _first(self._database.all(f"{_FIELDS} WHERE id = ?", (id,)), _operation)
 
     def last(self) -> Operation | None:
         """The one that began last: Rocket.Chat's "current" operation."""
-        return _first(self._database.all(f"{_FIELDS} ORDER BY ts DESC, number DESC LIMIT 1"))
+        return _first(self._database.all(_LAST), _operation)
 
-    def latest(self, limit: int, without: Collection[str] = ()) -> list[Operation]:
+    def last_summary(self) -> Summary | None:
+        """The same, as much as is shown of it."""
+        return _first(self._database.all(_LAST), _summary)
+
+    def latest(self, limit: int, without: Collection[str] = ()) -> list[Summary]:
         """Those that changed last, newest first; of equals the one created later."""
-        sql = f"{_FIELDS} ORDER BY updated_at DESC, number DESC LIMIT ?"
-        operations = [_operation(row) for row in self._database.all(sql, (limit + len(without),))]
-        return [operation for operation in operations if operation.id not in without][:limit]
+        rows = self._database.all(_LATEST, (limit + len(without),))
+        found = [_of(row, _summary) for row in rows]
+        return [summary for summary in found if summary.id not in without][:limit]
 
-    def all(self) -> list[Operation]:
-        """Every operation, in order of creation."""
-        return [_operation(row) for row in self._database.all(f"{_FIELDS} ORDER BY number")]
+    def valid(self) -> list[Summary]:
+        """Those that are valid, in order of creation."""
+        return [_of(row, _summary) for row in self._database.all(_VALID)]
+
+    def unfinished(self) -> Iterator[Summary]:
+        """Those that have not come to an end, in order of creation. Reads them all."""
+        number = -1
+        sql = (
+            "SELECT number, data, valid, updated_at FROM operations WHERE number > ? ORDER BY number LIMIT ?"
+        )
+        while rows := self._database.all(sql, (number, _PAGE)):
+            yield from (_of(row[1:], _summary) for row in rows if _standing(row[1]).status not in ENDS)
+            number = rows[-1][0]
 
 
-def _operation(row: Row) -> Operation:
+def _of(row: Row, decode: Callable[[bytes], Some]) -> Some:
     data, valid, updated_at = row
-    return replace(_decode(data), valid=bool(valid), updated_at=updated_at)
+    return replace(decode(data), valid=bool(valid), updated_at=updated_at)
 
 
-def _first(rows: list[Row]) -> Operation | None:
-    return _operation(rows[0]) if rows else None
+def _first(rows: list[Row], decode: Callable[[bytes], Some]) -> Some | None:
+    return _of(rows[0], decode) if rows else None

@@ -11,6 +11,7 @@ CREATE TABLE IF NOT EXISTS operations (
 );
 CREATE INDEX IF NOT EXISTS operations_by_ts ON operations (ts);
 CREATE INDEX IF NOT EXISTS operations_by_update ON operations (updated_at, number);
+CREATE INDEX IF NOT EXISTS operations_valid ON operations (number) WHERE valid = 1;
 
 -- Users, channels and contacts, in the order in which the archive gave them.
 CREATE TABLE IF NOT EXISTS staged (
