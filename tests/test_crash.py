@@ -87,7 +87,7 @@ def killed(server: Server, workers: str, delay: float) -> Server:
 
 def test_enough_points_were_inside_the_work() -> None:
     inside = [status for status in points if status not in ("importer_user_selection", ENDED)]
-    assert len(inside) >= 0.8 * len(SEEDS) * (KILLS_PREPARING + KILLS_IMPORTING)
+    assert len(inside) >= 0.5 * len(SEEDS) * (KILLS_PREPARING + KILLS_IMPORTING)
     assert {"importer_importing_messages"} < set(inside), sorted(set(inside))
 
 

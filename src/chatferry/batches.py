@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from chatferry.archive import Archive
-from chatferry.convert import Known, KnownRoom
+from chatferry.convert import Known, KnownRoom, Noted
 from chatferry.convert.messages import Converted, PendingFile, convert_message
 from chatferry.destinations import Packed
 from chatferry.documents import Document, digest, encode_into
@@ -26,20 +26,42 @@ Pack = Callable[[Document, bytearray, bytes], Packed]
 """`Destination.pack`."""
 
 
+class Trace(Struct):
+    """What the import of a part's messages depended on, and what it left: see `unchanged`.
+
+    `users` and `rooms` are the import ids that were looked up. `is_whole` unless a message was refused.
+    """
+
+    users: set[str] = set()
+    rooms: set[str] = set()
+    ids: list[str] = []
+    digests: list[bytes] = []
+    is_whole: bool = True
+
+    def add(self, other: "Trace") -> None:
+        self.users |= other.users
+        self.rooms |= other.rooms
+        self.ids += other.ids
+        self.digests += other.digests
+        self.is_whole = self.is_whole and other.is_whole
+
+
 class PartResult(Struct):
-    """What became of a part's messages and files."""
+    """What became of a part's messages and files. `trace` is kept where the importer marks parts."""
 
     number: int
     messages: Counter[Outcome] = field(default_factory=Counter)
     files: Counter[Outcome] = field(default_factory=Counter)
     problems: list[Problem] = []
     pending: list[PendingFile] = []
+    trace: Trace = field(default_factory=Trace)
 
     def add(self, other: "PartResult") -> None:
         self.messages.update(other.messages)
         self.files.update(other.files)
         self.problems.extend(other.problems)
         self.pending.extend(other.pending)
+        self.trace.add(other.trace)
 
     def note(self, note: Problem) -> None:
         """Keep a problem, and count the record that it ended."""
@@ -90,7 +112,8 @@ def convert_parts(
     encoded = bytearray()
     for numbered in parts:
         share = batch.open(numbered.number)
-        room = known.rooms.get(numbered.part.channel)
+        noted = known.noting(share.result.trace.users, share.result.trace.rooms)
+        room = noted.rooms.get(numbered.part.channel)
         if numbered.part.channel and (room is None or room.absent):
             _leave_out(numbered.part, room, share.result)
         else:
@@ -99,9 +122,10 @@ def convert_parts(
                     yield batch
                     batch, seen = Batch(), set()
                     share = batch.open(numbered.number)
+                    noted = known.noting(share.result.trace.users, share.result.trace.rooms)
                 if isinstance(item, Problem):
                     share.result.note(item)
-                elif (made := _made(item, known, seen, encoded, share.result)) and made.document:
+                elif (made := _made(item, noted, seen, encoded, share.result)) and made.document:
                     if made.problems or made.pending or made.files or made.links:
                         share.noteworthy.append((len(batch.messages), replace(made, document=None)))
                     batch.messages.append(pack(made.document, encoded, digest(encoded)))
@@ -125,7 +149,7 @@ def _leave_out(part: Part, room: KnownRoom | None, result: PartResult) -> None:
 
 
 def _made(
-    record: Message, known: Known, seen: set[str], encoded: bytearray, result: PartResult
+    record: Message, known: Noted, seen: set[str], encoded: bytearray, result: PartResult
 ) -> Converted | None:
     """What a message becomes, its document in `encoded`; None if it cannot be imported, which is noted."""
     made = convert_message(record, known)

@@ -103,8 +103,11 @@ def _settle(
         return Outcome.UPDATED if id in updated else Outcome.UNCHANGED
 
     result = share.result
+    ids = [message[0] for message in batch.messages[share.first : end]]
+    result.trace.ids += ids
+    result.trace.digests += [message[1] for message in batch.messages[share.first : end]]
+    result.trace.is_whole = refused.keys().isdisjoint(ids)
     if existing or refused:
-        ids = [message[0] for message in batch.messages[share.first : end]]
         result.messages.update(map(outcome, ids))
         for place, id in enumerate(ids, share.first):
             if id in refused:

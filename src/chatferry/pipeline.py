@@ -36,6 +36,7 @@ from chatferry.staged import (
 from chatferry.store import Store, problems
 from chatferry.store.parts import NumberedPart
 from chatferry.store.staging import Record
+from chatferry.unchanged import imprint, marking, recognised
 
 Check = Callable[[], None]
 """Raises CancelledError when the work is to stop. Called at least after every batch and every file."""
@@ -172,16 +173,12 @@ def run(operation: Operation, tools: Tools, destination: Destination) -> Operati
             progress.others = others.enter_context(started)
         known = _import_staged(progress, tools, destination)
         progress.go(Status.IMPORTING_MESSAGES)
-        if next(tools.store.parts.undone(operation.id), None):
-            tools.before_messages()
-        for results in whole_parts(_written(progress, tools, known, destination)):
-            _note_parts(tools.store, operation.id, results)
-            progress.count(_added(progress.operation.count, results))
-            tools.check()
+        _import_messages(progress, tools, known, destination)
     progress.go(Status.FINISHING)
     rooms = {room.id for room in known.rooms.values() if not room.absent}
     rooms |= {room["_id"] for room in destination.find(Lookup.ROOM_DEFAULT, ["true"])}
     destination.finish(sorted(rooms))
+    tools.store.imprints.drop_older(operation.id)
     tools.after_messages()
     tools.check()
     _verify(operation, tools.store)
@@ -206,18 +203,51 @@ def _import_staged(progress: _Progress, tools: Tools, destination: Destination) 
     return known
 
 
+def _import_messages(progress: _Progress, tools: Tools, known: Known, destination: Destination) -> None:
+    store, id = tools.store, progress.operation.id
+    mark_of = marking(tools.importer, tools.archive)
+    if store.imprints.any():
+        for some in recognised(store.parts.undone(id), mark_of, known, store, destination):
+            with store.transaction():
+                for each in some:
+                    store.imprints.renew(id, each.mark)
+                _note_parts(store, id, [each.result for each in some])
+            progress.count(_added(progress.operation.count, [each.result for each in some]))
+            tools.check()
+    if next(store.parts.undone(id), None):
+        tools.before_messages()
+    taken: dict[int, NumberedPart] = {}
+    for results in whole_parts(_written(progress, tools, known, destination, taken)):
+        with store.transaction():
+            for result in results:
+                part = taken.pop(result.number).part
+                if result.trace.ids and result.trace.is_whole and (mark := mark_of(part)):
+                    store.imprints.add(id, part.channel, mark, imprint(result, known))
+            _note_parts(store, id, results)
+        progress.count(_added(progress.operation.count, results))
+        tools.check()
+
+
 def _written(
-    progress: _Progress, tools: Tools, known: Known, destination: Destination
+    progress: _Progress,
+    tools: Tools,
+    known: Known,
+    destination: Destination,
+    taken: dict[int, NumberedPart],
 ) -> Iterator[list[Share]]:
-    """What became of the messages, batch by batch."""
+    """What became of the messages, batch by batch. Parts that are being worked on are in `taken`."""
+
+    def undone() -> Iterator[NumberedPart]:
+        for numbered in tools.store.parts.undone(progress.operation.id):
+            taken[numbered.number] = numbered
+            yield numbered
 
     def convert(parts: Iterable[NumberedPart]) -> Iterator[Batch]:
         return convert_parts(parts, known, tools.importer, tools.archive, destination.pack)
 
-    undone = tools.store.parts.undone(progress.operation.id)
     if progress.others:
-        return progress.others.write(undone, known, destination, tools.check, convert)
-    return write_batches(convert(undone), destination, tools.check)
+        return progress.others.write(undone(), known, destination, tools.check, convert)
+    return write_batches(convert(undone()), destination, tools.check)
 
 
 def _progressed(operation: Operation, store: Store) -> Counts:

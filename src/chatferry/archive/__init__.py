@@ -62,6 +62,13 @@ class Archive:
         """The size of an entry in bytes, inflated. Raises ArchiveError if there is no such entry."""
         return self._entry(name).size
 
+    def checksum(self, name: str) -> int | None:
+        """The CRC-32 that the archive gives of an entry, None if it gives none.
+
+        Raises ArchiveError if there is no such entry.
+        """
+        return self._entry(name).crc
+
     def fingerprint(self) -> str:
         """What tells this archive from another, and from itself after a change.
 

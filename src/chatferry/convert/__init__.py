@@ -1,9 +1,14 @@
 """Conversion: a record, and what is known, give changes. Pure: no clock, no chance, no database."""
 
+from collections.abc import Mapping
+from typing import Generic, TypeVar
+
 from msgspec import Struct
 
 from chatferry.documents import Change, Document, Update
 from chatferry.records import Outcome, Problem
+
+T = TypeVar("T")
 
 
 class KnownUser(Struct, frozen=True):
@@ -32,6 +37,29 @@ class Known(Struct, frozen=True):
 
     users: dict[str, KnownUser]
     rooms: dict[str, KnownRoom]
+
+    def noting(self, users: set[str], rooms: set[str]) -> "Noted":
+        """The same, noting the ids that are looked up in `users` and `rooms`."""
+        return Noted(Noting(self.users, users), Noting(self.rooms, rooms))
+
+
+class Noting(Generic[T]):
+    """A mapping that notes what is looked up in it."""
+
+    def __init__(self, known: Mapping[str, T], noted: set[str]) -> None:
+        self._find = known.get
+        self._note = noted.add
+
+    def get(self, id: str, /) -> T | None:
+        self._note(id)
+        return self._find(id)
+
+
+class Noted(Struct, frozen=True):
+    """`Known`, of which it is noted what is looked up."""
+
+    users: Noting[KnownUser]
+    rooms: Noting[KnownRoom]
 
 
 def updated(document: Document, update: Update) -> Document:

@@ -4,7 +4,7 @@ import re
 
 from msgspec import Struct
 
-from chatferry.convert import Known, KnownUser
+from chatferry.convert import Known, KnownUser, Noted
 from chatferry.documents import MESSAGES, Date, Document, Update
 from chatferry.ids import derived_hex
 from chatferry.problems import problem
@@ -65,7 +65,7 @@ class Converted(Struct, frozen=True, gc=False):
 _NO_FILES: dict[Outcome, int] = {}
 
 
-def convert_message(record: Message, known: Known) -> Converted:
+def convert_message(record: Message, known: Known | Noted) -> Converted:
     """The document of a message, with every id of the archive replaced by what stands for it."""
     problems: list[Problem] = []
     room = known.rooms.get(record.channel)
@@ -140,7 +140,7 @@ def _problem(kind: str, reason: str, record: Message, field: str) -> Problem:
     return problem(kind, reason, file=record.file, position=record.position, field=field)
 
 
-def _refusal(record: Message, known: Known) -> Problem:
+def _refusal(record: Message, known: Known | Noted) -> Problem:
     room, author = known.rooms.get(record.channel), known.users.get(record.author)
     if room is None:
         reason = f"the channel {record.channel} is not in the export"
@@ -160,7 +160,7 @@ def _refusal(record: Message, known: Known) -> Problem:
     )
 
 
-def _lost_files(record: Message, known: Known) -> dict[Outcome, int]:
+def _lost_files(record: Message, known: Known | Noted) -> dict[Outcome, int]:
     """Files share the fate of their message."""
     if not record.files:
         return _NO_FILES
@@ -168,7 +168,7 @@ def _lost_files(record: Message, known: Known) -> dict[Outcome, int]:
     return {Outcome(refusal.effect.value): len(record.files)}
 
 
-def _present(import_ids: tuple[str, ...], known: Known) -> list[KnownUser]:
+def _present(import_ids: tuple[str, ...], known: Known | Noted) -> list[KnownUser]:
     """The accounts behind import ids, each once, without those that are not there."""
     found: dict[str, KnownUser] = {}
     for import_id in import_ids:
@@ -181,7 +181,7 @@ def _present(import_ids: tuple[str, ...], known: Known) -> list[KnownUser]:
 # ---------------------------------------------------------------- text
 
 
-def _write_text(record: Message, known: Known, document: Document, problems: list[Problem]) -> None:
+def _write_text(record: Message, known: Known | Noted, document: Document, problems: list[Problem]) -> None:
     mentions: list[Document] = []
     channels: list[Document] = []
     words: list[str] = []
@@ -216,7 +216,7 @@ def _write_text(record: Message, known: Known, document: Document, problems: lis
         document["channels"] = channels
 
 
-def _shown(segment: Segment, known: Known) -> str:
+def _shown(segment: Segment, known: Known | Noted) -> str:
     if isinstance(segment, str):
         return segment
     if isinstance(segment, UserMention):
@@ -235,7 +235,7 @@ def _mention(user: KnownUser) -> Document:
     return mention
 
 
-def _written(text: Text, known: Known) -> str:
+def _written(text: Text, known: Known | Noted) -> str:
     return "".join([_shown(segment, known) for segment in text])
 
 
@@ -268,7 +268,7 @@ def urls_in(text: str) -> list[str]:
 
 
 def _actor(
-    import_id: str, kind: str, record: Message, known: Known, problems: list[Problem]
+    import_id: str, kind: str, record: Message, known: Known | Noted, problems: list[Problem]
 ) -> Document | None:
     if not import_id:
         return None
@@ -280,7 +280,7 @@ def _actor(
     return None if user.absent else {"_id": user.id, "username": user.username}
 
 
-def _write_edit(record: Message, known: Known, document: Document, problems: list[Problem]) -> None:
+def _write_edit(record: Message, known: Known | Noted, document: Document, problems: list[Problem]) -> None:
     if record.edit is None:
         return
     document["editedAt"] = Date.at(record.edit.at)
@@ -289,7 +289,7 @@ def _write_edit(record: Message, known: Known, document: Document, problems: lis
         document["editedBy"] = editor
 
 
-def _write_pin(record: Message, known: Known, document: Document, problems: list[Problem]) -> None:
+def _write_pin(record: Message, known: Known | Noted, document: Document, problems: list[Problem]) -> None:
     if record.pin is None:
         return
     document["pinned"] = True
@@ -299,7 +299,9 @@ def _write_pin(record: Message, known: Known, document: Document, problems: list
         document["pinnedBy"] = pinner
 
 
-def _write_reactions(record: Message, known: Known, document: Document, problems: list[Problem]) -> None:
+def _write_reactions(
+    record: Message, known: Known | Noted, document: Document, problems: list[Problem]
+) -> None:
     reactions: Document = {}
     for reaction in record.reactions:
         usernames = _reacting(reaction, record, known, problems)
@@ -309,7 +311,9 @@ def _write_reactions(record: Message, known: Known, document: Document, problems
         document["reactions"] = reactions
 
 
-def _reacting(reaction: Reaction, record: Message, known: Known, problems: list[Problem]) -> list[str]:
+def _reacting(
+    reaction: Reaction, record: Message, known: Known | Noted, problems: list[Problem]
+) -> list[str]:
     usernames: dict[str, None] = {}
     for import_id in reaction.users:
         user = known.users.get(import_id)
@@ -324,7 +328,7 @@ def _reacting(reaction: Reaction, record: Message, known: Known, problems: list[
 # ---------------------------------------------------------------- attachments and files
 
 
-def _attachment(card: Attachment, known: Known) -> Document:
+def _attachment(card: Attachment, known: Known | Noted) -> Document:
     document: Document = dict(card.values)
     if "ts" in card.values:
         document["ts"] = _iso(int(card.values["ts"]))

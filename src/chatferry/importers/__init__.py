@@ -19,6 +19,8 @@ class Importer(Struct, frozen=True):
              at all can be read
     read     the messages of a part: for every record of it one Message, or one Problem that says why not,
              and further problems that only note something
+    marks    tells of each part of an archive, where that can be told without reading it, what its messages
+             are made of: bytes that change when they do, else b""
     source   what it reads, for people: "a Slack export"; "" for nothing
     single   whether it reads a single file as well, one that is no archive
     hidden   not offered for choosing, as Rocket.Chat does, but a good importerKey all the same
@@ -32,6 +34,7 @@ class Importer(Struct, frozen=True):
     source: str
     single: bool = False
     hidden: bool = False
+    marks: Callable[[Archive], Callable[[Part], bytes]] | None = None
 
     @property
     def wanted(self) -> str:
@@ -43,7 +46,9 @@ IMPORTERS = {
     importer.key: importer
     for importer in (
         Importer("csv", "CSV", csv.matches, csv.scan, csv.read, "a CSV export"),
-        Importer("slack", "Slack", slack.matches, slack.scan, slack.read, "a Slack export"),
+        Importer(
+            "slack", "Slack", slack.matches, slack.scan, slack.read, "a Slack export", marks=slack.marks
+        ),
         Importer(
             "slack-users",
             "Slack_Users",

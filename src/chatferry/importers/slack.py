@@ -4,11 +4,12 @@ Which files exist: https://slack.com/help/articles/220556107-How-to-read-Slack-d
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from unicodedata import normalize
 
 import msgspec
 from msgspec.structs import replace
+from xxhash import xxh3_128_digest
 
 from chatferry.archive import Archive
 from chatferry.errors import ArchiveError
@@ -112,6 +113,19 @@ def read(archive: Archive, part: Part) -> Iterator[Message | Problem]:
                 yield to_record(message, ts, here.room, file, index, archive.__contains__, problems)
                 after = ts
         yield from problems
+
+
+def marks(archive: Archive) -> Callable[[Part], bytes]:
+    """What the messages of each slice are made of; see `Importer.marks`."""
+    stored = [(name, archive.size(name)) for name in archive.names() if _is_stored_file(name)]
+    bytes_of_files = xxh3_128_digest(msgspec.msgpack.encode(stored))
+
+    def mark(part: Part) -> bytes:
+        files = msgspec.msgpack.decode(part.data, type=Slice).files
+        checksums = [archive.checksum(file) for file in files]
+        return b"" if None in checksums else msgspec.msgpack.encode((bytes_of_files, checksums))
+
+    return mark
 
 
 def _read_run(archive: Archive, here: Slice, file: str, run: Run) -> Iterator[Message | Problem]:

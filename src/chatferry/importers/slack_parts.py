@@ -41,6 +41,13 @@ class _Stretch(Struct, frozen=True):
             return self.run.count + (self.run.lost is not None)
         return sum(day.elements for day in self.days)
 
+    def may_hold(self, ts: str) -> bool:
+        """Whether a message of this time may be here.
+
+        A part is told of nothing else: then it is the same part when later messages come.
+        """
+        return any(day.span is None or day.span[0] <= ts <= day.span[1] for day in self.days)
+
 
 def parts(archive: Archive, conversation: Conversation, survey: Survey, sizes: Sizes) -> Iterator[Part]:
     """The parts of a conversation's messages."""
@@ -51,15 +58,15 @@ def parts(archive: Archive, conversation: Conversation, survey: Survey, sizes: S
     stretches = list(_stretches(survey.days, sizes.messages))
     lost = _dealt(sorted(missing.items()), stretches)
     hints = _dealt([(ts, place) for ts, (place, _) in threads.items()], stretches)
-    room = Room(
-        channel=conversation.record.id,
-        folder=conversation.folder,
-        pins={**survey.pins, **conversation.pins},
-        bots=survey.bots,
-    )
+    pins = {**survey.pins, **conversation.pins}
+    room = Room(channel=conversation.record.id, folder=conversation.folder, bots=survey.bots)
     for number, stretch in enumerate(stretches):
         here = Slice(
-            room=replace(room, threads={ts: threads[ts][1] for ts in hints.get(number, ())}),
+            room=replace(
+                room,
+                threads={ts: threads[ts][1] for ts in hints.get(number, ())},
+                pins={ts: note for ts, note in pins.items() if stretch.may_hold(ts)},
+            ),
             files=tuple(day.file for day in stretch.days),
             after=stretch.days[0].after,
             twins=stretch.days[0].twins,

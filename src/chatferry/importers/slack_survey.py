@@ -23,18 +23,23 @@ from chatferry.importers.slack_runs import LongFile, Run, Sizes, Times
 from chatferry.importers.slack_wire import BotProfile, Envelope, Profile, micros, millis
 from chatferry.records import ROCKET_CAT, User
 
+_LENGTH = 17  # of Slack's `ts`: those of the years 2001 to 2286 sort as texts
 _NO_NAME = re.compile(r"[^a-z0-9._-]+")
 
 
 class Day(Struct, frozen=True):
     """A day file: its name, its elements, the time of the last message before it (ms), and the `ts` that the
-    day before holds too. A file that is read in pieces has `runs`."""
+    day before holds too. A file that is read in pieces has `runs`.
+
+    `span` are the `ts` of its first and last message, where these can be compared as texts.
+    """
 
     file: str
     elements: int
     after: int
     twins: tuple[str, ...] = ()
     runs: tuple[Run, ...] = ()
+    span: tuple[str, str] | None = None
 
 
 class Place(Struct, frozen=True, array_like=True):
@@ -71,7 +76,7 @@ class Survey:
             self._long = None
         else:
             twins = tuple(sorted(times.keys() & self._times.keys()))
-        self.days.append(Day(file, len(elements), self._last, twins))
+        self.days.append(Day(file, len(elements), self._last, twins, span=_span(times)))
         self._times = times
         self._last = millis(max(times, default="")) or self._last
 
@@ -164,6 +169,10 @@ class Survey:
             self.pins[message.item.ts] = PinNote(millis(message.ts) or 0, message.user or "")
         else:
             self.pins.pop(message.item.ts, None)
+
+
+def _span(times: Iterable[str]) -> tuple[str, str] | None:
+    return (min(times), max(times)) if {*map(len, times)} == {_LENGTH} else None
 
 
 def stranger(id: str, message: Envelope, file: str, position: str) -> User:

@@ -5,6 +5,7 @@ from types import TracebackType
 
 from chatferry.store.database import Database
 from chatferry.store.fetches import AvatarAddresses, Fetches
+from chatferry.store.imprints import Imprints
 from chatferry.store.operations import Operations
 from chatferry.store.parts import Parts
 from chatferry.store.pauses import Pauses
@@ -23,6 +24,7 @@ class Store:
         self.pauses = Pauses(self._database)
         self.staging = Staging(self._database)
         self.parts = Parts(self._database)
+        self.imprints = Imprints(self._database)
         self.problems = Problems(self._database)
         self.pending_files = PendingFiles(self._database)
         self.uploads = Uploads(self._database)

@@ -51,6 +51,14 @@ CREATE TABLE IF NOT EXISTS part_outcomes (
     PRIMARY KEY (operation, part, type, outcome)
 ) WITHOUT ROWID;
 
+-- What imports of parts left, so that the same part need not be read again: see unchanged.py.
+CREATE TABLE IF NOT EXISTS imprints (
+    mark        BLOB NOT NULL PRIMARY KEY,
+    operation   TEXT NOT NULL,           -- the last one that had such a part
+    channel     TEXT NOT NULL,
+    data        BLOB NOT NULL            -- an Imprint, deflated
+) WITHOUT ROWID;
+
 CREATE TABLE IF NOT EXISTS problems (
     operation   TEXT NOT NULL,
     phase       INTEGER NOT NULL,        -- see problems.py; repeated work replaces its own

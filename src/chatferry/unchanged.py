@@ -1,0 +1,112 @@
+"""Parts that an earlier import brought as they are now: their messages are not read again.
+
+What a part's messages become depends on the bytes that hold them, on what the import ids in them stand for,
+and on chatferry itself. Where all that is as it was, the messages would be what they became then, so it is
+enough to ask the destination whether it still has them, each with the digest it was given. A part of which
+this is not true is read and converted as if it were new.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import msgspec
+from msgspec import Struct
+from xxhash import xxh3_128_digest
+
+from chatferry import __version__
+from chatferry.archive import Archive
+from chatferry.batches import PartResult
+from chatferry.convert import Known
+from chatferry.destinations import Destination
+from chatferry.importers import Importer
+from chatferry.records import Outcome, Part
+from chatferry.store import Store
+from chatferry.store.imprints import Imprint
+from chatferry.store.parts import NumberedPart
+
+_ENOUGH = 5000  # messages that are looked for at once
+
+Marking = Callable[[Part], bytes]
+"""What tells a part from all others, and from itself after a change; b"" where that cannot be told."""
+
+
+class Recognised(Struct, frozen=True):
+    """A part that an earlier import brought as it is now, and what becomes of it in this one."""
+
+    mark: bytes
+    result: PartResult
+
+
+def marking(importer: Importer, archive: Archive) -> Marking:
+    """The marks of an archive's parts."""
+    if importer.marks is None:
+        return lambda part: b""
+    contents = importer.marks(archive)
+    origin = f"{__version__}\0{importer.key}\0".encode()
+
+    def mark(part: Part) -> bytes:
+        content = contents(part)
+        return xxh3_128_digest(origin + msgspec.msgpack.encode((part, content))) if content else b""
+
+    return mark
+
+
+def imprint(result: PartResult, known: Known) -> Imprint:
+    """What is kept of a part that was imported, for the next import."""
+    trace = result.trace
+    users, rooms = tuple(sorted(trace.users)), tuple(sorted(trace.rooms))
+    return Imprint(
+        users=users,
+        rooms=rooms,
+        known=_meaning(users, rooms, known),
+        ids=tuple(trace.ids),
+        digests=xxh3_128_digest(b"".join(trace.digests)),
+        messages=_again(result.messages),
+        files=_again(result.files),
+        problems=result.problems,
+        pending=result.pending,
+    )
+
+
+def recognised(
+    parts: Iterable[NumberedPart], mark_of: Marking, known: Known, store: Store, destination: Destination
+) -> Iterator[list[Recognised]]:
+    """Those of the parts that need not be read, some at a time."""
+    likely: list[tuple[int, bytes, Imprint]] = []
+    waiting = 0
+    for numbered in parts:
+        mark = mark_of(numbered.part)
+        kept = store.imprints.get(mark) if mark else None
+        if kept is not None and kept.known == _meaning(kept.users, kept.rooms, known):
+            likely.append((numbered.number, mark, kept))
+            waiting += len(kept.ids)
+        if waiting >= _ENOUGH:
+            yield _still_there(likely, destination)
+            likely, waiting = [], 0
+    yield _still_there(likely, destination)
+
+
+def _still_there(likely: list[tuple[int, bytes, Imprint]], destination: Destination) -> list[Recognised]:
+    found = destination.digests([id for _, _, kept in likely for id in kept.ids]) if likely else {}
+    return [
+        Recognised(
+            mark, PartResult(number, Counter(kept.messages), Counter(kept.files), kept.problems, kept.pending)
+        )
+        for number, mark, kept in likely
+        if xxh3_128_digest(b"".join([found.get(id, b"") for id in kept.ids])) == kept.digests
+    ]
+
+
+def _again(outcomes: Mapping[Outcome, int]) -> dict[Outcome, int]:
+    """What would become of the same records in another import."""
+    again: Counter[Outcome] = Counter()
+    for outcome, count in outcomes.items():
+        is_there = outcome in (Outcome.INSERTED, Outcome.UPDATED)
+        again[Outcome.UNCHANGED if is_there else outcome] += count
+    return dict(again)
+
+
+def _meaning(users: Iterable[str], rooms: Iterable[str], known: Known) -> bytes:
+    """A digest of what these import ids stand for."""
+    meaning = ([known.users.get(id) for id in users], [known.rooms.get(id) for id in rooms])
+    return xxh3_128_digest(msgspec.msgpack.encode(meaning))

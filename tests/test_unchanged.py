@@ -1,0 +1,234 @@
+"""A second import: parts that are as they were are not read, and all is as if they had been."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from chatferry import unchanged
+from chatferry.archive import Archive
+from chatferry.destinations import Destination, Packed, Rejection
+from chatferry.destinations.memory import MemoryDestination
+from chatferry.documents import MESSAGES, USERS, Date, Update
+from chatferry.importers import IMPORTERS, slack
+from chatferry.importers.slack_runs import Sizes
+from chatferry.operations import Choice
+from chatferry.records import Message, Part, Problem
+from chatferry.settings import Settings
+from chatferry.store import Store
+from testdata.slack_export import Shape, write_export
+from tests.importing import ALL, Imported, founded, import_archive, lasting, sqlite_workspace, workspace
+
+SHAPE = Shape(users=12, channels=5, messages=900, seed=3)
+SLACK = IMPORTERS["slack"]
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def destination(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Destination]:
+    if request.param == "memory":
+        yield founded(MemoryDestination())
+    else:
+        with sqlite_workspace(tmp_path / "workspace.sqlite3") as opened:
+            yield opened
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The channels of the parts that are read."""
+    channels: list[str] = []
+
+    def noting(archive: Archive, part: Part) -> Iterator[Message | Problem]:
+        channels.append(part.channel)
+        return SLACK.read(archive, part)
+
+    scan = partial(slack.scan, sizes=Sizes(messages=100))
+    monkeypatch.setitem(IMPORTERS, "slack", replace(SLACK, scan=scan, read=noting))
+    return channels
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Path:
+    path = tmp_path / "export.zip"
+    write_export(path, SHAPE)
+    return path
+
+
+def outcome(imported: Imported) -> dict[str, Any]:
+    """What a report says, but for what is different in every run."""
+    report = dict(imported.report)
+    for name in ("operation", "seconds", "messagesPerSecond", "peakMemoryMiB"):
+        del report[name]
+    return report
+
+
+def contents(imported: Imported) -> list[Any]:
+    return [lasting(imported.by_id(collection)) for collection in (USERS, MESSAGES)]
+
+
+def test_nothing_is_read_and_the_report_is_what_reading_would_give(
+    export: Path, destination: Destination, read: list[str]
+) -> None:
+    store = Store()
+    first = import_archive(export, destination, store)
+    store._database.run("DELETE FROM imprints")
+    again = import_archive(export, destination, store)
+    read.clear()
+    third = import_archive(export, destination, store)
+    assert read == []
+    assert outcome(third) == outcome(again)
+    assert contents(third) == contents(first)
+    assert third.report["messages"]["unchanged"] == first.report["messages"]["inserted"] > 800
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_processes_leave_the_same_behind(export: Path, tmp_path: Path, read: list[str], workers: int) -> None:
+    store, destination = Store(), workspace()
+    settings = Settings(data=tmp_path, workers=workers)
+    import_archive(export, destination, store, settings=settings)
+    read.clear()
+    again = import_archive(export, destination, store, settings=replace(settings, workers=0))
+    assert read == [] and again.report["messages"]["unchanged"] > 800
+
+
+def test_a_part_whose_message_is_gone_is_read(export: Path, tmp_path: Path, read: list[str]) -> None:
+    store = Store()
+    with sqlite_workspace(tmp_path / "workspace.sqlite3") as destination:
+        first = import_archive(export, destination, store)
+        gone = first.documents(MESSAGES)[0]["_id"]
+        destination._db.execute("DELETE FROM rocketchat_message WHERE _id = ?", (gone,))  # type: ignore[attr-defined]
+        read.clear()
+        again = import_archive(export, destination, store)
+        assert len(read) == 1
+        assert again.report["messages"]["inserted"] == 1
+        assert contents(again) == contents(first)
+
+
+def test_a_part_whose_message_has_another_digest_is_read(
+    export: Path, destination: Destination, read: list[str]
+) -> None:
+    store = Store()
+    first = import_archive(export, destination, store)
+    id = first.documents(MESSAGES)[0]["_id"]
+    destination.apply([Update(collection=MESSAGES, id=id, set={"msg": "older"}, digest=b"olderone")])
+    read.clear()
+    again = import_archive(export, destination, store)
+    assert len(read) == 1
+    assert again.report["messages"]["updated"] == 1
+    assert contents(again) == contents(first)
+
+
+def test_who_has_another_name_now_is_shown_with_it(export: Path, destination: Destination) -> None:
+    store = Store()
+    first = import_archive(export, destination, store)
+    writer = next(iter(first.documents(MESSAGES)))["u"]["_id"]
+    destination.apply([Update(collection=USERS, id=writer, set={"username": "another.name"})])
+    again = import_archive(export, destination, store)
+    names = {
+        message["u"]["username"] for message in again.documents(MESSAGES) if message["u"]["_id"] == writer
+    }
+    assert names == {"another.name"}
+
+
+def test_another_selection_is_heeded(export: Path, destination: Destination, read: list[str]) -> None:
+    store = Store()
+    import_archive(export, destination, store)
+    read.clear()
+    channel = first_channel(export)
+    again = import_archive(
+        export, destination, store, replace(ALL, channels=Choice(list=frozenset({channel})))
+    )
+    assert {*read} <= {channel}  # it may name channels that are not selected
+    assert again.report["messages"]["skipped"] > 500
+    third = import_archive(export, destination, store)
+    assert third.report["messages"]["skipped"] < 100
+
+
+def test_a_newer_export_costs_what_is_new(tmp_path: Path, destination: Destination, read: list[str]) -> None:
+    shape = replace(SHAPE, messages=4000)
+    export, newer = tmp_path / "export.zip", tmp_path / "newer.zip"
+    write_export(export, shape)
+    write_export(newer, shape, extended=0.03, revised=False)
+    store = Store()
+    import_archive(export, destination, store)
+    parts = len(read)
+    read.clear()
+    topped_up = import_archive(newer, destination, store)
+    assert 0 < len(read) < parts / 2
+    assert topped_up.report["messages"]["inserted"] > 100
+    fresh = import_archive(newer, founded(MemoryDestination()))
+    assert topped_up.by_id(MESSAGES).keys() == fresh.by_id(MESSAGES).keys()
+    assert lasting(topped_up.by_id(MESSAGES)) == lasting(fresh.by_id(MESSAGES))
+
+
+def test_another_chatferry_reads_again(
+    export: Path, destination: Destination, read: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store()
+    import_archive(export, destination, store)
+    parts = len(read)
+    read.clear()
+    monkeypatch.setattr(unchanged, "__version__", "99")
+    import_archive(export, destination, store)
+    assert len(read) == parts
+
+
+def test_a_part_with_a_message_that_was_refused_is_tried_again(export: Path, read: list[str]) -> None:
+    class Picky(MemoryDestination):
+        refuses = True
+
+        def insert(self, messages: Sequence[Packed]) -> list[Rejection]:
+            if not self.refuses:
+                return super().insert(messages)
+            super().insert(messages[1:])
+            return [Rejection(0, "it is bad")]
+
+    store, destination = Store(), Picky()
+    first = import_archive(export, founded(destination), store)
+    failed = first.report["messages"]["failed"]
+    assert failed >= 1
+    read.clear()
+    destination.refuses = False
+    again = import_archive(export, destination, store)
+    assert read
+    assert again.report["messages"]["inserted"] == failed
+    assert again.report["messages"]["failed"] == 0
+
+
+def test_what_is_no_longer_there_is_forgotten(tmp_path: Path, destination: Destination) -> None:
+    export, newer = tmp_path / "export.zip", tmp_path / "newer.zip"
+    write_export(export, SHAPE)
+    write_export(newer, SHAPE, extended=0.2)
+    store = Store()
+
+    def imprints() -> int:
+        row = store._database.one("SELECT count(*) FROM imprints")
+        return int(row[0]) if row else 0
+
+    import_archive(export, destination, store)
+    first = imprints()
+    import_archive(newer, destination, store)
+    assert 0 < imprints() <= first + 2
+
+
+def first_channel(export: Path) -> str:
+    from chatferry.archive import open_archive
+
+    with open_archive(export) as archive:
+        channels = msgspec.json.decode(archive.read("channels.json"))
+    return str(channels[0]["id"])
+
+
+def test_times_of_messages_are_those_of_the_first_import(export: Path, destination: Destination) -> None:
+    store = Store()
+    import_archive(export, destination, store)
+    before = {
+        m["_id"]: m["_updatedAt"] for m in import_archive(export, destination, store).documents(MESSAGES)
+    }
+    after = {
+        m["_id"]: m["_updatedAt"] for m in import_archive(export, destination, store).documents(MESSAGES)
+    }
+    assert before == after and all(isinstance(at, Date) for at in after.values())
