@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from chatferry.operations import Choice, Operation, Selection, Status, Summary
-from chatferry.store import Store, operations
+from chatferry.store import Store, operations, pending_files
 from tests.serving import PATIENCE
 
 CHOSEN = Selection(users=Choice(list=frozenset({"U1", "U2"})))
@@ -115,3 +115,12 @@ def test_valid_and_unfinished_operations_are_found_among_many(
     store.operations.invalidate_all(5)
     assert store.operations.valid() == []
     assert [one.updated_at for one in store.operations.latest(2)] == [5, 1]
+
+
+@pytest.mark.parametrize("query", [pending_files.known_files, pending_files.stored_files])
+def test_files_are_looked_up_one_by_one(store: Store, tmp_path: Path, query: Callable[[int], str]) -> None:
+    database = sqlite3.connect(tmp_path / "store.sqlite3")
+    plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {query(2)}", ["x"] * 4)]
+    database.close()
+    assert [step for step in plan if step.startswith("SCAN")] == ["SCAN 2 CONSTANT ROWS", "SCAN wanted"]
+    assert "USING PRIMARY KEY" in plan[-1]

@@ -285,11 +285,11 @@ def _choice(wishes: list[str] | None, option: str, store: Store, operation: Oper
 
 
 def _conclude(operation: Operation, store: Store, as_json: bool, dry_run: bool) -> int:
-    found = report.as_json(operation, store)
+    found = report.counts(operation, store)
     if as_json:
-        print_json(found)
+        sys.stdout.writelines(report.as_text(operation, store))
     else:
-        console.print_report(found, list(store.problems.all(operation.id)), operation, dry_run)
+        console.print_report(found, store.problems.all(operation.id), operation, dry_run)
     return exit_code(operation, found)
 
 
@@ -321,7 +321,7 @@ def files_(data: Data = Path("data"), destination: Where = "", as_: As = "", as_
             operation = _fetched(key, starter, store, workspace, settings, as_json)
             found[name] = report.as_json(operation, store)
             if operation.count.total and not as_json:
-                console.print_report(found[name], list(store.problems.all(operation.id)), operation, False)
+                console.print_report(found[name], store.problems.all(operation.id), operation, False)
             code = max(code, exit_code(operation, found[name]), key=(DONE, PARTLY, FAILED).index)
     if as_json:
         print_json(found)
@@ -380,11 +380,10 @@ def _operation(id: str, data: Path) -> Iterator[tuple[Operation, Store]]:
 def report_(operation: OperationId = "", data: Data = Path("data"), as_json: AsJson = False) -> None:
     """Show what became of an operation: counts and every problem."""
     with _operation(operation, data) as (found, store):
-        shown = report.as_json(found, store)
         if as_json:
-            print_json(shown)
+            sys.stdout.writelines(report.as_text(found, store))
         else:
-            console.print_report(shown, list(store.problems.all(found.id)), found, False)
+            console.print_report(report.counts(found, store), store.problems.all(found.id), found, False)
 
 
 @app.command()

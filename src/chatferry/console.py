@@ -2,6 +2,8 @@
 
 import sys
 import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Any
 
@@ -141,7 +143,9 @@ def _rate(operation: Operation) -> str:
     return f"{done / operation.seconds:,.0f}" if operation.seconds else ""
 
 
-def print_report(found: dict[str, Any], problems: list[Problem], operation: Operation, dry_run: bool) -> None:
+def print_report(
+    found: dict[str, Any], problems: Iterable[Problem], operation: Operation, dry_run: bool
+) -> None:
     """The counts as a table, the problems by kind with the first of each."""
     if operation.status == Status.FAILED:
         complain(operation.error or "The import failed.")
@@ -162,24 +166,29 @@ def print_report(found: dict[str, Any], problems: list[Problem], operation: Oper
         f"{found['peakMemoryMiB']:,.0f} MiB of memory at most",
         markup=False,
     )
-    print_problems(problems)
-    if problems:
+    if print_problems(problems):
         _out.print(f"Every problem: chatferry report {operation.id} --json", markup=False)
 
 
-def print_problems(problems: list[Problem]) -> None:
-    by_kind: dict[str, list[Problem]] = {}
+def print_problems(problems: Iterable[Problem]) -> bool:
+    """The problems by kind, with the first of each; whether there are any."""
+    first: defaultdict[str, list[Problem]] = defaultdict(list)
+    all_of_kind, records = Counter[str](), Counter[str]()
     for problem in problems:
-        by_kind.setdefault(problem.kind, []).append(problem)
+        all_of_kind[problem.kind] += 1
+        records[problem.kind] += problem.count
+        if all_of_kind[problem.kind] <= SHOWN_PER_KIND:
+            first[problem.kind].append(problem)
     order = {Effect.FAILED: 0, Effect.SKIPPED: 1, Effect.NOTED: 2}
-    for kind, same in sorted(by_kind.items(), key=lambda entry: order[entry[1][0].effect]):
-        count = sum(problem.count for problem in same)
-        _out.print(f"\n[bold]{escape(kind)}[/bold]: {count:,} {same[0].effect}. {escape(same[0].remedy)}")
-        for problem in same[:SHOWN_PER_KIND]:
+    for kind, shown in sorted(first.items(), key=lambda entry: order[entry[1][0].effect]):
+        effect, remedy = shown[0].effect, shown[0].remedy
+        _out.print(f"\n[bold]{escape(kind)}[/bold]: {records[kind]:,} {effect}. {escape(remedy)}")
+        for problem in shown:
             where = " ".join(part for part in (problem.file, problem.position, problem.field) if part)
             _out.print(f"  {where + ': ' if where else ''}{counted_reason(problem)}", markup=False)
-        if len(same) > SHOWN_PER_KIND:
-            _out.print(f"  ... and {len(same) - SHOWN_PER_KIND:,} more", markup=False)
+        if all_of_kind[kind] > SHOWN_PER_KIND:
+            _out.print(f"  ... and {all_of_kind[kind] - SHOWN_PER_KIND:,} more", markup=False)
+    return bool(first)
 
 
 def print_inspection(found: Inspection) -> None:

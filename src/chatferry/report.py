@@ -1,7 +1,9 @@
 """What became of an operation: counts and every problem."""
 
+import json
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from textwrap import indent
 from typing import Any
 
 import msgspec
@@ -59,14 +61,43 @@ def is_paused(operation: Summary, store: Store) -> bool:
 
 def as_json(operation: Summary, store: Store) -> dict[str, Any]:
     """The report as one object."""
-    counts = tallies(operation, store)
-    messages = counts["messages"]
+    found = counts(operation, store)
+    problems = [problem_as_json(problem) for problem in store.problems.all(operation.id)]
+    return {**_without(found, _LAST), "problems": problems, **{name: found[name] for name in _LAST}}
+
+
+def as_text(operation: Summary, store: Store) -> Iterator[str]:
+    """The same object as JSON, in pieces: a large import has more problems than memory should hold."""
+    found = counts(operation, store)
+    yield _dumped(_without(found, _LAST)).removesuffix("\n}") + ',\n  "problems": ['
+    end = "]"
+    for problem in store.problems.all(operation.id):
+        yield "\n" if end == "]" else ",\n"
+        yield indent(_dumped(problem_as_json(problem)), "    ")
+        end = "\n  ]"
+    yield end + "," + _dumped({name: found[name] for name in _LAST}).removeprefix("{") + "\n"
+
+
+_LAST = ("seconds", "messagesPerSecond", "peakMemoryMiB")
+
+
+def _without(found: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
+    return {name: value for name, value in found.items() if name not in names}
+
+
+def _dumped(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2)
+
+
+def counts(operation: Summary, store: Store) -> dict[str, Any]:
+    """The report without its problems."""
+    by_type = tallies(operation, store)
+    messages = by_type["messages"]
     ended = messages.read if operation.seconds else 0
     return {
         "operation": wire.operation(operation),
         "paused": is_paused(operation, store),
-        **{name: msgspec.to_builtins(tally) for name, tally in counts.items()},
-        "problems": [problem_as_json(problem) for problem in store.problems.all(operation.id)],
+        **{name: msgspec.to_builtins(tally) for name, tally in by_type.items()},
         "seconds": round(operation.seconds, 3),
         "messagesPerSecond": round(ended / operation.seconds, 1) if operation.seconds else 0.0,
         "peakMemoryMiB": round(operation.peak_memory, 1),

@@ -52,13 +52,14 @@ class PendingFiles:
         return outcomes
 
     def _known(self, keys: Collection[_Key]) -> dict[_Key, bytes]:
-        sql = f"SELECT upload_id, message_id, data FROM message_files WHERE {_one_of('upload_id', keys)}"
-        return {row[:2]: row[2] for row in self._database.all(sql, [*chain.from_iterable(keys)])}
+        rows = self._database.all(known_files(len(keys)), [*chain.from_iterable(keys)]) if keys else []
+        return {row[:2]: row[2] for row in rows}
 
     def _stored(self, keys: Collection[_Key]) -> set[_Key]:
         """Those whose bytes are stored."""
-        sql = f"SELECT id, message_id FROM fetches WHERE outcome = 'inserted' AND {_one_of('id', keys)}"
-        return set(self._database.all(sql, [*chain.from_iterable(keys)])) if keys else set()
+        return (
+            set(self._database.all(stored_files(len(keys)), [*chain.from_iterable(keys)])) if keys else set()
+        )
 
     def remove(self, upload_id: str, message_id: str) -> None:
         sql = "DELETE FROM message_files WHERE upload_id = ? AND message_id = ?"
@@ -112,5 +113,22 @@ def _outcome(known: bytes | None, data: bytes, is_stored: bool) -> Outcome:
     return Outcome.UNCHANGED if is_stored or known == data else Outcome.UPDATED
 
 
-def _one_of(id: str, keys: Collection[_Key]) -> str:
-    return f"({id}, message_id) IN (VALUES {', '.join(['(?, ?)'] * len(keys))})"
+def known_files(count: int) -> str:
+    """The query for so many files."""
+    return (
+        f"{_wanted(count)} SELECT f.upload_id, f.message_id, f.data FROM wanted "
+        "CROSS JOIN message_files AS f ON f.upload_id = wanted.file AND f.message_id = wanted.message"
+    )
+
+
+def stored_files(count: int) -> str:
+    """The query for those of so many files whose bytes are stored."""
+    return (
+        f"{_wanted(count)} SELECT t.id, t.message_id FROM wanted CROSS JOIN fetches AS t "
+        "ON t.id = wanted.file AND t.message_id = wanted.message WHERE t.outcome = 'inserted'"
+    )
+
+
+def _wanted(count: int) -> str:
+    """A table of keys. SQLite looks up each row of a join; for pairs in a list it would read every row."""
+    return f"WITH wanted (file, message) AS (VALUES {', '.join(['(?, ?)'] * count)})"
