@@ -30,7 +30,7 @@ class Sizes(Struct, frozen=True):
 
     whole: int = 4 << 20
     piece: int = PIECE
-    messages: int = 3000
+    messages: int = 1000
     bytes: int = 8 << 20
 
 
