@@ -21,7 +21,7 @@ from chatferry.importers.slack_wire import (
     Writer,
     person,
 )
-from chatferry.problems import Spot, problem
+from chatferry.problems import problem
 from chatferry.records import Channel, Problem, User
 
 T = TypeVar("T")

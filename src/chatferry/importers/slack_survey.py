@@ -47,7 +47,7 @@ class Place(Struct, frozen=True, array_like=True):
 class Survey:
     """Takes a conversation's day files in order. `known` are the users that the export lists."""
 
-    def __init__(self, known: Container[str], bots: Mapping[str, str]) -> None:
+    def __init__(self, known: Container[str], bots: dict[str, str]) -> None:
         self.days: list[Day] = []
         self.authors: dict[str, None] = {}
         self.strangers: dict[str, User] = {}
