@@ -49,8 +49,10 @@ _ROWS = 1000  # 6 values each; SQLite takes 32,766 values at most
 _INSERT_ROWS = INSERT_MESSAGE + ", (?, ?, ?, ?, ?, ?)" * (_ROWS - 1)
 _NEWEST = f"SELECT doc FROM {MESSAGES} WHERE rid = ? AND ts IS NOT NULL ORDER BY ts DESC, _id DESC"
 _COUNT_MESSAGES = f"SELECT rid, count(*) FROM {MESSAGES} WHERE rid IN {{}} GROUP BY rid"
-
-_COUNT_KEYS = "SELECT value, count(*) FROM chatferry_keys WHERE collection = ? AND field = ? AND value IN {} GROUP BY value"
+_COUNT_MEMBERS = f"""
+    SELECT value, count(*) FROM chatferry_keys
+    WHERE collection = '{SUBSCRIPTIONS}' AND field = 'rid' AND value IN {{}} GROUP BY value
+"""
 _EXISTING = f"SELECT _id FROM {ROOMS} WHERE _id IN {{}}"
 
 _FILES = (UPLOADS, AVATARS)
@@ -162,7 +164,7 @@ class SqliteDestination:
         """What is to be set in those of the rooms that exist."""
         several = marks(room_ids)
         messages = dict(self._db.execute(_COUNT_MESSAGES.format(several), room_ids))
-        users = dict(self._db.execute(_COUNT_KEYS.format(several), (SUBSCRIPTIONS, "rid", *room_ids)))
+        users = dict(self._db.execute(_COUNT_MEMBERS.format(several), room_ids))
         for (room_id,) in self._db.execute(_EXISTING.format(several), room_ids).fetchall():
             newest = self._newest(room_id) if room_id in messages else None
             yield totals(room_id, messages.get(room_id, 0), users.get(room_id, 0), newest)
