@@ -28,7 +28,7 @@ Entered = dict[str, list[str]]
 """The ids of users, and of the channels and groups that they are in."""
 
 STAGE_BATCH, USER_BATCH, CONTACT_BATCH = 1000, 1000, 200
-ROOM_BATCH, MEMBER_BATCH = 200, 5000
+ROOM_BATCH, MEMBER_BATCH = 500, 10_000
 """Rooms that are imported at once, and their members: some of them may have everybody."""
 TYPES: tuple[Type, ...] = ("user", "contact", "channel")
 _PHASES = {"user": problems.USERS, "contact": problems.CONTACTS, "channel": problems.CHANNELS}
@@ -251,8 +251,9 @@ def _entered_before(work: Work) -> Entered:
     entered: Entered = {}
     decided = (one for one in work.store.staging.records(work.operation.id, "channel") if one.outcome)
     for batch in batches(decided, ROOM_BATCH):
-        ids = {one.document_id for one in batch if one.document_id}
-        for subscription in work.destination.find(Lookup.SUBSCRIPTION_ROOM, ids):
+        ids = {one.document_id: one.number for one in batch if one.document_id}
+        found = work.destination.find(Lookup.SUBSCRIPTION_ROOM, ids)
+        for subscription in sorted(found, key=lambda one: ids[one["rid"]]):
             if subscription["t"] != "d":
                 entered.setdefault(subscription["u"]["_id"], []).append(subscription["rid"])
     return entered
