@@ -107,10 +107,15 @@ def decode(data: bytes | str) -> Document:
 
 
 def _dated(value: Any) -> Any:
-    if isinstance(value, dict):
-        if len(value) == 1 and isinstance(iso := value.get("$date"), str):
+    """The value, as decoding made it, itself changed; most of what is in it is neither dict nor list."""
+    if type(value) is dict:
+        if len(value) == 1 and type(iso := value.get("$date")) is str:
             return Date(iso)
-        return {key: _dated(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_dated(item) for item in value]
+        for key, item in value.items():
+            if type(item) is dict or type(item) is list:
+                value[key] = _dated(item)
+    elif type(value) is list:
+        for place, item in enumerate(value):
+            if type(item) is dict or type(item) is list:
+                value[place] = _dated(item)
     return value

@@ -10,6 +10,7 @@ import hashlib
 import secrets
 
 ALPHABET = "23456789ABCDEFGHJKLMNPQRSTWXYZabcdefghijkmnopqrstuvwxyz"
+_PAIRS = [first + second for second in ALPHABET for first in ALPHABET]
 
 
 def new_id() -> str:
@@ -30,11 +31,11 @@ def hash_token(token: str) -> str:
 def derived_id(*source: str) -> str:
     """An id of 17 characters that depends on nothing but `source`."""
     number = int.from_bytes(_digest(source))
-    letters = []
-    for _ in range(17):
-        number, rest = divmod(number, len(ALPHABET))
-        letters.append(ALPHABET[rest])
-    return "".join(letters)
+    pairs = []
+    for _ in range(9):
+        number, rest = divmod(number, len(_PAIRS))
+        pairs.append(_PAIRS[rest])
+    return "".join(pairs)[:17]
 
 
 def derived_hex(*source: str) -> str:

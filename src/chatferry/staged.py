@@ -16,6 +16,7 @@ from chatferry.convert import users as convert_users
 from chatferry.destinations import Destination, Lookup, Rejection
 from chatferry.documents import Date, Document
 from chatferry.downloads.secrets import holds_secret
+from chatferry.errors import CancelledError
 from chatferry.operations import DIRECT_MESSAGES, Operation
 from chatferry.problems import problem
 from chatferry.records import ROCKET_CAT, Channel, Contact, Outcome, User
@@ -23,8 +24,12 @@ from chatferry.store import Store, problems
 from chatferry.store.staging import Result, Staged, Type
 
 T = TypeVar("T")
+Entered = dict[str, list[str]]
+"""The ids of users, and of the channels and groups that they are in."""
 
-STAGE_BATCH, USER_BATCH, CONTACT_BATCH, ROOM_BATCH = 1000, 200, 200, 20
+STAGE_BATCH, USER_BATCH, CONTACT_BATCH = 1000, 1000, 200
+ROOM_BATCH, MEMBER_BATCH = 500, 10_000
+"""Rooms that are imported at once, and their members: some of them may have everybody."""
 TYPES: tuple[Type, ...] = ("user", "contact", "channel")
 _PHASES = {"user": problems.USERS, "contact": problems.CONTACTS, "channel": problems.CHANNELS}
 
@@ -69,7 +74,7 @@ def import_users(work: Work) -> None:
     for batch in batches(undecided, USER_BATCH):
         work.check()
         records = [staged.record for staged in batch if isinstance(staged.record, User)]
-        known = convert_users.KnownUsers(_user_documents(records, setup, work.destination))
+        known = _known_accounts(records, setup, work.destination)
         moment = Date.at(work.now())
         decisions = []
         for record in records:
@@ -82,14 +87,19 @@ def import_users(work: Work) -> None:
         _carry_out(work, "user", batch, decisions)
 
 
-def _user_documents(
+def _known_accounts(
     records: list[User], setup: convert_users.UserSetup, destination: Destination
-) -> Iterator[Document]:
-    yield from destination.find(Lookup.USER_IMPORT_ID, [id for record in records for id in record.import_ids])
-    yield from destination.find(Lookup.USER_ID, [convert_users.new_id(record, setup) for record in records])
-    yield from destination.find(Lookup.USER_EMAIL, [email for record in records for email in record.emails])
-    wishes = [name for record in records for name in convert_users.username_wishes(record)]
-    yield from destination.find(Lookup.USERNAME, wishes)
+) -> convert_users.KnownUsers:
+    """The accounts that the records may meet. Those that have their own meet no other."""
+    import_ids = [id for record in records for id in record.import_ids]
+    known = convert_users.KnownUsers(destination.find(Lookup.USER_IMPORT_ID, import_ids))
+    own_ids = [convert_users.new_id(record, setup) for record in records]
+    known.fold_all(destination.find(Lookup.USER_ID, own_ids))
+    new = [record for record in records if known.own(record, setup) is None]
+    known.fold_all(destination.find(Lookup.USER_EMAIL, [email for record in new for email in record.emails]))
+    known.fold_all(destination.find(Lookup.USERNAME, convert_users.first_wishes(new)))
+    known.fold_all(destination.find(Lookup.USERNAME, convert_users.further_wishes(new, known)))
+    return known
 
 
 def _unselected_user(
@@ -191,25 +201,71 @@ def import_channels(work: Work, users: dict[str, KnownUser]) -> None:
         users=users,
         starter=_account(starter[0]) if starter else users[ROCKET_CAT],
     )
-    undecided = work.store.staging.records(work.operation.id, "channel", undecided=True)
-    for batch in batches(undecided, ROOM_BATCH):
-        work.check()
-        records = [staged.record for staged in batch if isinstance(staged.record, Channel)]
-        rooms = list(_room_documents(records, setup, work.destination))
-        inside = work.destination.find(Lookup.SUBSCRIPTION_ROOM, {room["_id"] for room in rooms})
-        known = convert_rooms.KnownRooms(rooms, inside)
-        moment = Date.at(work.now())
-        decisions = []
-        for record in records:
-            if record.id in work.operation.selection.channels or (
-                record.type == "d" and DIRECT_MESSAGES in work.operation.selection.channels
-            ):
-                decision = convert_rooms.decide_room(record, known, setup, moment)
-            else:
-                decision = _unselected_channel(record)
-            known.take(decision.changes)
-            decisions.append(decision)
-        _carry_out(work, "channel", batch, decisions)
+    entered = _entered_before(work)
+    try:
+        for batch in _room_batches(work.store.staging.records(work.operation.id, "channel", undecided=True)):
+            work.check()
+            _import_rooms(work, setup, batch, entered)
+    except CancelledError:  # what was imported is to be whole
+        _list_rooms(work, entered)
+        raise
+    _list_rooms(work, entered)
+
+
+def _room_batches(channels: Iterable[Staged]) -> Iterator[list[Staged]]:
+    batch: list[Staged] = []
+    members = 0
+    for staged in channels:
+        batch.append(staged)
+        members += len(staged.record.members) if isinstance(staged.record, Channel) else 0
+        if len(batch) >= ROOM_BATCH or members >= MEMBER_BATCH:
+            yield batch
+            batch, members = [], 0
+    if batch:
+        yield batch
+
+
+def _import_rooms(work: Work, setup: convert_rooms.RoomSetup, batch: list[Staged], entered: Entered) -> None:
+    records = [staged.record for staged in batch if isinstance(staged.record, Channel)]
+    rooms = list(_room_documents(records, setup, work.destination))
+    inside = work.destination.find(Lookup.SUBSCRIPTION_ROOM, {room["_id"] for room in rooms})
+    known = convert_rooms.KnownRooms(rooms, inside)
+    moment = Date.at(work.now())
+    decisions = []
+    for record in records:
+        if record.id in work.operation.selection.channels or (
+            record.type == "d" and DIRECT_MESSAGES in work.operation.selection.channels
+        ):
+            decision = convert_rooms.decide_room(record, known, setup, moment)
+        else:
+            decision = _unselected_channel(record)
+        known.take(decision.changes)
+        decisions.append(decision)
+    for result in _carry_out(work, "channel", batch, decisions):
+        for user_id in known.people(result.document_id):
+            entered.setdefault(user_id, []).append(result.document_id)
+
+
+def _entered_before(work: Work) -> Entered:
+    """Who is in the channels and groups that this operation has brought so far, before it was interrupted."""
+    entered: Entered = {}
+    decided = (one for one in work.store.staging.records(work.operation.id, "channel") if one.outcome)
+    for batch in batches(decided, ROOM_BATCH):
+        ids = {one.document_id: one.number for one in batch if one.document_id}
+        found = work.destination.find(Lookup.SUBSCRIPTION_ROOM, ids)
+        for subscription in sorted(found, key=lambda one: ids[one["rid"]]):
+            if subscription["t"] != "d":
+                entered.setdefault(subscription["u"]["_id"], []).append(subscription["rid"])
+    return entered
+
+
+def _list_rooms(work: Work, entered: Entered) -> None:
+    """Each user's rooms, on the user: all at once, as people are in many rooms."""
+    for ids in batches(entered, USER_BATCH):
+        users = work.destination.find(Lookup.USER_ID, ids)
+        updates = [convert_rooms.list_rooms(user, entered[user["_id"]]) for user in users]
+        if changes := [update for update in updates if update is not None]:
+            work.destination.apply(changes)
 
 
 def _room_documents(
@@ -217,7 +273,9 @@ def _room_documents(
 ) -> Iterator[Document]:
     yield from destination.find(Lookup.ROOM_IMPORT_ID, [record.id for record in records])
     ids = [convert_rooms.new_id(record, setup) for record in records]
-    yield from destination.find(Lookup.ROOM_ID, [*ids, convert_rooms.GENERAL])
+    # Everybody is in the general room: it is looked up, and with it its people, where it is asked for.
+    general = [convert_rooms.GENERAL] if any(record.general for record in records) else []
+    yield from destination.find(Lookup.ROOM_ID, [*ids, *general])
     named = [record for record in records if record.type != "d" or record.name]
     wishes = [name for record in named for name in convert_rooms.name_wishes(record)]
     yield from destination.find(Lookup.ROOM_NAME, wishes)
@@ -250,7 +308,9 @@ def known_rooms(work: Work) -> dict[str, KnownRoom]:
 # ---------------------------------------------------------------- carrying out decisions
 
 
-def _carry_out(work: Work, type: Type, batch: Sequence[Staged], decisions: Sequence[Decision]) -> None:
+def _carry_out(
+    work: Work, type: Type, batch: Sequence[Staged], decisions: Sequence[Decision]
+) -> list[Result]:
     """Apply the changes of a batch and note what became of each record."""
     changes = [change for decision in decisions for change in decision.changes]
     owners = [place for place, decision in enumerate(decisions) for _ in decision.changes]
@@ -270,5 +330,7 @@ def _carry_out(work: Work, type: Type, batch: Sequence[Staged], decisions: Seque
             results.append(Result(staged.number, outcome, id, decision.name))
             if isinstance(staged.record, User) and id and holds_secret(staged.record.avatar_url):
                 work.store.avatar_addresses.put(id, staged.record.avatar_url)
-            work.store.problems.add(work.operation.id, _PHASES[type], notes, staged.number * 1000)
+            if notes:
+                work.store.problems.add(work.operation.id, _PHASES[type], notes, staged.number * 1000)
         work.store.staging.decide(work.operation.id, type, results)
+    return results

@@ -1,7 +1,7 @@
 """Rooms and their members: matched by import id, then by name; what was private never becomes public."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from msgspec import Struct
 from slugify import slugify
@@ -88,6 +88,18 @@ class KnownRooms:
 
     def is_taken(self, name: str) -> bool:
         return name in self._by_name
+
+    def people(self, room_id: str) -> Collection[str]:
+        """Who is in a channel or group; nobody in what is none."""
+        is_direct = self._by_id.get(room_id, {"t": "d"})["t"] == "d"
+        return () if is_direct else self.members.get(room_id, {}).keys()
+
+
+def list_rooms(user: Document, room_ids: Iterable[str]) -> Update | None:
+    """Rocket.Chat keeps a user's channels and groups on the user too. None if these are there."""
+    listed = frozenset(user.get("__rooms", ()))
+    missing = tuple(dict.fromkeys(room_id for room_id in room_ids if room_id not in listed))
+    return Update(collection=USERS, id=user["_id"], add={"__rooms": missing}) if missing else None
 
 
 def members_key(user_ids: Iterable[str]) -> str:
@@ -222,11 +234,7 @@ def _new_room(
 
 
 def _inserted(room: Document, name: str, joins: list[Document], problems: list[Problem]) -> Decision:
-    changes: list[Change] = [Insert(ROOMS, room)]
-    for subscription in joins:
-        changes.append(Insert(SUBSCRIPTIONS, subscription))
-        if room["t"] != "d":  # Rocket.Chat keeps a user's channels and groups on the user too
-            changes.append(_room_of(subscription))
+    changes = [Insert(ROOMS, room), *(Insert(SUBSCRIPTIONS, subscription) for subscription in joins)]
     return Decision(
         outcome=Outcome.INSERTED,
         id=room["_id"],
@@ -234,10 +242,6 @@ def _inserted(room: Document, name: str, joins: list[Document], problems: list[P
         changes=tuple(changes),
         problems=tuple(problems),
     )
-
-
-def _room_of(subscription: Document) -> Update:
-    return Update(collection=USERS, id=subscription["u"]["_id"], add={"__rooms": (subscription["rid"],)})
 
 
 def _about(record: Channel) -> Document:
@@ -350,7 +354,7 @@ def _complete(
         for member in members:
             if member.id not in inside:
                 subscription = _subscription({**room, **set_}, member, False, now)
-                changes += [Insert(SUBSCRIPTIONS, subscription), _room_of(subscription)]
+                changes.append(Insert(SUBSCRIPTIONS, subscription))
     if "name" in set_:
         names = {"name": set_["name"], "fname": record.name.strip()}
         changes += [

@@ -39,6 +39,9 @@ class KnownUsers:
         self._by_import_id: dict[str, Document] = {}
         self._by_email: dict[str, Document] = {}
         self._by_username: dict[str, Document] = {}
+        self.fold_all(documents)
+
+    def fold_all(self, documents: Iterable[Document]) -> None:
         for document in documents:
             self.fold(document)
 
@@ -99,6 +102,28 @@ def username_wishes(record: User) -> list[str]:
     """The usernames that `decide_user` may give to a new account, best first."""
     base = _base_name(record)
     return [base, *(f"{base}-{number}" for number in range(1, NAME_TRIES + 1))]
+
+
+def first_wishes(records: Iterable[User]) -> list[str]:
+    """The username that each would like best."""
+    return [_base_name(record) for record in records]
+
+
+def further_wishes(records: Iterable[User], known: KnownUsers) -> list[str]:
+    """The other usernames of those who may not get what they would like best; `known` has who holds these."""
+    wishes: dict[str, list[str]] = {}
+    contested: set[str] = set()
+    for record in records:
+        base, *others = username_wishes(record)
+        if base.casefold() in wishes or known.is_taken(base):
+            contested.add(base.casefold())
+        wishes.setdefault(base.casefold(), []).extend(others)
+    found: dict[str, None] = {}
+    while contested:
+        names = [name for base in contested for name in wishes.pop(base)]
+        found.update(dict.fromkeys(names))
+        contested = wishes.keys() & {name.casefold() for name in names}
+    return list(found)
 
 
 def may_grant(own: Collection[str], role: str) -> bool:

@@ -85,11 +85,11 @@ def rivals(field: str, values: Sequence[str]) -> tuple[str, Query, Collation | N
         return USERS, {"username": {"$in": [*chain.from_iterable(map(_spellings, values))]}}, ANY_CASE
     if field == "unique name":
         return ROOMS, {"name": {"$in": list(values)}, "t": {"$in": ["c", "p"]}}, None
-    members: dict[str, list[Any]] = {}
+    members: dict[str, dict[str, Any]] = {}  # by `rid`, which may be anything
     for rid, user_id in map(msgspec.json.decode, values):
-        members.setdefault(rid, []).append(user_id)
-    found = [{"rid": rid, "u._id": {"$in": user_ids}} for rid, user_ids in members.items()]
-    return SUBSCRIPTIONS, {"$or": found}, None
+        found = members.setdefault(repr(rid), {"rid": rid, "u._id": {"$in": []}})
+        found["u._id"]["$in"].append(user_id)
+    return SUBSCRIPTIONS, {"$or": [*members.values()]}, None
 
 
 RIVAL_FIELDS = {"_id": 1, "username": 1, "name": 1, "t": 1, "rid": 1, "u._id": 1}

@@ -11,19 +11,14 @@ from typing import Any
 from chatferry.destinations import Lookup, Packed, Rejection
 from chatferry.destinations.rules import (
     FIELDS,
-    UNIQUE,
-    ChangeError,
-    columns,
-    evolve,
     identity,
-    keys,
     looked_up,
     shown,
     stamp,
     stamped,
     totals,
-    written,
 )
+from chatferry.destinations.sqlite_changes import BY_ID, apply, marks, slices
 from chatferry.documents import (
     AVATARS,
     COLLECTIONS,
@@ -33,7 +28,6 @@ from chatferry.documents import (
     UPLOADS,
     Change,
     Document,
-    Insert,
     Update,
     decode,
 )
@@ -42,23 +36,16 @@ from chatferry.errors import SettingsError
 SCHEMA_VERSION = 2
 APPLICATION_ID = 0x43684679  # "ChFy": tells a workspace from other SQLite files
 CHUNK = 255 * 1024  # bytes, as GridFS has it
-_AT_ONCE = 10_000  # values in one query; SQLite takes 32,766
+_ROOMS_AT_ONCE = 500  # in one transaction of `finish`
 _PATIENCE = 60  # seconds to wait for another process that writes
 _CACHE = 32_768  # KiB of pages
 
-_BY_ID = {table: f"SELECT _id, doc FROM {table} WHERE _id IN " for table in COLLECTIONS}
 _KEYED = "(SELECT _id FROM chatferry_keys WHERE collection = ? AND field = ? AND value IN "
-_BY_KEY = {table: sql + _KEYED for table, sql in _BY_ID.items()}
-_STORED = {table: f"SELECT doc FROM {table} WHERE _id = ?" for table in COLLECTIONS}
-_INSERT = {table: f"INSERT INTO {table} (_id, doc) VALUES (?, ?)" for table in COLLECTIONS}
-_REPLACE = {table: f"UPDATE {table} SET doc = ? WHERE _id = ?" for table in COLLECTIONS}
+_BY_KEY = {table: sql + _KEYED for table, sql in BY_ID.items()}
 _DUMP = {table: f"SELECT CAST(doc AS BLOB) FROM {table} ORDER BY _id" for table in COLLECTIONS}
 
 _DIGESTS = f"SELECT _id, digest FROM {MESSAGES} WHERE _id IN "
-_INSERT_MESSAGE = (
-    f"INSERT OR IGNORE INTO {MESSAGES} (_id, digest, rid, ts, tmid, doc) VALUES (?, ?, ?, ?, ?, ?)"
-)
-_ROWS = 1000  # 6 values each; SQLite takes 32,766 values at most
+_ROWS = 250  # 6 values each; more bring nothing, and to give them all to SQLite takes the interpreter
 
 
 def _insert_packed(rows: int) -> str:
@@ -71,15 +58,13 @@ def _insert_packed(rows: int) -> str:
 
 
 _INSERT_PACKED, _INSERT_ROWS = _insert_packed(1), _insert_packed(_ROWS)
-_REPLACE_MESSAGE = f"UPDATE {MESSAGES} SET rid = ?, ts = ?, tmid = ?, doc = ? WHERE _id = ?"
-_SET_DIGEST = f"UPDATE {MESSAGES} SET digest = ? WHERE _id = ?"
 _NEWEST = f"SELECT doc FROM {MESSAGES} WHERE rid = ? AND ts IS NOT NULL ORDER BY ts DESC, _id DESC"
-_COUNT_MESSAGES = f"SELECT count(*) FROM {MESSAGES} WHERE rid = ?"
-
-_ADD_KEY = "INSERT INTO chatferry_keys (collection, field, value, _id) VALUES (?, ?, ?, ?)"
-_DROP_KEY = "DELETE FROM chatferry_keys WHERE collection = ? AND field = ? AND value = ? AND _id = ?"
-_HELD = "SELECT 1 FROM chatferry_keys WHERE collection = ? AND field = ? AND value = ? AND _id <> ?"
-_COUNT_KEYS = "SELECT count(*) FROM chatferry_keys WHERE collection = ? AND field = ? AND value = ?"
+_COUNT_MESSAGES = f"SELECT rid, count(*) FROM {MESSAGES} WHERE rid IN {{}} GROUP BY rid"
+_COUNT_MEMBERS = f"""
+    SELECT value, count(*) FROM chatferry_keys
+    WHERE collection = '{SUBSCRIPTIONS}' AND field = 'rid' AND value IN {{}} GROUP BY value
+"""
+_EXISTING = f"SELECT _id FROM {ROOMS} WHERE _id IN {{}}"
 
 _FILES = (UPLOADS, AVATARS)
 _PUT_FILE = {table: f"INSERT OR REPLACE INTO {table} (_id, doc) VALUES (?, ?)" for table in _FILES}
@@ -112,29 +97,22 @@ class SqliteDestination:
     def find(self, lookup: Lookup, values: Collection[str]) -> list[Document]:
         collection, field = FIELDS[lookup]
         found: dict[str, str] = {}
-        for some in _slices(looked_up(lookup, values)):
+        for some in slices(looked_up(lookup, values)):
             if field == "_id":
-                found.update(self._rows(_BY_ID[collection] + _marks(some), some))
+                found.update(self._rows(BY_ID[collection] + marks(some), some))
             else:
-                found.update(self._rows(f"{_BY_KEY[collection]}{_marks(some)})", [collection, field, *some]))
+                found.update(self._rows(f"{_BY_KEY[collection]}{marks(some)})", [collection, field, *some]))
         return [decode(doc) for doc in found.values()]
 
     def digests(self, message_ids: Collection[str]) -> dict[str, bytes]:
         found: dict[str, bytes] = {}
-        for some in _slices(message_ids):
-            found.update(self._rows(_DIGESTS + _marks(some), some))
+        for some in slices(message_ids):
+            found.update(self._rows(_DIGESTS + marks(some), some))
         return found
 
     def apply(self, changes: Sequence[Change]) -> list[Rejection]:
-        ending = stamp()
-        rejections: list[Rejection] = []
         with self._transaction():
-            for index, change in enumerate(changes):
-                try:
-                    self._change(change, ending)
-                except ChangeError as fault:
-                    rejections.append(Rejection(index, str(fault)))
-        return rejections
+            return apply(self._db, changes, stamp())
 
     @staticmethod
     def pack(message: Document, encoded: bytes | bytearray, digest: bytes) -> Packed:
@@ -168,7 +146,7 @@ class SqliteDestination:
     def read_file(self, id: str, collection: str = UPLOADS, start: int = 0) -> Iterator[bytes]:
         """One query for each piece: one for all would keep SQLite's log growing while a slow reader reads."""
         first, skipped = divmod(start, CHUNK)
-        for known in next(_slices([id]), []):
+        for known in next(slices([id]), []):
             with closing(connected(self._path)) as db:
                 db.execute("PRAGMA cache_size = -1024")  # many may read at once, and no page twice
                 for n in count(first):
@@ -180,11 +158,9 @@ class SqliteDestination:
                     skipped = 0
 
     def finish(self, room_ids: Collection[str]) -> None:
-        ending = stamp()
-        with self._transaction():
-            for room_id in room_ids:
-                if self._stored(ROOMS, room_id) is not None:
-                    self._update(self._totals(room_id), ending)
+        for some in slices(dict.fromkeys(room_ids), _ROOMS_AT_ONCE):
+            with self._transaction():
+                apply(self._db, list(self._totals(some)), stamp())
 
     def dump(self, collection: str) -> Iterator[bytes]:
         return self._stream(_DUMP[collection], [()])
@@ -195,66 +171,19 @@ class SqliteDestination:
     def close(self) -> None:
         self._db.close()
 
-    def _change(self, change: Change, ending: bytes) -> None:
-        if isinstance(change, Update):
-            self._update(change, ending)
-        elif change.collection == MESSAGES:
-            self._insert_message(change, ending)
-        else:
-            self._insert(change, ending)
+    def _totals(self, room_ids: list[str]) -> Iterator[Update]:
+        """What is to be set in those of the rooms that exist."""
+        several = marks(room_ids)
+        messages = dict(self._db.execute(_COUNT_MESSAGES.format(several), room_ids))
+        users = dict(self._db.execute(_COUNT_MEMBERS.format(several), room_ids))
+        for (room_id,) in self._db.execute(_EXISTING.format(several), room_ids).fetchall():
+            newest = self._newest(room_id) if room_id in messages else None
+            yield totals(room_id, messages.get(room_id, 0), users.get(room_id, 0), newest)
 
-    def _insert_message(self, change: Insert, ending: bytes) -> None:
-        id_, data = identity(change.document), stamped(change.document, ending).decode()
-        self._db.execute(_INSERT_MESSAGE, (id_, change.digest, *columns(change.document), data))
-
-    def _insert(self, change: Insert, ending: bytes) -> None:
-        id_, data = identity(change.document), stamped(change.document, ending)
-        if self._stored(change.collection, id_) is None:
-            found_by = keys(change.collection, change.document)
-            self._require_free(change.collection, id_, found_by)
-            self._db.execute(_INSERT[change.collection], (id_, data.decode()))
-            self._db.executemany(_ADD_KEY, [(change.collection, *key, id_) for key in found_by])
-
-    def _update(self, change: Update, ending: bytes) -> None:
-        stored = self._stored(change.collection, change.id)
-        if stored is None:
-            raise ChangeError("there is no such document")
-        document = evolve(stored, change)
-        if written(document).decode() != stored:
-            self._replace(change.collection, stored, document, ending)
-        if change.collection == MESSAGES and change.digest:
-            self._db.execute(_SET_DIGEST, (change.digest, change.id))
-
-    def _replace(self, collection: str, stored: str, document: Document, ending: bytes) -> None:
-        id_, data = document["_id"], stamped(document, ending).decode()
-        if collection == MESSAGES:
-            self._db.execute(_REPLACE_MESSAGE, (*columns(document), data, id_))
-            return
-        old, new = keys(collection, decode(stored)), keys(collection, document)
-        self._require_free(collection, id_, new - old)
-        self._db.executemany(_DROP_KEY, [(collection, *key, id_) for key in old - new])
-        self._db.executemany(_ADD_KEY, [(collection, *key, id_) for key in new - old])
-        self._db.execute(_REPLACE[collection], (data, id_))
-
-    def _require_free(self, collection: str, id_: str, found_by: Iterable[tuple[str, str]]) -> None:
-        """No other document holds what only one may hold."""
-        for field, value in found_by:
-            if field in UNIQUE and self._db.execute(_HELD, (collection, field, value, id_)).fetchone():
-                raise ChangeError(UNIQUE[field].format(value))
-
-    def _stored(self, collection: str, id_: str) -> str | None:
-        try:
-            row = self._db.execute(_STORED[collection], (id_,)).fetchone()
-        except UnicodeEncodeError:  # no document has such an id
-            return None
-        return row[0] if row else None
-
-    def _totals(self, room_id: str) -> Update:
-        (messages,) = self._db.execute(_COUNT_MESSAGES, (room_id,)).fetchone()
-        (users,) = self._db.execute(_COUNT_KEYS, (SUBSCRIPTIONS, "rid", room_id)).fetchone()
+    def _newest(self, room_id: str) -> Document | None:
+        """The last message that the room shows."""
         with closing(self._db.execute(_NEWEST, (room_id,))) as rows:
-            newest = next((message for (doc,) in rows if shown(message := decode(doc))), None)
-        return totals(room_id, messages, users, newest)
+            return next((message for (doc,) in rows if shown(message := decode(doc))), None)
 
     def _rows(self, sql: str, values: Sequence[Any]) -> list[Any]:
         with _plain_errors(self._path):
@@ -288,21 +217,6 @@ def _chunks(content: Iterable[bytes]) -> Iterator[bytes]:
             del buffer[:CHUNK]
     if buffer:
         yield bytes(buffer)
-
-
-def _slices(values: Iterable[str]) -> Iterator[list[str]]:
-    """The values as many at a time as one query takes, without those that no document can have."""
-    known = list(values)
-    try:
-        "".join(known).encode()
-    except UnicodeEncodeError:
-        known = [value for value in known if value.encode(errors="ignore").decode() == value]
-    for start in range(0, len(known), _AT_ONCE):
-        yield known[start : start + _AT_ONCE]
-
-
-def _marks(values: Sequence[str]) -> str:
-    return f"({','.join('?' * len(values))})"
 
 
 @contextmanager

@@ -66,19 +66,19 @@ def scan(archive: Archive, sizes: Sizes = SIZES) -> Iterator[User | Channel | Pa
     _refuse_what_is_none(archive)
     folders = _folders(archive)
     yield from _files_left_out(archive)
-    users: dict[str, User] = {}
+    users: set[str] = set()
     for user in read_users(archive):
         if isinstance(user, User):
-            users[user.id] = user
+            users.add(user.id)
         yield user
     conversations: list[Conversation] = []
     for conversation in read_conversations(archive, folders):
         if isinstance(conversation, Problem):
             yield conversation
             continue
-        conversations.append(conversation)
         if conversation.members_known:
             yield conversation.record
+        conversations.append(_without_members(conversation))
     claimed = {conversation.folder for conversation in conversations}
     unknown = [_unlisted(folder) for folder in folders if folder not in claimed]
     yield from (_unknown_folder(conversation) for conversation in unknown)
@@ -214,7 +214,7 @@ def _survey_all(
     archive: Archive,
     conversations: list[Conversation],
     folders: dict[str, list[str]],
-    users: dict[str, User],
+    users: set[str],
     sizes: Sizes,
 ) -> Iterator[User | Channel | Part | Problem]:
     all_bots = {bot: user for bot, user in bots(archive).items() if user in users}
@@ -242,6 +242,14 @@ def _survey_all(
         yield user
         reason = f"no list of users names {user.id}, an inactive placeholder holds its messages"
         yield problem("user-not-listed", reason, file=user.file, position=user.position, field="user")
+
+
+def _without_members(conversation: Conversation) -> Conversation:
+    """Only those of direct conversations are asked for again, and of others there may be very many."""
+    record = conversation.record
+    if record.type == "d" or not conversation.members_known:
+        return conversation
+    return replace(conversation, record=replace(record, members=()))
 
 
 def _with_authors(conversation: Conversation, survey: Survey) -> Conversation:

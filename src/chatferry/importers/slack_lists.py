@@ -6,6 +6,7 @@ from typing import Literal, TypeVar
 from unicodedata import normalize
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from chatferry.archive import Archive
 from chatferry.errors import ArchiveError
@@ -17,6 +18,7 @@ from chatferry.importers.slack_wire import (
     Profile,
     SlackChannel,
     SlackUser,
+    Writer,
     person,
 )
 from chatferry.problems import problem
@@ -37,7 +39,7 @@ _TEAM = re.compile(r"teams/[^/]+/")
 _SLACKS_FIRST_DAY = 1_356_998_400  # 2013-01-01; earlier dates in exports mean "unknown"
 
 
-class Conversation(Struct, frozen=True, kw_only=True):
+class Conversation(Struct, frozen=True):
     """A channel, group or direct conversation, and the folder that holds its messages ("" for none)."""
 
     record: Channel
@@ -89,7 +91,7 @@ def bots(archive: Archive) -> dict[str, str]:
         for prefix in prefixes(archive)
         for name in USER_LISTS
         if prefix + name in archive
-        for user in read_elements(archive, prefix + name, SlackUser)[0]
+        for user in read_elements(archive, prefix + name, Writer)[0]
         if user and user.profile.bot_id
     }
 
@@ -129,7 +131,8 @@ def shown_name(profile: Profile) -> str:
 
 def read_conversations(archive: Archive, folders: Mapping[str, object]) -> Iterator[Conversation | Problem]:
     """Every conversation once, with its folder. `folders` are those that hold day files."""
-    found: dict[str, tuple[SlackChannel, str, str, Literal["c", "p", "d"]]] = {}
+    found: dict[str, Conversation] = {}
+    people: dict[str, str] = {}  # each id once: a list may name one a thousand times
     for prefix in prefixes(archive):
         for name, type_ in ROOM_LISTS.items():
             file = prefix + name
@@ -139,27 +142,32 @@ def read_conversations(archive: Archive, folders: Mapping[str, object]) -> Itera
             for flaw in flaws:
                 yield flaw_problem(flaw, file, "channel-not-readable", "channel")
             for index, channel in enumerate(channels):
-                if channel:
-                    found.setdefault(channel.id, (channel, file, f"$[{index}]", _type(channel, type_)))
+                if channel and channel.id not in found:
+                    record = _channel(channel, file, f"$[{index}]", _type(channel, type_), people)
+                    folder = _folder(channel, prefix, folders)
+                    found[channel.id] = Conversation(
+                        record, folder, channel.members is not None, _pins(channel)
+                    )
+                channels[index] = None
     claimed: dict[str, str] = {}
-    for channel, file, position, kind in found.values():
-        folder = _folder(channel, file.rpartition("/")[0], folders)
+    for id in list(found):
+        conversation = found.pop(id)
+        folder, record = conversation.folder, conversation.record
         if folder in claimed:
             reason = f"{claimed[folder]} has the same name, and with it the folder with the messages"
-            yield problem("channel-name-twice", reason, file=file, position=position, field="name")
-            folder = ""
+            yield problem(
+                "channel-name-twice", reason, file=record.file, position=record.position, field="name"
+            )
+            conversation = replace(conversation, folder="")
         elif folder:
-            claimed[folder] = channel.id
-        yield Conversation(
-            record=_channel(channel, file, position, kind),
-            folder=folder,
-            members_known=channel.members is not None,
-            pins={
-                pin.id: PinNote(_created(pin.created) or 0, pin.user or "")
-                for pin in channel.pins or ()
-                if pin.id
-            },
-        )
+            claimed[folder] = id
+        yield conversation
+
+
+def _pins(channel: SlackChannel) -> dict[str, PinNote]:
+    return {
+        pin.id: PinNote(_created(pin.created) or 0, pin.user or "") for pin in channel.pins or () if pin.id
+    }
 
 
 def _type(channel: SlackChannel, listed: Literal["c", "p", "d"]) -> Literal["c", "p", "d"]:
@@ -169,14 +177,16 @@ def _type(channel: SlackChannel, listed: Literal["c", "p", "d"]) -> Literal["c",
     return "p" if channel.is_private and listed == "c" else listed
 
 
-def _folder(channel: SlackChannel, parent: str, folders: Mapping[str, object]) -> str:
-    prefix = f"{parent}/" if parent else ""
+def _folder(channel: SlackChannel, prefix: str, folders: Mapping[str, object]) -> str:
     names = [normalize("NFC", name) for name in (channel.id, channel.name) if name]
     places = [prefix + name for name in names] + names
     return next((place for place in places if place in folders), "")
 
 
-def _channel(channel: SlackChannel, file: str, position: str, type_: Literal["c", "p", "d"]) -> Channel:
+def _channel(
+    channel: SlackChannel, file: str, position: str, type_: Literal["c", "p", "d"], people: dict[str, str]
+) -> Channel:
+    """The record. `people` has the ids met so far; equal ones become one text."""
     members = list(channel.members or ())
     if type_ == "d" and not members and channel.user:
         members = [channel.user]
@@ -185,7 +195,7 @@ def _channel(channel: SlackChannel, file: str, position: str, type_: Literal["c"
         type=type_,
         name=channel.name or "",
         creator=person(channel.creator or ""),
-        members=tuple(dict.fromkeys(map(person, members))),
+        members=tuple(dict.fromkeys(people.setdefault(id, id) for id in map(person, members))),
         topic=without_secrets((channel.topic.value if channel.topic else "") or ""),
         description=without_secrets((channel.purpose.value if channel.purpose else "") or ""),
         created=_created(channel.created),

@@ -52,14 +52,14 @@ class Place(Struct, frozen=True, array_like=True):
 class Survey:
     """Takes a conversation's day files in order. `known` are the users that the export lists."""
 
-    def __init__(self, known: Mapping[str, object], bots: Mapping[str, str]) -> None:
+    def __init__(self, known: Container[str], bots: dict[str, str]) -> None:
         self.days: list[Day] = []
         self.authors: dict[str, None] = {}
         self.strangers: dict[str, User] = {}
         self.bots: dict[str, str] = {}
         self.pins: dict[str, PinNote] = {}
         self._known = known
-        self._all_bots = dict(bots)
+        self._all_bots = bots
         self._last = 0
         self._times: dict[str, None] = {}  # of the day before
         self._long: Times | None = None  # these, if it was read in pieces

@@ -73,6 +73,17 @@ class SlackUser(Struct, frozen=True, kw_only=True):
     profile: Profile = Profile()
 
 
+class BotLink(Struct, frozen=True, gc=False):
+    bot_id: str | None = None
+
+
+class Writer(Struct, frozen=True, gc=False):
+    """What tells which bot a user writes as: the little that is needed of a `SlackUser`."""
+
+    id: str
+    profile: BotLink = BotLink()
+
+
 class SlackFile(Struct, frozen=True, kw_only=True, gc=False):
     id: str = ""
     name: str | None = None

@@ -1,0 +1,255 @@
+"""Changes to the embedded workspace, brought to its tables inside a transaction."""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from msgspec import Struct
+
+from chatferry.destinations import Rejection
+from chatferry.destinations.rules import (
+    UNIQUE,
+    ChangeError,
+    as_stored,
+    columns,
+    evolved,
+    identity,
+    keys,
+    stamped,
+    written,
+)
+from chatferry.documents import COLLECTIONS, MESSAGES, Change, Document, Insert, Update, decode
+
+_AT_ONCE = 1000  # changes that are weighed together
+_VALUES = 10_000  # in one query; SQLite takes 32,766
+
+BY_ID: Mapping[str, str] = {table: f"SELECT _id, doc FROM {table} WHERE _id IN " for table in COLLECTIONS}
+_INSERT = {table: f"INSERT INTO {table} (_id, doc) VALUES (?, ?)" for table in COLLECTIONS}
+_REPLACE = {table: f"UPDATE {table} SET doc = ? WHERE _id = ?" for table in COLLECTIONS}
+
+INSERT_MESSAGE = (
+    f"INSERT OR IGNORE INTO {MESSAGES} (_id, digest, rid, ts, tmid, doc) VALUES (?, ?, ?, ?, ?, ?)"
+)
+_REPLACE_MESSAGE = f"UPDATE {MESSAGES} SET rid = ?, ts = ?, tmid = ?, doc = ? WHERE _id = ?"
+_SET_DIGEST = f"UPDATE {MESSAGES} SET digest = ? WHERE _id = ?"
+
+_ADD_KEY = "INSERT INTO chatferry_keys (collection, field, value, _id) VALUES (?, ?, ?, ?)"
+_DROP_KEY = "DELETE FROM chatferry_keys WHERE collection = ? AND field = ? AND value = ? AND _id = ?"
+_HOLDERS = "SELECT value, _id FROM chatferry_keys WHERE collection = ? AND field = ? AND value IN "
+
+_Place = tuple[str, str]  # collection and _id
+_Key = tuple[str, str, str]  # collection, field and value
+
+
+class _New(Struct, frozen=True):
+    """A document to be inserted: as it will be stored, what it is found by, and a message's columns."""
+
+    id: str
+    text: str
+    found_by: set[tuple[str, str]]
+    columns: tuple[str | None, ...]
+
+
+def apply(db: sqlite3.Connection, changes: Sequence[Change], ending: bytes) -> list[Rejection]:
+    """Make the changes that can be made, in order. `ending` is what their documents are stamped with."""
+    rejections: list[Rejection] = []
+    for first in range(0, len(changes), _AT_ONCE):
+        rejections += _Batch(db, first, changes[first : first + _AT_ONCE], ending).apply()
+    return rejections
+
+
+class _Batch:
+    """Some changes that follow each other, from number `first` on.
+
+    All are weighed first, one after the other, against what is stored and what those before make of it; then
+    what came of that is written: a document once, however many changes it has met.
+    """
+
+    def __init__(self, db: sqlite3.Connection, first: int, changes: Sequence[Change], ending: bytes) -> None:
+        self._db = db
+        self._first = first
+        self._changes = changes
+        self._ending = ending
+        self._stored: dict[_Place, str] = {}
+        self._texts: dict[_Place, str] = {}  # of documents that are new or others than before
+        self._holders: dict[_Key, set[str]] = {}  # of values that only one document may hold
+        self._added: set[tuple[str, str, str, str]] = set()
+        self._dropped: set[tuple[str, str, str, str]] = set()
+        self._columns: dict[str, tuple[str | None, ...]] = {}  # of messages
+        self._digests: dict[str, bytes] = {}
+
+    def apply(self) -> list[Rejection]:
+        rejections = []
+        made = [self._made(change) for change in self._changes]
+        self._load(made)
+        for index, (change, new) in enumerate(zip(self._changes, made, strict=True), self._first):
+            try:
+                if isinstance(change, Update):
+                    self._update(change)
+                elif isinstance(new, _New):
+                    self._insert(change, new)
+                else:
+                    rejections.append(Rejection(index, str(new)))
+            except ChangeError as fault:
+                rejections.append(Rejection(index, str(fault)))
+        self._write()
+        return rejections
+
+    def _made(self, change: Change) -> _New | ChangeError | None:
+        """What an insert is to store, or why it cannot."""
+        if isinstance(change, Update):
+            return None
+        document, is_message = change.document, change.collection == MESSAGES
+        try:
+            return _New(
+                identity(document),
+                stamped(document, self._ending).decode(),
+                set() if is_message else keys(change.collection, document),
+                columns(document) if is_message else (),
+            )
+        except ChangeError as fault:
+            return fault
+
+    # ------------------------------------------------------------ what is there
+
+    def _load(self, made: Iterable[_New | ChangeError | None]) -> None:
+        ids: dict[str, set[str]] = {}
+        unique: dict[tuple[str, str], set[str]] = {}
+        for change, new in zip(self._changes, made, strict=True):
+            if isinstance(change, Update):
+                ids.setdefault(change.collection, set()).add(change.id)
+            elif isinstance(new, _New):
+                ids.setdefault(change.collection, set()).add(new.id)
+                for field, value in new.found_by:
+                    if field in UNIQUE:
+                        unique.setdefault((change.collection, field), set()).add(value)
+        for collection, wanted in ids.items():
+            for some in slices(sorted(wanted)):
+                rows = self._db.execute(BY_ID[collection] + marks(some), some)
+                self._stored.update(((collection, id_), text) for id_, text in rows)
+        for (collection, field), values in unique.items():
+            self._load_holders(collection, field, sorted(values))
+
+    def _load_holders(self, collection: str, field: str, values: Sequence[str]) -> None:
+        self._holders.update(((collection, field, value), set()) for value in values)
+        for some in slices(values):
+            for value, id_ in self._db.execute(_HOLDERS + marks(some), (collection, field, *some)):
+                self._holders[collection, field, value].add(id_)
+
+    def _require_free(self, collection: str, id_: str, found_by: Iterable[tuple[str, str]]) -> None:
+        """No other document holds what only one may hold."""
+        for field, value in found_by:
+            if field not in UNIQUE:
+                continue
+            if (collection, field, value) not in self._holders:
+                self._load_holders(collection, field, [value])
+            if self._holders[collection, field, value] - {id_}:
+                raise ChangeError(UNIQUE[field].format(value))
+
+    # ------------------------------------------------------------ weighing
+
+    def _insert(self, change: Insert, new: _New) -> None:
+        place = (change.collection, new.id)
+        if place in self._texts or place in self._stored:
+            return
+        self._require_free(change.collection, new.id, new.found_by)
+        self._texts[place] = new.text
+        if change.collection == MESSAGES:
+            self._columns[new.id], self._digests[new.id] = new.columns, change.digest
+        for field, value in new.found_by:
+            self._add((change.collection, field, value), new.id)
+
+    def _update(self, change: Update) -> None:
+        collection, id_ = place = (change.collection, change.id)
+        stored = self._texts.get(place) or self._stored.get(place)
+        if stored is None:
+            raise ChangeError("there is no such document")
+        document = decode(stored)
+        old = keys(collection, document)
+        document = evolved(document, as_stored(change))
+        if written(document).decode() != stored:
+            self._replace(collection, id_, document, old)
+        if collection == MESSAGES and change.digest:
+            self._digests[id_] = change.digest
+
+    def _replace(self, collection: str, id_: str, document: Document, old: set[tuple[str, str]]) -> None:
+        text = stamped(document, self._ending).decode()
+        if collection == MESSAGES:
+            self._columns[id_] = columns(document)
+        else:
+            new = keys(collection, document)
+            self._require_free(collection, id_, new - old)
+            for field, value in old - new:
+                self._drop((collection, field, value), id_)
+            for field, value in new - old:
+                self._add((collection, field, value), id_)
+        self._texts[collection, id_] = text
+
+    def _add(self, key: _Key, id_: str) -> None:
+        row = (*key, id_)
+        if row in self._dropped:
+            self._dropped.remove(row)
+        else:
+            self._added.add(row)
+        if key in self._holders:
+            self._holders[key].add(id_)
+
+    def _drop(self, key: _Key, id_: str) -> None:
+        row = (*key, id_)
+        if row in self._added:
+            self._added.remove(row)
+        else:
+            self._dropped.add(row)
+        if key in self._holders:
+            self._holders[key].discard(id_)
+
+    # ------------------------------------------------------------ writing
+
+    def _write(self) -> None:
+        """In the order of the tables: what is written one after the other lies side by side."""
+        ids: dict[str, list[str]] = {}
+        for collection, id_ in sorted(self._texts):
+            ids.setdefault(collection, []).append(id_)
+        for id_ in ids.pop(MESSAGES, ()):
+            self._write_message(id_, self._texts[MESSAGES, id_])
+        for collection, some in ids.items():
+            new = [
+                (id_, self._texts[collection, id_]) for id_ in some if not self._is_stored(collection, id_)
+            ]
+            old = [(self._texts[collection, id_], id_) for id_ in some if self._is_stored(collection, id_)]
+            self._write_many(_INSERT[collection], new)
+            self._write_many(_REPLACE[collection], old)
+        self._write_many(_SET_DIGEST, [(digest, id_) for id_, digest in self._digests.items()])
+        self._write_many(_DROP_KEY, sorted(self._dropped))
+        self._write_many(_ADD_KEY, sorted(self._added))
+
+    def _write_message(self, id_: str, text: str) -> None:
+        if self._is_stored(MESSAGES, id_):
+            self._db.execute(_REPLACE_MESSAGE, (*self._columns[id_], text, id_))
+        else:
+            digest = self._digests.pop(id_)
+            self._db.execute(INSERT_MESSAGE, (id_, digest, *self._columns[id_], text))
+
+    def _write_many(self, sql: str, rows: Sequence[tuple[object, ...]]) -> None:
+        if rows:
+            self._db.executemany(sql, rows)
+
+    def _is_stored(self, collection: str, id_: str) -> bool:
+        return (collection, id_) in self._stored
+
+
+# ---------------------------------------------------------------- queries
+
+
+def slices(values: Iterable[str], size: int = _VALUES) -> Iterator[list[str]]:
+    """The values, as many at a time as one query takes, without those that no document can have."""
+    known = list(values)
+    try:
+        "".join(known).encode()
+    except UnicodeEncodeError:
+        known = [value for value in known if value.encode(errors="ignore").decode() == value]
+    for start in range(0, len(known), size):
+        yield known[start : start + size]
+
+
+def marks(values: Sequence[str]) -> str:
+    return f"({','.join('?' * len(values))})"
