@@ -206,21 +206,28 @@ class MongoDestination:
     # ------------------------------------------------------------ writing
 
     def _applied(self, changes_of: Callable[[ClientSession], Sequence[Change]]) -> list[Rejection]:
-        """Apply changes in one transaction; what the server refuses is left out of the next try."""
+        """Apply changes in one transaction; what the server refuses is left out of the next try.
+
+        If that is what several changes make of one document, each is written by itself in the next.
+        """
         refused: dict[int, str] = {}
+        one_by_one = False
 
         def work(session: ClientSession) -> list[Rejection]:
             changes, now = changes_of(session), _now()
             rejections = [Rejection(index, reason) for index, reason in refused.items()]
             for collection, numbered in _by_collection(changes, refused).items():
-                rejections += Batch(self._database, session, collection, numbered, now).apply()
+                rejections += Batch(self._database, session, collection, numbered, now, one_by_one).apply()
             return sorted(rejections, key=lambda rejection: rejection.index)
 
         while True:
             try:
                 return self._server.patiently(self._transaction, work)
             except RefusedError as fault:
-                refused[fault.index] = fault.reason
+                if one_by_one or len(fault.indexes) == 1:
+                    refused[fault.indexes[0]] = fault.reason
+                else:
+                    one_by_one = True
 
     def _transaction(self, work: Callable[[ClientSession], T]) -> T:
         with (
