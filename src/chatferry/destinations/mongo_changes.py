@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from bson.datetime_ms import DatetimeMS
 from msgspec import Struct
 from pymongo import InsertOne, UpdateOne
 from pymongo.client_session import ClientSession
@@ -16,7 +17,6 @@ from chatferry.destinations.mongo_bson import (
     document_of,
     encoded,
     in_bson,
-    stamped,
 )
 from chatferry.destinations.mongo_digests import Digests
 from chatferry.destinations.mongo_queries import RIVAL_FIELDS, is_possible, rivals, slices
@@ -49,14 +49,14 @@ class _Write(Struct):
 
     def request(self, now: int) -> InsertOne[Row] | UpdateOne | None:
         """What the server is asked for, if anything differs. Raises ChangeError if BSON cannot hold it."""
-        stamp = decoded(stamped(encoded({}), now))
+        written = {"_updatedAt": DatetimeMS(now)}
         if not self.before:
-            return InsertOne(self.after | stamp)
+            return InsertOne(self.after | written)
         operators = difference(self.before, self.after)
         if not operators:
             return None
         encoded(operators)
-        operators["$set"] = operators.get("$set", {}) | stamp
+        operators["$set"] = operators.get("$set", {}) | written
         return UpdateOne({"_id": self.id}, operators)
 
 

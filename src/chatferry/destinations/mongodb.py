@@ -11,7 +11,7 @@ from pymongo.errors import BulkWriteError
 from pymongo.read_preferences import ReadPreference
 
 from chatferry.destinations import Lookup, Packed, Rejection
-from chatferry.destinations.mongo_bson import decoded, document_of, encoded, stamped
+from chatferry.destinations.mongo_bson import decoded, document_of, encoded, stamp, stamped
 from chatferry.destinations.mongo_changes import Batch, RefusedError
 from chatferry.destinations.mongo_digests import Digests
 from chatferry.destinations.mongo_queries import (
@@ -120,7 +120,7 @@ class MongoDestination:
 
         def store(session: ClientSession) -> None:
             settle(session)
-            row = decoded(stamped(data, now))
+            row = decoded(stamped(data, stamp(now)))
             self._database[collection].replace_one({"_id": id_}, row, upsert=True, session=session)
 
         self._server.patiently(self._transaction, store)
@@ -208,7 +208,7 @@ class MongoDestination:
 
     def _insert(self, messages: Sequence[Packed]) -> list[tuple[int, str]]:
         """Insert messages and their digests; the places of those that the server refuses, and why."""
-        now = _now()
+        now = stamp(_now())
         self._stored_digests.make_ready()
         added = self._stored_digests.add([(message[0], message[1]) for message in messages])
         rows = [RawBSONDocument(stamped(message[2], now)) for message in messages]
