@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from msgspec import Struct
 from pymongo.database import Database
 
+from chatferry.ids import hash_token
 from tests import rocketchat
 from tests.importing import write_folder
 from tests.mongo import Mongod
@@ -164,6 +166,23 @@ def test_tokens_of_rocketchats_users(server: Server) -> None:
     with as_user(server, "mover") as mover:  # a role of their own making has the permission
         assert mover.get("importers.list").status_code == 200
         assert mover.get("getLatestImportOperations").status_code == 403
+
+
+def test_what_is_taken_away_is_gone_at_once(server: Server, database: Database[Document]) -> None:
+    """A token, and a role: whatever is remembered of permissions."""
+    entry = {"hashedToken": hash_token("for a moment"), "when": datetime.now(UTC)}
+    root, tokens = {"_id": ROOT}, "services.resume.loginTokens"
+    database["users"].update_one(root, {"$push": {tokens: entry}})
+    with client(server, root["_id"], "for a moment") as http:
+        assert http.get("importers.list").status_code == 200
+        database["users"].update_one(root, {"$pull": {tokens: {"hashedToken": entry["hashedToken"]}}})
+        assert http.get("importers.list").status_code == 401
+    mover = database["users"].find_one({"username": "mover"}) or {}
+    with as_user(server, "mover") as http:
+        assert http.get("importers.list").status_code == 200
+        database["users"].update_one({"_id": mover["_id"]}, {"$set": {"roles": ["user"]}})
+        assert http.get("importers.list").status_code == 403
+        database["users"].update_one({"_id": mover["_id"]}, {"$set": {"roles": mover["roles"]}})
 
 
 @pytest.mark.parametrize(

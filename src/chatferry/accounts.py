@@ -7,7 +7,7 @@ as base64 of its SHA-256 in `services.resume.loginTokens`.
 import hashlib
 import hmac
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -306,9 +306,3 @@ def first_administrator(destination: Destination) -> Document | None:
 def _age(user: Document) -> tuple[int, str]:
     created = user.get("createdAt")
     return created.ms if isinstance(created, Date) else 0, user["_id"]
-
-
-def granted(destination: Destination, user: Document, permissions: Collection[str]) -> frozenset[str]:
-    """Those of the permissions that one of the user's roles has."""
-    found = destination.find(Lookup.PERMISSION_ID, permissions)
-    return frozenset(entry["_id"] for entry in found if roles_of(user) & roles_of(entry))

@@ -18,6 +18,7 @@ from pymongo.database import Database
 from chatferry.destinations import Lookup, mongo_server, open_destination
 from chatferry.destinations.mongo_bson import OPTIONS, difference
 from chatferry.destinations.mongo_files import Bucket
+from chatferry.destinations.mongo_totals import RoomTotals
 from chatferry.destinations.mongodb import MongoDestination
 from chatferry.documents import (
     AVATARS,
@@ -32,6 +33,7 @@ from chatferry.documents import (
     Document,
     Insert,
     Update,
+    decode,
     digest,
     encode,
 )
@@ -475,6 +477,131 @@ def test_a_write_concern_that_cannot_be_met_is_said(mongod: Mongod, database: Db
     with pytest.raises(SettingsError, match=r"check w in the URL|not enough members"):
         insert(opened, message("m1"))
     opened.close()
+
+
+# ---------------------------------------------------------------- changes and totals
+
+
+def test_changes_of_one_document_are_one_write(destination: MongoDestination, database: Db) -> None:
+    """A server takes long for each write of an account in a transaction: it has thirty indexes."""
+    destination.apply([Insert(USERS, {"_id": "u1", "bio": "x"})])
+    database.command("profile", 2)
+    changes: list[Change] = [
+        Insert(USERS, {"_id": "u2", "username": "ben"}),
+        *(Update(collection=USERS, id="u1", add={"__rooms": (f"r{number}",)}) for number in range(5)),
+        Update(collection=USERS, id="u2", set={"name": "Ben"}),
+        Update(collection=USERS, id="u1", set={"name": "Ada"}, unset=("bio",)),
+    ]
+    assert destination.apply(changes) == []
+    database.command("profile", 0)
+    written = database["system.profile"].count_documents({"op": {"$in": ["insert", "update"]}})
+    database["system.profile"].drop()
+    assert written == 2
+    ada, ben = database[USERS].find(projection={"_updatedAt": 0}).sort("_id")
+    assert ada == {"_id": "u1", "__rooms": [f"r{number}" for number in range(5)], "name": "Ada"}
+    assert ben == {"_id": "u2", "username": "ben", "name": "Ben"}
+
+
+def test_of_several_changes_of_one_document_only_the_refused_one_is_left_out(
+    destination: MongoDestination, database: Db
+) -> None:
+    database[USERS].create_index("only", unique=True, sparse=True)
+    destination.apply([Insert(USERS, {"_id": "u1", "only": 1}), Insert(USERS, {"_id": "u2"})])
+    updates = [
+        Update(collection=USERS, id="u2", set={"name": "before"}),
+        Update(collection=USERS, id="u2", set={"only": 1}),
+        Update(collection=USERS, id="u2", set={"bio": "after"}),
+    ]
+    assert [rejection.index for rejection in destination.apply(updates)] == [1]
+    assert database[USERS].count_documents({"_id": "u2", "name": "before", "bio": "after"}) == 1
+    database[USERS].drop_index("only_1")
+
+
+def test_a_value_that_moves_from_one_document_to_another_is_no_conflict(
+    destination: MongoDestination, database: Db
+) -> None:
+    database[USERS].create_index("only", unique=True, sparse=True)
+    destination.apply([Insert(USERS, {"_id": "u1", "only": 1})])
+    changes: list[Change] = [
+        Update(collection=USERS, id="u1", set={"only": 2}),
+        Insert(USERS, {"_id": "u2", "only": 1}),
+        Update(collection=USERS, id="u2", set={"only": 3}),
+        Update(collection=USERS, id="u1", set={"only": 1}),
+    ]
+    assert destination.apply(changes) == []
+    assert [user["only"] for user in database[USERS].find().sort("_id")] == [1, 3]
+    database[USERS].drop_index("only_1")
+
+
+@pytest.fixture(params=["indexed", "bare"])
+def counting(request: pytest.FixtureRequest, mongod: Mongod, client: Any) -> Iterator[MongoDestination]:
+    """A destination with or without an index that leads to the messages of a room."""
+    database = client[f"totals-{request.param}"]
+    wipe(database)
+    if request.param == "indexed":
+        make_indexes(database, MESSAGES)
+    opened = MongoDestination(mongod.database_url(database.name))
+    yield opened
+    opened.close()
+
+
+def test_many_rooms_are_counted(counting: MongoDestination) -> None:
+    rooms = [f"r{number:03}" for number in range(450)]
+    counting.apply([Insert(ROOMS, {"_id": id_, "t": "c", "name": id_}) for id_ in rooms])
+    messages = [
+        message(f"{id_}-{n}", rid=id_, ts=Date.at(1000 + n // 3))
+        for number, id_ in enumerate(rooms)
+        for n in range(number % 5)
+    ]
+    hidden = [message(f"{id_}-x", rid=id_, ts=Date.at(9000), _hidden=True) for id_ in rooms]
+    other = message("other", rid="elsewhere", ts=Date.at(9000))
+    assert insert(counting, *messages, *hidden, other) == []
+    counting.finish([*rooms, "none"])
+    found = {room["_id"]: room for room in map(decode, counting.dump(ROOMS))}
+    for number, id_ in enumerate(rooms):
+        assert (found[id_]["msgs"], found[id_]["usersCount"]) == (number % 5 + 1, 0)
+        last = f"{id_}-{number % 5 - 1}" if number % 5 else None
+        assert found[id_].get("lastMessage", {}).get("_id") == last
+    counting.finish(rooms)
+    assert {room["_id"]: room for room in map(decode, counting.dump(ROOMS))} == found
+
+
+@pytest.mark.parametrize("event", ["message", "deleted", "hidden", "moved", "left"])
+def test_what_changes_after_the_counting_is_counted_anew(counting: MongoDestination, event: str) -> None:
+    server = mongo_server.Server(counting.address)
+    rooms: list[Change] = [Insert(ROOMS, {"_id": id_, "t": "c", "name": id_}) for id_ in ("r1", "r2")]
+    counting.apply([*rooms, Insert(SUBSCRIPTIONS, {"_id": "s1", "rid": "r1", "u": {"_id": "u1"}})])
+    first, last = message("m1"), message("m2", ts=Date.at(2000))
+    insert(counting, first, last, message("m0", rid="r2"))
+    totals = RoomTotals(server)
+    (counted,) = totals.ahead(["r1", "r2"])
+    messages, changed = server.database[MESSAGES], server.database[ROOMS].update_one
+    if event == "message":
+        insert(counting, message("m3", ts=Date.at(3000)))
+        changed({"_id": "r1"}, {"$inc": {"msgs": 1}})
+    elif event == "deleted":
+        messages.delete_one({"_id": "m2"})
+    elif event == "hidden":
+        messages.update_one({"_id": "m2"}, {"$set": {"_hidden": True}})
+    elif event == "moved":
+        messages.update_one({"_id": "m2"}, {"$set": {"rid": "r2"}})
+    else:
+        server.database[SUBSCRIPTIONS].delete_one({"_id": "s1"})
+        changed({"_id": "r1"}, {"$set": {"usersCount": 0}})
+    with server.client.start_session() as session, session.start_transaction():
+        updates = {update.id: update.set for update in totals.updates(counted, session)}
+    found = updates["r1"]["msgs"], updates["r1"]["usersCount"], updates["r1"]["lastMessage"]["_id"]
+    assert (
+        found
+        == {
+            "message": (3, 1, "m3"),
+            "deleted": (1, 1, "m1"),
+            "hidden": (2, 1, "m1"),
+            "moved": (1, 1, "m1"),
+            "left": (2, 0, "m2"),
+        }[event]
+    )
+    server.client.close()
 
 
 # ---------------------------------------------------------------- a server that comes and goes

@@ -144,7 +144,7 @@ def _authenticated(services: Services, user_id: str, token: str, permission: str
         user = accounts.user_of_token(workspace, user_id, token)
         if user is None:
             raise RequestError("unauthorized", status=401)
-        granted = accounts.granted(workspace, user, {permission, _UNLIMITED} - {""})
+        granted = services.grants.of(user, {permission, _UNLIMITED} - {""}, workspace)
     if permission and permission not in granted:
         raise RequestError(_FORBIDDEN, status=403)
     return _Caller(user, token, _UNLIMITED in granted)

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 from msgspec import Struct
 
+from chatferry.api.grants import Grants
 from chatferry.api.rate_limit import RateLimiter
 from chatferry.destinations import Destination, open_destination
 from chatferry.documents import Document
@@ -29,6 +30,7 @@ class Services:
         self.worker = worker
         self.unlisted = unlisted
         self.limiter = RateLimiter() if settings.rate_limit else None
+        self.grants = Grants()
         self.uploading: set[str] = set()
         self._workspace = _Shared(settings.destination_url)
         self._read = _Shared(settings.destination_url)

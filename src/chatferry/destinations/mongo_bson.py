@@ -70,10 +70,14 @@ def in_bson(update: Update) -> Update:
     return replace(update, **decoded(encoded(values)))
 
 
-def stamped(data: bytes, now: int) -> bytes:
+def stamp(now: int) -> bytes:
+    """What `stamped` adds to documents that are written now."""
+    return b"\x09_updatedAt\0" + struct.pack("<q", now) + b"\0"
+
+
+def stamped(data: bytes, stamp: bytes) -> bytes:
     """An encoded document without `_updatedAt`, with it."""
-    stamp = b"\x09_updatedAt\0" + struct.pack("<q", now) + b"\0"
-    return struct.pack("<i", len(data) - 1 + len(stamp)) + data[4:-1] + stamp
+    return b"".join(((len(data) - 1 + len(stamp)).to_bytes(4, "little"), data[4:-1], stamp))
 
 
 def document_of(value: Any) -> Any:

@@ -1,8 +1,10 @@
 """Changes to one collection, brought to MongoDB inside a transaction."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from bson.datetime_ms import DatetimeMS
+from msgspec import Struct
 from pymongo import InsertOne, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
@@ -15,7 +17,6 @@ from chatferry.destinations.mongo_bson import (
     document_of,
     encoded,
     in_bson,
-    stamped,
 )
 from chatferry.destinations.mongo_digests import Digests
 from chatferry.destinations.mongo_queries import RIVAL_FIELDS, is_possible, rivals, slices
@@ -23,24 +24,47 @@ from chatferry.destinations.mongo_server import DISK_FULL, Row, is_passing, refu
 from chatferry.destinations.rules import UNIQUE, ChangeError, columns, evolved, identity, keys
 from chatferry.documents import MESSAGES, Change, Insert, Update
 
-_Write = InsertOne[Row] | UpdateOne
 _Key = tuple[str, str]
 
 
 class RefusedError(Exception):
-    """The server refuses one change. The transaction has ended; the other changes can still be made."""
+    """The server refuses one write. The transaction has ended; the other changes can still be made.
 
-    def __init__(self, index: int, reason: str) -> None:
-        self.index = index
+    `indexes` are the places of the changes that came together in this write.
+    """
+
+    def __init__(self, indexes: list[int], reason: str) -> None:
+        self.indexes = indexes
         self.reason = reason
         super().__init__(reason)
+
+
+class _Write(Struct):
+    """What changes make of one document. `before` is {} if they insert it."""
+
+    id: str
+    before: Row
+    after: Row
+    indexes: list[int]
+
+    def request(self, now: int) -> InsertOne[Row] | UpdateOne | None:
+        """What the server is asked for, if anything differs. Raises ChangeError if BSON cannot hold it."""
+        written = {"_updatedAt": DatetimeMS(now)}
+        if not self.before:
+            return InsertOne(self.after | written)
+        operators = difference(self.before, self.after)
+        if not operators:
+            return None
+        encoded(operators)
+        operators["$set"] = operators.get("$set", {}) | written
+        return UpdateOne({"_id": self.id}, operators)
 
 
 class Batch:
     """The changes of one collection, with their places in the whole batch.
 
     All are weighed first, one after the other, against what is stored and what those before make of it; then
-    what came of that is written.
+    what came of that is written: each document once, or `one_by_one`, which tells what a refused change is.
     """
 
     def __init__(
@@ -50,15 +74,17 @@ class Batch:
         collection: str,
         changes: Sequence[tuple[int, Change]],
         now: int,
+        one_by_one: bool,
     ) -> None:
         self._database = database
         self._session = session
         self._collection = collection
         self._changes = changes
         self._now = now
+        self._one_by_one = one_by_one
         self._documents: dict[str, Row] = {}  # by _id, as they are after the changes weighed so far
         self._holders: dict[_Key, set[str]] = {}  # of values that only one document may hold
-        self._writes: list[tuple[int, _Write]] = []
+        self._writes: dict[str | int, _Write] = {}
         self._stored_digests = Digests(database)
         self._digests: dict[str, bytes] = {}
 
@@ -87,17 +113,19 @@ class Batch:
         collection = self._database[self._collection]
         for some in slices(id_ for id_ in ids if isinstance(id_, str)):
             for document in collection.find({"_id": {"$in": some}}, session=self._session):
-                self._documents[document["_id"]] = document
+                self._documents[document["_id"]] = _unstamped(document)
         self._load_holders({key for _, change in self._changes for key in self._wanted(change)})
 
     def _wanted(self, change: Change) -> Iterable[_Key]:
         """The unique values that a change is likely to ask for."""
+        stored: Row = {}
         if isinstance(change, Update):
-            document = {**self._documents.get(change.id, {}), **change.set}
+            stored = self._documents.get(change.id, {})
+            document = {**stored, **change.set}
         else:
             document = change.document
         try:
-            return _unique(self._collection, document)
+            return _unique(self._collection, document) - _unique(self._collection, stored)
         except ChangeError:
             return ()
 
@@ -136,8 +164,7 @@ class Batch:
         if id_ in self._documents:
             return
         self._require_free(id_, _unique(self._collection, document))
-        self._keep(id_, {}, document)
-        self._writes.append((index, InsertOne(decoded(stamped(data, self._now)))))
+        self._keep(index, id_, {}, document)
         if self._collection == MESSAGES:
             self._digests[id_] = change.digest
 
@@ -145,42 +172,50 @@ class Batch:
         stored = self._documents.get(change.id)
         if stored is None:
             raise ChangeError("there is no such document")
-        document = evolved(decoded(encoded(stored)), in_bson(change))
-        operators = difference(_unstamped(stored), _unstamped(document))
-        if operators:
-            encoded(operators)
+        data = encoded(stored)
+        document = evolved(decoded(data), in_bson(change))
+        if encoded(document) != data:
             if self._collection == MESSAGES:
                 _require_columns(document)
             new = _unique(self._collection, document) - _unique(self._collection, stored)
             self._require_free(change.id, new)
-            self._keep(change.id, stored, document)
-            stamp = decoded(stamped(encoded({}), self._now))
-            operators["$set"] = {**operators.get("$set", {}), **stamp}
-            self._writes.append((index, UpdateOne({"_id": change.id}, operators)))
+            self._keep(index, change.id, stored, document)
         if self._collection == MESSAGES and change.digest:
             self._digests[change.id] = change.digest
 
-    def _keep(self, id_: str, before: Row, after: Row) -> None:
+    def _keep(self, index: int, id_: str, before: Row, after: Row) -> None:
         for key in _unique(self._collection, before):
             self._holders.get(key, set()).discard(id_)
         self._hold(after)
         self._documents[id_] = after
+        write = self._writes.setdefault(index if self._one_by_one else id_, _Write(id_, before, after, []))
+        write.after = after
+        write.indexes.append(index)
 
     # ------------------------------------------------------------ writing
 
     def _write(self) -> None:
-        if self._writes:
+        requests = list(self._requests())
+        if requests:
             try:
                 self._database[self._collection].bulk_write(
-                    [write for _, write in self._writes], session=self._session
+                    [request for _, request in requests], session=self._session
                 )
             except BulkWriteError as error:
                 faults = error.details.get("writeErrors", ())
                 if is_passing(error) or not faults or faults[0]["code"] == DISK_FULL:
                     raise
-                raise RefusedError(self._writes[faults[0]["index"]][0], refusal(faults[0])) from error
+                raise RefusedError(requests[faults[0]["index"]][0].indexes, refusal(faults[0])) from error
         if self._digests:
             self._stored_digests.replace(self._digests, self._session)
+
+    def _requests(self) -> Iterator[tuple[_Write, InsertOne[Row] | UpdateOne]]:
+        for write in self._writes.values():
+            try:
+                if request := write.request(self._now):
+                    yield write, request
+            except ChangeError as fault:
+                raise RefusedError(write.indexes, str(fault)) from fault
 
 
 def _unique(collection: str, document: Mapping[str, Any]) -> set[_Key]:

@@ -20,8 +20,6 @@ ANY_CASE = Collation("en", strength=2)
 """What Rocket.Chat's own indexes of usernames and e-mails have."""
 
 COLLATIONS: Mapping[Lookup, Collation] = {Lookup.USERNAME: ANY_CASE, Lookup.USER_EMAIL: ANY_CASE}
-SHOWN: Query = {"_hidden": {"$ne": True}, "$or": [{"tmid": {"$exists": False}}, {"tshow": True}]}
-"""The messages that their room itself shows: see `rules.shown`."""
 
 _AT_ONCE = 5_000  # values in one query: far below 16 MB
 _ALTERNATIVES = 200  # alternatives in one query, each of which is looked up by itself

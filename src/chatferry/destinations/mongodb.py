@@ -11,12 +11,11 @@ from pymongo.errors import BulkWriteError
 from pymongo.read_preferences import ReadPreference
 
 from chatferry.destinations import Lookup, Packed, Rejection
-from chatferry.destinations.mongo_bson import decoded, document_of, encoded, stamped
+from chatferry.destinations.mongo_bson import decoded, document_of, encoded, stamp, stamped
 from chatferry.destinations.mongo_changes import Batch, RefusedError
 from chatferry.destinations.mongo_digests import Digests
 from chatferry.destinations.mongo_queries import (
     COLLATIONS,
-    SHOWN,
     is_found,
     is_possible,
     queries,
@@ -24,23 +23,21 @@ from chatferry.destinations.mongo_queries import (
 )
 from chatferry.destinations.mongo_server import DISK_FULL, DUPLICATE, Row, Server, is_passing, refusal
 from chatferry.destinations.mongo_stores import FileStores
-from chatferry.destinations.rules import FIELDS, ChangeError, identity, shown, totals
+from chatferry.destinations.mongo_totals import RoomTotals
+from chatferry.destinations.rules import FIELDS, ChangeError, identity
 from chatferry.documents import (
     CONTACTS,
     MESSAGES,
     ROOMS,
-    SUBSCRIPTIONS,
     UPLOADS,
     USERS,
     Change,
     Document,
-    Update,
     decode,
     encode,
 )
 
 T = TypeVar("T")
-_ROOMS_AT_ONCE = 10  # in one transaction of `finish`
 _PAGE = 500  # documents in one query of `dump`
 _LACKING = (USERS, CONTACTS, ROOMS)  # where an index of importIds may be missing
 
@@ -123,7 +120,7 @@ class MongoDestination:
 
         def store(session: ClientSession) -> None:
             settle(session)
-            row = decoded(stamped(data, now))
+            row = decoded(stamped(data, stamp(now)))
             self._database[collection].replace_one({"_id": id_}, row, upsert=True, session=session)
 
         self._server.patiently(self._transaction, store)
@@ -135,8 +132,9 @@ class MongoDestination:
         return self._files.of(document, collection).read(document, start)
 
     def finish(self, room_ids: Collection[str]) -> None:
-        for some in slices(dict.fromkeys(room_ids), _ROOMS_AT_ONCE):
-            self._applied(partial(self._totals, some))
+        totals = RoomTotals(self._server)
+        for counted in totals.ahead(room_ids):
+            self._applied(partial(totals.updates, counted))
 
     def dump(self, collection: str) -> Iterator[bytes]:
         """In pages: a cursor would be closed while a slow reader reads."""
@@ -173,54 +171,31 @@ class MongoDestination:
             cursor = cursor.min([("_id", last["_id"])])
         return [row for row in cursor if not last or row["_id"] != last["_id"]]
 
-    def _totals(self, room_ids: Sequence[str], session: ClientSession) -> list[Update]:
-        """What is to be set in those of the rooms that exist."""
-        rooms = self._database[ROOMS].find({"_id": {"$in": list(room_ids)}}, {"_id": 1}, session=session)
-        existing = [room["_id"] for room in rooms]
-        messages = self._counts(MESSAGES, existing, session)
-        users = self._counts(SUBSCRIPTIONS, existing, session)
-        return [
-            totals(id_, messages.get(id_, 0), users.get(id_, 0), self._newest(id_, session))
-            for id_ in existing
-        ]
-
-    def _counts(self, collection: str, room_ids: list[str], session: ClientSession) -> dict[str, int]:
-        steps: list[Row] = [
-            {"$match": {"rid": {"$in": room_ids}}},
-            {"$group": {"_id": "$rid", "count": {"$sum": 1}}},
-        ]
-        return {
-            row["_id"]: row["count"] for row in self._database[collection].aggregate(steps, session=session)
-        }
-
-    def _newest(self, room_id: str, session: ClientSession) -> Row | None:
-        """The last message that the room shows; of those of the same time, that with the greatest id."""
-        in_room: Row = {"rid": room_id, "ts": {"$type": "date"}, **SHOWN}
-        messages = self._database[MESSAGES]
-        for last in messages.find(in_room, session=session, batch_size=2).sort("ts", -1):
-            if shown(last):
-                same_time = messages.find({**in_room, "ts": last["ts"]}, session=session)
-                return max(filter(shown, same_time), key=lambda message: str(message["_id"]))
-        return None
-
     # ------------------------------------------------------------ writing
 
     def _applied(self, changes_of: Callable[[ClientSession], Sequence[Change]]) -> list[Rejection]:
-        """Apply changes in one transaction; what the server refuses is left out of the next try."""
+        """Apply changes in one transaction; what the server refuses is left out of the next try.
+
+        If that is what several changes make of one document, each is written by itself in the next.
+        """
         refused: dict[int, str] = {}
+        one_by_one = False
 
         def work(session: ClientSession) -> list[Rejection]:
             changes, now = changes_of(session), _now()
             rejections = [Rejection(index, reason) for index, reason in refused.items()]
             for collection, numbered in _by_collection(changes, refused).items():
-                rejections += Batch(self._database, session, collection, numbered, now).apply()
+                rejections += Batch(self._database, session, collection, numbered, now, one_by_one).apply()
             return sorted(rejections, key=lambda rejection: rejection.index)
 
         while True:
             try:
                 return self._server.patiently(self._transaction, work)
             except RefusedError as fault:
-                refused[fault.index] = fault.reason
+                if one_by_one or len(fault.indexes) == 1:
+                    refused[fault.indexes[0]] = fault.reason
+                else:
+                    one_by_one = True
 
     def _transaction(self, work: Callable[[ClientSession], T]) -> T:
         with (
@@ -233,7 +208,7 @@ class MongoDestination:
 
     def _insert(self, messages: Sequence[Packed]) -> list[tuple[int, str]]:
         """Insert messages and their digests; the places of those that the server refuses, and why."""
-        now = _now()
+        now = stamp(_now())
         self._stored_digests.make_ready()
         added = self._stored_digests.add([(message[0], message[1]) for message in messages])
         rows = [RawBSONDocument(stamped(message[2], now)) for message in messages]

@@ -1,0 +1,69 @@
+"""What is remembered of permissions: enough to let somebody pass, never to refuse."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from chatferry.api import grants
+from chatferry.api.grants import Grants
+from chatferry.destinations.memory import MemoryDestination
+from chatferry.documents import PERMISSIONS, Insert, Update
+
+RUN, VIEW = "run-import", "view-import-operations"
+
+
+@pytest.fixture
+def workspace() -> MemoryDestination:
+    opened = MemoryDestination()
+    opened.apply([Insert(PERMISSIONS, {"_id": RUN, "roles": ["mover"]})])
+    return opened
+
+
+def give(workspace: MemoryDestination, permission: str, *roles: str) -> None:
+    assert workspace.apply([Update(collection=PERMISSIONS, id=permission, set={"roles": roles})]) == []
+
+
+def may(known: Grants, workspace: MemoryDestination, roles: Sequence[str]) -> bool:
+    return RUN in known.of({"_id": "u1", "roles": list(roles)}, {RUN, VIEW}, workspace)
+
+
+def test_one_role_is_enough_and_no_permission_is_nobodys(workspace: MemoryDestination) -> None:
+    known = Grants()
+    for _ in range(2):
+        assert known.of({"_id": "u1", "roles": ["user", "mover"]}, {RUN, VIEW}, workspace) == {RUN}
+        assert known.of({"_id": "u1"}, {RUN, VIEW}, workspace) == frozenset()
+        assert known.of({"_id": "u1", "roles": ["mover"]}, set(), workspace) == frozenset()
+
+
+def test_a_role_that_is_taken_from_somebody_is_gone_at_once(workspace: MemoryDestination) -> None:
+    known = Grants()
+    assert may(known, workspace, ["mover"])
+    assert not may(known, workspace, ["user"])
+
+
+def test_a_permission_that_is_given_counts_at_once(workspace: MemoryDestination) -> None:
+    known = Grants()
+    assert not may(known, workspace, ["helper"])
+    give(workspace, RUN, "mover", "helper")
+    assert may(known, workspace, ["helper"])
+
+
+def test_a_permission_that_is_taken_away_counts_as_long_as_it_is_remembered(
+    workspace: MemoryDestination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grants, "MEMORY", 1000.0)
+    known = Grants()
+    assert may(known, workspace, ["mover"])
+    give(workspace, RUN)
+    assert may(known, workspace, ["mover"])
+    assert not may(Grants(), workspace, ["mover"])
+
+
+def test_nothing_is_remembered_for_good(
+    workspace: MemoryDestination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grants, "MEMORY", 0.0)
+    known = Grants()
+    assert may(known, workspace, ["mover"])
+    give(workspace, RUN)
+    assert not may(known, workspace, ["mover"])
