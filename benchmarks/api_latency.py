@@ -62,11 +62,12 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=2)
     parser.add_argument("--rate", type=float, default=50, help="calls in a second")
     parser.add_argument("--workers", nargs="+", default=["0", "default"], help="numbers of processes")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="where exports are kept: %(default)s")
     parser.add_argument("--mongodb", action="store_true", help="into a MongoDB that is started for it")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="chatferry-bench-") as name:
         folder = Path(name)
-        export = generated(CACHE.resolve(), "usual", options.messages)
+        export = generated(options.cache.resolve(), "usual", options.messages)
         write_history(folder / "store.sqlite3", options.operations, options.selected)
         with _destinations(folder, options.mongodb) as destinations:
             for workers in options.workers:
@@ -164,8 +165,9 @@ def measure(folder: Path, export: Path, workers: str, destination: str, pause: f
     shutil.copy(folder / "store.sqlite3", data)
     options = ["--workers", workers] if workers != "default" else []
     options += ["--destination", destination] if destination else []
+    folders = {"CHATFERRY_IMPORT_DIRS": str(export.parent)}
     with (
-        serving(data, *options, CHATFERRY_IMPORT_DIRS=str(folder), CHATFERRY_RATE_LIMIT="on") as server,
+        serving(data, *options, **folders, CHATFERRY_RATE_LIMIT="on") as server,
         login(server) as http,
     ):
         ask_while_idle(http, pause, times)

@@ -69,6 +69,20 @@ def test_imports_into_mongodb_are_measured(cache: Path, mongod: Mongod) -> None:
     assert figures(printed, "floor, 1 at once") == [3]
 
 
+def test_the_api_is_measured(cache: Path) -> None:
+    printed = benchmark(
+        *("api_latency", "--messages", "500", "--operations", "20", "--runs", "1", "--workers", "0"),
+        *("--cache", cache),
+    )
+    for endpoint in (
+        "getImportProgress",
+        "getLatestImportOperations",
+        "getCurrentImportOperation",
+        "/api/info",
+    ):
+        assert endpoint in printed
+
+
 def test_every_run_can_be_had_as_json(cache: Path) -> None:
     options = ("--messages", "500", "--runs", "1", "--workers", "1", "--shape", "one-file", "--json")
     (report,) = json.loads(benchmark("import_sqlite", *options, "--cache", cache))
