@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from chatferry import unchanged
-from chatferry.archive import Archive
+from chatferry.archive import Archive, open_archive
 from chatferry.destinations import Destination, Packed, Rejection
 from chatferry.destinations.memory import MemoryDestination
 from chatferry.documents import MESSAGES, USERS, Date, Update
@@ -57,6 +57,18 @@ def export(tmp_path: Path) -> Path:
     return path
 
 
+class Picky(MemoryDestination):
+    """Refuses the first message of each batch, as long as it is told to."""
+
+    refuses = True
+
+    def insert(self, messages: Sequence[Packed]) -> list[Rejection]:
+        if not self.refuses:
+            return super().insert(messages)
+        super().insert(messages[1:])
+        return [Rejection(0, "it is bad")]
+
+
 def outcome(imported: Imported) -> dict[str, Any]:
     """What a report says, but for what is different in every run."""
     report = dict(imported.report)
@@ -99,7 +111,7 @@ def test_a_part_whose_message_is_gone_is_read(export: Path, tmp_path: Path, read
     with sqlite_workspace(tmp_path / "workspace.sqlite3") as destination:
         first = import_archive(export, destination, store)
         gone = first.documents(MESSAGES)[0]["_id"]
-        destination._db.execute("DELETE FROM rocketchat_message WHERE _id = ?", (gone,))  # type: ignore[attr-defined]
+        destination._db.execute("DELETE FROM rocketchat_message WHERE _id = ?", (gone,))  # type: ignore[attr-defined]  # as if somebody else did
         read.clear()
         again = import_archive(export, destination, store)
         assert len(read) == 1
@@ -177,15 +189,6 @@ def test_another_chatferry_reads_again(
 
 
 def test_a_part_with_a_message_that_was_refused_is_tried_again(export: Path, read: list[str]) -> None:
-    class Picky(MemoryDestination):
-        refuses = True
-
-        def insert(self, messages: Sequence[Packed]) -> list[Rejection]:
-            if not self.refuses:
-                return super().insert(messages)
-            super().insert(messages[1:])
-            return [Rejection(0, "it is bad")]
-
     store, destination = Store(), Picky()
     first = import_archive(export, founded(destination), store)
     failed = first.report["messages"]["failed"]
@@ -196,6 +199,14 @@ def test_a_part_with_a_message_that_was_refused_is_tried_again(export: Path, rea
     assert read
     assert again.report["messages"]["inserted"] == failed
     assert again.report["messages"]["failed"] == 0
+
+
+def test_a_refusal_is_not_told_again_once_the_message_is_there(export: Path) -> None:
+    store, destination = Store(), Picky()
+    import_archive(export, founded(destination), store)
+    destination.refuses = False
+    import_archive(export, destination, Store())  # another chatferry brings it
+    assert import_archive(export, destination, store).report["messages"]["failed"] == 0
 
 
 def test_what_is_no_longer_there_is_forgotten(tmp_path: Path, destination: Destination) -> None:
@@ -215,8 +226,6 @@ def test_what_is_no_longer_there_is_forgotten(tmp_path: Path, destination: Desti
 
 
 def first_channel(export: Path) -> str:
-    from chatferry.archive import open_archive
-
     with open_archive(export) as archive:
         channels = msgspec.json.decode(archive.read("channels.json"))
     return str(channels[0]["id"])

@@ -47,7 +47,7 @@ class Trace(Struct):
 
 
 class PartResult(Struct):
-    """What became of a part's messages and files. `trace` is kept where the importer marks parts."""
+    """What became of a part's messages and files, and its trace."""
 
     number: int
     messages: Counter[Outcome] = field(default_factory=Counter)
