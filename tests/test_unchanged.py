@@ -1,5 +1,6 @@
 """A second import: parts that are as they were are not read, and all is as if they had been."""
 
+import zipfile
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -241,3 +242,30 @@ def test_times_of_messages_are_those_of_the_first_import(export: Path, destinati
         m["_id"]: m["_updatedAt"] for m in import_archive(export, destination, store).documents(MESSAGES)
     }
     assert before == after and all(isinstance(at, Date) for at in after.values())
+
+
+def test_a_new_pin_changes_no_part_but_its_own(
+    tmp_path: Path, destination: Destination, read: list[str]
+) -> None:
+    def said(day: int, number: int, **more: Any) -> dict[str, Any]:
+        ts = f"{1600000000 + day * 86400 + number}.000100"
+        return {"type": "message", "user": "U1", "text": "hello", "ts": ts, **more}
+
+    def zipped(name: str, *days: list[dict[str, Any]]) -> Path:
+        channel = {"id": "C1", "name": "plans", "creator": "U1", "members": ["U1"]}
+        files: dict[str, Any] = {"users.json": [{"id": "U1", "name": "ada"}], "channels.json": [channel]}
+        files |= {f"plans/2020-09-{13 + number}.json": day for number, day in enumerate(days)}
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            for file, content in files.items():
+                archive.writestr(file, msgspec.json.encode(content))
+        return tmp_path / name
+
+    days = [[said(day, number) for number in range(150)] for day in range(3)]
+    pinned = said(3, 0, subtype="pinned_item", item={"type": "C", "ts": days[1][7]["ts"]})
+    store = Store()
+    import_archive(zipped("export.zip", *days), destination, store)
+    assert len(read) == len(days)
+    read.clear()
+    newer = import_archive(zipped("newer.zip", *days, [pinned]), destination, store)
+    assert len(read) == 2, "the pinned message's part, and the one that says so"
+    assert newer.report["messages"]["updated"] == 1
