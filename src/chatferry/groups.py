@@ -5,7 +5,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from threading import Lock
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -25,6 +25,8 @@ NOTICE = 0.2  # seconds after which a wish to stop is noticed
 
 Group = list[NumberedPart]
 """Parts for one process."""
+G = TypeVar("G")
+"""What one process is given."""
 Convert = Callable[[Iterable[NumberedPart]], Iterator[Batch]]
 """Reads and converts parts in this process."""
 
@@ -106,12 +108,12 @@ def grouped(parts: Iterable[NumberedPart]) -> Iterator[Group]:
 
 
 def work_on_groups(
-    groups: Iterator[Group],
-    submit: Callable[[Group], Future[Done]],
-    running: dict[Future[Done], Group],
+    groups: Iterator[G],
+    submit: Callable[[G], Future[Done]],
+    running: dict[Future[Done], G],
     room: Callable[[], int],
     check: Callable[[], None],
-    here: Convert | None = None,
+    here: Callable[[G], Iterator[Any]] | None = None,
 ) -> Iterator[Done]:
     """What becomes of groups, `room` of them at a time; those of which nothing came yet are in `running`.
 

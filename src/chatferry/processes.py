@@ -4,6 +4,7 @@ They write too where a destination takes that from several at once; else this on
 """
 
 import os
+import pickle
 import signal
 import threading
 import time
@@ -21,16 +22,18 @@ from typing import Any, Self
 
 import msgspec
 
+from chatferry.archive import Archive, Item, Result, Shared
 from chatferry.batches import Pack, Share
 from chatferry.convert import Known
 from chatferry.destinations import Destination
 from chatferry.errors import ProcessError
-from chatferry.groups import NOTICE, Convert, Done, Group, Source, Workplace, grouped, work_on_groups
+from chatferry.groups import NOTICE, Convert, Done, G, Group, Source, Workplace, grouped, work_on_groups
 from chatferry.memory import collect_rarely, peak_memory
 from chatferry.parts import write_batches
 from chatferry.store.parts import NumberedPart
 
 WORTH = 20_000  # messages; fewer are done before another process has started
+_BYTES = 1000  # of JSON for a message, about
 _NICENESS = 5  # with as many busy processes as there are cores, one that answers would wait for each step
 _LOSSES = 3  # times in a row that processes may be lost
 
@@ -50,8 +53,14 @@ def worthwhile(wanted: int | None, messages: int) -> int:
     return cores() if messages >= WORTH and cores() > 1 else 0
 
 
+def worth_reading(wanted: int | None, archive: Archive) -> int:
+    """How many processes to start for the first reading of an archive, which is soon done if it is small."""
+    messages = sum(archive.size(name) for name in archive.names() if name.endswith(".json")) // _BYTES
+    return worthwhile(wanted, messages) if messages >= WORTH else 0
+
+
 class Processes:
-    """`count` processes that work on parts of one archive, from the beginning of a `with` to its end.
+    """`count` processes that work on one archive, from the beginning of a `with` to its end.
 
     `folder` is where they find what this process knows. `serving`: this process has calls to answer.
     """
@@ -94,27 +103,53 @@ class Processes:
     ) -> Iterator[list[Share]]:
         """Keeps `groups.Others.write`. This process converts too, unless it has something else to do."""
         self._known.write_bytes(msgspec.msgpack.encode(known))
+        groups = grouped(parts)
         if destination.address:
-            return self._work(partial(_write, destination.address), parts, check)
-        here = None if self._serving else convert
-        batches = self._work(partial(_convert, destination.pack), parts, check, here)
+            return self._work(partial(_write, destination.address), groups, check)
+        batches = self._work(partial(_convert, destination.pack), groups, check, convert)
         return write_batches(batches, destination, check)
+
+    def each(
+        self,
+        archive: Archive,
+        check: Callable[[], None],
+        work: Callable[[Archive, Shared, Item], Result],
+        shared: Shared,
+        items: Iterable[Item],
+    ) -> Iterator[Result]:
+        """`archive.each(work, shared, items)`; also raises what `check` raises, and ProcessError."""
+
+        def here(group: tuple[int, Item]) -> Iterator[tuple[int, Result]]:
+            yield group[0], work(archive, shared, group[1])
+
+        apply = partial(_apply, work, pickle.dumps(shared))
+        found: dict[int, Result] = {}
+        expected = 0
+        for number, result in self._work(apply, enumerate(items), check, here):
+            found[number] = result
+            while expected in found:
+                yield found.pop(expected)
+                expected += 1
 
     def _work(
         self,
-        work: Callable[[Group], Done],
-        parts: Iterable[NumberedPart],
+        work: Callable[[G], Done],
+        groups: Iterator[G],
         check: Callable[[], None],
-        here: Convert | None = None,
+        here: Callable[[G], Iterator[Any]] | None = None,
     ) -> Iterator[Any]:
-        groups = grouped(parts)
-        running: dict[Future[Done], Group] = {}
+        """What `work` makes of groups, in no set order.
+
+        This process does some of them with `here`, unless it has calls to answer.
+        """
+        running: dict[Future[Done], G] = {}
         pool = self._pool or self._start()
         losses = 0
         while True:
             submit = partial(_submit, pool, work)
+            own = None if self._serving else here
             try:
-                for done in work_on_groups(groups, submit, running, lambda: 2 * self._count, check, here):
+                for done in work_on_groups(groups, submit, running, lambda: 2 * self._count, check, own):
                     losses = 0
                     self._memory[done.process] = done.memory
                     yield from done.made
@@ -155,7 +190,7 @@ class Processes:
         self._known.unlink(missing_ok=True)
 
 
-def _submit(pool: ProcessPoolExecutor, work: Callable[[Group], Done], group: Group) -> Future[Done]:
+def _submit(pool: ProcessPoolExecutor, work: Callable[[G], Done], group: G) -> Future[Done]:
     return pool.submit(work, group)
 
 
@@ -171,6 +206,7 @@ def _wait(seconds: float, check: Callable[[], None]) -> None:
 
 class _Here:
     workplace: Workplace
+    shared: tuple[bytes, Any] = (b"", None)  # the last that was sent, and what it is
 
 
 def _begin(source: Source, known: Path, stop: Event, niceness: int) -> None:
@@ -188,6 +224,13 @@ def _end_with(parent: BaseProcess) -> None:
 
 def _get_ready() -> None:
     _Here.workplace.archive()
+
+
+def _apply(work: Callable[[Archive, Any, Any], Any], shared: bytes, group: tuple[int, Any]) -> Done:
+    if _Here.shared[0] != shared:
+        _Here.shared = shared, pickle.loads(shared)
+    number, item = group
+    return _done([(number, work(_Here.workplace.archive(), _Here.shared[1], item))])
 
 
 def _convert(pack: Pack, group: Group) -> Done:

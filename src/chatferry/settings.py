@@ -23,7 +23,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """`max_upload` in bytes; `import_dirs` are the directories below which server files may be imported.
 
     `rate_limit`: calls are limited. `trusted_proxies` are the addresses and networks whose X-Forwarded-For
-    is believed. `workers`: processes that convert messages beside this one, None for as many as are worth it.
+    is believed. `workers`: processes that read and convert beside this one, None for as many as are worth it.
     `serving`: this process answers calls meanwhile, so it leaves that to them, and they give way to it.
     `cluster`: the address of a scheduler whose workers import messages; "" for none. `text_index_last`: the
     text index of messages is dropped before they are written, and built after them. `pace`: how fast imports

@@ -2,14 +2,14 @@
 
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 
 from msgspec.structs import replace
 
-from chatferry.archive import name_of
+from chatferry.archive import Archive, Item, Result, Shared, Spread, name_of
 from chatferry.destinations import Destination, open_destination
 from chatferry.errors import CancelledError, ChatferryError
 from chatferry.groups import Others, Source
@@ -17,7 +17,7 @@ from chatferry.importers import IMPORTERS
 from chatferry.operations import AT_REST, ENDS, Operation, Status, advance, is_importing, is_preparing
 from chatferry.pause import Pause
 from chatferry.pipeline import Check, Tools, Watch, now, prepare, run
-from chatferry.processes import Processes, worthwhile
+from chatferry.processes import Processes, worth_reading, worthwhile
 from chatferry.settings import Settings
 from chatferry.store import Store
 from chatferry.text_index import TextIndexLast, build_what_is_left
@@ -58,6 +58,7 @@ def work_on(
             around = index.drop, index.build
             tools = Tools(store, importer, archive, pause.check, watch, start, pause.clock, *around)
             if is_preparing(operation.status):
+                archive.spread = _spreading(source, settings, archive, pause.check)
                 return prepare(operation, tools)
             return run(operation, tools, throttled(destination, settings.pace, pause.check))
     except CancelledError:
@@ -90,6 +91,23 @@ def _starting(source: Source, settings: Settings) -> Callable[[int], Others | No
         return Processes(count, source, settings.data, settings.serving) if count else None
 
     return start
+
+
+def _spreading(source: Source, settings: Settings, archive: Archive, check: Check) -> Spread:
+    """How an archive is read for the first time: in as many processes as the settings want, if worth it."""
+
+    def each(
+        work: Callable[[Archive, Shared, Item], Result], shared: Shared, items: Iterable[Item]
+    ) -> Iterator[Result]:
+        count = worth_reading(settings.workers, archive) if source.place else 0
+        if not count:
+            yield from (work(archive, shared, item) for item in items)
+            return
+        same = replace(source, fingerprint=archive.fingerprint())
+        with Processes(count, same, settings.data, settings.serving) as processes:
+            yield from processes.each(archive, check, work, shared, items)
+
+    return each
 
 
 def _shown_name(operation: Operation) -> str:

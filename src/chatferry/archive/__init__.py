@@ -9,11 +9,11 @@ import io
 import stat
 import tarfile
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Protocol, Self
+from typing import BinaryIO, Protocol, Self, TypeVar
 
 import xxhash
 from isal import isal_zlib
@@ -32,6 +32,22 @@ from chatferry.errors import ArchiveError
 __all__ = ["DEFAULT_LIMITS", "GIB", "MIB", "Archive", "Limits", "is_url", "name_of", "open_archive"]
 
 
+Shared = TypeVar("Shared")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Spread(Protocol):
+    """Does what `Archive.each` does, in several processes."""
+
+    def __call__(
+        self,
+        work: "Callable[[Archive, Shared, Item], Result]",
+        shared: Shared,
+        items: Iterable[Item],
+    ) -> Iterator[Result]: ...
+
+
 class Archive:
     """The file entries of an archive, by name. Get one from `open_archive`; close it, or use it in `with`.
 
@@ -41,12 +57,14 @@ class Archive:
     name: str  # for messages: the file name of the archive
     wrapping: str  # the folders around everything, which are not part of the names
     before_read: Callable[[], None]  # called before each block: what it raises stops the reading
+    spread: Spread | None  # other processes that have the same archive open
 
     def __init__(self, name: str, contents: Contents, container: "_Container", tag: str = "") -> None:
         self.name = name
         self._tag = tag
         self.wrapping = contents.wrapping
         self.before_read = lambda: None
+        self.spread = None
         self._entries = contents.entries
         self._container = container
         self._left: deque[tuple[str, Trail]] = deque(maxlen=1)  # where the last stream was closed
@@ -98,6 +116,18 @@ class Archive:
     def read(self, name: str) -> bytes:
         """The whole content of an entry, checked. Raises ArchiveError as `open` and its stream do."""
         return b"".join(self._blocks(name, self._entry(name)))
+
+    def each(
+        self, work: "Callable[[Archive, Shared, Item], Result]", shared: Shared, items: Iterable[Item]
+    ) -> Iterator[Result]:
+        """`work(archive, shared, item)` for each item, in order.
+
+        Where other processes read this archive too, they do some of it: so `work` must be a function of a
+        module, and what it takes and gives must be fit to be sent to another process (pickled).
+        """
+        if self.spread is not None:
+            return self.spread(work, shared, items)
+        return (work(self, shared, item) for item in items)
 
     def close(self) -> None:
         self._left.clear()

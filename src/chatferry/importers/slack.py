@@ -4,10 +4,11 @@ Which files exist: https://slack.com/help/articles/220556107-How-to-read-Slack-d
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from unicodedata import normalize
 
 import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 from xxhash import xxh3_128_digest
 
@@ -40,6 +41,7 @@ from chatferry.problems import Spot, problem
 from chatferry.records import ROCKET_CAT, Channel, Message, Part, Problem, User
 
 SIZES = Sizes()
+_CONVERSATIONS = 300  # that are read for the first time together
 
 # Files of a Slack export that are no chat, and what they are.
 NOT_CHAT = {
@@ -210,6 +212,26 @@ def _unknown_folder(conversation: Conversation) -> Problem:
 # ---------------------------------------------------------------- first reading
 
 
+_Task = list[tuple[Conversation, list[str]]]
+"""Conversations, with the names of their day files, that are read for the first time together."""
+
+
+class _Aid(Struct, frozen=True):
+    """What it takes to read any conversation: the users that the export lists, and whom its bots write as."""
+
+    users: set[str]
+    bots: dict[str, str]
+    sizes: Sizes
+
+
+class _Found(Struct, frozen=True):
+    """What the first reading finds in a conversation."""
+
+    parts: list[Part]
+    authors: tuple[str, ...]
+    strangers: dict[str, User]
+
+
 def _survey_all(
     archive: Archive,
     conversations: list[Conversation],
@@ -217,31 +239,58 @@ def _survey_all(
     users: set[str],
     sizes: Sizes,
 ) -> Iterator[User | Channel | Part | Problem]:
-    all_bots = {bot: user for bot, user in bots(archive).items() if user in users}
+    aid = _Aid(users, {bot: user for bot, user in bots(archive).items() if user in users}, sizes)
     strangers: dict[str, User] = {}
-    for conversation in conversations:
-        survey = Survey(users, all_bots)
-        for file in folders.get(conversation.folder, ()):
-            if archive.size(file) <= sizes.whole:
-                survey.add(file, read_elements(archive, file, Envelope)[0])
-            else:
-                survey.add_pieces(file, read_pieces(archive, file, Envelope, sizes.piece), sizes)
-        for id, user in survey.strangers.items():
-            strangers.setdefault(id, user)
-        if not conversation.members_known:
-            conversation = _with_authors(conversation, survey)
-            yield conversation.record
-            if folders.get(conversation.folder):
-                yield _members_guessed(conversation)
-        if conversation.record.type == "d":
-            for member in conversation.record.members:
-                if member != ROCKET_CAT and member not in users and member not in strangers:
-                    strangers[member] = _absent(member, conversation.record)
-        yield from parts(archive, conversation, survey, sizes)
+    tasks = list(_tasks(archive, conversations, folders, sizes.first))
+    for task, all_found in zip(tasks, archive.each(_survey, aid, tasks), strict=True):
+        for (conversation, files), found in zip(task, all_found, strict=True):
+            for id, user in found.strangers.items():
+                strangers.setdefault(id, user)
+            if not conversation.members_known:
+                conversation = _with_authors(conversation, found.authors)
+                yield conversation.record
+                if files:
+                    yield _members_guessed(conversation)
+            if conversation.record.type == "d":
+                for member in conversation.record.members:
+                    if member != ROCKET_CAT and member not in users and member not in strangers:
+                        strangers[member] = _absent(member, conversation.record)
+            yield from found.parts
     for user in strangers.values():
         yield user
         reason = f"no list of users names {user.id}, an inactive placeholder holds its messages"
         yield problem("user-not-listed", reason, file=user.file, position=user.position, field="user")
+
+
+def _tasks(
+    archive: Archive, conversations: Iterable[Conversation], folders: dict[str, list[str]], enough: int
+) -> Iterator[_Task]:
+    task: _Task = []
+    size = 0
+    for conversation in conversations:
+        files = folders.get(conversation.folder, [])
+        task.append((conversation, files))
+        size += sum(map(archive.size, files))
+        if size >= enough or len(task) >= _CONVERSATIONS:
+            yield task
+            task, size = [], 0
+    if task:
+        yield task
+
+
+def _survey(archive: Archive, aid: _Aid, task: _Task) -> list[_Found]:
+    return [_survey_one(archive, aid, conversation, files) for conversation, files in task]
+
+
+def _survey_one(archive: Archive, aid: _Aid, conversation: Conversation, files: list[str]) -> _Found:
+    survey = Survey(aid.users, aid.bots)
+    for file in files:
+        if archive.size(file) <= aid.sizes.whole:
+            survey.add(file, read_elements(archive, file, Envelope)[0])
+        else:
+            survey.add_pieces(file, read_pieces(archive, file, Envelope, aid.sizes.piece), aid.sizes)
+    authors = () if conversation.members_known else tuple(survey.authors)
+    return _Found(list(parts(archive, conversation, survey, aid.sizes)), authors, survey.strangers)
 
 
 def _without_members(conversation: Conversation) -> Conversation:
@@ -252,9 +301,9 @@ def _without_members(conversation: Conversation) -> Conversation:
     return replace(conversation, record=replace(record, members=()))
 
 
-def _with_authors(conversation: Conversation, survey: Survey) -> Conversation:
-    authors = tuple(author for author in survey.authors if author != ROCKET_CAT)
-    members = tuple(dict.fromkeys((*conversation.record.members, *authors)))
+def _with_authors(conversation: Conversation, authors: Iterable[str]) -> Conversation:
+    people = (author for author in authors if author != ROCKET_CAT)
+    members = tuple(dict.fromkeys((*conversation.record.members, *people)))
     return replace(conversation, record=replace(conversation.record, members=members))
 
 

@@ -26,12 +26,14 @@ class Sizes(Struct, frozen=True):
     whole      bytes of a day file up to which it is read whole, and never divided
     piece      bytes that are looked at together in a larger one
     messages, bytes   what a part holds, about
+    first    bytes of day files that are read for the first time together
     """
 
     whole: int = 4 << 20
     piece: int = PIECE
     messages: int = 1000
     bytes: int = 8 << 20
+    first: int = 4 << 20
 
 
 class Run(Struct, frozen=True, array_like=True):
