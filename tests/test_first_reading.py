@@ -17,7 +17,7 @@ from chatferry.groups import Source
 from chatferry.importers import slack
 from chatferry.importers.slack_runs import Sizes
 from chatferry.operations import Operation, Status
-from chatferry.processes import WORTH, Processes, cores, worth_reading
+from chatferry.processes import WORTH_READING, Processes, cores, worth_reading
 from chatferry.settings import Settings
 from chatferry.store import Store
 from chatferry.worker import work_on
@@ -73,7 +73,7 @@ def test_a_process_that_is_killed_costs_nothing_but_time(tmp_path: Path, export:
 
 def large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the export count as large enough for several processes."""
-    monkeypatch.setattr(processes, "WORTH", 1_000)
+    monkeypatch.setattr(processes, "WORTH_READING", 1_000)
 
 
 def begun(export: Path) -> tuple[Operation, Store]:
@@ -139,9 +139,9 @@ def test_an_archive_that_changes_meanwhile_is_said_to(
 def test_a_small_archive_is_read_by_one(export: Path) -> None:
     with open_archive(export) as archive:
         assert worth_reading(None, archive) == worth_reading(3, archive) == 0
-    with open_archive({"a/2020-01-01.json": b" " * WORTH * 1000}) as archive:
+    with open_archive({"a/2020-01-01.json": bytes(WORTH_READING)}) as archive:
         assert worth_reading(3, archive) == 3
         assert worth_reading(0, archive) == 0
         assert worth_reading(None, archive) == (cores() if cores() > 1 else 0)
-    with open_archive({"__uploads/F1/film.mp4": b" " * WORTH * 1000}) as archive:
+    with open_archive({"__uploads/F1/film.mp4": bytes(WORTH_READING)}) as archive:
         assert worth_reading(3, archive) == 0

@@ -33,7 +33,7 @@ from chatferry.parts import write_batches
 from chatferry.store.parts import NumberedPart
 
 WORTH = 20_000  # messages; fewer are done before another process has started
-_BYTES = 1000  # of JSON for a message, about
+WORTH_READING = 200_000_000  # bytes of JSON; less is read for the first time before others have been loaded
 _NICENESS = 5  # with as many busy processes as there are cores, one that answers would wait for each step
 _LOSSES = 3  # times in a row that processes may be lost
 
@@ -54,9 +54,9 @@ def worthwhile(wanted: int | None, messages: int) -> int:
 
 
 def worth_reading(wanted: int | None, archive: Archive) -> int:
-    """How many processes to start for the first reading of an archive, which is soon done if it is small."""
-    messages = sum(archive.size(name) for name in archive.names() if name.endswith(".json")) // _BYTES
-    return worthwhile(wanted, messages) if messages >= WORTH else 0
+    """How many processes to start for the first reading of an archive."""
+    size = sum(archive.size(name) for name in archive.names() if name.endswith(".json"))
+    return worthwhile(wanted, WORTH) if size >= WORTH_READING else 0
 
 
 class Processes:
