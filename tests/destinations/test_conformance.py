@@ -656,6 +656,18 @@ def test_digests(destination: Destination) -> None:
     assert destination.digests([]) == {}
 
 
+@pytest.mark.parametrize("between", [0, 1, 9])
+def test_digests_of_neighbours(destination: Destination, between: int) -> None:
+    """Ids that lie side by side, with others `between` them that nobody asked for, in any order."""
+    rooms = ["slack-C01", "slack-C02", "slack-Ü03🙂"]
+    ids = [f"{room}-{number:05}" for room in rooms for number in range(12 * (between + 1))]
+    stored = {id: id.encode()[-8:] for number, id in enumerate(ids) if number % 7}
+    destination.apply([message(id, digest=digest) for id, digest in stored.items()])
+    asked = [*ids[:: between + 1], "slack-C01-\ud83d", "m1"]
+    asked = asked[20::-1] + asked[21:]
+    assert destination.digests(asked) == {id: stored[id] for id in asked if id in stored}
+
+
 def test_a_rejected_message_has_no_digest(destination: Destination) -> None:
     destination.apply([message("m1", digest=b"12345678", msg="\ud83d")])
     assert destination.digests(["m1"]) == {}
