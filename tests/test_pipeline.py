@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from chatferry import pipeline
 from chatferry.operations import Operation, Status, advance
 from chatferry.pipeline import now
 from chatferry.settings import Settings
@@ -81,3 +82,25 @@ def test_an_archive_that_has_changed_since_it_was_prepared_is_refused(tmp_path: 
         ended = work_on(operation, store, destination, settings)
     assert ended.status == Status.FAILED
     assert "has changed since it was first read" in ended.error
+
+
+def test_what_is_being_read_shows_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of an archive whose records are few and whose messages are many."""
+    monkeypatch.setattr(pipeline, "STAGE_SECONDS", 0)
+    days = {f"plans/2020-09-{day}.json": [HELLO] for day in range(10, 30)}
+    reads: list[Status] = []
+    last = Status.PREPARING
+
+    def check() -> None:  # before each block that is read of the archive, among others
+        reads.append(last)
+
+    def watch(operation: Operation) -> None:
+        nonlocal last
+        last = operation.status
+
+    destination, store = workspace(), Store()
+    operation = new_operation(write_folder(tmp_path / "export", SLACK | days), destination)
+    store.operations.add(operation)
+    work_on(operation, store, destination, Settings(data=tmp_path), check, watch)
+    assert reads.count(Status.PREPARING_CHANNELS) > len(days)
+    assert reads.count(Status.PREPARING_USERS) < 10

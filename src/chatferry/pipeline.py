@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from typing import TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -26,7 +27,6 @@ from chatferry.staged import (
     STAGE_BATCH,
     TYPES,
     Work,
-    batches,
     import_channels,
     import_contacts,
     import_users,
@@ -42,6 +42,9 @@ Check = Callable[[], None]
 """Raises CancelledError when the work is to stop. Called at least after every batch and every file."""
 Watch = Callable[[Operation], None]
 """Told of every step of an operation."""
+T = TypeVar("T")
+
+STAGE_SECONDS = 0.5  # after which what was read is staged
 
 _PREPARING: dict[type, Status] = {
     User: Status.PREPARING_USERS,
@@ -114,7 +117,7 @@ def prepare(operation: Operation, tools: Tools) -> Operation:
     progress.go(Status.PREPARING)
     store.forget(id)
     found = noted = 0
-    for batch in batches(tools.importer.scan(tools.archive), STAGE_BATCH):
+    for batch in _soon(tools.importer.scan(tools.archive)):
         tools.check()
         notes = [item for item in batch if isinstance(item, Problem)]
         with store.transaction():
@@ -133,6 +136,19 @@ def prepare(operation: Operation, tools: Tools) -> Operation:
         )
     progress.go(Status.SELECTION)
     return progress.operation
+
+
+def _soon(items: Iterable[T]) -> Iterator[list[T]]:
+    """The items in batches that are given after a moment, full or not: people see that it goes on."""
+    batch: list[T] = []
+    end = time.monotonic() + STAGE_SECONDS
+    for item in items:
+        batch.append(item)
+        if len(batch) >= STAGE_BATCH or time.monotonic() > end:
+            yield batch
+            batch, end = [], time.monotonic() + STAGE_SECONDS
+    if batch:
+        yield batch
 
 
 def _stage(store: Store, id: str, batch: Sequence[object], first: int) -> None:
