@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Mapping
 from msgspec import Struct
 from slugify import slugify
 
-from chatferry.convert import Decision, KnownUser, updated
+from chatferry.convert import Decision, KnownUser, direct_subscription_id, subscription_id, updated
 from chatferry.documents import ROOMS, SUBSCRIPTIONS, USERS, Change, Date, Document, Insert, Update
-from chatferry.ids import derived_hex, derived_id
+from chatferry.ids import derived_hex
 from chatferry.problems import problem
 from chatferry.records import ROCKET_CAT, Channel, Outcome, Problem
 
@@ -264,7 +264,7 @@ def _free_name(record: Channel, known: KnownRooms, setup: RoomSetup, problems: l
 
 def _subscription(room: Document, user: KnownUser, is_owner: bool, now: Date) -> Document:
     subscription: Document = {
-        "_id": derived_hex("subscription", room["_id"], user.id),
+        "_id": subscription_id(room["_id"], user.id),
         "rid": room["_id"],
         "t": room["t"],
         "name": room["name"],
@@ -308,7 +308,7 @@ def _new_direct(
 def _direct_subscription(room: Document, user: KnownUser, members: list[KnownUser], now: Date) -> Document:
     others = [member for member in members if member.id != user.id] or [user]
     return {
-        "_id": derived_id("subscription", room["_id"], user.id),
+        "_id": direct_subscription_id(room["_id"], user.id),
         "rid": room["_id"],
         "t": "d",
         "name": ", ".join(other.username for other in others),
