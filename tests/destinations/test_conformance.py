@@ -405,6 +405,15 @@ def test_subscriptions_enter_and_change_in_order(destination: Destination) -> No
     assert ids(destination.find(Lookup.SUBSCRIPTION_ROOM, ["r2"])) == ["s1"]
 
 
+def test_of_two_changes_of_a_subscription_the_good_one_stays(destination: Destination) -> None:
+    first, second = subscription("s1", "r1", "u1"), subscription("s2", "r1", "u2")
+    assert destination.apply([first, second]) == []
+    both = [change(first, set={"open": False}), change(first, set={"u._id": "u2"})]
+    assert [one.index for one in destination.apply(both)] == [1]
+    found = {one["_id"]: one for one in destination.find(Lookup.SUBSCRIPTION_ROOM, ["r1"])}
+    assert (found["s1"]["open"], found["s1"]["u"]["_id"]) == (False, "u1")
+
+
 def test_what_need_not_be_unique_can_be_shared(destination: Destination) -> None:
     shared: list[Change] = [
         user("u1", emails=[{"address": "a@example.org"}], importIds=["U"]),

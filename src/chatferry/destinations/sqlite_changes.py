@@ -14,8 +14,10 @@ from chatferry.destinations.rules import (
     columns,
     evolved,
     identity,
+    is_plain,
     keys,
     stamped,
+    touches_keys,
     written,
 )
 from chatferry.destinations.sqlite_queries import marks, slices
@@ -205,26 +207,29 @@ class _Batch:
         if stored is None:
             raise ChangeError("there is no such document")
         document = decode(stored)
-        old = keys(collection, document)
-        document = evolved(document, as_stored(change))
+        old = keys(collection, document) if touches_keys(change) else None
+        document = evolved(document, change if is_plain(change) else as_stored(change))
         if written(document).decode() != stored:
             self._replace(collection, id_, document, old)
         if collection == MESSAGES and change.digest:
             self._digests[id_] = change.digest
 
-    def _replace(self, collection: str, id_: str, document: Document, old: set[tuple[str, str]]) -> None:
+    def _replace(
+        self, collection: str, id_: str, document: Document, old: set[tuple[str, str]] | None
+    ) -> None:
+        """Keep the document as it now is. `old` are its keys before, None if these are as they were."""
         text = stamped(document, self._ending).decode()
         if collection == MESSAGES:
             self._columns[id_] = columns(document)
-        else:
-            if collection == SUBSCRIPTIONS:
-                self._members[id_] = subscriptions.member(document)
+        elif old is not None:
             new = keys(collection, document)
             self._require_free(collection, id_, new - old)
             for field, value in old - new:
                 self._drop((collection, field, value), id_)
             for field, value in new - old:
                 self._add((collection, field, value), id_)
+        if collection == SUBSCRIPTIONS:
+            self._members[id_] = subscriptions.member(document)
         self._texts[collection, id_] = text
 
     def _add(self, key: _Key, id_: str) -> None:
