@@ -229,7 +229,10 @@ def _new_room(
     }
     if record.archived:
         room["archived"] = True
-    joins = [_subscription(room, member, member.id == owner.id, now) for member in members]
+    joins = _subscriptions(room, members, now)
+    for join in joins:
+        if join["u"]["_id"] == owner.id:
+            join |= {"ls": now, "roles": ["owner"]}
     return _inserted(room, room["name"], joins, problems)
 
 
@@ -262,28 +265,31 @@ def _free_name(record: Channel, known: KnownRooms, setup: RoomSetup, problems: l
     return name
 
 
-def _subscription(room: Document, user: KnownUser, is_owner: bool, now: Date) -> Document:
-    subscription: Document = {
-        "_id": subscription_id(room["_id"], user.id),
+def _subscriptions(room: Document, users: Iterable[KnownUser], now: Date) -> list[Document]:
+    shared: Document = {
         "rid": room["_id"],
         "t": room["t"],
         "name": room["name"],
         "fname": room.get("fname", room["name"]),
         "ts": now,
-        "u": {"_id": user.id, "username": user.username},
         "open": not room.get("archived", False),
         "alert": False,
         "unread": 0,
         "userMentions": 0,
         "groupMentions": 0,
-        "customFields": {},
     }
-    if is_owner:
-        subscription["ls"] = now
-        subscription["roles"] = ["owner"]
     if room.get("archived"):
-        subscription["archived"] = True
-    return subscription
+        shared["archived"] = True
+    room_id = room["_id"]
+    return [
+        {
+            "_id": subscription_id(room_id, user.id),
+            **shared,
+            "u": {"_id": user.id, "username": user.username},
+            "customFields": {},
+        }
+        for user in users
+    ]
 
 
 def _new_direct(
@@ -351,10 +357,10 @@ def _complete(
         changes.append(Update(collection=ROOMS, id=room["_id"], set=set_, add=add))
     inside = known.members.get(room["_id"], {})
     if room["t"] != "d":
-        for member in members:
-            if member.id not in inside:
-                subscription = _subscription({**room, **set_}, member, False, now)
-                changes.append(Insert(SUBSCRIPTIONS, subscription))
+        new = [member for member in members if member.id not in inside]
+        changes += [
+            Insert(SUBSCRIPTIONS, subscription) for subscription in _subscriptions({**room, **set_}, new, now)
+        ]
     if "name" in set_:
         names = {"name": set_["name"], "fname": record.name.strip()}
         changes += [

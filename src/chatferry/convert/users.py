@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 
 from msgspec import Struct
 from slugify import slugify
@@ -95,7 +96,13 @@ class KnownUsers:
 
 
 def new_id(record: User, setup: UserSetup) -> str:
-    return derived_id("user", setup.source, record.id)
+    return _new_id(setup.source, record.id)
+
+
+@lru_cache(maxsize=2000)
+def _new_id(source: str, import_id: str) -> str:
+    """A batch asks for each several times."""
+    return derived_id("user", source, import_id)
 
 
 def username_wishes(record: User) -> list[str]:
