@@ -66,6 +66,8 @@ def _enter(db: sqlite3.Connection, rows: dict[str, _Row], numbers: Sequence[int]
 def member(subscription: Document) -> Member:
     """What its columns say."""
     rid, user = subscription.get("rid"), subscription.get("u")
+    if type(rid) is str and type(user) is dict and type(user_id := user.get("_id")) is str:
+        return rid, user_id
     user_id = _column(user["_id"]) if isinstance(user, dict) and "_id" in user else None
     return None if rid is None else _column(rid), user_id
 
