@@ -1001,6 +1001,17 @@ def test_zip64_entries_are_read(tmp_path: Path) -> None:
     assert contents_of(tmp_path / "export.zip") == {"users.json": b"[]", "a/1.json": b"x" * 5000}
 
 
+def test_a_table_of_contents_takes_little_memory(tmp_path: Path) -> None:
+    count = 3000
+    path = written(tmp_path / "export.zip", zip_bytes({f"{n}/2020-01-01.json": b"[]" for n in range(count)}))
+    tracemalloc.start()
+    with open_archive(path) as archive:
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert len(archive.names()) == count
+    assert peak / count < 550  # bytes; with the objects of zipfile, which stay until all are there, 730
+
+
 def test_zips_with_more_than_65535_entries_are_read(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "export.zip", "w") as out:
         out.writestr("0", b"x")

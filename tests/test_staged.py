@@ -55,6 +55,17 @@ def test_users_of_a_cancelled_import_list_the_rooms_that_came(
 
 def test_names_that_follow_from_other_names_are_known_to_be_taken(tmp_path: Path) -> None:
     destination, store = workspace(), Store()
-    destination.apply([Insert(USERS, {"_id": "other", "username": "bob-1-1", "name": "Other"})])
+    destination.apply([Insert(USERS, {"_id": "other", "username": "bob-1-1", "roles": ["user"]})])
     imported(tmp_path, destination, store, lambda: None)
     assert [user(destination, f"U{n}")["username"] for n in range(3)] == ["bob", "BOB-1", "bob-1-2"]
+
+
+def test_ids_of_a_rooms_subscriptions_begin_alike(tmp_path: Path) -> None:
+    destination, store = workspace(), Store()
+    imported(tmp_path, destination, store, lambda: None)
+    for number in range(3):
+        (room,) = destination.find(Lookup.ROOM_IMPORT_ID, [f"C{number}"])
+        ids = {one["_id"] for one in destination.find(Lookup.SUBSCRIPTION_ROOM, [room["_id"]])}
+        assert len(ids) == 2
+        assert len({id[:8] for id in ids}) == 1
+        assert {len(id) for id in ids} == {24}

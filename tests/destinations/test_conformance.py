@@ -366,6 +366,54 @@ def test_a_name_that_was_given_up_can_be_taken(destination: Destination) -> None
     assert ids(destination.find(Lookup.USERNAME, ["ada2"])) == ["u1"]
 
 
+def test_a_name_that_an_update_gives_up_another_can_take(destination: Destination) -> None:
+    ada, ben = user("u1", username="ada"), user("u2", username="ben")
+    assert destination.apply([ada, ben]) == []
+    moves = [change(ada, set={"username": "ada2"}), change(ben, set={"username": "ada"})]
+    assert destination.apply(moves) == []
+    assert ids(destination.find(Lookup.USERNAME, ["ada"])) == ["u2"]
+
+
+def test_of_new_subscriptions_those_that_cannot_be_are_named(destination: Destination) -> None:
+    assert destination.apply([subscription("s1", "r1", "u1")]) == []
+    wanted = [
+        subscription("s2", "r1", "u2"),
+        subscription("s3", "r1", "u1"),  # he is in it already
+        subscription("s1", "r1", "u9"),  # it exists: it stays as it is
+        subscription("s4", "r1", "u2"),  # he has just entered
+        subscription("s4", "r1", "u4"),  # its `_id` is free after all
+        subscription("s\ud83d", "r1", "u5"),
+        subscription("s6", "r2", "u1"),
+    ]
+    rejections = destination.apply(wanted)
+    assert [rejection.index for rejection in rejections] == [1, 3, 5]
+    assert rejections[0].reason == "its user has a subscription of its room already"
+    found = destination.find(Lookup.SUBSCRIPTION_ROOM, ["r1"])
+    assert {one["_id"]: one["u"]["_id"] for one in found} == {"s1": "u1", "s2": "u2", "s4": "u4"}
+    assert ids(destination.find(Lookup.SUBSCRIPTION_ROOM, ["r2"])) == ["s6"]
+
+
+def test_subscriptions_enter_and_change_in_order(destination: Destination) -> None:
+    first, second, third = (subscription(f"s{n}", "r1", f"u{n}") for n in (1, 2, 3))
+    assert destination.apply([first, change(first, set={"open": False, "u._id": "u3"}), second, third])[
+        0
+    ] == Rejection(3, "its user has a subscription of its room already")
+    moved = [change(first, set={"u._id": "u2"}), change(second, set={"u._id": "u3"})]
+    assert [one.index for one in destination.apply(moved)] == [0, 1]
+    assert destination.apply([change(first, set={"rid": "r2"}), third]) == []
+    assert ids(destination.find(Lookup.SUBSCRIPTION_ROOM, ["r1"])) == ["s2", "s3"]
+    assert ids(destination.find(Lookup.SUBSCRIPTION_ROOM, ["r2"])) == ["s1"]
+
+
+def test_of_two_changes_of_a_subscription_the_good_one_stays(destination: Destination) -> None:
+    first, second = subscription("s1", "r1", "u1"), subscription("s2", "r1", "u2")
+    assert destination.apply([first, second]) == []
+    both = [change(first, set={"open": False}), change(first, set={"u._id": "u2"})]
+    assert [one.index for one in destination.apply(both)] == [1]
+    found = {one["_id"]: one for one in destination.find(Lookup.SUBSCRIPTION_ROOM, ["r1"])}
+    assert (found["s1"]["open"], found["s1"]["u"]["_id"]) == (False, "u1")
+
+
 def test_what_need_not_be_unique_can_be_shared(destination: Destination) -> None:
     shared: list[Change] = [
         user("u1", emails=[{"address": "a@example.org"}], importIds=["U"]),

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from chatferry.destinations import open_destination
+from chatferry.destinations import Lookup, open_destination
 from chatferry.destinations import sqlite as sqlite_module
 from chatferry.destinations.sqlite import CHUNK, SCHEMA_VERSION, SqliteDestination
 from chatferry.documents import (
@@ -23,6 +23,7 @@ from chatferry.documents import (
     CONTACTS,
     MESSAGES,
     ROOMS,
+    SUBSCRIPTIONS,
     USERS,
     Date,
     Insert,
@@ -50,6 +51,10 @@ def message(id_: str, **fields: Any) -> Insert:
     return Insert(MESSAGES, {"_id": id_, "rid": "r1", "ts": Date.at(1_672_650_050_123), "msg": "Hi"} | fields)
 
 
+def subscription(id_: str, rid: Any, uid: str) -> Insert:
+    return Insert(SUBSCRIPTIONS, {"_id": id_, "rid": rid, "u": {"_id": uid, "username": uid}})
+
+
 def rows(path: Path, sql: str) -> list[Any]:
     """What another program reads in the file."""
     with closing(sqlite3.connect(path)) as db:
@@ -73,6 +78,13 @@ def test_tables_are_named_like_the_collections(workspace: SqliteDestination, pat
         "rocketchat_avatars.chunks",
         "chatferry_keys",
     }
+
+
+def test_subscriptions_are_found_and_counted_by_an_index(workspace: SqliteDestination, path: Path) -> None:
+    table = "rocketchat_subscription"
+    for query in ("SELECT doc", "SELECT rid, count(*)"):
+        ((_, _, _, plan),) = rows(path, f"EXPLAIN QUERY PLAN {query} FROM {table} WHERE rid IN ('a', 'b')")
+        assert f"INDEX {table}_of (rid=?)" in plan
 
 
 def test_rooms_and_threads_are_read_by_an_index(workspace: SqliteDestination, path: Path) -> None:
@@ -118,6 +130,20 @@ def test_columns_follow_updates(workspace: SqliteDestination, path: Path) -> Non
     assert rows(path, "SELECT rid, ts, tmid FROM rocketchat_message") == [
         ("r2", "1970-01-01T00:00:00.007", None)
     ]
+
+
+def test_subscriptions_can_change_places(workspace: SqliteDestination) -> None:
+    first, second = subscription("s1", "r1", "u1"), subscription("s2", "r1", "u2")
+    assert workspace.apply([first, second]) == []
+    places = [
+        Update(collection=SUBSCRIPTIONS, id="s1", set={"u._id": "u3"}),
+        Update(collection=SUBSCRIPTIONS, id="s2", set={"u._id": "u1"}),
+        Update(collection=SUBSCRIPTIONS, id="s1", set={"u._id": "u2"}),
+    ]
+    assert workspace.apply(places) == []
+    found = workspace.find(Lookup.SUBSCRIPTION_ROOM, ["r1"])
+    assert {one["_id"]: one["u"]["_id"] for one in found} == {"s1": "u2", "s2": "u1"}
+    assert [one.index for one in workspace.apply([subscription("s3", "r1", "u1")])] == [0]
 
 
 def test_files_are_cut_as_gridfs_cuts_them(workspace: SqliteDestination, path: Path) -> None:
@@ -263,6 +289,29 @@ def test_a_workspace_of_an_older_version_gets_what_it_lacks(path: Path) -> None:
     with closing(SqliteDestination(path)) as destination:
         assert destination.apply([Insert(CONTACTS, {"_id": "c1", "name": "Cleo"})]) == []
         assert list(destination.digests(["m1"])) == ["m1"]
+    assert rows(path, "PRAGMA user_version") == [(SCHEMA_VERSION,)]
+
+
+def test_subscriptions_of_an_older_version_are_found_and_unique(path: Path) -> None:
+    with closing(SqliteDestination(path)) as destination:
+        destination.apply([subscription("s1", "r1", "u1"), subscription("s2", 5, "u1")])
+    with closing(sqlite3.connect(path)) as db:  # as version 2 had them
+        db.executescript("""
+            DROP INDEX rocketchat_subscription_of;
+            ALTER TABLE rocketchat_subscription DROP COLUMN rid;
+            ALTER TABLE rocketchat_subscription DROP COLUMN uid;
+            INSERT INTO chatferry_keys VALUES
+                ('rocketchat_subscription', 'rid', 'r1', 's1'),
+                ('rocketchat_subscription', 'member', '["r1","u1"]', 's1');
+            PRAGMA user_version = 2;
+        """)
+    for _ in range(2):
+        with closing(SqliteDestination(path)) as destination:
+            (found,) = destination.find(Lookup.SUBSCRIPTION_ROOM, ["r1"])
+            assert found["_id"] == "s1"
+            again = [subscription("s3", "r1", "u1"), subscription("s4", 5, "u1")]
+            assert [one.index for one in destination.apply(again)] == [0, 1]
+    assert rows(path, "SELECT count(*) FROM chatferry_keys") == [(0,)]
     assert rows(path, "PRAGMA user_version") == [(SCHEMA_VERSION,)]
 
 

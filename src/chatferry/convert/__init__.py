@@ -1,17 +1,19 @@
 """Conversion: a record, and what is known, give changes. Pure: no clock, no chance, no database."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Generic, TypeVar
 
 from msgspec import Struct
 
 from chatferry.documents import Change, Document, Update
+from chatferry.ids import derived_hex, derived_id
 from chatferry.records import Outcome, Problem
 
 T = TypeVar("T")
 
 
-class KnownUser(Struct, frozen=True):
+class KnownUser(Struct, frozen=True, gc=False):
     """The account that stands for a user of the archive.
 
     `absent` says why there is none: "not selected" or "failed"; then `username` is the archive's.
@@ -24,7 +26,7 @@ class KnownUser(Struct, frozen=True):
     absent: str = ""
 
 
-class KnownRoom(Struct, frozen=True):
+class KnownRoom(Struct, frozen=True, gc=False):
     """The room that stands for a channel of the archive; `absent` as for users."""
 
     id: str
@@ -69,6 +71,26 @@ def updated(document: Document, update: Update) -> Document:
         before = list(changed.get(key, ()))
         changed[key] = before + [value for value in values if value not in before]
     return changed
+
+
+def subscription_id(room_id: str, user_id: str) -> str:
+    """Those of one room begin alike, so that databases keep what comes together side by side."""
+    return _begin_hex(room_id) + derived_hex("subscription", room_id, user_id)[8:]
+
+
+def direct_subscription_id(room_id: str, user_id: str) -> str:
+    """The same in the form that subscriptions of direct rooms have."""
+    return _begin(room_id) + derived_id("subscription", room_id, user_id)[5:]
+
+
+@lru_cache(maxsize=1000)
+def _begin_hex(room_id: str) -> str:
+    return derived_hex("subscriptions", room_id)[:8]
+
+
+@lru_cache(maxsize=1000)
+def _begin(room_id: str) -> str:
+    return derived_id("subscriptions", room_id)[:5]
 
 
 class Decision(Struct, frozen=True, kw_only=True):

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Mapping
 from msgspec import Struct
 from slugify import slugify
 
-from chatferry.convert import Decision, KnownUser, updated
+from chatferry.convert import Decision, KnownUser, direct_subscription_id, subscription_id, updated
 from chatferry.documents import ROOMS, SUBSCRIPTIONS, USERS, Change, Date, Document, Insert, Update
-from chatferry.ids import derived_hex, derived_id
+from chatferry.ids import derived_hex
 from chatferry.problems import problem
 from chatferry.records import ROCKET_CAT, Channel, Outcome, Problem
 
@@ -229,7 +229,10 @@ def _new_room(
     }
     if record.archived:
         room["archived"] = True
-    joins = [_subscription(room, member, member.id == owner.id, now) for member in members]
+    joins = _subscriptions(room, members, now)
+    for join in joins:
+        if join["u"]["_id"] == owner.id:
+            join |= {"ls": now, "roles": ["owner"]}
     return _inserted(room, room["name"], joins, problems)
 
 
@@ -262,28 +265,31 @@ def _free_name(record: Channel, known: KnownRooms, setup: RoomSetup, problems: l
     return name
 
 
-def _subscription(room: Document, user: KnownUser, is_owner: bool, now: Date) -> Document:
-    subscription: Document = {
-        "_id": derived_hex("subscription", room["_id"], user.id),
+def _subscriptions(room: Document, users: Iterable[KnownUser], now: Date) -> list[Document]:
+    shared: Document = {
         "rid": room["_id"],
         "t": room["t"],
         "name": room["name"],
         "fname": room.get("fname", room["name"]),
         "ts": now,
-        "u": {"_id": user.id, "username": user.username},
         "open": not room.get("archived", False),
         "alert": False,
         "unread": 0,
         "userMentions": 0,
         "groupMentions": 0,
-        "customFields": {},
     }
-    if is_owner:
-        subscription["ls"] = now
-        subscription["roles"] = ["owner"]
     if room.get("archived"):
-        subscription["archived"] = True
-    return subscription
+        shared["archived"] = True
+    room_id = room["_id"]
+    return [
+        {
+            "_id": subscription_id(room_id, user.id),
+            **shared,
+            "u": {"_id": user.id, "username": user.username},
+            "customFields": {},
+        }
+        for user in users
+    ]
 
 
 def _new_direct(
@@ -308,7 +314,7 @@ def _new_direct(
 def _direct_subscription(room: Document, user: KnownUser, members: list[KnownUser], now: Date) -> Document:
     others = [member for member in members if member.id != user.id] or [user]
     return {
-        "_id": derived_id("subscription", room["_id"], user.id),
+        "_id": direct_subscription_id(room["_id"], user.id),
         "rid": room["_id"],
         "t": "d",
         "name": ", ".join(other.username for other in others),
@@ -351,10 +357,10 @@ def _complete(
         changes.append(Update(collection=ROOMS, id=room["_id"], set=set_, add=add))
     inside = known.members.get(room["_id"], {})
     if room["t"] != "d":
-        for member in members:
-            if member.id not in inside:
-                subscription = _subscription({**room, **set_}, member, False, now)
-                changes.append(Insert(SUBSCRIPTIONS, subscription))
+        new = [member for member in members if member.id not in inside]
+        changes += [
+            Insert(SUBSCRIPTIONS, subscription) for subscription in _subscriptions({**room, **set_}, new, now)
+        ]
     if "name" in set_:
         names = {"name": set_["name"], "fname": record.name.strip()}
         changes += [

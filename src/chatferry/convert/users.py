@@ -2,14 +2,15 @@
 
 import re
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 
 from msgspec import Struct
 from slugify import slugify
 
-from chatferry.convert import Decision, updated
+from chatferry.convert import Decision, subscription_id, updated
 from chatferry.documents import SUBSCRIPTIONS, USERS, Change, Date, Document, Insert, Update
 from chatferry.downloads.secrets import holds_secret, without_secrets
-from chatferry.ids import derived_hex, derived_id
+from chatferry.ids import derived_id
 from chatferry.problems import problem
 from chatferry.records import Outcome, Problem, User
 
@@ -95,7 +96,13 @@ class KnownUsers:
 
 
 def new_id(record: User, setup: UserSetup) -> str:
-    return derived_id("user", setup.source, record.id)
+    return _new_id(setup.source, record.id)
+
+
+@lru_cache(maxsize=2000)
+def _new_id(source: str, import_id: str) -> str:
+    """A batch asks for each several times."""
+    return derived_id("user", source, import_id)
 
 
 def username_wishes(record: User) -> list[str]:
@@ -237,7 +244,7 @@ def _name_from(username: str) -> str:
 def _joined(user: Document, room: Document, now: Date) -> Document:
     """The subscription by which Rocket.Chat lets every new user join its default rooms."""
     subscription: Document = {
-        "_id": derived_hex("subscription", room["_id"], user["_id"]),
+        "_id": subscription_id(room["_id"], user["_id"]),
         "rid": room["_id"],
         "t": room["t"],
         "name": room["name"],

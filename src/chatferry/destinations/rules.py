@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Any
 from unicodedata import normalize
 
@@ -124,6 +125,24 @@ _KEYS: Mapping[str, Callable[[Document], Iterable[tuple[str, Any]]]] = {
 }
 
 
+_FOUND_BY: Mapping[str, frozenset[str]] = {
+    USERS: frozenset({"importIds", "roles", "services", "emails", "username"}),
+    CONTACTS: frozenset({"importIds"}),
+    ROOMS: frozenset({"importIds", "name", "fname", "t", "uids", "default"}),
+    SUBSCRIPTIONS: frozenset({"rid", "u"}),
+    MESSAGES: frozenset({"rid"}),
+}
+"""The fields that `keys` looks at."""
+
+
+def touches_keys(update: Update) -> bool:
+    """Whether the update may change what the document is found by."""
+    paths = (*update.set, *update.unset, *update.add, *update.pull)
+    return not _FOUND_BY.get(update.collection, frozenset()).isdisjoint(
+        [path.partition(".")[0] for path in paths]
+    )
+
+
 def _items(value: Any) -> Sequence[Any]:
     return value if isinstance(value, list | tuple) else ()
 
@@ -190,6 +209,12 @@ def evolved(document: Document, update: Update) -> Document:
 def as_stored(update: Update) -> Update:
     """The update with values as stored documents have them: a tuple is a list there."""
     return replace(update, **decode(written({"set": update.set, "add": update.add, "pull": update.pull})))
+
+
+def is_plain(update: Update) -> bool:
+    """Whether its values are texts and whole numbers, which stored documents have as they are."""
+    values = [*update.set.values(), *chain.from_iterable(update.add.values())]
+    return not update.pull and all(type(value) is str or type(value) is int for value in values)
 
 
 def _place(document: Document, path: str, make: bool = False) -> tuple[Any, Any]:

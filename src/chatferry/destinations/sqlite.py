@@ -18,7 +18,9 @@ from chatferry.destinations.rules import (
     stamped,
     totals,
 )
-from chatferry.destinations.sqlite_changes import BY_ID, apply, marks, slices
+from chatferry.destinations.sqlite_changes import BY_ID, apply
+from chatferry.destinations.sqlite_queries import marks, slices
+from chatferry.destinations.sqlite_subscriptions import give_columns
 from chatferry.documents import (
     AVATARS,
     COLLECTIONS,
@@ -33,7 +35,7 @@ from chatferry.documents import (
 )
 from chatferry.errors import SettingsError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 APPLICATION_ID = 0x43684679  # "ChFy": tells a workspace from other SQLite files
 CHUNK = 255 * 1024  # bytes, as GridFS has it
 _ROOMS_AT_ONCE = 500  # in one transaction of `finish`
@@ -41,6 +43,7 @@ _PATIENCE = 60  # seconds to wait for another process that writes
 _CACHE = 32_768  # KiB of pages
 
 _KEYED = "(SELECT _id FROM chatferry_keys WHERE collection = ? AND field = ? AND value IN "
+_BY_ROOM = f"SELECT _id, doc FROM {SUBSCRIPTIONS} WHERE rid IN "
 _BY_KEY = {table: sql + _KEYED for table, sql in BY_ID.items()}
 _DUMP = {table: f"SELECT CAST(doc AS BLOB) FROM {table} ORDER BY _id" for table in COLLECTIONS}
 
@@ -62,10 +65,7 @@ def _insert_packed(rows: int) -> str:
 _INSERT_PACKED, _INSERT_ROWS = _insert_packed(1), _insert_packed(_ROWS)
 _NEWEST = f"SELECT doc FROM {MESSAGES} WHERE rid = ? AND ts IS NOT NULL ORDER BY ts DESC, _id DESC"
 _COUNT_MESSAGES = f"SELECT rid, count(*) FROM {MESSAGES} WHERE rid IN {{}} GROUP BY rid"
-_COUNT_MEMBERS = f"""
-    SELECT value, count(*) FROM chatferry_keys
-    WHERE collection = '{SUBSCRIPTIONS}' AND field = 'rid' AND value IN {{}} GROUP BY value
-"""
+_COUNT_MEMBERS = f"SELECT rid, count(*) FROM {SUBSCRIPTIONS} WHERE rid IN {{}} GROUP BY rid"
 _EXISTING = f"SELECT _id FROM {ROOMS} WHERE _id IN {{}}"
 
 _FILES = (UPLOADS, AVATARS)
@@ -102,6 +102,8 @@ class SqliteDestination:
         for some in slices(looked_up(lookup, values)):
             if field == "_id":
                 found.update(self._rows(BY_ID[collection] + marks(some), some))
+            elif collection == SUBSCRIPTIONS:
+                found.update(self._rows(_BY_ROOM + marks(some), some))
             else:
                 found.update(self._rows(f"{_BY_KEY[collection]}{marks(some)})", [collection, field, *some]))
         return [decode(doc) for doc in found.values()]
@@ -215,14 +217,8 @@ class SqliteDestination:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with _plain_errors(self._path):
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.commit()
-            except BaseException:
-                self._db.rollback()
-                raise
+        with _plain_errors(self._path), _transaction(self._db):
+            yield
 
 
 def _beginning(id_: str) -> str:
@@ -239,6 +235,17 @@ def _chunks(content: Iterable[bytes]) -> Iterator[bytes]:
             del buffer[:CHUNK]
     if buffer:
         yield bytes(buffer)
+
+
+@contextmanager
+def _transaction(db: sqlite3.Connection) -> Iterator[None]:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.commit()
+    except BaseException:
+        db.rollback()
+        raise
 
 
 @contextmanager
@@ -284,7 +291,7 @@ def connected(path: Path) -> sqlite3.Connection:
 
 
 def _is_workspace(db: sqlite3.Connection, path: Path) -> bool:
-    """False for a file that is still empty, and for one that an older chatferry made: it lacks tables."""
+    """False for a file that is still empty, and for one of an older chatferry, which lacks something."""
     db.execute("BEGIN")  # another process may be making the tables just now: see all of that, or nothing
     (application,) = db.execute("PRAGMA application_id").fetchone()
     (version,) = db.execute("PRAGMA user_version").fetchone()
@@ -308,6 +315,8 @@ def _make(db: sqlite3.Connection) -> None:
     """Make the tables that are not there; that others may be making them at the same time does no harm."""
     schema = files("chatferry.destinations").joinpath("workspace.sql").read_text("utf-8")
     db.execute("PRAGMA journal_mode = WAL")
+    with _transaction(db):
+        give_columns(db)
     db.executescript(
         f"BEGIN IMMEDIATE;{schema};PRAGMA application_id = {APPLICATION_ID};"
         f"PRAGMA user_version = {SCHEMA_VERSION};COMMIT;"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from msgspec import Struct
 
 from chatferry.destinations import Rejection
+from chatferry.destinations import sqlite_subscriptions as subscriptions
 from chatferry.destinations.rules import (
     UNIQUE,
     ChangeError,
@@ -13,14 +14,25 @@ from chatferry.destinations.rules import (
     columns,
     evolved,
     identity,
+    is_plain,
     keys,
     stamped,
+    touches_keys,
     written,
 )
-from chatferry.documents import COLLECTIONS, MESSAGES, Change, Document, Insert, Update, decode
+from chatferry.destinations.sqlite_queries import marks, slices
+from chatferry.documents import (
+    COLLECTIONS,
+    MESSAGES,
+    SUBSCRIPTIONS,
+    Change,
+    Document,
+    Insert,
+    Update,
+    decode,
+)
 
 _AT_ONCE = 1000  # changes that are weighed together
-_VALUES = 10_000  # in one query; SQLite takes 32,766
 
 BY_ID: Mapping[str, str] = {table: f"SELECT _id, doc FROM {table} WHERE _id IN " for table in COLLECTIONS}
 _INSERT = {table: f"INSERT INTO {table} (_id, doc) VALUES (?, ?)" for table in COLLECTIONS}
@@ -50,23 +62,42 @@ class _New(Struct, frozen=True):
 
 
 def apply(db: sqlite3.Connection, changes: Sequence[Change], ending: bytes) -> list[Rejection]:
-    """Make the changes that can be made, in order. `ending` is what their documents are stamped with."""
+    """Make the changes that can be made, in order. `ending` is what their documents are stamped with.
+
+    New subscriptions, of which there are far more than of all else, wait until one of them might be changed.
+    """
     rejections: list[Rejection] = []
-    for first in range(0, len(changes), _AT_ONCE):
-        rejections += _Batch(db, first, changes[first : first + _AT_ONCE], ending).apply()
-    return rejections
+    entering: list[tuple[int, Insert]] = []
+    others: list[tuple[int, Change]] = []
+
+    def make() -> None:
+        rejections.extend(_Batch(db, others, ending).apply())
+        rejections.extend(subscriptions.enter(db, entering, ending))
+        others.clear()
+        entering.clear()
+
+    for index, change in enumerate(changes):
+        if isinstance(change, Insert) and change.collection == SUBSCRIPTIONS:
+            entering.append((index, change))
+        else:
+            if entering and change.collection == SUBSCRIPTIONS:
+                make()
+            others.append((index, change))
+        if len(entering) >= _AT_ONCE or len(others) >= _AT_ONCE:
+            make()
+    make()
+    return sorted(rejections, key=lambda rejection: rejection.index)
 
 
 class _Batch:
-    """Some changes that follow each other, from number `first` on.
+    """Some changes that follow each other, with their numbers.
 
     All are weighed first, one after the other, against what is stored and what those before make of it; then
     what came of that is written: a document once, however many changes it has met.
     """
 
-    def __init__(self, db: sqlite3.Connection, first: int, changes: Sequence[Change], ending: bytes) -> None:
+    def __init__(self, db: sqlite3.Connection, changes: Sequence[tuple[int, Change]], ending: bytes) -> None:
         self._db = db
-        self._first = first
         self._changes = changes
         self._ending = ending
         self._stored: dict[_Place, str] = {}
@@ -75,13 +106,14 @@ class _Batch:
         self._added: set[tuple[str, str, str, str]] = set()
         self._dropped: set[tuple[str, str, str, str]] = set()
         self._columns: dict[str, tuple[str | None, ...]] = {}  # of messages
+        self._members: dict[str, subscriptions.Member] = {}  # of subscriptions
         self._digests: dict[str, bytes] = {}
 
     def apply(self) -> list[Rejection]:
         rejections = []
-        made = [self._made(change) for change in self._changes]
+        made = [self._made(change) for _, change in self._changes]
         self._load(made)
-        for index, (change, new) in enumerate(zip(self._changes, made, strict=True), self._first):
+        for (index, change), new in zip(self._changes, made, strict=True):
             try:
                 if isinstance(change, Update):
                     self._update(change)
@@ -114,7 +146,7 @@ class _Batch:
     def _load(self, made: Iterable[_New | ChangeError | None]) -> None:
         ids: dict[str, set[str]] = {}
         unique: dict[tuple[str, str], set[str]] = {}
-        for change, new in zip(self._changes, made, strict=True):
+        for (_, change), new in zip(self._changes, made, strict=True):
             if isinstance(change, Update):
                 ids.setdefault(change.collection, set()).add(change.id)
             elif isinstance(new, _New):
@@ -130,10 +162,21 @@ class _Batch:
             self._load_holders(collection, field, sorted(values))
 
     def _load_holders(self, collection: str, field: str, values: Sequence[str]) -> None:
+        """Who holds the values, apart from those that have given them up since."""
         self._holders.update(((collection, field, value), set()) for value in values)
-        for some in slices(values):
-            for value, id_ in self._db.execute(_HOLDERS + marks(some), (collection, field, *some)):
+        for value, id_ in self._stored_holders(collection, field, values):
+            if (collection, field, value, id_) not in self._dropped:
                 self._holders[collection, field, value].add(id_)
+
+    def _stored_holders(
+        self, collection: str, field: str, values: Sequence[str]
+    ) -> Iterator[tuple[str, str]]:
+        if collection == SUBSCRIPTIONS:
+            for value in values:
+                yield from ((value, id_) for id_ in subscriptions.holders(self._db, value))
+            return
+        for some in slices(values):
+            yield from self._db.execute(_HOLDERS + marks(some), (collection, field, *some))
 
     def _require_free(self, collection: str, id_: str, found_by: Iterable[tuple[str, str]]) -> None:
         """No other document holds what only one may hold."""
@@ -164,24 +207,29 @@ class _Batch:
         if stored is None:
             raise ChangeError("there is no such document")
         document = decode(stored)
-        old = keys(collection, document)
-        document = evolved(document, as_stored(change))
+        old = keys(collection, document) if touches_keys(change) else None
+        document = evolved(document, change if is_plain(change) else as_stored(change))
         if written(document).decode() != stored:
             self._replace(collection, id_, document, old)
         if collection == MESSAGES and change.digest:
             self._digests[id_] = change.digest
 
-    def _replace(self, collection: str, id_: str, document: Document, old: set[tuple[str, str]]) -> None:
+    def _replace(
+        self, collection: str, id_: str, document: Document, old: set[tuple[str, str]] | None
+    ) -> None:
+        """Keep the document as it now is. `old` are its keys before, None if these are as they were."""
         text = stamped(document, self._ending).decode()
         if collection == MESSAGES:
             self._columns[id_] = columns(document)
-        else:
+        elif old is not None:
             new = keys(collection, document)
             self._require_free(collection, id_, new - old)
             for field, value in old - new:
                 self._drop((collection, field, value), id_)
             for field, value in new - old:
                 self._add((collection, field, value), id_)
+        if collection == SUBSCRIPTIONS:
+            self._members[id_] = subscriptions.member(document)
         self._texts[collection, id_] = text
 
     def _add(self, key: _Key, id_: str) -> None:
@@ -211,6 +259,10 @@ class _Batch:
             ids.setdefault(collection, []).append(id_)
         for id_ in ids.pop(MESSAGES, ()):
             self._write_message(id_, self._texts[MESSAGES, id_])
+        changed = ids.pop(SUBSCRIPTIONS, ())
+        subscriptions.replace(
+            self._db, [(id_, self._members[id_], self._texts[SUBSCRIPTIONS, id_]) for id_ in changed]
+        )
         for collection, some in ids.items():
             new = [
                 (id_, self._texts[collection, id_]) for id_ in some if not self._is_stored(collection, id_)
@@ -219,8 +271,8 @@ class _Batch:
             self._write_many(_INSERT[collection], new)
             self._write_many(_REPLACE[collection], old)
         self._write_many(_SET_DIGEST, [(digest, id_) for id_, digest in self._digests.items()])
-        self._write_many(_DROP_KEY, sorted(self._dropped))
-        self._write_many(_ADD_KEY, sorted(self._added))
+        self._write_many(_DROP_KEY, sorted(row for row in self._dropped if row[0] != SUBSCRIPTIONS))
+        self._write_many(_ADD_KEY, sorted(row for row in self._added if row[0] != SUBSCRIPTIONS))
 
     def _write_message(self, id_: str, text: str) -> None:
         if self._is_stored(MESSAGES, id_):
@@ -235,21 +287,3 @@ class _Batch:
 
     def _is_stored(self, collection: str, id_: str) -> bool:
         return (collection, id_) in self._stored
-
-
-# ---------------------------------------------------------------- queries
-
-
-def slices(values: Iterable[str], size: int = _VALUES) -> Iterator[list[str]]:
-    """The values, as many at a time as one query takes, without those that no document can have."""
-    known = list(values)
-    try:
-        "".join(known).encode()
-    except UnicodeEncodeError:
-        known = [value for value in known if value.encode(errors="ignore").decode() == value]
-    for start in range(0, len(known), size):
-        yield known[start : start + size]
-
-
-def marks(values: Sequence[str]) -> str:
-    return f"({','.join('?' * len(values))})"

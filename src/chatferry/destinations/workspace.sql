@@ -18,8 +18,13 @@ CREATE TABLE IF NOT EXISTS rocketchat_room (
 
 CREATE TABLE IF NOT EXISTS rocketchat_subscription (
     _id TEXT NOT NULL PRIMARY KEY,
-    doc TEXT NOT NULL
+    doc TEXT NOT NULL,
+    rid TEXT,
+    uid TEXT -- of the user; texts as they are, other values as the bytes of their JSON
 );
+
+-- A room's subscriptions; a user has one of each room.
+CREATE UNIQUE INDEX IF NOT EXISTS rocketchat_subscription_of ON rocketchat_subscription (rid, uid);
 
 CREATE TABLE IF NOT EXISTS rocketchat_uploads (
     _id TEXT NOT NULL PRIMARY KEY,
@@ -51,7 +56,7 @@ CREATE INDEX IF NOT EXISTS rocketchat_message_in_room ON rocketchat_message (rid
 -- A thread's replies.
 CREATE INDEX IF NOT EXISTS rocketchat_message_in_thread ON rocketchat_message (tmid) WHERE tmid IS NOT NULL;
 
--- What users, contacts, rooms and subscriptions are found by besides their _id: see `keys` in rules.py.
+-- What users, contacts and rooms are found by besides their _id: see `keys` in rules.py.
 CREATE TABLE IF NOT EXISTS chatferry_keys (
     collection TEXT NOT NULL,
     field TEXT NOT NULL,

@@ -14,7 +14,15 @@ from msgspec import Struct
 from chatferry.archive import Archive
 from chatferry.errors import ArchiveError
 from chatferry.importers.json_elements import BrokenError, Window
-from chatferry.importers.lenient_json import BREAKS_OFF, GOES_ON, NO_LIST, NOT_VALID, decode_list, strict_list
+from chatferry.importers.lenient_json import (
+    BREAKS_OFF,
+    GOES_ON,
+    NO_LIST,
+    NOT_VALID,
+    Flaw,
+    decode_list,
+    strict_list,
+)
 
 T = TypeVar("T")
 
@@ -25,12 +33,13 @@ _BLOCK = 1 << 20
 
 class Piece(Struct, Generic[T], frozen=True):
     """Elements that follow each other: their bytes in the file, the number of the first, and their values;
-    None for one that cannot be read."""
+    None for one that cannot be read. `is_flawed`: something was wrong with one of them."""
 
     start: int
     end: int
     first: int
     values: list[T | None]
+    is_flawed: bool = False
 
 
 class Break(Struct, frozen=True):
@@ -75,11 +84,12 @@ def _pieces(window: Window, kind: type[T], size: int) -> Iterator[Piece[T]]:
     while window.next_sign() != "]":
         start = window.offset
         values = _several(window, kind, size) if start >= singly else None
+        flaws: list[Flaw] = []
         if values is None:
             if start >= singly:
                 singly = start + size  # up to there they are found one by one
-            values = _one(window, kind)
-        yield Piece(start, window.offset, first, values)
+            values, flaws = _one(window, kind)
+        yield Piece(start, window.offset, first, values, bool(flaws))
         first += len(values)
         sign = window.next_sign()
         if sign == ",":
@@ -103,12 +113,12 @@ def _several(window: Window, kind: type[T], size: int) -> list[T | None] | None:
     return None
 
 
-def _one(window: Window, kind: type[T]) -> list[T | None]:
+def _one(window: Window, kind: type[T]) -> tuple[list[T | None], list[Flaw]]:
     try:
         element = window.element()
     except BrokenError as error:
         raise _BreakError(NOT_VALID, window.offset) from error
-    return decode_list(b"[%s]" % element.data, kind)[0]
+    return decode_list(b"[%s]" % element.data, kind)
 
 
 def _characters(archive: Archive, file: str, end: int) -> int:

@@ -1,15 +1,16 @@
 """The lists of a Slack export: users.json, channels.json and their siblings, in every layout."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal, TypeVar
 from unicodedata import normalize
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chatferry.archive import Archive
+from chatferry.archive import MIB, Archive
 from chatferry.errors import ArchiveError
+from chatferry.importers.json_pieces import PIECE, Break, read_pieces
 from chatferry.importers.lenient_json import Flaw, decode_list, flaw_problem
 from chatferry.importers.slack_messages import PinNote
 from chatferry.importers.slack_text import without_secrets
@@ -34,6 +35,8 @@ ROOM_LISTS: dict[str, Literal["c", "p", "d"]] = {
     "file_conversations.json": "p",
 }
 USER_LISTS = ("users.json", "org_users.json")
+
+WHOLE = MIB  # bytes; longer lists are read in pieces
 
 _TEAM = re.compile(r"teams/[^/]+/")
 _SLACKS_FIRST_DAY = 1_356_998_400  # 2013-01-01; earlier dates in exports mean "unknown"
@@ -62,37 +65,99 @@ def read_elements(archive: Archive, name: str, kind: type[T]) -> tuple[list[T | 
         return [None], [Flaw("", "", str(error), lost=True)]
 
 
+def _listed(archive: Archive, file: str, kind: type[T]) -> Iterator[tuple[int, T] | Flaw]:
+    """The elements of a list with their numbers, and what is wrong with others: of a long one, at its end."""
+    if archive.size(file) > WHOLE and _is_sound(archive, file):
+        is_flawed = False
+        for piece in read_pieces(archive, file, kind, PIECE):
+            if isinstance(piece, Break):
+                is_flawed = True
+            else:
+                is_flawed = is_flawed or piece.is_flawed
+                yield from _numbered(piece.values, piece.first)
+        if is_flawed:
+            yield from read_elements(archive, file, kind)[1]
+        return
+    elements, flaws = read_elements(archive, file, kind)
+    yield from flaws
+    yield from _numbered(elements)
+
+
+def _numbered(elements: Iterable[T | None], first: int = 0) -> Iterator[tuple[int, T]]:
+    return ((index, element) for index, element in enumerate(elements, first) if element is not None)
+
+
+def _is_sound(archive: Archive, file: str) -> bool:
+    """Whether all of an entry can be read: nothing is taken from one that is damaged."""
+    try:
+        with archive.open(file) as stream:
+            while stream.read(MIB):
+                pass
+    except ArchiveError:
+        return False
+    return True
+
+
 # ---------------------------------------------------------------- users
+
+
+class _Id(Struct, frozen=True, gc=False):
+    id: str
 
 
 def read_users(archive: Archive) -> Iterator[User | Problem]:
     """Every user once; of two entries with one id the one that has an e-mail."""
-    users: dict[str, tuple[SlackUser, str, str]] = {}
-    for prefix in prefixes(archive):
-        for name in USER_LISTS:
-            file = prefix + name
-            if file not in archive:
+    twice = _listed_twice(archive)
+    best = _best(archive, twice) if twice else {}
+    for file in _user_lists(archive):
+        for item in _listed(archive, file, SlackUser):
+            if isinstance(item, Flaw):
+                yield flaw_problem(item, file, "user-not-readable", "user")
                 continue
-            elements, flaws = read_elements(archive, file, SlackUser)
-            for flaw in flaws:
-                yield flaw_problem(flaw, file, "user-not-readable", "user")
-            for index, user in enumerate(elements):
-                known = users.get(user.id) if user else None
-                if user and (known is None or (user.profile.email and not known[0].profile.email)):
-                    users[user.id] = (user, file, f"$[{index}]")
-    for user, file, position in users.values():
-        yield from _user(user, file, position)
+            index, user = item
+            if user.id not in twice:
+                yield from _user(user, file, f"$[{index}]")
+            elif user.id in best:
+                yield from _user(*best.pop(user.id))
+
+
+def _user_lists(archive: Archive) -> list[str]:
+    places = [prefix + name for prefix in prefixes(archive) for name in USER_LISTS]
+    return [place for place in places if place in archive]
+
+
+def _listed_twice(archive: Archive) -> set[str]:
+    """The ids that more than one entry has."""
+    seen: set[str] = set()
+    twice: set[str] = set()
+    for file in _user_lists(archive):
+        for item in _listed(archive, file, _Id):
+            if not isinstance(item, Flaw):
+                (twice if item[1].id in seen else seen).add(item[1].id)
+    return twice
+
+
+def _best(archive: Archive, ids: set[str]) -> dict[str, tuple[SlackUser, str, str]]:
+    """Of each of these ids the entry to take, and where it stands."""
+    best: dict[str, tuple[SlackUser, str, str]] = {}
+    for file in _user_lists(archive):
+        for item in _listed(archive, file, SlackUser):
+            if isinstance(item, Flaw) or item[1].id not in ids:
+                continue
+            index, user = item
+            known = best.get(user.id)
+            if known is None or (user.profile.email and not known[0].profile.email):
+                best[user.id] = (user, file, f"$[{index}]")
+    return best
 
 
 def bots(archive: Archive) -> dict[str, str]:
     """Bot ids, and the ids of the users that these bots write as."""
     return {
-        user.profile.bot_id: user.id
-        for prefix in prefixes(archive)
-        for name in USER_LISTS
-        if prefix + name in archive
-        for user in read_elements(archive, prefix + name, Writer)[0]
-        if user and user.profile.bot_id
+        item[1].profile.bot_id: item[1].id
+        for file in _user_lists(archive)
+        for item in _listed(archive, file, Writer)
+        if not isinstance(item, Flaw) and item[1].profile.bot_id
     }
 
 
@@ -131,28 +196,16 @@ def shown_name(profile: Profile) -> str:
 
 def read_conversations(archive: Archive, folders: Mapping[str, object]) -> Iterator[Conversation | Problem]:
     """Every conversation once, with its folder. `folders` are those that hold day files."""
-    found: dict[str, Conversation] = {}
-    people: dict[str, str] = {}  # each id once: a list may name one a thousand times
-    for prefix in prefixes(archive):
-        for name, type_ in ROOM_LISTS.items():
-            file = prefix + name
-            if file not in archive:
-                continue
-            channels, flaws = read_elements(archive, file, SlackChannel)
-            for flaw in flaws:
-                yield flaw_problem(flaw, file, "channel-not-readable", "channel")
-            for index, channel in enumerate(channels):
-                if channel and channel.id not in found:
-                    record = _channel(channel, file, f"$[{index}]", _type(channel, type_), people)
-                    folder = _folder(channel, prefix, folders)
-                    found[channel.id] = Conversation(
-                        record, folder, channel.members is not None, _pins(channel)
-                    )
-                channels[index] = None
+    seen: set[str] = set()
     claimed: dict[str, str] = {}
-    for id in list(found):
-        conversation = found.pop(id)
+    for conversation in _listed_conversations(archive, folders):
+        if isinstance(conversation, Problem):
+            yield conversation
+            continue
         folder, record = conversation.folder, conversation.record
+        if record.id in seen:
+            continue
+        seen.add(record.id)
         if folder in claimed:
             reason = f"{claimed[folder]} has the same name, and with it the folder with the messages"
             yield problem(
@@ -160,8 +213,25 @@ def read_conversations(archive: Archive, folders: Mapping[str, object]) -> Itera
             )
             conversation = replace(conversation, folder="")
         elif folder:
-            claimed[folder] = id
+            claimed[folder] = record.id
         yield conversation
+
+
+def _listed_conversations(
+    archive: Archive, folders: Mapping[str, object]
+) -> Iterator[Conversation | Problem]:
+    people: dict[str, str] = {}  # each id once: a list may name one a thousand times
+    for prefix in prefixes(archive):
+        for name, type_ in ROOM_LISTS.items():
+            file = prefix + name
+            for item in _listed(archive, file, SlackChannel) if file in archive else ():
+                if isinstance(item, Flaw):
+                    yield flaw_problem(item, file, "channel-not-readable", "channel")
+                    continue
+                index, channel = item
+                record = _channel(channel, file, f"$[{index}]", _type(channel, type_), people)
+                folder = _folder(channel, prefix, folders)
+                yield Conversation(record, folder, channel.members is not None, _pins(channel))
 
 
 def _pins(channel: SlackChannel) -> dict[str, PinNote]:
