@@ -502,6 +502,50 @@ def test_changes_of_one_document_are_one_write(destination: MongoDestination, da
     assert ben == {"_id": "u2", "username": "ben", "name": "Ben"}
 
 
+def rooms_of(id: str, *room_ids: str) -> Update:
+    return Update(collection=USERS, id=id, add={"__rooms": room_ids})
+
+
+def transactions(client: "MongoClient[dict[str, Any]]") -> int:
+    """How many were begun."""
+    begun: int = client.admin.command("serverStatus")["transactions"]["totalStarted"]
+    return begun
+
+
+def test_what_is_only_added_to_lists_takes_no_transaction(
+    destination: MongoDestination, database: Db, client: "MongoClient[dict[str, Any]]"
+) -> None:
+    destination.apply([Insert(USERS, {"_id": id}) for id in ("u1", "u2")])
+    database[USERS].update_many({}, {"$set": {"_updatedAt": DatetimeMS(0)}})
+    odd = {"what": "other programs write"}
+    database[USERS].update_one({"_id": "u1"}, {"$set": {"__rooms": [odd]}})
+    begun = transactions(client)
+    changes = [rooms_of("u1", "a", "b"), rooms_of("u1", "b", "c", "c"), rooms_of("u2")]
+    assert destination.apply(changes) == destination.apply(changes[:1]) == []
+    assert transactions(client) == begun
+    ada, ben = database[USERS].find().sort("_id")
+    assert ada["__rooms"] == [odd, "a", "b", "c"]
+    assert int(ada["_updatedAt"]) > 0
+    assert ben == {"_id": "u2", "_updatedAt": DatetimeMS(0)}
+    destination.apply(changes)
+    assert database[USERS].find_one({"_id": "u1"}) == ada
+
+
+def test_of_additions_only_those_that_cannot_be_made_are_left_out(
+    destination: MongoDestination, database: Db
+) -> None:
+    """No such document; no list; a rule of the server's."""
+    destination.apply([Insert(USERS, {"_id": id}) for id in ("u1", "u2", "u3")])
+    database[USERS].update_one({"_id": "u2"}, {"$set": {"__rooms": "none"}})
+    database.command("collMod", USERS, validator={"$nor": [{"_id": "u3", "__rooms": "c"}]})
+    changes = [rooms_of("u0", "a"), rooms_of("u1", "a"), rooms_of("u2", "b"), rooms_of("u3", "c")]
+    assert [one.index for one in destination.apply(changes)] == [0, 2, 3]
+    assert [one.index for one in destination.apply(changes[1::2])] == [1]
+    database.command("collMod", USERS, validator={})
+    found = {row["_id"]: row.get("__rooms") for row in database[USERS].find()}
+    assert found == {"u1": ["a"], "u2": "none", "u3": None}
+
+
 def test_of_several_changes_of_one_document_only_the_refused_one_is_left_out(
     destination: MongoDestination, database: Db
 ) -> None:
@@ -645,8 +689,12 @@ def test_two_writers_of_one_document_both_get_their_way(mongod: Mongod, database
 
     def write(number: int) -> None:
         for n in range(10):
-            add = {"importIds": (f"{number}-{n}",)}
-            assert opened[number].apply([Update(collection=USERS, id="u1", add=add)]) == []
+            value = f"{number}-{n}"
+            update = Update(
+                collection=USERS, id="u1", set={f"settings.n{value}": n}, add={"importIds": (value,)}
+            )
+            assert opened[number].apply([update]) == []
+            assert opened[number].apply([rooms_of("u1", value)]) == []
 
     threads = [threading.Thread(target=write, args=(number,)) for number in range(2)]
     for thread in threads:
@@ -654,6 +702,7 @@ def test_two_writers_of_one_document_both_get_their_way(mongod: Mongod, database
     for thread in threads:
         thread.join()
     (user,) = database[USERS].find()
-    assert sorted(user["importIds"]) == sorted(f"{number}-{n}" for number in range(2) for n in range(10))
+    values = sorted(f"{number}-{n}" for number in range(2) for n in range(10))
+    assert sorted(user["importIds"]) == sorted(user["__rooms"]) == values
     for each in opened:
         each.close()

@@ -58,7 +58,8 @@ class Destination(Protocol):
     """Keeps users, rooms, messages, files and login tokens in Rocket.Chat's collections.
 
     One object serves one thread at a time, but any may `pack` and `unpack`. Each call of `apply` is one
-    transaction; what `insert` does halfway, when the process dies, is harmless to repeat.
+    transaction, unless all its changes only add values to lists; what that or `insert` does halfway, when
+    the process dies, is harmless to repeat.
 
     address   its URL, if several processes may write at once, each with an object of its own; else ""
     """

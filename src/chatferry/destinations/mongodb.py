@@ -11,6 +11,7 @@ from pymongo.errors import BulkWriteError
 from pymongo.read_preferences import ReadPreference
 
 from chatferry.destinations import Lookup, Packed, Rejection
+from chatferry.destinations.mongo_additions import add, only_add
 from chatferry.destinations.mongo_bson import decoded, document_of, encoded, stamp, stamped
 from chatferry.destinations.mongo_changes import Batch, RefusedError
 from chatferry.destinations.mongo_digests import Digests
@@ -82,6 +83,10 @@ class MongoDestination:
     def apply(self, changes: Sequence[Change]) -> list[Rejection]:
         if any(change.collection == MESSAGES for change in changes):
             self._server.patiently(self._stored_digests.make_ready)
+        if only_add(changes):
+            collection = self._database[changes[0].collection]
+            if self._server.patiently(add, collection, changes, _now()):
+                return []
         return self._applied(lambda session: changes) if changes else []
 
     @staticmethod
