@@ -150,7 +150,7 @@ def _leave(store: Store, id: str) -> None:
     parts = [(n, Part(channel=f"C{n - 25:08}", messages=195)) for n in range(25, 30)]
     store.parts.add(id, parts)
     for n, _ in parts:
-        store.parts.finish(id, n, {"message": {Outcome.INSERTED: 195}})
+        store.parts.finish(id, {n: {"message": {Outcome.INSERTED: 195}}})
     note = problem("message-twice", "another message has the same identity", file="general/2023-01-02.json")
     store.problems.add(id, problems.PARTS + 25, [note, note])
 

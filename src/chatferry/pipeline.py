@@ -34,9 +34,10 @@ from chatferry.staged import (
     known_users,
 )
 from chatferry.store import Store, problems
+from chatferry.store.imprints import Imprint
 from chatferry.store.parts import NumberedPart
 from chatferry.store.staging import Record
-from chatferry.unchanged import imprint, marking, recognised
+from chatferry.unchanged import Marking, imprint, marking, recognised
 
 Check = Callable[[], None]
 """Raises CancelledError when the work is to stop. Called at least after every batch and every file."""
@@ -225,8 +226,7 @@ def _import_messages(progress: _Progress, tools: Tools, known: Known, destinatio
     if store.imprints.any():
         for some in recognised(store.parts.undone(id), mark_of, known, store, destination):
             with store.transaction():
-                for each in some:
-                    store.imprints.renew(id, each.mark)
+                store.imprints.renew(id, [each.mark for each in some])
                 _note_parts(store, id, [each.result for each in some])
             progress.count(_added(progress.operation.count, [each.result for each in some]))
             tools.check()
@@ -235,13 +235,20 @@ def _import_messages(progress: _Progress, tools: Tools, known: Known, destinatio
     taken: dict[int, NumberedPart] = {}
     for results in whole_parts(_written(progress, tools, known, destination, taken)):
         with store.transaction():
-            for result in results:
-                part = taken.pop(result.number).part
-                if result.trace.ids and result.trace.is_whole and (mark := mark_of(part)):
-                    store.imprints.add(id, part.channel, mark, imprint(result, known))
+            store.imprints.add(id, _imprints(results, taken, mark_of, known))
             _note_parts(store, id, results)
         progress.count(_added(progress.operation.count, results))
         tools.check()
+
+
+def _imprints(
+    results: Iterable[PartResult], taken: dict[int, NumberedPart], mark_of: Marking, known: Known
+) -> Iterator[tuple[bytes, str, Imprint]]:
+    """What is kept of parts for the next import; they are no longer `taken`."""
+    for result in results:
+        part = taken.pop(result.number).part
+        if result.trace.ids and result.trace.is_whole and (mark := mark_of(part)):
+            yield mark, part.channel, imprint(result, known)
 
 
 def _written(
@@ -297,13 +304,15 @@ def _verify(operation: Operation, store: Store) -> None:
 # ---------------------------------------------------------------- messages
 
 
-def _note_parts(store: Store, operation_id: str, results: Iterable[PartResult]) -> None:
+def _note_parts(store: Store, operation_id: str, results: Sequence[PartResult]) -> None:
     with store.transaction():
         for result in results:
-            result.files.update(store.pending_files.add(operation_id, result.pending))
-            phase = problems.PARTS + result.number
-            store.problems.clear(operation_id, phase)
-            store.problems.add(operation_id, phase, merged(result.problems))
-            store.parts.finish(
-                operation_id, result.number, {"message": result.messages, "file": result.files}
-            )
+            if result.pending:
+                result.files.update(store.pending_files.add(operation_id, result.pending))
+        store.problems.replace(
+            operation_id, {problems.PARTS + result.number: merged(result.problems) for result in results}
+        )
+        store.parts.finish(
+            operation_id,
+            {result.number: {"message": result.messages, "file": result.files} for result in results},
+        )

@@ -1,8 +1,9 @@
 """What imports of parts left in a destination: see `chatferry.unchanged`."""
 
-import zlib
+from collections.abc import Iterable
 
 import msgspec
+from isal import isal_zlib
 from msgspec import Struct
 
 from chatferry.convert.messages import PendingFile
@@ -42,19 +43,24 @@ class Imprints:
     def any(self) -> bool:
         return self._database.one("SELECT 1 FROM imprints LIMIT 1") is not None
 
-    def add(self, operation_id: str, channel: str, mark: bytes, imprint: Imprint) -> None:
-        """Keep the imprint of a part, by what marks the part."""
-        data = zlib.compress(_encode(imprint), 1)
-        values = (mark, operation_id, channel, data)
-        self._database.run("INSERT OR REPLACE INTO imprints VALUES (?, ?, ?, ?)", values)
+    def add(self, operation_id: str, imprints: Iterable[tuple[bytes, str, Imprint]]) -> None:
+        """Keep the imprints of parts, each with what marks the part, and its channel."""
+        self._database.run_many(
+            "INSERT OR REPLACE INTO imprints VALUES (?, ?, ?, ?)",
+            (
+                (mark, operation_id, channel, isal_zlib.compress(_encode(imprint), 1))
+                for mark, channel, imprint in imprints
+            ),
+        )
 
     def get(self, mark: bytes) -> Imprint | None:
         row = self._database.one("SELECT data FROM imprints WHERE mark = ?", (mark,))
-        return _decode(zlib.decompress(row[0])) if row else None
+        return _decode(isal_zlib.decompress(row[0])) if row else None
 
-    def renew(self, operation_id: str, mark: bytes) -> None:
-        """This operation has made use of an imprint."""
-        self._database.run("UPDATE imprints SET operation = ? WHERE mark = ?", (operation_id, mark))
+    def renew(self, operation_id: str, marks: Iterable[bytes]) -> None:
+        """This operation has made use of imprints."""
+        sql = "UPDATE imprints SET operation = ? WHERE mark = ?"
+        self._database.run_many(sql, ((operation_id, mark) for mark in marks))
 
     def drop_older(self, operation_id: str) -> None:
         """Drop what other operations left in the channels that this one has brought up to date."""

@@ -11,6 +11,10 @@ from chatferry.store.database import Database
 
 _encode = msgspec.msgpack.encode
 _decode = msgspec.msgpack.Decoder(Part).decode
+_PAGE = 20
+
+Outcomes = Mapping[Literal["message", "file"], Mapping[Outcome, int]]
+"""How many records of a part have which outcome, by their type."""
 
 
 class NumberedPart(Struct, frozen=True):
@@ -34,27 +38,28 @@ class Parts:
         number = -1
         sql = (
             "SELECT number, data FROM parts WHERE operation = ? AND done = 0 AND number > ? "
-            "ORDER BY number LIMIT 1"
+            "ORDER BY number LIMIT ?"
         )
-        while row := self._database.one(sql, (operation_id, number)):
-            number = row[0]
-            yield NumberedPart(number, _decode(row[1]))
+        while rows := self._database.all(sql, (operation_id, number, _PAGE)):
+            yield from (NumberedPart(number, _decode(data)) for number, data in rows)
+            number = rows[-1][0]
 
-    def finish(
-        self,
-        operation_id: str,
-        number: int,
-        outcomes: Mapping[Literal["message", "file"], Mapping[Outcome, int]],
-    ) -> None:
-        """Note that a part is done and what became of it."""
-        sql = "INSERT OR REPLACE INTO part_outcomes VALUES (?, ?, ?, ?, ?)"
+    def finish(self, operation_id: str, outcomes: Mapping[int, Outcomes]) -> None:
+        """Note that parts are done, by their numbers, and what became of them."""
         with self._database.transaction():
-            self._database.run(
-                "UPDATE parts SET done = 1 WHERE operation = ? AND number = ?", (operation_id, number)
+            self._database.run_many(
+                "UPDATE parts SET done = 1 WHERE operation = ? AND number = ?",
+                ((operation_id, number) for number in outcomes),
             )
-            for type, counts in outcomes.items():
-                for outcome, count in counts.items():
-                    self._database.run(sql, (operation_id, number, type, outcome, count))
+            self._database.run_many(
+                "INSERT OR REPLACE INTO part_outcomes VALUES (?, ?, ?, ?, ?)",
+                (
+                    (operation_id, number, type, outcome, count)
+                    for number, by_type in outcomes.items()
+                    for type, counts in by_type.items()
+                    for outcome, count in counts.items()
+                ),
+            )
 
     def outcomes(self, operation_id: str, type: Literal["message", "file"]) -> dict[Outcome, int]:
         sql = (

@@ -1,6 +1,6 @@
 """Problems of an operation, kept per phase of the work, so that repeated work replaces its own."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -29,6 +29,22 @@ class Problems:
             sql, ((operation_id, phase, first + n, _encode(problem)) for n, problem in enumerate(problems))
         )
 
+    def replace(self, operation_id: str, problems: Mapping[int, Iterable[Problem]]) -> None:
+        """Store the problems of whole phases, by phase, in place of what they had."""
+        with self._database.transaction():
+            self._database.run_many(
+                "DELETE FROM problems WHERE operation = ? AND phase = ?",
+                ((operation_id, phase) for phase in problems),
+            )
+            self._database.run_many(
+                "INSERT INTO problems VALUES (?, ?, ?, ?)",
+                (
+                    (operation_id, phase, number, _encode(problem))
+                    for phase, some in problems.items()
+                    for number, problem in enumerate(some)
+                ),
+            )
+
     def next_number(self, operation_id: str, phase: int) -> int:
         """The number of a phase's next problem."""
         sql = "SELECT coalesce(max(number), -1) + 1 FROM problems WHERE operation = ? AND phase = ?"
@@ -46,11 +62,6 @@ class Problems:
             yield from (_decode(data) for _, _, data in rows)
             place = rows[-1][:2]
 
-    def clear(self, operation_id: str, phase: int | None = None) -> None:
-        """Drop the problems of an operation, or of one of its phases."""
-        if phase is None:
-            self._database.run("DELETE FROM problems WHERE operation = ?", (operation_id,))
-        else:
-            self._database.run(
-                "DELETE FROM problems WHERE operation = ? AND phase = ?", (operation_id, phase)
-            )
+    def clear(self, operation_id: str) -> None:
+        """Drop the problems of an operation."""
+        self._database.run("DELETE FROM problems WHERE operation = ?", (operation_id,))
