@@ -31,17 +31,22 @@ from chatferry.processes import cores
 from tests.mongo import Mongod, make_indexes
 
 IMPORTED, FLOOR = "chatferry_bench_import", "chatferry_bench_floor"
-_TITLES = {"all": "MongoDB with Rocket.Chat's 26 indexes", "none": "MongoDB without indexes"}
+_TITLES = {
+    "none": "MongoDB without indexes",
+    "all": "MongoDB with Rocket.Chat's 26 indexes",
+    "text-last": "MongoDB with Rocket.Chat's 26 indexes, that of texts built last",
+}
 
 
 def main() -> None:
     options = parser(__doc__ or "", sorted({0, cores()}))
     options.add_argument(
         "--indexes",
-        choices=("none", "all"),
+        choices=_TITLES,
         nargs="+",
         default=["none", "all"],
-        help="of messages: none but that of _id, or all of Rocket.Chat's",
+        help="of messages: none but that of _id; all of Rocket.Chat's; or all, and the import\n"
+        "builds that of texts last (--text-index-last): the floor has it from the beginning",
     )
     options.add_argument(
         "--server",
@@ -80,7 +85,8 @@ class Mongo:
     def __init__(self, url: str, indexes: str, folder: Path) -> None:
         self.title = _TITLES[indexes]
         self._url = url
-        self._with_indexes = indexes == "all"
+        self._with_indexes = indexes != "none"
+        self._options = ["--text-index-last"] if indexes == "text-last" else []
         self._kept = folder / "kept.bson"
 
     def connections(self, workers: int) -> int:
@@ -94,7 +100,7 @@ class Mongo:
         accounts.found_workspace(workspace, Date.at(now()))
         accounts.add_admin(workspace, "admin", "admin", "secret", "", Date.at(now()))
         workspace.close()
-        return ["--destination", url]
+        return ["--destination", url, *self._options]
 
     def keep(self, data: Path, messages: int) -> None:
         apart(keep_documents, self._url, IMPORTED, messages, self._kept)

@@ -59,12 +59,13 @@ def test_imports_into_the_embedded_workspace_are_measured(cache: Path) -> None:
     assert {path.suffix for path in cache.iterdir()} == {".zip"}, "work is cleared away"
 
 
-def test_imports_into_mongodb_are_measured(cache: Path, mongod: Mongod) -> None:
+@pytest.mark.parametrize(("indexes", "title"), [("all", ""), ("text-last", ", that of texts built last")])
+def test_imports_into_mongodb_are_measured(cache: Path, mongod: Mongod, indexes: str, title: str) -> None:
     printed = benchmark(
         *("import_mongodb", "--messages", "500", "--runs", "1", "--workers", "0", "--first-only"),
-        *("--cache", cache, "--server", mongod.url, "--indexes", "all"),
+        *("--cache", cache, "--server", mongod.url, "--indexes", indexes),
     )
-    assert "MongoDB with Rocket.Chat's 26 indexes, usual" in printed
+    assert f"MongoDB with Rocket.Chat's 26 indexes{title}, usual" in printed
     assert figures(printed, "first, 0 workers") == [COSTS, PHASES]
     assert figures(printed, "floor, 1 at once") == [3]
 
