@@ -12,7 +12,10 @@ import pytest
 from msgspec.structs import replace
 
 from chatferry.operations import Choice, Operation, Selection, Status, Summary
+from chatferry.problems import problem
+from chatferry.records import Problem
 from chatferry.store import Store, operations, pending_files
+from chatferry.store.problems import PARTS
 from tests.serving import PATIENCE
 
 CHOSEN = Selection(users=Choice(list=frozenset({"U1", "U2"})))
@@ -124,3 +127,14 @@ def test_files_are_looked_up_one_by_one(store: Store, tmp_path: Path, query: Cal
     database.close()
     assert [step for step in plan if step.startswith("SCAN")] == ["SCAN 2 CONSTANT ROWS", "SCAN wanted"]
     assert "USING PRIMARY KEY" in plan[-1]
+
+
+def test_problems_of_a_part_replace_those_that_it_had(store: Store) -> None:
+    def told(*reasons: str) -> list[Problem]:
+        return [problem("message-twice", reason, file="general/2023-01-02.json") for reason in reasons]
+
+    store.problems.replace("x", {PARTS: told("one", "two"), PARTS + 1: told("three")})
+    store.problems.replace("y", {PARTS: told("of another operation")})
+    store.problems.replace("x", {PARTS: told("four"), PARTS + 2: []})
+    assert [one.reason for one in store.problems.all("x")] == ["four", "three"]
+    assert [one.reason for one in store.problems.all("y")] == ["of another operation"]

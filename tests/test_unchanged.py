@@ -95,6 +95,8 @@ def test_nothing_is_read_and_the_report_is_what_reading_would_give(
     assert outcome(third) == outcome(again)
     assert contents(third) == contents(first)
     assert third.report["messages"]["unchanged"] == first.report["messages"]["inserted"] > 800
+    assert outcome(import_archive(export, destination, store)) == outcome(again)
+    assert read == [], "what was made use of is kept"
 
 
 @pytest.mark.parametrize("workers", [0, 2])
