@@ -234,19 +234,19 @@ def _import_messages(progress: _Progress, tools: Tools, known: Known, destinatio
         tools.before_messages()
     taken: dict[int, NumberedPart] = {}
     for results in whole_parts(_written(progress, tools, known, destination, taken)):
+        parts = [taken.pop(result.number).part for result in results]
         with store.transaction():
-            store.imprints.add(id, _imprints(results, taken, mark_of, known))
+            store.imprints.add(id, _imprints(parts, results, mark_of, known))
             _note_parts(store, id, results)
         progress.count(_added(progress.operation.count, results))
         tools.check()
 
 
 def _imprints(
-    results: Iterable[PartResult], taken: dict[int, NumberedPart], mark_of: Marking, known: Known
+    parts: Iterable[Part], results: Iterable[PartResult], mark_of: Marking, known: Known
 ) -> Iterator[tuple[bytes, str, Imprint]]:
-    """What is kept of parts for the next import; they are no longer `taken`."""
-    for result in results:
-        part = taken.pop(result.number).part
+    """What is kept of parts for the next import."""
+    for part, result in zip(parts, results, strict=True):
         if result.trace.ids and result.trace.is_whole and (mark := mark_of(part)):
             yield mark, part.channel, imprint(result, known)
 

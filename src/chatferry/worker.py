@@ -93,21 +93,18 @@ def _starting(source: Source, settings: Settings) -> Callable[[int], Others | No
     return start
 
 
-def _spreading(source: Source, settings: Settings, archive: Archive, check: Check) -> Spread:
-    """How an archive is read for the first time: in as many processes as the settings want, if worth it."""
+def _spreading(source: Source, settings: Settings, archive: Archive, check: Check) -> Spread | None:
+    """What reads an archive for the first time in as many processes as the settings want, if worth it."""
+    count = worth_reading(settings.workers, archive) if source.place else 0
 
     def each(
         work: Callable[[Archive, Shared, Item], Result], shared: Shared, items: Iterable[Item]
     ) -> Iterator[Result]:
-        count = worth_reading(settings.workers, archive) if source.place else 0
-        if not count:
-            yield from (work(archive, shared, item) for item in items)
-            return
         same = replace(source, fingerprint=archive.fingerprint())
         with Processes(count, same, settings.data, settings.serving) as processes:
             yield from processes.each(archive, check, work, shared, items)
 
-    return each
+    return each if count else None
 
 
 def _shown_name(operation: Operation) -> str:
