@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pymongo import MongoClient
 
 from benchmarks.exports import export
 from benchmarks.floors import decode_day_files
+from benchmarks.import_mongodb import IMPORTED, Mongo
 from benchmarks.reports import print_table, spread
+from chatferry.documents import MESSAGES
 from tests.mongo import Mongod
 
 ROOT = Path(__file__).parent.parent
@@ -68,6 +71,20 @@ def test_imports_into_mongodb_are_measured(cache: Path, mongod: Mongod, indexes:
     assert f"MongoDB with Rocket.Chat's 26 indexes{title}, usual" in printed
     assert figures(printed, "first, 0 workers") == [COSTS, PHASES]
     assert figures(printed, "floor, 1 at once") == [3]
+
+
+@pytest.mark.parametrize(
+    ("indexes", "has_indexes", "is_last"),
+    [("none", False, False), ("all", True, False), ("text-last", True, True)],
+)
+def test_imports_into_mongodb_find_what_their_title_says(
+    tmp_path: Path, mongod: Mongod, indexes: str, has_indexes: bool, is_last: bool
+) -> None:
+    options = Mongo(mongod.url, indexes, tmp_path).empty(tmp_path)
+    assert ("--text-index-last" in options) is is_last
+    with MongoClient[dict[str, Any]](mongod.url) as client:
+        found = client[IMPORTED][MESSAGES].index_information()
+    assert any("textIndexVersion" in index for index in found.values()) is has_indexes
 
 
 def test_the_api_is_measured(cache: Path) -> None:

@@ -48,22 +48,13 @@ def test_a_permission_that_is_given_counts_at_once(workspace: MemoryDestination)
     assert may(known, workspace, ["helper"])
 
 
+@pytest.mark.parametrize(("seconds", "is_remembered"), [(1000.0, True), (0.0, False)])
 def test_a_permission_that_is_taken_away_counts_as_long_as_it_is_remembered(
-    workspace: MemoryDestination, monkeypatch: pytest.MonkeyPatch
+    workspace: MemoryDestination, monkeypatch: pytest.MonkeyPatch, seconds: float, is_remembered: bool
 ) -> None:
-    monkeypatch.setattr(grants, "MEMORY", 1000.0)
+    monkeypatch.setattr(grants, "MEMORY", seconds)
     known = Grants()
     assert may(known, workspace, ["mover"])
     give(workspace, RUN)
-    assert may(known, workspace, ["mover"])
+    assert may(known, workspace, ["mover"]) is is_remembered
     assert not may(Grants(), workspace, ["mover"])
-
-
-def test_nothing_is_remembered_for_good(
-    workspace: MemoryDestination, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(grants, "MEMORY", 0.0)
-    known = Grants()
-    assert may(known, workspace, ["mover"])
-    give(workspace, RUN)
-    assert not may(known, workspace, ["mover"])
