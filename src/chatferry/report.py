@@ -1,9 +1,7 @@
 """What became of an operation: counts and every problem."""
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping
-from textwrap import indent
 from typing import Any
 
 import msgspec
@@ -72,8 +70,8 @@ def as_text(operation: Summary, store: Store) -> Iterator[str]:
     yield _dumped(_without(found, _LAST)).removesuffix("\n}") + ',\n  "problems": ['
     end = "]"
     for problem in store.problems.all(operation.id):
-        yield "\n" if end == "]" else ",\n"
-        yield indent(_dumped(problem_as_json(problem)), "    ")
+        yield "\n    " if end == "]" else ",\n    "
+        yield _dumped(problem_as_json(problem)).replace("\n", "\n    ")
         end = "\n  ]"
     yield end + "," + _dumped({name: found[name] for name in _LAST}).removeprefix("{") + "\n"
 
@@ -86,7 +84,7 @@ def _without(found: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
 
 
 def _dumped(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=2)
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
 
 def counts(operation: Summary, store: Store) -> dict[str, Any]:
