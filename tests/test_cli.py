@@ -94,6 +94,19 @@ def test_problems_say_where_why_and_what_to_do(tmp_path: Path) -> None:
     assert "town/2024-01-01.json $[0] ts: the message has no time" in shown
 
 
+def test_what_an_export_says_cannot_command_a_terminal(tmp_path: Path) -> None:
+    user = {"id": "U0EVIL001", "name": "evil\x1b]0;mine\x07\x9b2J", "profile": {}}
+    export = write_folder(tmp_path / "export", {"users.json": [user]})
+    done = chatferry("import", "slack", export, "--data", tmp_path / "data")
+    assert "evil\N{REPLACEMENT CHARACTER}]0;mine" in done.stdout
+    assert not set(done.stdout + done.stderr) & {"\x1b", "\x07", "\x9b"}
+
+
+def test_a_command_without_a_live_display_does_not_wait_for_it_to_load() -> None:
+    loaded = "import sys, chatferry.cli; sys.exit('rich' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", loaded], check=False).returncode == 0
+
+
 def test_a_selection_by_names_and_ids(tmp_path: Path) -> None:
     done = chatferry(
         "import", "slack", GOLDEN, "--data", tmp_path, "--channels", "dev,C0B200000", "--json",

@@ -392,7 +392,7 @@ def pause(operation: OperationId = "", data: Data = Path("data")) -> None:
     with _operation(operation, data) as (found, store):
         _require_importing(found)
         store.pauses.add(found.id)
-        console.tell(f"Operation {found.id} is paused. Go on with: chatferry resume {found.id}")
+        console.say(f"Operation {found.id} is paused. Go on with: chatferry resume {found.id}")
 
 
 @app.command()
@@ -401,7 +401,7 @@ def resume(operation: OperationId = "", data: Data = Path("data")) -> None:
     with _operation(operation, data) as (found, store):
         _require_importing(found)
         store.pauses.remove(found.id)
-        console.tell(f"Operation {found.id} goes on.")
+        console.say(f"Operation {found.id} goes on.")
 
 
 def _require_importing(operation: Operation) -> None:

@@ -1,16 +1,17 @@
-"""What people read in a terminal."""
+"""What people read in a terminal.
 
+Only a live display needs Rich, which takes longer to load than a small import takes.
+"""
+
+import re
 import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+import typer
 
 from chatferry.inspection import Inspection
 from chatferry.operations import Operation, Status
@@ -18,7 +19,11 @@ from chatferry.records import Effect, Problem
 from chatferry.report import counted_reason
 from chatferry.settings import Settings
 
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
 SHOWN_PER_KIND = 5
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _KINDS = ("users", "contacts", "rooms", "messages", "files")
 _OUTCOMES = ("read", "inserted", "updated", "unchanged", "skipped", "failed")
 _STEPS = {
@@ -35,42 +40,44 @@ _STEPS = {
     Status.FINISHING: "finishing",
 }
 
-_out = Console(soft_wrap=True, highlight=False, emoji=False)
-_err = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
-
 
 def say(text: str) -> None:
-    _out.print(text, markup=False)
+    """What a command was asked for."""
+    typer.echo(_harmless(text))
 
 
 def complain(text: str) -> None:
-    _err.print(f"chatferry: {text}", markup=False)
+    _remark(f"chatferry: {text}")
 
 
-def tell(text: str) -> None:
-    _out.print(text, markup=False)
+def _remark(text: str) -> None:
+    """What is said beside that."""
+    typer.echo(_harmless(text), err=True)
+
+
+def _harmless(text: str) -> str:
+    """Without control characters: texts come from archives too, and a terminal would obey them."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def welcome(admin: tuple[str, str] | None) -> None:
     """Say, once, the password that was made up for the first administrator."""
     if admin:
         name, password = admin
-        _err.print(
+        _remark(
             f"A new workspace. Its administrator is {name} with the password {password}\n"
-            "This password is not shown again.",
-            markup=False,
+            "This password is not shown again."
         )
 
 
 def announce(address: str, settings: Settings, is_demo: bool) -> None:
     """Say where the server is and how to get a token."""
-    _err.print(f"chatferry serves Rocket.Chat's import API on {address}", markup=False)
+    _remark(f"chatferry serves Rocket.Chat's import API on {address}")
     if is_demo:
-        _err.print("The workspace is a throw-away one: it is gone when the server stops.", markup=False)
+        _remark("The workspace is a throw-away one: it is gone when the server stops.")
     else:
-        _err.print(
-            f"Get a token: POST /api/v1/login, or: {sys.argv[0]} token --user admin --data {settings.data}",
-            markup=False,
+        _remark(
+            f"Get a token: POST /api/v1/login, or: {sys.argv[0]} token --user admin --data {settings.data}"
         )
 
 
@@ -79,30 +86,21 @@ class Display:
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
-        self._live = not quiet and _err.is_terminal
+        self._live = _live() if sys.stderr.isatty() and not quiet else None
         self._step = ""
         self._printed = ""
         self._last_line = 0.0
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
-            console=_err,
-        )
-        self._task = self._progress.add_task("starting", total=None, rate="")
 
     def __enter__(self) -> "Display":
         if self._live:
-            self._progress.start()
+            self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._live:
-            self._progress.stop()
+            self._live.stop()
 
     def show(self, operation: Operation) -> None:
         """Take note of a step."""
@@ -112,14 +110,14 @@ class Display:
         if step and step != self._step:
             self._step = step
         if self._live:
-            self._show_live(operation)
+            self._show_live(self._live, operation)
         else:
             self._show_line(operation, step)
 
-    def _show_live(self, operation: Operation) -> None:
+    def _show_live(self, live: "Progress", operation: Operation) -> None:
         done = (operation.count.completed or 0) + (operation.count.error or 0)
-        self._progress.update(
-            self._task,
+        live.update(
+            live.task_ids[0],
             description=self._step,
             total=operation.count.total,
             completed=done,
@@ -135,7 +133,23 @@ class Display:
             count = (
                 f", {done:,} of {operation.count.total:,} records" if done and operation.count.total else ""
             )
-            _err.print(f"{self._step or 'starting'}{count}", markup=False)
+            _remark(f"{self._step or 'starting'}{count}")
+
+
+def _live() -> "Progress":
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    live = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
+    live.add_task("starting", total=None, rate="")
+    return live
 
 
 def _rate(operation: Operation) -> str:
@@ -153,21 +167,23 @@ def print_report(
         operation.status, operation.status.value
     )
     dry = " (dry run: nothing was written)" if dry_run else ", paused" if found["paused"] else ""
-    _out.print(f"Operation {operation.id}: {title}{dry}", markup=False)
-    table = Table("", *_OUTCOMES, box=None, pad_edge=False)
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for kind in _KINDS:
-        if found[kind]["read"]:
-            table.add_row(kind, *(f"{found[kind][outcome]:,}" for outcome in _OUTCOMES))
-    _out.print(table)
-    _out.print(
+    say(f"Operation {operation.id}: {title}{dry}")
+    rows = [["", *_OUTCOMES]]
+    rows += [
+        [kind, *(f"{found[kind][outcome]:,}" for outcome in _OUTCOMES)]
+        for kind in _KINDS
+        if found[kind]["read"]
+    ]
+    first, *widths = (max(map(len, column)) for column in zip(*rows, strict=True))
+    for kind, *numbers in rows:
+        cells = (number.rjust(width) for number, width in zip(numbers, widths, strict=True))
+        say("  ".join((kind.ljust(first), *cells)))
+    say(
         f"{found['seconds']:,.1f} seconds, {found['messagesPerSecond']:,.0f} messages per second, "
-        f"{found['peakMemoryMiB']:,.0f} MiB of memory at most",
-        markup=False,
+        f"{found['peakMemoryMiB']:,.0f} MiB of memory at most"
     )
     if print_problems(problems):
-        _out.print(f"Every problem: chatferry report {operation.id} --json", markup=False)
+        say(f"Every problem: chatferry report {operation.id} --json")
 
 
 def print_problems(problems: Iterable[Problem]) -> bool:
@@ -182,12 +198,12 @@ def print_problems(problems: Iterable[Problem]) -> bool:
     order = {Effect.FAILED: 0, Effect.SKIPPED: 1, Effect.NOTED: 2}
     for kind, shown in sorted(first.items(), key=lambda entry: order[entry[1][0].effect]):
         effect, remedy = shown[0].effect, shown[0].remedy
-        _out.print(f"\n[bold]{escape(kind)}[/bold]: {records[kind]:,} {effect}. {escape(remedy)}")
+        typer.echo(f"\n{typer.style(kind, bold=True)}: {records[kind]:,} {effect}. {_harmless(remedy)}")
         for problem in shown:
             where = " ".join(part for part in (problem.file, problem.position, problem.field) if part)
-            _out.print(f"  {where + ': ' if where else ''}{counted_reason(problem)}", markup=False)
+            say(f"  {where + ': ' if where else ''}{counted_reason(problem)}")
         if all_of_kind[kind] > SHOWN_PER_KIND:
-            _out.print(f"  ... and {all_of_kind[kind] - SHOWN_PER_KIND:,} more", markup=False)
+            say(f"  ... and {all_of_kind[kind] - SHOWN_PER_KIND:,} more")
     return bool(first)
 
 
@@ -204,7 +220,7 @@ def print_inspection(found: Inspection) -> None:
         f"  {found.left_out:,} messages would be left out",
     )
     for line in lines:
-        _out.print(line, markup=False)
+        say(line)
     if found.contacts:
-        _out.print(f"  {found.contacts:,} contacts", markup=False)
+        say(f"  {found.contacts:,} contacts")
     print_problems(found.problems)
