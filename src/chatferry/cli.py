@@ -6,7 +6,8 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +20,7 @@ from chatferry.destinations import Destination, open_destination
 from chatferry.destinations.memory import MemoryDestination
 from chatferry.documents import COLLECTIONS, Date
 from chatferry.errors import ChatferryError, SettingsError
+from chatferry.helpers import Helpers
 from chatferry.ids import new_id
 from chatferry.importers import Importer, detect, pending, readers
 from chatferry.inspection import inspect_archive
@@ -183,11 +185,13 @@ def _add_import(importer: Importer) -> None:
             operation = _new_operation(importer, export, _starter(workspace, as_))
             store.operations.invalidate_all(operation.ts)
             store.operations.add(operation)
-            with console.Display(quiet=as_json) as display:
-                operation = work_on(operation, store, workspace, settings, watch=display.show)
+            helpers = Helpers(settings, imports_at_once=True)
+            with console.Display(quiet=as_json) as display, helpers:
+                work = partial(work_on, watch=display.show, helpers=helpers)
+                operation = work(operation, store, workspace, settings)
                 if operation.status == Status.SELECTION:
                     operation = _select(operation, store, users, channels)
-                    operation = work_on(operation, store, workspace, settings, watch=display.show)
+                    operation = work(operation, store, workspace, settings)
             sys.exit(_conclude(operation, store, as_json, dry_run))
 
 
@@ -201,10 +205,10 @@ def _workplace(settings: Settings, dry_run: bool) -> Iterator[tuple[Store, Desti
     if dry_run:
         exists = settings.destination or (settings.data / "workspace.sqlite3").exists()
         base = open_destination(settings.destination_url) if exists else None
-        workspace: Destination = MemoryDestination(base, keep_messages=False)
-        _open(workspace, settings)
-        with Store() as store:
-            yield store, workspace
+        with Store() as store, closing(base) if base else nullcontext():
+            laid_over: Destination = MemoryDestination(base, keep_messages=False)
+            _open(laid_over, settings)
+            yield store, laid_over
         return
     with _only_worker(settings), Store(settings.store_path) as store:
         workspace = open_destination(settings.destination_url)

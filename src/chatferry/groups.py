@@ -1,11 +1,11 @@
 """Groups of parts: what other processes take at once, here or on other machines, and what they need."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from threading import Lock
-from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -19,8 +19,8 @@ from chatferry.importers import IMPORTERS
 from chatferry.parts import write_batches
 from chatferry.store.parts import NumberedPart
 
-GROUP = 3000  # messages that a process takes at once, in whole parts
-_PARTS = 300  # parts that a process takes at once
+GROUP = 3000  # messages' work that a process takes at once, in whole parts
+_AHEAD = 4  # groups that are looked ahead, to see the end coming
 NOTICE = 0.2  # seconds after which a wish to stop is noticed
 
 Group = list[NumberedPart]
@@ -32,7 +32,7 @@ Convert = Callable[[Iterable[NumberedPart]], Iterator[Batch]]
 
 
 class Others(Protocol):
-    """Other processes that work on the parts of one archive, from the beginning of a `with` to its end."""
+    """Other processes that work on the parts of one archive."""
 
     @property
     def peak_memory(self) -> float:
@@ -54,11 +54,6 @@ class Others(Protocol):
         ProcessError if processes are lost.
         """
         ...
-
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
 
 
 class Source(Struct, frozen=True):
@@ -95,16 +90,27 @@ class Done(Struct):
 
 
 def grouped(parts: Iterable[NumberedPart]) -> Iterator[Group]:
-    group: Group = []
-    messages = 0
-    for part in parts:
-        group.append(part)
-        messages += part.part.messages
-        if messages >= GROUP or len(group) >= _PARTS:
-            yield group
-            group, messages = [], 0
-    if group:
+    """Parts in groups, the last ones ever smaller: then no process is left alone with much to do."""
+    source = iter(parts)
+    ahead: deque[NumberedPart] = deque()
+    work = 0  # in those
+    while True:
+        while work < _AHEAD * GROUP and (part := next(source, None)) is not None:
+            ahead.append(part)
+            work += _work_in(part)
+        if not ahead:
+            return
+        rest = work - min(GROUP, work // _AHEAD)
+        group: Group = []
+        while ahead and work > rest:
+            group.append(ahead.popleft())
+            work -= _work_in(group[-1])
         yield group
+
+
+def _work_in(part: NumberedPart) -> int:
+    """In messages: a part costs something of its own."""
+    return part.part.messages + 10
 
 
 def work_on_groups(

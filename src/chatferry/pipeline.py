@@ -6,7 +6,6 @@ It calls them in order and decides nothing. What is done twice, after a crash, g
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from typing import TypeVar
 
 from msgspec import Struct
@@ -183,14 +182,12 @@ def _counted(store: Store, id: str) -> Counts:
 
 def run(operation: Operation, tools: Tools, destination: Destination) -> Operation:
     """Import what the operation's selection names. Done a second time it goes on where it stopped."""
-    with ExitStack() as others:
-        progress = _Progress(operation, tools)
-        progress.go(Status.IMPORTING)
-        if started := tools.start(tools.store.parts.messages(operation.id)):
-            progress.others = others.enter_context(started)
-        known = _import_staged(progress, tools, destination)
-        progress.go(Status.IMPORTING_MESSAGES)
-        _import_messages(progress, tools, known, destination)
+    progress = _Progress(operation, tools)
+    progress.go(Status.IMPORTING)
+    progress.others = tools.start(tools.store.parts.messages(operation.id))
+    known = _import_staged(progress, tools, destination)
+    progress.go(Status.IMPORTING_MESSAGES)
+    _import_messages(progress, tools, known, destination)
     progress.go(Status.FINISHING)
     rooms = {room.id for room in known.rooms.values() if not room.absent}
     rooms |= {room["_id"] for room in destination.find(Lookup.ROOM_DEFAULT, ["true"])}

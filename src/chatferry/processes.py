@@ -33,8 +33,10 @@ from chatferry.parts import write_batches
 from chatferry.store.parts import NumberedPart
 
 WORTH = 20_000  # messages; fewer are done before another process has started
+WORTH_KEEPING = 13_000_000  # bytes of JSON, of about as many messages
 WORTH_READING = 200_000_000  # bytes of JSON; less is read for the first time before others have been loaded
 _NICENESS = 5  # with as many busy processes as there are cores, one that answers would wait for each step
+_WAITING = 2  # groups that are at hand for whoever has done one, also while this process converts one itself
 _LOSSES = 3  # times in a row that processes may be lost
 
 
@@ -53,10 +55,12 @@ def worthwhile(wanted: int | None, messages: int) -> int:
     return cores() if messages >= WORTH and cores() > 1 else 0
 
 
-def worth_reading(wanted: int | None, archive: Archive) -> int:
-    """How many processes to start for the first reading of an archive."""
+def worth_reading(wanted: int | None, archive: Archive, stay: bool = False) -> int:
+    """How many processes to start for the first reading of an archive; they may `stay` for its import."""
+    if stay and wanted is not None:
+        return wanted
     size = sum(archive.size(name) for name in archive.names() if name.endswith(".json"))
-    return worthwhile(wanted, WORTH) if size >= WORTH_READING else 0
+    return worthwhile(wanted, WORTH) if size >= (WORTH_KEEPING if stay else WORTH_READING) else 0
 
 
 class Processes:
@@ -144,12 +148,13 @@ class Processes:
         """
         running: dict[Future[Done], G] = {}
         pool = self._pool or self._start()
+        room = self._count + _WAITING
         losses = 0
         while True:
             submit = partial(_submit, pool, work)
             own = None if self._serving else here
             try:
-                for done in work_on_groups(groups, submit, running, lambda: 2 * self._count, check, own):
+                for done in work_on_groups(groups, submit, running, lambda: room, check, own):
                     losses = 0
                     self._memory[done.process] = done.memory
                     yield from done.made

@@ -2,22 +2,22 @@
 
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 
 from msgspec.structs import replace
 
-from chatferry.archive import Archive, Item, Result, Shared, Spread, name_of
+from chatferry.archive import name_of
 from chatferry.destinations import Destination, open_destination
 from chatferry.errors import CancelledError, ChatferryError
-from chatferry.groups import Others, Source
+from chatferry.groups import Source
+from chatferry.helpers import Helpers
 from chatferry.importers import IMPORTERS
 from chatferry.operations import AT_REST, ENDS, Operation, Status, advance, is_importing, is_preparing
 from chatferry.pause import Pause
 from chatferry.pipeline import Check, Tools, Watch, now, prepare, run
-from chatferry.processes import Processes, worth_reading, worthwhile
 from chatferry.settings import Settings
 from chatferry.store import Store
 from chatferry.text_index import TextIndexLast, build_what_is_left
@@ -31,10 +31,12 @@ def work_on(
     settings: Settings,
     check: Check = lambda: None,
     watch: Watch = lambda operation: None,
+    helpers: Helpers | None = None,
 ) -> Operation:
     """Fetch, prepare or import for an operation, whichever comes next for it, to its next rest: never raises.
 
-    `check` raises if the work is to end. While the operation is paused the work waits.
+    `check` raises if the work is to end. While the operation is paused the work waits. `helpers` outlive the
+    work; without them those that it starts end with it.
     Returns it as it then is: waiting for its selection, done, failed (`error` says why) or cancelled.
     """
     index = TextIndexLast(operation.id, store, destination.address if settings.text_index_last else "")
@@ -52,13 +54,14 @@ def work_on(
             operation = download_archive(operation, store, settings, check)
         importer = IMPORTERS[operation.importer_key]
         source = _source(operation, settings)
-        with source.open() as archive, index:
+        with source.open() as archive, index, ExitStack() as own:
+            helpers = helpers or own.enter_context(Helpers(settings))
             archive.before_read = pause.check
-            start = _starting(source, settings)
+            start = partial(helpers.for_messages, source)
             around = index.drop, index.build
             tools = Tools(store, importer, archive, pause.check, watch, start, pause.clock, *around)
             if is_preparing(operation.status):
-                archive.spread = _spreading(source, settings, archive, pause.check)
+                archive.spread = helpers.for_reading(source, archive, pause.check)
                 return prepare(operation, tools)
             return run(operation, tools, throttled(destination, settings.pace, pause.check))
     except CancelledError:
@@ -75,36 +78,6 @@ def _source(operation: Operation, settings: Settings) -> Source:
     fingerprint = "" if is_preparing(operation.status) else operation.fingerprint
     name = _shown_name(operation)
     return Source(operation.archive, settings.limits, name, operation.importer_key, fingerprint)
-
-
-def _starting(source: Source, settings: Settings) -> Callable[[int], Others | None]:
-    """What starts processes for an operation's messages: on a cluster, or as many as the settings want."""
-
-    def start(messages: int) -> Others | None:
-        if not source.place or not messages:
-            return None
-        if settings.cluster:
-            from chatferry.cluster import Cluster
-
-            return Cluster(settings.cluster, source)
-        count = worthwhile(settings.workers, messages)
-        return Processes(count, source, settings.data, settings.serving) if count else None
-
-    return start
-
-
-def _spreading(source: Source, settings: Settings, archive: Archive, check: Check) -> Spread | None:
-    """What reads an archive for the first time in as many processes as the settings want, if worth it."""
-    count = worth_reading(settings.workers, archive) if source.place else 0
-
-    def each(
-        work: Callable[[Archive, Shared, Item], Result], shared: Shared, items: Iterable[Item]
-    ) -> Iterator[Result]:
-        same = replace(source, fingerprint=archive.fingerprint())
-        with Processes(count, same, settings.data, settings.serving) as processes:
-            yield from processes.each(archive, check, work, shared, items)
-
-    return each if count else None
 
 
 def _shown_name(operation: Operation) -> str:

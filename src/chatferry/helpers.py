@@ -1,0 +1,62 @@
+"""Other processes that help with an operation: when they are started, and how long they stay."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+from msgspec.structs import replace
+
+from chatferry.archive import Archive, Spread
+from chatferry.groups import Others, Source
+from chatferry.processes import Processes, worth_reading, worthwhile
+from chatferry.settings import Settings
+
+
+class Helpers:
+    """Starts processes where they are worth it. They stay to the end of a `with`.
+
+    `imports_at_once`: the import follows the first reading within the same `with`. Then both have the same
+    processes, and these load while the archive's lists are read.
+    """
+
+    def __init__(self, settings: Settings, imports_at_once: bool = False) -> None:
+        self._settings = settings
+        self._stay = imports_at_once and not settings.cluster
+        self._processes: Processes | None = None
+        self._started = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._started.close()
+
+    def for_reading(self, source: Source, archive: Archive, check: Callable[[], None]) -> Spread | None:
+        """What reads an archive for the first time in several processes, if that is worth it."""
+        count = worth_reading(self._settings.workers, archive, self._stay) if source.place else 0
+        if not count:
+            return None
+        same = replace(source, fingerprint=archive.fingerprint())
+        return partial(self._start(count, same).each, archive, check)
+
+    def for_messages(self, source: Source, messages: int) -> Others | None:
+        """Who brings so many messages to a destination: a cluster, or as many processes as are wanted."""
+        if not source.place or not messages:
+            return None
+        if self._settings.cluster:
+            from chatferry.cluster import Cluster
+
+            return self._started.enter_context(Cluster(self._settings.cluster, source))
+        if self._processes and self._stay:
+            return self._processes
+        count = worthwhile(self._settings.workers, messages)
+        return self._start(count, source) if count else None
+
+    def _start(self, count: int, source: Source) -> Processes:
+        made = Processes(count, source, self._settings.data, self._settings.serving)
+        self._processes = self._started.enter_context(made)
+        return self._processes

@@ -1,0 +1,101 @@
+"""Processes that stay from an archive's first reading to its import's end, and what they are given."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from chatferry.archive import open_archive
+from chatferry.groups import GROUP, grouped
+from chatferry.helpers import Helpers
+from chatferry.operations import Operation, Status, advance
+from chatferry.pipeline import now
+from chatferry.processes import WORTH_KEEPING, cores, worth_reading
+from chatferry.records import Part
+from chatferry.settings import Settings
+from chatferry.store import Store
+from chatferry.store.parts import NumberedPart
+from chatferry.worker import work_on
+from testdata.slack_export import Shape, write_export
+from tests.importing import ALL, Imported, import_archive, new_operation, workspace
+from tests.serving import command, environment
+from tests.test_processes import contents, helpers
+
+SHAPE = Shape(users=40, channels=30, messages=6_000, seed=11, days=6)
+
+
+@pytest.fixture(scope="module")
+def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("helpers") / "export.zip"
+    write_export(path, SHAPE)
+    return path
+
+
+def test_the_import_has_the_processes_of_the_first_reading(tmp_path: Path, export: Path) -> None:
+    settings, store, destination = Settings(data=tmp_path, workers=2), Store(), workspace()
+    seen: dict[Status, set[int]] = {}
+
+    def watch(operation: Operation) -> None:
+        seen.setdefault(operation.status, set()).update(helpers(os.getpid()))
+
+    operation = new_operation(export, destination)
+    store.operations.add(operation)
+    with Helpers(settings, imports_at_once=True) as staying:
+        operation = work_on(operation, store, destination, settings, watch=watch, helpers=staying)
+        operation = advance(replace(operation, selection=ALL), Status.IMPORTING, now())
+        store.operations.save(operation)
+        operation = work_on(operation, store, destination, settings, watch=watch, helpers=staying)
+    assert operation.status == Status.DONE
+    assert len(seen[Status.PREPARING]) == 2
+    assert seen[Status.PREPARING] == seen[Status.IMPORTING_MESSAGES]
+    assert helpers(os.getpid()) == []
+    alone = import_archive(export, settings=Settings(data=tmp_path, workers=0))
+    assert contents(Imported(operation, store, destination)) == contents(alone)
+
+
+def test_a_refused_selection_leaves_no_process(tmp_path: Path, export: Path) -> None:
+    line = command("import", "slack", str(export), "--data", str(tmp_path), "--workers", "2")
+    line += ["--channels", "no-such-channel"]
+    done = subprocess.run(line, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "no-such-channel" in done.stderr and "Traceback" not in done.stderr
+    assert list(tmp_path.glob("known*")) == []
+
+
+def test_who_stays_is_started_for_smaller_archives() -> None:
+    with open_archive({"a/2020-01-01.json": bytes(WORTH_KEEPING - 1)}) as archive:
+        assert worth_reading(None, archive, stay=True) == 0
+        assert worth_reading(3, archive, stay=True) == 3
+        assert worth_reading(0, archive, stay=True) == 0
+    with open_archive({"a/2020-01-01.json": bytes(WORTH_KEEPING)}) as archive:
+        assert worth_reading(None, archive, stay=True) == (cores() if cores() > 1 else 0)
+        assert worth_reading(3, archive) == 0
+
+
+def part(number: int, messages: int) -> NumberedPart:
+    return NumberedPart(number, Part(channel="C1", messages=messages, data=b""))
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [[], [5], [0] * 1000, [1000] * 40, [1] * 5000, [70_000, 1, 1], [1, 70_000], [999, 1, 2500] * 20],
+    ids=["none", "one", "empty", "usual", "tiny", "large first", "large last", "mixed"],
+)
+def test_groups_hold_all_parts_in_order(messages: list[int]) -> None:
+    parts = [part(number, count) for number, count in enumerate(messages)]
+    groups = list(grouped(parts))
+    assert [one for group in groups for one in group] == parts
+    assert all(groups)
+    for group in groups:
+        assert sum(one.part.messages for one in group[:-1]) < GROUP
+        assert len(group) <= 300
+    assert len(groups) < 100
+
+
+def test_the_last_groups_are_small() -> None:
+    sizes = [sum(one.part.messages for one in group) for group in grouped([part(1, 100)] * 1000)]
+    assert sizes == sorted(sizes, reverse=True) and sum(sizes) == 100_000
+    assert GROUP * 0.9 < sizes[0] == sizes[25] <= GROUP
+    assert sizes[-1] == 100
