@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from chatferry.archive import open_archive
 from chatferry.groups import GROUP, grouped
 from chatferry.helpers import Helpers
-from chatferry.operations import Operation, Status, advance
+from chatferry.operations import Status, advance
 from chatferry.pipeline import now
 from chatferry.processes import WORTH_KEEPING, cores, worth_reading
 from chatferry.records import Part
@@ -21,7 +21,7 @@ from chatferry.worker import work_on
 from testdata.slack_export import Shape, write_export
 from tests.importing import ALL, Imported, import_archive, new_operation, workspace
 from tests.serving import command, environment
-from tests.test_processes import contents, helpers
+from tests.test_processes import contents, eventually, helpers
 
 SHAPE = Shape(users=40, channels=30, messages=6_000, seed=11, days=6)
 
@@ -35,21 +35,22 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_import_has_the_processes_of_the_first_reading(tmp_path: Path, export: Path) -> None:
     settings, store, destination = Settings(data=tmp_path, workers=2), Store(), workspace()
-    seen: dict[Status, set[int]] = {}
+    seen: set[int] = set()
 
-    def watch(operation: Operation) -> None:
-        seen.setdefault(operation.status, set()).update(helpers(os.getpid()))
+    def check() -> None:
+        seen.update(helpers(os.getpid()))
 
     operation = new_operation(export, destination)
     store.operations.add(operation)
     with Helpers(settings, imports_at_once=True) as staying:
-        operation = work_on(operation, store, destination, settings, watch=watch, helpers=staying)
+        operation = work_on(operation, store, destination, settings, helpers=staying)
+        assert eventually(lambda: len(helpers(os.getpid())) == 2)
+        readers = set(helpers(os.getpid()))
         operation = advance(replace(operation, selection=ALL), Status.IMPORTING, now())
         store.operations.save(operation)
-        operation = work_on(operation, store, destination, settings, watch=watch, helpers=staying)
+        operation = work_on(operation, store, destination, settings, check, helpers=staying)
     assert operation.status == Status.DONE
-    assert len(seen[Status.PREPARING]) == 2
-    assert seen[Status.PREPARING] == seen[Status.IMPORTING_MESSAGES]
+    assert seen == readers
     assert helpers(os.getpid()) == []
     alone = import_archive(export, settings=Settings(data=tmp_path, workers=0))
     assert contents(Imported(operation, store, destination)) == contents(alone)
