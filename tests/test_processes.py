@@ -1,5 +1,6 @@
 """Messages converted in several processes: the same documents as in one, whatever happens to them."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -17,9 +18,10 @@ from chatferry import accounts
 from chatferry.destinations import Destination, open_destination
 from chatferry.documents import COLLECTIONS, Date
 from chatferry.errors import CancelledError
+from chatferry.groups import Source
 from chatferry.operations import Operation, Status, advance
 from chatferry.pipeline import now
-from chatferry.processes import WORTH, cores, worthwhile
+from chatferry.processes import PIPE, WORTH, Processes, cores, worthwhile
 from chatferry.settings import Settings
 from chatferry.store import Store
 from chatferry.worker import work_on
@@ -239,6 +241,21 @@ def test_no_process_outlives_a_killed_server(tmp_path: Path, export: Path) -> No
         assert eventually(lambda: all(os.getpriority(os.PRIO_PROCESS, pid) > own for pid in left))
         server.kill()
     assert eventually(lambda: all(is_gone(pid) for pid in left))
+
+
+@pytest.mark.skipif(not hasattr(fcntl, "F_GETPIPE_SZ"), reason="only Linux tells how much a pipe holds")
+def test_much_of_a_result_can_be_on_its_way(tmp_path: Path, export: Path) -> None:
+    source = Source(str(export), Settings().limits, export.name, "slack")
+    with Processes(1, source, tmp_path):
+        sizes = [pipe_size(int(file.name)) for file in Path("/proc/self/fd").iterdir()]
+    assert PIPE in sizes
+
+
+def pipe_size(descriptor: int) -> int:
+    try:
+        return fcntl.fcntl(descriptor, fcntl.F_GETPIPE_SZ)
+    except OSError:  # no pipe, or closed meanwhile
+        return 0
 
 
 def test_a_command_that_is_interrupted_goes_on_when_it_is_repeated(tmp_path: Path, export: Path) -> None:

@@ -3,6 +3,7 @@
 They write too where a destination takes that from several at once; else this one writes what they make.
 """
 
+import fcntl
 import os
 import pickle
 import signal
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from functools import partial
 from itertools import chain
 from multiprocessing import get_context, parent_process
@@ -37,6 +39,7 @@ WORTH_KEEPING = 13_000_000  # bytes of JSON, of about as many messages
 WORTH_READING = 200_000_000  # bytes of JSON; less is read for the first time before others have been loaded
 _NICENESS = 5  # with as many busy processes as there are cores, one that answers would wait for each step
 _WAITING = 2  # groups that are at hand for whoever has done one, also while this process converts one itself
+PIPE = 1 << 20  # bytes of results on their way; more takes privileges
 _LOSSES = 3  # times in a row that processes may be lost
 
 
@@ -179,6 +182,7 @@ class Processes:
             _begin,
             (self._source, self._known, self._stop, _NICENESS if self._serving else 0),
         )
+        _widen(pool)
         # Ctrl-C reaches all processes of a command, and is for this one alone: others inherit the mask.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
@@ -193,6 +197,18 @@ class Processes:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
         self._known.unlink(missing_ok=True)
+
+
+def _widen(pool: ProcessPoolExecutor) -> None:
+    """Let a good part of a result wait where the others leave it.
+
+    With 64 KiB at a time they would wait themselves, and for each until a thread here gets its turn.
+    """
+    with suppress(
+        AttributeError, OSError
+    ):  # not Linux, or no room; a Python that calls these things otherwise
+        reader = pool._result_queue._reader  # type: ignore[attr-defined]  # private: there is no other way
+        fcntl.fcntl(reader.fileno(), fcntl.F_SETPIPE_SZ, PIPE)
 
 
 def _submit(pool: ProcessPoolExecutor, work: Callable[[G], Done], group: G) -> Future[Done]:
