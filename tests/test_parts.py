@@ -68,8 +68,12 @@ def results(days: dict[str, Any], size: int, destination: MemoryDestination) -> 
 def test_a_part_is_done_once_whatever_batches_it_was_in(size: int) -> None:
     destination = MemoryDestination()
     found = results(
-        {"c1/2020-09-13.json": day("a", "b", "c"), "c2/2020-09-13.json": day("d")}, size, destination
+        {"c1/2020-09-13.json": day("a <@U9>", "b", "c"), "c2/2020-09-13.json": day("d")}, size, destination
     )
+    assert [(result.trace.users, result.trace.rooms) for result in found.values()] == [
+        ({"U1", "U9"}, {"C1"}),
+        ({"U1"}, {"C2"}),
+    ]
     assert found[0].messages == {Outcome.INSERTED: 3}
     assert found[1].messages == {Outcome.INSERTED: 1}
     assert len(list(destination.dump("rocketchat_message"))) == 4

@@ -38,6 +38,10 @@ class Trace(Struct):
     digests: list[bytes] = []
     is_whole: bool = True
 
+    def looked_up(self, noted: Noted) -> None:
+        self.users.update(noted.users)
+        self.rooms.update(noted.rooms)
+
     def add(self, other: "Trace") -> None:
         self.users |= other.users
         self.rooms |= other.rooms
@@ -112,17 +116,18 @@ def convert_parts(
     encoded = bytearray()
     for numbered in parts:
         share = batch.open(numbered.number)
-        noted = known.noting(share.result.trace.users, share.result.trace.rooms)
-        room = noted.rooms.get(numbered.part.channel)
+        noted = known.noting()
+        room = noted.rooms[numbered.part.channel]
         if numbered.part.channel and (room is None or room.absent):
             _leave_out(numbered.part, room, share.result)
         else:
             for item in importer.read(archive, numbered.part):
                 if batch.size >= size:
+                    share.result.trace.looked_up(noted)
                     yield batch
                     batch, seen = Batch(), set()
                     share = batch.open(numbered.number)
-                    noted = known.noting(share.result.trace.users, share.result.trace.rooms)
+                    noted = known.noting()
                 if isinstance(item, Problem):
                     share.result.note(item)
                 elif (made := _made(item, noted, seen, encoded, share.result)) and made.document:
@@ -132,6 +137,7 @@ def convert_parts(
                     batch.files.append(item.file)
                     batch.positions.append(item.position)
                     batch.size += len(encoded) + ALLOWANCE
+        share.result.trace.looked_up(noted)
         share.is_last = True
         if batch.size >= size:
             yield batch

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -40,21 +40,20 @@ class Known(Struct, frozen=True):
     users: dict[str, KnownUser]
     rooms: dict[str, KnownRoom]
 
-    def noting(self, users: set[str], rooms: set[str]) -> "Noted":
-        """The same, noting the ids that are looked up in `users` and `rooms`."""
-        return Noted(Noting(self.users, users), Noting(self.rooms, rooms))
+    def noting(self) -> "Noted":
+        """The same, noting what is looked up from now on."""
+        return Noted(Noting(self.users), Noting(self.rooms))
 
 
-class Noting(Generic[T]):
-    """A mapping that notes what is looked up in it."""
+class Noting(dict[str, T | None]):
+    """What import ids stand for, None for ids that nobody has. Holds those that were looked up with `[]`."""
 
-    def __init__(self, known: Mapping[str, T], noted: set[str]) -> None:
+    def __init__(self, known: Mapping[str, T]) -> None:
         self._find = known.get
-        self._note = noted.add
 
-    def get(self, id: str, /) -> T | None:
-        self._note(id)
-        return self._find(id)
+    def __missing__(self, id: str) -> T | None:
+        found = self[id] = self._find(id)
+        return found
 
 
 class Noted(Struct, frozen=True):

@@ -4,7 +4,7 @@ import re
 
 from msgspec import Struct
 
-from chatferry.convert import Known, KnownUser, Noted
+from chatferry.convert import KnownUser, Noted
 from chatferry.documents import MESSAGES, Date, Document, Update
 from chatferry.ids import derived_hex
 from chatferry.problems import problem
@@ -65,11 +65,11 @@ class Converted(Struct, frozen=True, gc=False):
 _NO_FILES: dict[Outcome, int] = {}
 
 
-def convert_message(record: Message, known: Known | Noted) -> Converted:
+def convert_message(record: Message, known: Noted) -> Converted:
     """The document of a message, with every id of the archive replaced by what stands for it."""
     problems: list[Problem] = []
-    room = known.rooms.get(record.channel)
-    author = known.users.get(record.author)
+    room = known.rooms[record.channel]
+    author = known.users[record.author]
     if room is None or room.absent or author is None or author.absent:
         return Converted(None, [_refusal(record, known)], [], _lost_files(record, known))
     text = record.text
@@ -140,8 +140,8 @@ def _problem(kind: str, reason: str, record: Message, field: str) -> Problem:
     return problem(kind, reason, file=record.file, position=record.position, field=field)
 
 
-def _refusal(record: Message, known: Known | Noted) -> Problem:
-    room, author = known.rooms.get(record.channel), known.users.get(record.author)
+def _refusal(record: Message, known: Noted) -> Problem:
+    room, author = known.rooms[record.channel], known.users[record.author]
     if room is None:
         reason = f"the channel {record.channel} is not in the export"
         return _problem("message-channel-failed", reason, record, "channel")
@@ -160,7 +160,7 @@ def _refusal(record: Message, known: Known | Noted) -> Problem:
     )
 
 
-def _lost_files(record: Message, known: Known | Noted) -> dict[Outcome, int]:
+def _lost_files(record: Message, known: Noted) -> dict[Outcome, int]:
     """Files share the fate of their message."""
     if not record.files:
         return _NO_FILES
@@ -168,11 +168,11 @@ def _lost_files(record: Message, known: Known | Noted) -> dict[Outcome, int]:
     return {Outcome(refusal.effect.value): len(record.files)}
 
 
-def _present(import_ids: tuple[str, ...], known: Known | Noted) -> list[KnownUser]:
+def _present(import_ids: tuple[str, ...], known: Noted) -> list[KnownUser]:
     """The accounts behind import ids, each once, without those that are not there."""
     found: dict[str, KnownUser] = {}
     for import_id in import_ids:
-        user = known.users.get(import_id)
+        user = known.users[import_id]
         if user is not None and not user.absent:
             found.setdefault(user.id, user)
     return list(found.values())
@@ -181,7 +181,7 @@ def _present(import_ids: tuple[str, ...], known: Known | Noted) -> list[KnownUse
 # ---------------------------------------------------------------- text
 
 
-def _write_text(record: Message, known: Known | Noted, document: Document, problems: list[Problem]) -> None:
+def _write_text(record: Message, known: Noted, document: Document, problems: list[Problem]) -> None:
     mentions: list[Document] = []
     channels: list[Document] = []
     words: list[str] = []
@@ -189,7 +189,7 @@ def _write_text(record: Message, known: Known | Noted, document: Document, probl
         if type(segment) is str:
             words.append(segment)
         elif type(segment) is UserMention:
-            user = known.users.get(segment.id)
+            user = known.users[segment.id]
             if user is None:
                 words.append(f"@{segment.label or segment.id}")
                 reason = f"nobody in the export has the id {segment.id}, which the text mentions"
@@ -199,7 +199,7 @@ def _write_text(record: Message, known: Known | Noted, document: Document, probl
                 if not user.absent:
                     mentions.append(_mention(user))
         elif type(segment) is ChannelMention:
-            room = known.rooms.get(segment.id)
+            room = known.rooms[segment.id]
             words.append(f"#{room.name if room and room.name else segment.label or segment.id}")
             if room is None:
                 reason = f"no channel in the export has the id {segment.id}, which the text mentions"
@@ -216,14 +216,14 @@ def _write_text(record: Message, known: Known | Noted, document: Document, probl
         document["channels"] = channels
 
 
-def _shown(segment: Segment, known: Known | Noted) -> str:
+def _shown(segment: Segment, known: Noted) -> str:
     if isinstance(segment, str):
         return segment
     if isinstance(segment, UserMention):
-        user = known.users.get(segment.id)
+        user = known.users[segment.id]
         return f"@{user.username if user and user.username else segment.label or segment.id}"
     if isinstance(segment, ChannelMention):
-        room = known.rooms.get(segment.id)
+        room = known.rooms[segment.id]
         return f"#{room.name if room and room.name else segment.label or segment.id}"
     return f"@{segment.name}"
 
@@ -235,7 +235,7 @@ def _mention(user: KnownUser) -> Document:
     return mention
 
 
-def _written(text: Text, known: Known | Noted) -> str:
+def _written(text: Text, known: Noted) -> str:
     return "".join([_shown(segment, known) for segment in text])
 
 
@@ -268,11 +268,11 @@ def urls_in(text: str) -> list[str]:
 
 
 def _actor(
-    import_id: str, kind: str, record: Message, known: Known | Noted, problems: list[Problem]
+    import_id: str, kind: str, record: Message, known: Noted, problems: list[Problem]
 ) -> Document | None:
     if not import_id:
         return None
-    user = known.users.get(import_id)
+    user = known.users[import_id]
     if user is None:
         reason = f"nobody in the export has the id {import_id}"
         problems.append(_problem(kind, reason, record, "edited" if kind == "unknown-editor" else "pinned_to"))
@@ -280,7 +280,7 @@ def _actor(
     return None if user.absent else {"_id": user.id, "username": user.username}
 
 
-def _write_edit(record: Message, known: Known | Noted, document: Document, problems: list[Problem]) -> None:
+def _write_edit(record: Message, known: Noted, document: Document, problems: list[Problem]) -> None:
     if record.edit is None:
         return
     document["editedAt"] = Date.at(record.edit.at)
@@ -289,7 +289,7 @@ def _write_edit(record: Message, known: Known | Noted, document: Document, probl
         document["editedBy"] = editor
 
 
-def _write_pin(record: Message, known: Known | Noted, document: Document, problems: list[Problem]) -> None:
+def _write_pin(record: Message, known: Noted, document: Document, problems: list[Problem]) -> None:
     if record.pin is None:
         return
     document["pinned"] = True
@@ -299,9 +299,7 @@ def _write_pin(record: Message, known: Known | Noted, document: Document, proble
         document["pinnedBy"] = pinner
 
 
-def _write_reactions(
-    record: Message, known: Known | Noted, document: Document, problems: list[Problem]
-) -> None:
+def _write_reactions(record: Message, known: Noted, document: Document, problems: list[Problem]) -> None:
     reactions: Document = {}
     for reaction in record.reactions:
         usernames = _reacting(reaction, record, known, problems)
@@ -311,12 +309,10 @@ def _write_reactions(
         document["reactions"] = reactions
 
 
-def _reacting(
-    reaction: Reaction, record: Message, known: Known | Noted, problems: list[Problem]
-) -> list[str]:
+def _reacting(reaction: Reaction, record: Message, known: Noted, problems: list[Problem]) -> list[str]:
     usernames: dict[str, None] = {}
     for import_id in reaction.users:
-        user = known.users.get(import_id)
+        user = known.users[import_id]
         if user is None:
             reason = f"nobody in the export has the id {import_id}, which reacted with :{reaction.name}:"
             problems.append(_problem("unknown-reaction-user", reason, record, "reactions"))
@@ -328,7 +324,7 @@ def _reacting(
 # ---------------------------------------------------------------- attachments and files
 
 
-def _attachment(card: Attachment, known: Known | Noted) -> Document:
+def _attachment(card: Attachment, known: Noted) -> Document:
     document: Document = dict(card.values)
     if "ts" in card.values:
         document["ts"] = _iso(int(card.values["ts"]))

@@ -136,7 +136,7 @@ class SqliteDestination:
     @staticmethod
     def pack(message: Document, encoded: bytes | bytearray, digest: bytes) -> Packed:
         id_, rid, date = message["_id"], message["rid"], message["ts"].iso[:-1]  # as `sortable` has it
-        return id_, digest, rid, date, message.get("tmid"), bytes(memoryview(encoded)[:-1])
+        return id_, digest, rid, date, message.get("tmid"), bytes(encoded)[:-1]
 
     @staticmethod
     def unpack(message: Packed) -> Document:

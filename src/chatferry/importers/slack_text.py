@@ -40,10 +40,14 @@ def from_mrkdwn(text: str) -> Text:
         pieces = _BRACKETS.split(text)
     else:
         return (decode_entities(text) if "&" in text else text,) if text else ()
+    escaped = "&" in text
+    rest = iter(pieces)
+    words = decode_entities(next(rest))
     segments: list[Segment] = []
-    words = decode_entities(pieces[0])
-    for token, after in zip(pieces[1::2], map(decode_entities, pieces[2::2]), strict=True):
+    for token, after in zip(rest, rest, strict=True):
         segment = _token(token) if token[0] == "<" else _EMOJI.get(token) or decode_entities(token)
+        if escaped:
+            after = decode_entities(after)
         if type(segment) is str:
             words += segment + after
         else:

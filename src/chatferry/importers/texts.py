@@ -64,6 +64,8 @@ def marked(text: str, mark: str) -> str:
 def fitting(text: Text) -> tuple[Text, tuple[str, str] | None]:
     """The text, cut where no document could hold it; and if it is very long, the kind and the reason of a
     problem that says so."""
+    if len(text) == 1 and isinstance(text[0], str) and len(text[0]) <= VERY_LONG:
+        return text, None
     if sum([len(segment) for segment in text if isinstance(segment, str)]) <= VERY_LONG:
         return text, None
     whole = plain(text).encode()
