@@ -284,6 +284,17 @@ def test_a_failed_import_says_why(tmp_path: Path) -> None:
     assert report["operation"]["status"] == "importer_import_failed"
 
 
+def test_an_import_goes_on_when_nobody_reads_its_progress(tmp_path: Path) -> None:
+    line = [sys.executable, "-m", "chatferry", "import", "slack", str(GOLDEN), "--data", str(tmp_path)]
+    with subprocess.Popen(
+        line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment()
+    ) as process:
+        assert process.stderr is not None
+        process.stderr.close()
+    assert process.returncode == 0
+    assert json.loads(chatferry("report", "--data", tmp_path, "--json").stdout)["messages"]["inserted"] == 300
+
+
 def test_on_a_terminal_progress_is_live_elsewhere_plain_lines(tmp_path: Path) -> None:
     plain = chatferry("import", "slack", GOLDEN, "--data", tmp_path / "plain")
     assert "importing messages" in plain.stderr

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from chatferry import processes
 from chatferry.archive import open_archive
-from chatferry.groups import GROUP, grouped
+from chatferry.groups import GROUP, Source, grouped
 from chatferry.helpers import Helpers
 from chatferry.operations import Status, advance
 from chatferry.pipeline import now
@@ -54,6 +55,21 @@ def test_the_import_has_the_processes_of_the_first_reading(tmp_path: Path, expor
     assert helpers(os.getpid()) == []
     alone = import_archive(export, settings=Settings(data=tmp_path, workers=0))
     assert contents(Imported(operation, store, destination)) == contents(alone)
+
+
+def test_processes_that_do_not_stay_end_before_others_start(
+    tmp_path: Path, export: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "WORTH_READING", 1_000)
+    source = Source(str(export), Settings().limits, export.name, "slack")
+    with open_archive(export) as archive, Helpers(Settings(data=tmp_path, workers=2)) as going:
+        assert going.for_reading(source, archive, lambda: None)
+        assert eventually(lambda: len(helpers(os.getpid())) == 2)
+        readers = set(helpers(os.getpid()))
+        assert going.for_messages(source, 6_000)
+        assert eventually(lambda: len(helpers(os.getpid())) == 2)
+        assert readers.isdisjoint(helpers(os.getpid()))
+    assert helpers(os.getpid()) == []
 
 
 def test_a_refused_selection_leaves_no_process(tmp_path: Path, export: Path) -> None:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -51,8 +52,9 @@ def complain(text: str) -> None:
 
 
 def _remark(text: str) -> None:
-    """What is said beside that."""
-    typer.echo(_harmless(text), err=True)
+    """What is said beside that. Work goes on where nobody listens any more."""
+    with suppress(BrokenPipeError):
+        typer.echo(_harmless(text), err=True)
 
 
 def _harmless(text: str) -> str:

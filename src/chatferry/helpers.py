@@ -47,12 +47,13 @@ class Helpers:
         """Who brings so many messages to a destination: a cluster, or as many processes as are wanted."""
         if not source.place or not messages:
             return None
+        if self._processes and self._stay:
+            return self._processes
+        self._started.close()  # those of the first reading
         if self._settings.cluster:
             from chatferry.cluster import Cluster
 
             return self._started.enter_context(Cluster(self._settings.cluster, source))
-        if self._processes and self._stay:
-            return self._processes
         count = worthwhile(self._settings.workers, messages)
         return self._start(count, source) if count else None
 
