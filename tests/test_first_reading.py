@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from chatferry import helpers as helpers_module
 from chatferry import processes
 from chatferry.archive import Archive, open_archive
 from chatferry.errors import CancelledError
@@ -124,14 +125,15 @@ def test_an_archive_that_changes_meanwhile_is_said_to(
     copy = tmp_path / "copy.zip"
     copy.write_bytes(export.read_bytes())
 
-    def watch(operation: Operation) -> None:
-        if operation.status == Status.PREPARING:
-            copy.unlink()
-            write_export(copy, Shape(users=3, channels=2, messages=10, seed=1))
+    def changing(*arguments: Any) -> int:
+        """Asked when the leading process has opened the archive, and others have not."""
+        copy.unlink()
+        write_export(copy, Shape(users=3, channels=2, messages=10, seed=1))
+        return 2
 
-    large(monkeypatch)
+    monkeypatch.setattr(helpers_module, "worth_reading", changing)
     operation, store = begun(copy)
-    ended = work_on(operation, store, workspace(), Settings(data=tmp_path, workers=2), watch=watch)
+    ended = work_on(operation, store, workspace(), Settings(data=tmp_path, workers=2))
     assert ended.status == Status.FAILED
     assert "copy.zip has changed" in ended.error
 
