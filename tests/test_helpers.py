@@ -9,9 +9,10 @@ from msgspec.structs import replace
 
 from chatferry import processes
 from chatferry.archive import open_archive
+from chatferry.errors import CancelledError
 from chatferry.groups import GROUP, Source, grouped
 from chatferry.helpers import Helpers
-from chatferry.operations import Status, advance
+from chatferry.operations import Operation, Status, advance
 from chatferry.pipeline import now
 from chatferry.processes import WORTH_KEEPING, cores, worth_reading
 from chatferry.records import Part
@@ -55,6 +56,24 @@ def test_the_import_has_the_processes_of_the_first_reading(tmp_path: Path, expor
     assert helpers(os.getpid()) == []
     alone = import_archive(export, settings=Settings(data=tmp_path, workers=0))
     assert contents(Imported(operation, store, destination)) == contents(alone)
+
+
+def test_nobody_writes_any_more_when_an_import_has_ended(tmp_path: Path, export: Path) -> None:
+    settings, store, destination = Settings(data=tmp_path, workers=2), Store(), workspace()
+    operation = new_operation(export, destination)
+    store.operations.add(operation)
+
+    def watch(operation: Operation) -> None:
+        if operation.status == Status.IMPORTING_MESSAGES:
+            raise CancelledError("The operation was cancelled.")
+
+    with Helpers(settings, imports_at_once=True) as staying:
+        operation = work_on(operation, store, destination, settings, helpers=staying)
+        operation = advance(replace(operation, selection=ALL), Status.IMPORTING, now())
+        store.operations.save(operation)
+        operation = work_on(operation, store, destination, settings, watch=watch, helpers=staying)
+        assert operation.status == Status.CANCELLED
+        assert helpers(os.getpid()) == []
 
 
 def test_processes_that_do_not_stay_end_before_others_start(

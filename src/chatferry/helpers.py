@@ -15,7 +15,7 @@ from chatferry.settings import Settings
 
 
 class Helpers:
-    """Starts processes where they are worth it. They stay to the end of a `with`.
+    """Starts processes where they are worth it. They stay until `close`, or to the end of a `with`.
 
     `imports_at_once`: the import follows the first reading within the same `with`. Then both have the same
     processes, and these load while the archive's lists are read.
@@ -33,6 +33,10 @@ class Helpers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End those that were started; harmless to repeat."""
         self._started.close()
 
     def for_reading(self, source: Source, archive: Archive, check: Callable[[], None]) -> Spread | None:

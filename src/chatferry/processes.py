@@ -204,9 +204,8 @@ def _widen(pool: ProcessPoolExecutor) -> None:
 
     With 64 KiB at a time they would wait themselves, and for each until a thread here gets its turn.
     """
-    with suppress(
-        AttributeError, OSError
-    ):  # not Linux, or no room; a Python that calls these things otherwise
+    # Nothing is lost where this is not Linux, there is no room, or Python has other names for these things.
+    with suppress(AttributeError, OSError):
         reader = pool._result_queue._reader  # type: ignore[attr-defined]  # private: there is no other way
         fcntl.fcntl(reader.fileno(), fcntl.F_SETPIPE_SZ, PIPE)
 

@@ -63,6 +63,7 @@ def work_on(
             if is_preparing(operation.status):
                 archive.spread = helpers.for_reading(source, archive, pause.check)
                 return prepare(operation, tools)
+            own.callback(helpers.close)  # before the text index comes back: nobody writes any more
             return run(operation, tools, throttled(destination, settings.pace, pause.check))
     except CancelledError:
         return _end(store, operation, Status.CANCELLED, "")
