@@ -4,11 +4,11 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from chatferry.errors import SettingsError
+from chatferry.store.migrations import migrate
 
 Row = tuple[Any, ...]
 
@@ -30,9 +30,8 @@ class Database:
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = _connected(path)
-            self._connection.execute("PRAGMA journal_mode = WAL")
+            migrate(self._connection, path)
             self._connection.execute("PRAGMA synchronous = NORMAL")
-            self._connection.executescript(files("chatferry.store").joinpath("schema.sql").read_text())
         except (sqlite3.Error, OSError) as error:
             raise SettingsError(f"The store {path} cannot be opened: {error}. Check the path.") from error
 

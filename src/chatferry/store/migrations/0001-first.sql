@@ -1,4 +1,5 @@
--- The service's own memory: operations, staged records, parts, problems and files still to be fetched.
+-- Version 1: operations, staged records, parts, problems and files still to be fetched. Stores were made
+-- with these tables before they had a version, some of them with fewer: hence IF NOT EXISTS, here only.
 -- `data` columns hold msgpack of the records in records.py and convert/messages.py.
 
 CREATE TABLE IF NOT EXISTS operations (
