@@ -25,6 +25,8 @@ from chatferry.ids import new_id
 from chatferry.importers import Importer, detect, pending, readers
 from chatferry.inspection import inspect_archive
 from chatferry.memory import collect_rarely
+from chatferry.observing import logs
+from chatferry.observing.logs import LogFormat, LogLevel
 from chatferry.operations import (
     DIRECT_MESSAGES,
     EVERYTHING,
@@ -43,6 +45,8 @@ from chatferry.options import (
     Data,
     DryRun,
     Export,
+    FormatOfLog,
+    LevelOfLog,
     OperationId,
     TextIndexAtEnd,
     Users,
@@ -73,6 +77,7 @@ app.add_typer(imports, name="import")
 def main() -> None:
     """Run a command; every error becomes a sentence and an exit code."""
     collect_rarely()
+    logs.set_up(LogLevel.WARNING, LogFormat.TEXT)  # until a command's options say otherwise
     try:
         app()
     except ChatferryError as error:
@@ -104,6 +109,8 @@ def serve(
     workers: Workers = None,
     cluster: ClusterAddress = "",
     text_index_last: TextIndexAtEnd = False,
+    log_level: LevelOfLog = None,
+    log_format: FormatOfLog = LogFormat.TEXT,
     demo_: Annotated[
         bool,
         typer.Option(
@@ -116,6 +123,7 @@ def serve(
     """Serve Rocket.Chat's import API."""
     from chatferry.server import serve_http
 
+    logs.set_up(log_level or LogLevel.INFO, log_format)
     if demo_:
         if host not in ("127.0.0.1", "localhost", "::1"):
             raise SettingsError(f"--demo has a token that everybody knows: it cannot listen on {host}.")
@@ -170,7 +178,10 @@ def _add_import(importer: Importer) -> None:
         text_index_last: TextIndexAtEnd = False,
         dry_run: DryRun = False,
         as_json: AsJson = False,
+        log_level: LevelOfLog = None,
+        log_format: FormatOfLog = LogFormat.TEXT,
     ) -> None:
+        logs.set_up(log_level or LogLevel.WARNING, log_format)
         if dry_run:  # it keeps everything in the memory of one process
             workers, cluster, text_index_last = 0, "", False
         settings = from_environment(
@@ -312,8 +323,16 @@ def print_json(value: object) -> None:
 
 
 @app.command("files")
-def files_(data: Data = Path("data"), destination: Where = "", as_: As = "", as_json: AsJson = False) -> None:
+def files_(
+    data: Data = Path("data"),
+    destination: Where = "",
+    as_: As = "",
+    as_json: AsJson = False,
+    log_level: LevelOfLog = None,
+    log_format: FormatOfLog = LogFormat.TEXT,
+) -> None:
     """Fetch the files and avatars that imports have left to be fetched."""
+    logs.set_up(log_level or LogLevel.WARNING, log_format)
     settings = from_environment(data=data, destination=destination)
     if not settings.store_path.exists():
         raise SettingsError(f"{data} holds no operations. Give the directory of the import with --data.")

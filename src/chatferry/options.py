@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from chatferry.observing.logs import LogFormat, LogLevel
+
 Data = Annotated[
     Path, typer.Option("--data", envvar="CHATFERRY_DATA", help="Where chatferry keeps what it needs.")
 ]
@@ -83,3 +85,19 @@ DryRun = Annotated[
     typer.Option("--dry-run", envvar="CHATFERRY_DRY_RUN", help="Say what would happen; change nothing."),
 ]
 OperationId = Annotated[str, typer.Argument(help="Id of an operation. Default: the last one.")]
+LevelOfLog = Annotated[
+    LogLevel | None,
+    typer.Option(
+        "--log-level",
+        envvar="CHATFERRY_LOG_LEVEL",
+        help="Least important events to log to stderr. Default: info for serve, warning elsewhere.",
+    ),
+]
+FormatOfLog = Annotated[
+    LogFormat,
+    typer.Option(
+        "--log-format",
+        envvar="CHATFERRY_LOG_FORMAT",
+        help="How the log looks: text, or a JSON object per line.",
+    ),
+]

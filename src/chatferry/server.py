@@ -1,5 +1,6 @@
 """The server process: sockets, signals, and what it says when it starts."""
 
+import logging
 import os
 import signal
 import socket
@@ -17,10 +18,13 @@ from chatferry.api.uploads import clear_uploads
 from chatferry.documents import Date
 from chatferry.errors import SettingsError
 from chatferry.fetching.archives import clear_archives
+from chatferry.observing.logs import event
 from chatferry.pipeline import now
 from chatferry.settings import Settings
 from chatferry.store import Store
 from chatferry.worker import Worker
+
+LOG = logging.getLogger("chatferry.server")
 
 # A call is answered in many short steps. Before each it waits until the thread that imports has had its turn.
 _TURN = 0.0005  # seconds; Python's own are ten times as long
@@ -48,7 +52,7 @@ def serve_http(settings: Settings, *, is_demo: bool) -> None:
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     config = uvicorn.Config(
         create_app(services),
-        log_level="warning",
+        log_config=None,  # logs.set_up has done it
         access_log=False,
         server_header=False,
         forwarded_allow_ips=",".join(settings.trusted_proxies),  # where it is empty nobody is believed
@@ -56,7 +60,12 @@ def serve_http(settings: Settings, *, is_demo: bool) -> None:
     )
     # uvicorn shuts down first and then raises the signal again: let it end like any other program.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    server = _Announcing(config, lambda: console.announce(address, settings, is_demo))
+
+    def announce() -> None:
+        console.announce(address, settings, is_demo)
+        event(LOG, "serving", address=address)
+
+    server = _Announcing(config, announce)
     server.run(sockets=[listener])
 
 
