@@ -6,7 +6,9 @@ as base64 of its SHA-256 in `services.resume.loginTokens`.
 
 import hashlib
 import hmac
+import os
 import secrets
+import threading
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -154,9 +156,13 @@ def add_admin(
 
 # ---------------------------------------------------------------- passwords
 
+# A hash takes a core for 70 ms. One is left to everybody else.
+_HASHING = threading.BoundedSemaphore(max(1, (os.cpu_count() or 2) - 1))
+
 
 def hash_password(password: str) -> str:
-    return bcrypt.hashpw(_digest(password).encode(), bcrypt.gensalt(10, prefix=b"2b")).decode()
+    with _HASHING:
+        return bcrypt.hashpw(_digest(password).encode(), bcrypt.gensalt(10, prefix=b"2b")).decode()
 
 
 def _digest(password: str) -> str:
@@ -182,8 +188,10 @@ def is_password(user: Document | None, password: str, *, is_hashed: bool = False
     account = user or {}
     stored = account.get("services", {}).get("password", {}).get("bcrypt", "")
     candidate = (password.lower() if is_hashed else _digest(password)).encode("utf-8", "replace")[:72]
+    known = (stored or _nobodys_hash()).encode()
     try:
-        is_right = bcrypt.checkpw(candidate, (stored or _nobodys_hash()).encode())
+        with _HASHING:
+            is_right = bcrypt.checkpw(candidate, known)
     except ValueError:  # no bcrypt hash, or a NUL in the candidate
         is_right = False
     return is_right and bool(stored) and account.get("active", True) is True

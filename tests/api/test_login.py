@@ -1,11 +1,21 @@
 """login: every form of it, and what fails."""
 
 import hashlib
+import os
 import re
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
+import bcrypt
 import pytest
 
+from chatferry import accounts
+from chatferry.api.services import HASHING, WAITING
 from chatferry.ids import ALPHABET, new_token
 from tests.api.refusals import (
     JSON_TYPE,
@@ -17,8 +27,10 @@ from tests.serving import (
     EMAIL,
     PASSWORD,
     Server,
+    answered,
     client,
     login,
+    serving,
 )
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
@@ -81,7 +93,7 @@ def test_resume(server: Server) -> None:
         {"user": ADMIN, "password": ""},
         {"user": ADMIN, "password": PASSWORD.lower()},
         {"user": ADMIN, "password": PASSWORD + "\0"},
-        {"user": ADMIN, "password": "x" * 100_000},
+        {"user": ADMIN, "password": "x" * 10_000},
         {"user": "nobody", "password": PASSWORD},
         {"user": "nobody@example.com", "password": PASSWORD},
         {"user": "", "password": PASSWORD},
@@ -128,3 +140,40 @@ def test_form_with_very_many_fields(library: Server) -> None:
     with client(library) as nobody:
         answer = nobody.post("login", data={f"field{number}": "x" for number in range(2000)})
     assert answer.status_code in (400, 401, 413)
+
+
+def test_few_passwords_are_hashed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks: a core is left for everything else, if there are several."""
+    at_once, most = 0, 0
+    counting = threading.Lock()
+
+    def checkpw(password: bytes, hashed: bytes) -> bool:
+        nonlocal at_once, most
+        with counting:
+            at_once += 1
+            most = max(most, at_once)
+        time.sleep(0.002)
+        with counting:
+            at_once -= 1
+        return False
+
+    monkeypatch.setattr(bcrypt, "checkpw", checkpw)
+    with ThreadPoolExecutor(20) as threads:
+        assert not any(threads.map(lambda _: accounts.is_password(None, "wrong"), range(100)))
+    assert most == max(1, (os.cpu_count() or 2) - 1)
+
+
+def test_very_many_log_ins_at_once(tmp_path: Path) -> None:
+    """Some are refused at once, and other calls find a thread."""
+    body = b'{"user": "nobody", "password": "wrong"}'
+    head = b"POST /api/v1/login HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+    request = head % len(body) + body
+    with serving(tmp_path) as server, login(server) as http, ExitStack() as stack:
+        guesses = []
+        for _ in range(WAITING + HASHING + 60):
+            guesses.append(stack.enter_context(socket.create_connection(("127.0.0.1", server.port))))
+            guesses[-1].sendall(request)
+        for _ in range(20):
+            assert http.get("getLatestImportOperations").status_code == 200
+        assert answered(guesses[-1]).startswith(b"HTTP/1.1 429 ")
+        assert answered(guesses[0]).startswith(b"HTTP/1.1 401 ")

@@ -2,7 +2,9 @@
 
 import json
 import re
+import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -21,6 +23,7 @@ from tests.serving import (
     login,
     raw,
     serving,
+    until,
 )
 
 HEADERS = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset")
@@ -105,17 +108,39 @@ def test_what_is_refused_before_does_not_count(server: Server, starter: httpx.Cl
     assert starter.get("getCurrentImportOperation").headers[HEADERS[1]] == "9"
 
 
+def head(name: str, length: int, http: httpx.Client | None = None) -> bytes:
+    """The head of a call whose body never comes."""
+    mine = {key: http.headers[key] for key in ("X-User-Id", "X-Auth-Token")} if http else {}
+    headers = {"Host": "x", "Content-Length": length, "Content-Type": "application/json", **mine}
+    lines = [f"{key}: {value}" for key, value in {**headers, "Connection": "close"}.items()]
+    return "\r\n".join([f"POST /api/v1/{name} HTTP/1.1", *lines, "", "{"]).encode()
+
+
 def test_an_upload_is_refused_before_it_is_received(server: Server, starter: httpx.Client) -> None:
     body = {"binaryContent": "", "contentType": "", "fileName": "", "importerKey": "none"}
     for _ in range(CALLS):
         assert starter.post("uploadImportFile", json=body).status_code == 400
-    names = ("X-User-Id", "X-Auth-Token")
-    head = ["POST /api/v1/uploadImportFile HTTP/1.1", "Host: x", "Content-Length: 1000000000"]
-    head += [*(f"{name}: {starter.headers[name]}" for name in names), "Connection: close", "", "{"]
-    answer = raw(server, "\r\n".join(head).encode())
+    answer = raw(server, head("uploadImportFile", 1_000_000_000, starter))
     assert answer.startswith(b"HTTP/1.1 429 ")
     assert TOO_MANY.fullmatch(json.loads(answer.partition(b"\r\n\r\n")[2])["error"])
     assert server.uploads == []
+
+
+def test_a_body_is_not_read_of_who_has_called_too_often(server: Server, starter: httpx.Client) -> None:
+    for _ in range(CALLS):
+        assert starter.post("import.addUsers", json={"users": []}).status_code == 400
+    answer = raw(server, head("import.addUsers", 1_000_000, starter))
+    assert answer.startswith(b"HTTP/1.1 429 ")
+    assert b"x-ratelimit-remaining: 0" in answer.lower()
+    assert_too_many(starter.post("import.addUsers", json={}))  # a body that does not fit is no way around
+
+
+def test_log_ins_count_before_their_bodies_come(tmp_path: Path) -> None:
+    with serving(tmp_path, CHATFERRY_RATE_LIMIT="on") as server, ExitStack() as stack:
+        for _ in range(CALLS):
+            slow = socket.create_connection(("127.0.0.1", server.port))
+            stack.enter_context(slow).sendall(head("login", 10))
+        until(lambda: raw(server, head("login", 10)).startswith(b"HTTP/1.1 429 "))
 
 
 def test_a_form_and_an_announced_upload_count_and_pieces_do_not(
@@ -196,6 +221,18 @@ def test_what_is_not_limited(server: Server, key: str) -> None:
 
 
 # ---------------------------------------------------------------- the counting itself
+
+
+def test_looking_does_not_count() -> None:
+    limiter = RateLimiter(calls=1)
+    assert limiter.look("192.0.2.1", "a").allowed
+    assert limiter.look("192.0.2.1", "a").allowed
+    assert limiter.take("192.0.2.1", "a").allowed
+    refused = limiter.look("192.0.2.1", "a")
+    assert (refused.allowed, refused.remaining) == (False, 0)
+    assert 0 < refused.wait <= 60
+    assert limiter.look("192.0.2.1", "b").allowed
+    assert limiter.look("192.0.2.2", "a").allowed
 
 
 def test_a_window_ends() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from chatferry.api.endpoints import Endpoint
 from tests.api.refusals import (
     BODIES,
     FIRST_REQUIRED,
@@ -117,20 +118,41 @@ def test_json_that_is_not_called_json(http: httpx.Client, endpoint: str) -> None
     assert refusal(answer) == invalid(FIRST_REQUIRED[endpoint])
 
 
-@pytest.mark.parametrize(
-    "endpoint",
-    [
-        "downloadPublicImportFile",
-        "startImport",
-        "import.addUsers",
-        "users.generatePersonalAccessToken",
-        "login",
-    ],
-)
-def test_other_bodies_are_limited_too(http: httpx.Client, endpoint: str) -> None:
-    blocks = (bytes(MIB) for _ in range(17))
-    status, body = refusal(http.post(endpoint, content=blocks, headers=JSON_TYPE))
-    assert (status, body) == (413, {"success": False, "error": "The body is larger than 16 MiB."})
+LIMITED_BODIES = [
+    endpoint for endpoint in TABLE.values() if endpoint.body is not None and endpoint.receive is None
+]
+
+
+@pytest.mark.parametrize("endpoint", LIMITED_BODIES, ids=lambda endpoint: endpoint.name)
+def test_bodies_are_limited(http: httpx.Client, endpoint: Endpoint) -> None:
+    """By what they say and by what comes."""
+    large = endpoint.name in ("startImport", "import.addUsers")
+    size, shown = (16 * MIB, "16 MiB") if large else (10 * 1024, "10 KiB")
+    refused = (413, {"success": False, "error": f"The body is larger than {shown}."})
+    for content in (bytes(size + 1), (bytes(1024) for _ in range(size // 1024 + 1))):
+        assert refusal(http.post(endpoint.name, content=content, headers=JSON_TYPE)) == refused
+    content = b"[]".ljust(size)
+    assert refusal(http.post(endpoint.name, content=content, headers=JSON_TYPE))[0] in (400, 401)
+
+
+@pytest.mark.parametrize("endpoint", ["startImport", "import.addUsers"])
+def test_bodies_of_very_many_values(http: httpx.Client, endpoint: str) -> None:
+    content = b"[" + b"0," * 1_000_001 + b"0]"
+    refused = (
+        413,
+        {"success": False, "error": "The body holds more than 1,000,000 values. Send it in several."},
+    )
+    assert refusal(http.post(endpoint, content=content, headers=JSON_TYPE)) == refused
+    content = b"[" + b"0," * 999_999 + b"0]"
+    assert refusal(http.post(endpoint, content=content, headers=JSON_TYPE)) == invalid("must be object")
+
+
+@pytest.mark.parametrize("endpoint", READ_WHOLE)
+@pytest.mark.parametrize("value", [b'"\xff"', b'[["\xc3"]]', b'"\xed\xa0\x80"'])
+def test_json_that_is_no_utf_8(http: httpx.Client, endpoint: str, value: bytes) -> None:
+    for key in (b"fileUrl", b"input", b"users", b"x"):
+        answer = http.post(endpoint, content=b'{"%b":%b}' % (key, value), headers=JSON_TYPE)
+        assert refusal(answer) == invalid(FIRST_REQUIRED[endpoint])
 
 
 @pytest.mark.parametrize("endpoint", [*READ_WHOLE, "login"])
@@ -139,7 +161,8 @@ def test_other_bodies_are_limited_too(http: httpx.Client, endpoint: str) -> None
 )
 def test_deep_nesting(http: httpx.Client, endpoint: str, opening: str) -> None:
     closing = opening.replace("{", "}").replace("[", "]")[::-1]
-    content = opening + "[" * 100_000 + "]" * 100_000 + "".join(sign for sign in closing if sign in "]}")
+    depth = min(100_000, TABLE[f"POST {endpoint}"].most_body // 2 - 50)
+    content = opening + "[" * depth + "]" * depth + "".join(sign for sign in closing if sign in "]}")
     answer = http.post(endpoint, content=content.encode(), headers=JSON_TYPE)
     assert refusal(answer) == ((401, NO_LOGIN) if endpoint == "login" else invalid(FIRST_REQUIRED[endpoint]))
 

@@ -1,14 +1,14 @@
 """The HTTP edge: requests in, JSON out. Every answer passes here, every error becomes one here."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
+from functools import partial
 from math import ceil
 from typing import Any
-from urllib.parse import parse_qsl
 
 import anyio
-import anyio.to_thread
 import msgspec
+from anyio.to_thread import run_sync
 from msgspec import Struct
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -17,23 +17,19 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from chatferry import accounts
-from chatferry.api import resumable, schemas, wire
+from chatferry.api import resumable, schemas
+from chatferry.api.bodies import Body, plain
 from chatferry.api.endpoints import ENDPOINTS, Endpoint
 from chatferry.api.files import file_routes
-from chatferry.api.services import Call, Services
+from chatferry.api.services import TOO_MANY, Call, Services
 from chatferry.api.sessions import LoginError
 from chatferry.documents import Document
 from chatferry.errors import RequestError, SettingsError
 from chatferry.pipeline import now
 from chatferry.worker import write_down
 
-BODY_LIMIT = 16 * 1024 * 1024  # bytes, of bodies that are not uploads
 MOST_PARAMETERS = 1000  # in a query; Rocket.Chat's own limit
 _HEADERS = {"Cache-Control": "no-store", "Pragma": "no-cache"}
-_TOO_MANY = (
-    "Error, too many requests. Please slow down. You must wait {} seconds before trying this endpoint again. "
-    "[error-too-many-requests]"
-)
 _UNLIMITED = "api-bypass-rate-limit"
 _FORBIDDEN = "User does not have the permissions required for this action [error-unauthorized]"
 
@@ -48,7 +44,7 @@ def create_app(services: Services) -> Starlette:
             tasks.start_soon(resumable.keep_sweeping, services)
             yield
             tasks.cancel_scope.cancel()
-        await anyio.to_thread.run_sync(services.close)
+        await run_sync(services.close)
 
     return Starlette(
         routes=[*(_route(endpoint, services) for endpoint in ENDPOINTS), *file_routes(services)],
@@ -84,27 +80,51 @@ def _route(endpoint: Endpoint, services: Services) -> Route:
 async def _served(request: Request, endpoint: Endpoint, services: Services) -> Any:
     """Authentication, permission, query, body, rate limit, and then the answer: in Rocket.Chat's order.
 
-    Only a body that the endpoint receives itself comes after the limit: nobody uploads to be refused then.
+    But who has called too often is told so before a byte of the body is read.
     Without a body everything is done in one go: during an import every change of threads takes its time.
     """
+    if endpoint.is_instant:
+        return _answered(request, endpoint, services)
     if endpoint.body is None and endpoint.receive is None:
-        return await anyio.to_thread.run_sync(_answered, request, endpoint, services)
-    caller = await anyio.to_thread.run_sync(_admitted, request, endpoint, services)
-    body: dict[str, object] = {}
-    if endpoint.body is not None and endpoint.receive is None:
-        given = await _body(request)
-        body = _object(given) if endpoint.takes_any_body else schemas.check_body(endpoint.body, given)
-    _limit(request, endpoint, services, caller)
+        return await run_sync(_answered, request, endpoint, services)
+    caller = _Caller()
+    if endpoint.auth:
+        caller = await run_sync(_admitted, request, endpoint, services)
     if endpoint.receive is not None:
+        _limit(request, endpoint, services, caller)
         return await endpoint.receive(request, services, caller.user)
-    return await anyio.to_thread.run_sync(_called, request, endpoint, services, caller, body)
+    _limit(request, endpoint, services, caller, counts=endpoint.takes_any_body)
+    with closing(Body(services.settings.data, request.headers.get("content-type", ""))) as body:
+        await body.receive(request, endpoint.most_body, services.settings.upload_silence)
+        work = partial(_answered_to, body, request, endpoint, services, caller)
+        if body.is_large:
+            return await run_sync(work, limiter=services.large_bodies)
+        if endpoint.hashes:
+            with services.hashing.place():
+                return await run_sync(work, limiter=services.hashing.turns)
+        return await run_sync(work)
 
 
 def _answered(request: Request, endpoint: Endpoint, services: Services) -> Any:
-    """The answer to a call whose body is not looked at."""
+    """Return the answer to a call whose body is not looked at."""
     caller = _admitted(request, endpoint, services)
     _limit(request, endpoint, services, caller)
     return _called(request, endpoint, services, caller, {})
+
+
+def _answered_to(
+    body: Body, request: Request, endpoint: Endpoint, services: Services, caller: "_Caller"
+) -> Any:
+    """Return the answer to a call with a body."""
+    assert endpoint.body is not None
+    if endpoint.takes_any_body:
+        return _called(request, endpoint, services, caller, _object(plain(body.read())))
+    try:
+        checked = schemas.check_body(endpoint.body, body.read())
+    except (msgspec.DecodeError, ValueError):  # what JSON has no value for: a text that is no UTF-8, 1e999
+        checked = schemas.check_body(endpoint.body, {})
+    _limit(request, endpoint, services, caller)
+    return _called(request, endpoint, services, caller, checked)
 
 
 def _called(
@@ -150,52 +170,24 @@ def _authenticated(services: Services, user_id: str, token: str, permission: str
     return _Caller(user, token, _UNLIMITED in granted)
 
 
-def _limit(request: Request, endpoint: Endpoint, services: Services, caller: _Caller) -> None:
+def _limit(
+    request: Request, endpoint: Endpoint, services: Services, caller: _Caller, *, counts: bool = True
+) -> None:
+    """Refuse a call beyond the limit; `counts`: this one is counted, where it is not only looked at."""
     limiter = services.limiter
     if limiter is None or not endpoint.limited or caller.is_exempt:
         return
     address = request.client.host if request.client else ""
-    standing = limiter.take(address, f"{endpoint.method} {endpoint.path}")
+    standing = (limiter.take if counts else limiter.look)(address, f"{endpoint.method} {endpoint.path}")
+    if standing.allowed and not counts:
+        return
     request.state.rate_limit_headers = {
         "X-RateLimit-Limit": str(limiter.calls),
         "X-RateLimit-Remaining": str(standing.remaining),
         "X-RateLimit-Reset": str(now() + round(standing.wait * 1000)),
     }
     if not standing.allowed:
-        raise RequestError(_TOO_MANY.format(ceil(standing.wait)), status=429)
-
-
-# ---------------------------------------------------------------- bodies
-
-
-async def _body(request: Request) -> object:
-    """The body as Rocket.Chat's router reads it: JSON that cannot be read is {}."""
-    data = bytearray()
-    async for chunk in request.stream():
-        data += chunk
-        if len(data) > BODY_LIMIT:
-            raise RequestError(f"The body is larger than {BODY_LIMIT // 2**20} MiB.", status=413)
-    content_type = request.headers.get("content-type", "")
-    if wire.is_json(content_type):
-        return _parsed(bytes(data))
-    text = data.decode("utf-8", "replace")
-    if content_type.partition(";")[0].strip().lower() == "application/x-www-form-urlencoded":
-        return _form(text)
-    return {str(index): sign for index, sign in enumerate(text[:100])}  # as JavaScript spreads a string
-
-
-def _form(text: str) -> dict[str, str]:
-    try:
-        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=1000))
-    except ValueError:  # too many fields
-        return {}
-
-
-def _parsed(data: bytes) -> object:
-    try:
-        return msgspec.json.decode(data) if data.strip() else {}
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        return {}
+        raise RequestError(TOO_MANY.format(ceil(standing.wait)), status=429)
 
 
 def _object(body: object) -> dict[str, object]:

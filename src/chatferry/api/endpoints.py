@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse, Response
 from chatferry.api import (
     access_tokens,
     answers,
+    bodies,
     examples,
     imports,
     openapi,
@@ -38,8 +39,9 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     """`query` is None where any query is accepted, `body` None where the body is not looked at.
 
     `receive`, instead of `answer`, reads and checks the body itself. `takes_any_body`: it is not held against
-    `body`, which only describes it. `takes_form`: the body is a form. `limited`: how often it can be called
-    is limited. `headers` are on every answer.
+    `body`, which only describes it. `takes_form`: the body is a form. `most_body`: the largest body in bytes,
+    where it is no upload. `limited`: how often it can be called is limited. `is_instant`: the answer needs no
+    thread, no database and no time. `hashes`: passwords are hashed for it. `headers` are on every answer.
     `answers` describes what comes with status 200; None stands for a page, or where the endpoint has an
     `exchange`, for headers alone.
     """
@@ -57,8 +59,11 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     body: schemas.Schema | None = None
     takes_any_body: bool = False
     takes_form: bool = False
+    most_body: int = bodies.SMALL
     exchange: Exchange | None = None
     limited: bool = True
+    is_instant: bool = False
+    hashes: bool = False
     enveloped: bool = True  # whether an object says `success`
     headers: Mapping[str, str] = {}
 
@@ -130,6 +135,7 @@ ENDPOINTS = (
         permission="",
         body=schemas.LOGIN,
         takes_any_body=True,
+        hashes=True,
         answers=answers.LOGIN,
         example=examples.LOGIN,
     ),
@@ -263,6 +269,7 @@ ENDPOINTS = (
         imports.start_import,
         summary="Import what was chosen",
         body=schemas.START_IMPORT,
+        most_body=bodies.LARGE,
         answers=answers.SUCCESS,
         example=examples.START,
     ),
@@ -323,6 +330,8 @@ ENDPOINTS = (
         user_imports.import_add_users,
         summary="Add users to the current operation: all of them, or none if one is not as it should be",
         body=schemas.IMPORT_ADD_USERS,
+        most_body=bodies.LARGE,
+        hashes=True,
         answers=answers.SUCCESS,
         example=examples.ADD_USERS,
     ),
@@ -366,6 +375,7 @@ ENDPOINTS = (
         "/api/info",
         sessions.info,
         summary="What server this is",
+        is_instant=True,
         answers=answers.INFO,
         example=examples.INFO,
     ),
@@ -374,6 +384,7 @@ ENDPOINTS = (
         sessions.info,
         summary="What server this is",
         limited=True,
+        is_instant=True,
         answers=answers.INFO,
         example=examples.INFO,
     ),

@@ -90,7 +90,10 @@ TOO_MANY = _refusal(
     "Error, too many requests. Please slow down. You must wait 42 seconds before trying this endpoint again. "
     "[error-too-many-requests]"
 )
-TOO_LARGE = _refusal("The body is larger than 16 MiB.")
+UPLOAD_TOO_LARGE = _refusal(
+    "The body is larger than 102400 MiB, the most that is accepted here. Put the archive where the server "
+    "can fetch it and use downloadPublicImportFile, or have the administrator raise CHATFERRY_MAX_UPLOAD_MIB."
+)
 SILENT = _refusal("Nothing came for 60 s, and the body is not complete. Send it again.")
 LOGIN_FAILED = {"success": False, "status": "error", "error": "Unauthorized", "message": "Unauthorized"}
 BAD_QUERY = {
@@ -98,6 +101,11 @@ BAD_QUERY = {
     "error": "must NOT have additional properties",
     "errorType": "error-invalid-params",
 }
+
+
+def too_large(limit: int) -> wire.JSON:
+    """Return the refusal of a body beyond `limit` bytes."""
+    return _refusal(f"The body is larger than {wire.size(limit)}.")
 
 
 def _bad_body(reason: str) -> wire.JSON:

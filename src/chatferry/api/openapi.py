@@ -62,6 +62,8 @@ class Endpoint(Protocol):
     def exchange(self) -> Exchange | None: ...
     @property
     def limited(self) -> bool: ...
+    @property
+    def most_body(self) -> int: ...
 
 
 def document(endpoints: Iterable[Endpoint]) -> JSON:
@@ -137,6 +139,12 @@ def _tag(endpoint: Endpoint) -> str:
     return "imports" if "import" in endpoint.permission else "sessions"
 
 
+def _too_large(endpoint: Endpoint) -> JSON:
+    return (
+        examples.UPLOAD_TOO_LARGE if endpoint.receive is not None else examples.too_large(endpoint.most_body)
+    )
+
+
 def _responses(endpoint: Endpoint) -> JSON:
     responses = {"200": _answered(endpoint)} if endpoint.exchange is None else _exchanged(endpoint.exchange)
     if refusals := _refusals(endpoint):
@@ -151,7 +159,7 @@ def _responses(endpoint: Endpoint) -> JSON:
     if endpoint.permission:
         responses["403"] = _response("The permission is missing.", _ERROR, [examples.FORBIDDEN])
     if endpoint.body is not None:
-        responses["413"] = _response("The body is too large.", _ERROR, [examples.TOO_LARGE])
+        responses["413"] = _response("The body is too large.", _ERROR, [_too_large(endpoint)])
         if endpoint.receive is not None:
             responses["408"] = _response(REASONS[408], _ERROR, [examples.SILENT])
     if endpoint.takes_form:

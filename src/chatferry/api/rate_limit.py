@@ -39,6 +39,15 @@ class RateLimiter:
         with self._lock:
             return self._taken(address, route)
 
+    def look(self, address: str, route: str) -> Standing:
+        """Return where a further call would stand, without counting it. Any thread may."""
+        with self._lock:
+            moment = time.monotonic()
+            self._forget(moment)
+            window = self._windows.get((_neighbourhood(address), route), _Window(moment + self._window))
+            remaining = max(0, self.calls - window.calls)
+            return Standing(allowed=remaining > 0, remaining=remaining, wait=window.ends - moment)
+
     def _taken(self, address: str, route: str) -> Standing:
         moment = time.monotonic()
         self._forget(moment)

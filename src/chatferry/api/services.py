@@ -3,16 +3,29 @@
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
 
+from anyio import CapacityLimiter
 from msgspec import Struct
 
 from chatferry.api.grants import Grants
 from chatferry.api.rate_limit import RateLimiter
 from chatferry.destinations import Destination, open_destination
 from chatferry.documents import Document
+from chatferry.errors import RequestError
 from chatferry.settings import Settings
 from chatferry.store import Store
 from chatferry.worker import Worker
+
+HASHING = 8  # calls at once that have passwords hashed; accounts.py says how many hashes at once
+WAITING = 100  # calls that wait for that; the last waits some seconds
+
+
+QUEUE_MOVES = 10  # seconds
+TOO_MANY = (
+    "Error, too many requests. Please slow down. You must wait {} seconds before trying this endpoint again. "
+    "[error-too-many-requests]"
+)
 
 
 class Services:
@@ -35,6 +48,16 @@ class Services:
         self._workspace = _Shared(settings.destination_url)
         self._read = _Shared(settings.destination_url)
 
+    @cached_property
+    def large_bodies(self) -> CapacityLimiter:
+        """Whose turn it is to have a large body in memory: one call's."""
+        return CapacityLimiter(1)
+
+    @cached_property
+    def hashing(self) -> "Queue":
+        """Whose turn it is to have passwords hashed, so that other calls find a thread."""
+        return Queue(HASHING, WAITING)
+
     def destination(self) -> AbstractContextManager[Destination]:
         """The workspace, for one thread at a time. Who writes may have to wait for the import."""
         return self._workspace.taken()
@@ -48,6 +71,25 @@ class Services:
         self._workspace.close()
         self._read.close()
         self.store.close()
+
+
+class Queue:
+    """Lets so many calls at once do something, and so many wait. For the event loop alone."""
+
+    def __init__(self, at_once: int, waiting: int) -> None:
+        self.turns = CapacityLimiter(at_once)
+        self._places = at_once + waiting
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Have a place in the queue, if there is one."""
+        if not self._places:
+            raise RequestError(TOO_MANY.format(QUEUE_MOVES), status=429)
+        self._places -= 1
+        try:
+            yield
+        finally:
+            self._places += 1
 
 
 class _Shared:

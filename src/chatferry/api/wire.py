@@ -20,6 +20,11 @@ def is_json(content_type: str) -> bool:
     return kind == "application/json" or kind.endswith("+json")
 
 
+def size(limit: int) -> str:
+    """Return a number of bytes as people read it: 10 KiB, 16 MiB."""
+    return f"{limit // 2**20} MiB" if limit >= 2**20 else f"{limit // 1024} KiB"
+
+
 def iso(ms: int) -> str:
     """ISO 8601 in UTC with milliseconds, as JavaScript writes it."""
     return datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{ms % 1000:03}Z"

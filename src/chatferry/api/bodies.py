@@ -1,0 +1,122 @@
+"""The bodies of calls that are no uploads: bounded in size, time and memory, whoever sends them."""
+
+from codecs import getincrementaldecoder
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from urllib.parse import parse_qsl
+
+import anyio
+import msgspec
+from msgspec import Raw
+from starlette.requests import Request
+
+from chatferry.api import wire
+from chatferry.api.receiving import BrokenOffError, blocks, cannot_store
+from chatferry.errors import RequestError
+
+SMALL = 10 * 1024
+LARGE = 16 * 1024 * 1024
+"""Limits in bytes: of bodies with some words in them, and of those with lists of users and rooms."""
+
+IN_MEMORY = 64 * 1024  # bytes; what is larger waits on the disk until it is its turn
+MOST_VALUES = 1_000_000  # in one body; what they become in memory is larger than their text
+PATIENCE = 30.0  # seconds for a small body to come
+_SIGNS = 100  # of a text that is no JSON: nobody reads more of it
+
+
+class Body:
+    """A body as it came. Beyond IN_MEMORY it lies in a file without a name."""
+
+    def __init__(self, folder: Path, content_type: str) -> None:
+        self.size = 0
+        self._content_type = content_type
+        self._file = SpooledTemporaryFile(IN_MEMORY, dir=str(folder))  # noqa: SIM115  # `close` closes it
+
+    @property
+    def is_large(self) -> bool:
+        return self.size > IN_MEMORY
+
+    async def receive(self, request: Request, limit: int, silence: float) -> None:
+        """Take all of it in. Raises RequestError for more than `limit` bytes, or if it does not come."""
+        too_large = RequestError(f"The body is larger than {wire.size(limit)}.", status=413)
+        with _in_time(PATIENCE if limit <= IN_MEMORY else None):
+            async for block in blocks(request, limit, too_large, silence):
+                self.size += len(block)
+                if self.is_large:
+                    await anyio.to_thread.run_sync(self._write, block)
+                else:
+                    self._file.write(block)
+
+    def _write(self, block: bytes) -> None:
+        try:
+            self._file.write(block)
+        except OSError as error:
+            raise cannot_store(error) from error
+
+    def read(self) -> object:
+        """Return what Rocket.Chat's router makes of it: JSON as Raw, and {} for JSON that cannot be read.
+
+        Takes time that grows with the body: not for the event loop.
+        """
+        self._file.seek(0)
+        data = self._file.read()
+        if wire.is_json(self._content_type):
+            return _json(data)
+        if self._content_type.partition(";")[0].strip().lower() == "application/x-www-form-urlencoded":
+            return _form(data.decode("utf-8", "replace"))
+        # As JavaScript spreads a string.
+        return {
+            str(index): sign
+            for index, sign in enumerate(data[: 4 * _SIGNS].decode("utf-8", "replace")[:_SIGNS])
+        }
+
+    def close(self) -> None:
+        self._file.close()
+
+
+@contextmanager
+def _in_time(seconds: float | None) -> Iterator[None]:
+    try:
+        with anyio.fail_after(seconds):
+            yield
+    except TimeoutError as error:
+        raise BrokenOffError(
+            f"The body did not come within {seconds:g} s. Send it again.", status=408
+        ) from error
+
+
+def _json(data: bytes) -> object:
+    if data.count(b",") > MOST_VALUES:
+        raise RequestError(
+            f"The body holds more than {MOST_VALUES:,} values. Send it in several.", status=413
+        )
+    try:
+        _require_utf8(data)
+        return msgspec.json.decode(data, type=Raw) if data.strip() else {}
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return {}
+
+
+def _require_utf8(data: bytes) -> None:
+    """Raise UnicodeDecodeError for what is no UTF-8: where nobody looks msgspec does not."""
+    decoder = getincrementaldecoder("utf-8")()
+    for start in range(0, 0 if data.isascii() else len(data), IN_MEMORY):
+        decoder.decode(data[start : start + IN_MEMORY])
+    decoder.decode(b"", final=True)
+
+
+def _form(text: str) -> dict[str, str]:
+    try:
+        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=1000))
+    except ValueError:  # too many fields
+        return {}
+
+
+def plain(body: object) -> object:
+    """Return all of a small body that is not held against a schema."""
+    try:
+        return msgspec.json.decode(body) if isinstance(body, Raw) else body
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return {}
