@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 from msgspec.structs import replace
 
-from chatferry import accounts, console, report
+from chatferry import accounts, console, private, report
 from chatferry.archive import is_url, name_of, open_archive
 from chatferry.destinations import Destination, open_destination
 from chatferry.destinations.memory import MemoryDestination
@@ -78,6 +78,7 @@ def main() -> None:
     """Run a command; every error becomes a sentence and an exit code."""
     collect_rarely()
     logs.set_up(LogLevel.WARNING, LogFormat.TEXT)  # until a command's options say otherwise
+    private.for_one_alone()
     try:
         app()
     except ChatferryError as error:
@@ -147,8 +148,8 @@ def serve(
 @contextmanager
 def _only_worker(settings: Settings) -> Iterator[None]:
     """One process at a time works in a data directory."""
-    settings.data.mkdir(parents=True, exist_ok=True)
-    with (settings.data / "lock").open("w") as lock:
+    private.make_folder(settings.data)
+    with open(settings.data / "lock", "w", opener=private.opener) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -156,6 +157,7 @@ def _only_worker(settings: Settings) -> Iterator[None]:
                 f"Another chatferry works in {settings.data}. Wait for it, upload to the one that serves, "
                 "or give another directory with --data."
             ) from error
+        console.warn_of_readers(settings.data, private.is_open(settings.data), private.tighten(settings.data))
         yield
 
 

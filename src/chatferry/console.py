@@ -9,6 +9,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +70,18 @@ def welcome(admin: tuple[str, str] | None) -> None:
         _remark(
             f"A new workspace. Its administrator is {name} with the password {password}\n"
             "This password is not shown again."
+        )
+
+
+def warn_of_readers(data: Path, is_open: bool, left: list[Path]) -> None:
+    """Say who else can read what lies in the data directory."""
+    if is_open:
+        _remark(f"Warning: others can look into the data directory. Close it: chmod 700 {data.resolve()}")
+    if left:
+        more = f" and {len(left) - 1:,} more" if left[1:] else ""
+        _remark(
+            f"Warning: others can read or write {left[0]}{more}, which belongs to another user. "
+            f"Give it to the user that runs chatferry, who then closes it at the next start."
         )
 
 

@@ -24,6 +24,7 @@ from typing import Any, Self
 
 import msgspec
 
+from chatferry import private
 from chatferry.archive import Archive, Item, Result, Shared
 from chatferry.batches import Pack, Share
 from chatferry.convert import Known
@@ -109,7 +110,8 @@ class Processes:
         convert: Convert,
     ) -> Iterator[list[Share]]:
         """Keeps `groups.Others.write`. This process converts too, unless it has something else to do."""
-        self._known.write_bytes(msgspec.msgpack.encode(known))
+        with open(self._known, "wb", opener=private.opener) as file:
+            file.write(msgspec.msgpack.encode(known))
         groups = grouped(parts)
         if destination.address:
             return self._work(partial(_write, destination.address), groups, check)

@@ -9,6 +9,7 @@ from queue import SimpleQueue
 
 from msgspec.structs import replace
 
+from chatferry import private
 from chatferry.archive import name_of
 from chatferry.destinations import Destination, open_destination
 from chatferry.errors import CancelledError, ChatferryError
@@ -99,7 +100,7 @@ def _end(store: Store, operation: Operation, status: Status, error: str) -> Oper
 def write_down(settings: Settings) -> Path:
     """Keep the details of the exception at hand, away from people but not lost; the file they are in."""
     log = settings.data / "errors.log"
-    with suppress(OSError), log.open("a", encoding="utf-8") as file:
+    with suppress(OSError), open(log, "a", encoding="utf-8", opener=private.opener) as file:
         file.write(traceback.format_exc() + "\n")
     return log
 

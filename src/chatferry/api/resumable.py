@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
+from chatferry import private
 from chatferry.api import imports, tus
 from chatferry.api.receiving import BrokenOffError, blocks, cannot_store, discard, too_large
 from chatferry.api.services import Services
@@ -207,8 +208,8 @@ async def _append(request: Request, services: Services, upload: Upload, offset: 
         return offset
     path = _path(services, upload)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab", buffering=0) as file:
+        private.make_folder(path.parent)
+        with open(path, "ab", buffering=0, opener=private.opener) as file:
             size = await _write(request, services, upload, offset, file)
         if size == upload.length:
             await run_sync(_complete, services, upload)

@@ -11,6 +11,7 @@ import anyio.to_thread
 from msgspec import Struct
 from starlette.requests import Request
 
+from chatferry import private
 from chatferry.api import imports, schemas, wire
 from chatferry.api.receiving import blocks, cannot_store, discard, too_large
 from chatferry.api.services import Services
@@ -66,8 +67,8 @@ async def _store(
     id = new_id()
     path = services.settings.uploads / id
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("xb") as sink:
+        private.make_folder(path.parent)
+        with open(path, "xb", opener=private.opener) as sink:
             fields = await _receive(request, services, way, open_body(sink))
             await anyio.to_thread.run_sync(_keep, sink)
         begin = partial(begin_import, services, id, user["_id"], way.method)

@@ -81,6 +81,8 @@ class Directory:
             path.unlink(missing_ok=True)  # what a write that broke off has left
             file = os.open(path, _NEW, _MODE)
         try:
+            with self._plain_errors():
+                os.fchmod(file, _MODE)  # whatever the umask of this process
             for piece in content:
                 with self._plain_errors():
                     _write_all(file, piece)

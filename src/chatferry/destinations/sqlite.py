@@ -2,12 +2,13 @@
 
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from importlib.resources import files
 from itertools import chain, count, groupby
 from pathlib import Path
 from typing import Any
 
+from chatferry import private
 from chatferry.destinations import Lookup, Packed, Rejection
 from chatferry.destinations.rules import (
     FIELDS,
@@ -262,9 +263,11 @@ def _plain_errors(path: Path) -> Iterator[None]:
 def _opened(path: Path) -> sqlite3.Connection:
     """The workspace, made if it is missing."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private.make_folder(path.parent)
     except OSError as error:
         raise SettingsError(f"The directory {path.parent} cannot be made: {error.strerror}.") from error
+    with suppress(OSError):  # SQLite says better what is wrong
+        private.make_file(path)
     db = connected(path)
     try:
         if not _is_workspace(db, path):

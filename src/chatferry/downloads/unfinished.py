@@ -5,11 +5,12 @@ import os
 import shutil
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO, Literal, Self
 
 import msgspec
 from msgspec import Struct
 
+from chatferry import private
 from chatferry.downloads.answers import HEAD, NOTHING, Body, Kept, Version
 
 _BLOCK = 1 << 20
@@ -69,13 +70,14 @@ class Unfinished:
     def begin(self, body: Body) -> None:
         """Make ready for the bytes of this body: from the start, or where the last attempt broke off."""
         if body.start:
-            self._bytes = self._bytes or self._file.open("ab")
+            self._bytes = self._bytes or self._opened("ab")
             return
         self.discard()
         self._folder.mkdir(mode=0o700)
         self._version = body.version
-        self._origin.write_bytes(msgspec.json.encode(_Origin(self._url, body.version)))
-        self._bytes = self._file.open("wb")
+        with open(self._origin, "wb", opener=private.opener) as origin:
+            origin.write(msgspec.json.encode(_Origin(self._url, body.version)))
+        self._bytes = self._opened("wb")
 
     def add(self, block: bytes) -> None:
         assert self._bytes is not None
@@ -97,6 +99,9 @@ class Unfinished:
         self._forget()
         if self._folder.exists():
             shutil.rmtree(self._folder)
+
+    def _opened(self, mode: Literal["ab", "wb"]) -> BinaryIO:
+        return open(self._file, mode, opener=private.opener)
 
     @property
     def _file(self) -> Path:

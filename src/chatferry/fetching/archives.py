@@ -7,6 +7,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from chatferry import private
 from chatferry.archive import name_of
 from chatferry.downloads import Request
 from chatferry.downloads.faults import EXPORT_AGAIN
@@ -35,7 +36,7 @@ def download_archive(operation: Operation, store: Store, settings: Settings, che
 
     Goes on where an earlier download broke off, if the host can. Raises DownloadError.
     """
-    settings.fetched.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private.make_folder(settings.fetched)
     with _about_an_archive():
         fetch(_request(operation), settings.downloads, check)
     loaded = replace(advance(operation, Status.FILE_LOADED, now()), url="")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from chatferry import private
 from chatferry.convert.files import avatar_document, avatar_id, media_type
 from chatferry.destinations import Destination, Lookup
 from chatferry.documents import AVATARS, USERS, Date, Document, Update, decode
@@ -55,7 +56,7 @@ class _Avatars:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._folder = run.settings.fetched / FILES
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private.make_folder(self._folder)
         self.asked: dict[str, Document] = {}
 
     def requests(self, ids: list[str]) -> Iterator[Request]:

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from chatferry import private
 from chatferry.convert.files import Content
 from chatferry.downloads import Downloaded
 from chatferry.downloads.one import Check
@@ -25,7 +26,7 @@ def keep(pieces: Iterable[bytes], path: Path) -> Content:
     """Write a file to `path`."""
     digest = hashlib.sha256()
     size = 0
-    with path.open("wb") as file:
+    with open(path, "wb", opener=private.opener) as file:
         for piece in pieces:
             file.write(piece)
             digest.update(piece)

@@ -8,6 +8,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
+from chatferry import private
 from chatferry.archive import Archive, open_archive
 from chatferry.convert.files import completed, upload_document
 from chatferry.convert.messages import PendingFile
@@ -63,7 +64,7 @@ class _Files:
         self._stack = stack
         self._archives: dict[str, Archive | None] = {}
         self._folder = run.settings.fetched / FILES
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private.make_folder(self._folder)
         self.asked: dict[str, _Wanted] = {}
 
     def requests(self) -> Iterator[Request]:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from chatferry import private
 from chatferry.errors import SettingsError
 from chatferry.store.migrations import migrate
 
@@ -28,7 +29,8 @@ class Database:
         self._idle: list[sqlite3.Connection] = []  # connections for reading that no thread has in hand
         try:
             if path is not None:
-                path.parent.mkdir(parents=True, exist_ok=True)
+                private.make_folder(path.parent)
+                private.make_file(path)
             self._connection = _connected(path)
             migrate(self._connection, path)
             self._connection.execute("PRAGMA synchronous = NORMAL")
