@@ -240,7 +240,9 @@ def _written(text: Text, known: Noted) -> str:
 
 
 _CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
-_URL = re.compile(r"(?<=\()[a-zA-Z][\w+.-]*://[^\s()]+(?=\))|[a-zA-Z][\w+.-]*://[^\s<>]+")
+# Looked for only where a run of a scheme's characters begins: from each of them it would take quadratic time.
+_SCHEME = r"[a-zA-Z][\w+.-]*+://"
+_URL = re.compile(rf"(?<=\(){_SCHEME}[^\s()]++(?=\))|(?<![\w+.-])(?:[^\Wa-zA-Z]|[+.-])*+({_SCHEME}[^\s<>]++)")
 _NOT_ALONE = re.compile("[()<>]")
 _TRAILING = ".,;:!?'\"*_~"
 
@@ -256,12 +258,21 @@ def urls_in(text: str) -> list[str]:
         if word.startswith(("https://", "http://")) and _NOT_ALONE.search(word) is None:
             found[word.rstrip(_TRAILING)] = None
             continue
-        for url in _URL.findall(word):
-            url = url.rstrip(_TRAILING)
-            while url.endswith(")") and url.count(")") > url.count("("):
-                url = url[:-1].rstrip(_TRAILING)
-            found[url] = None
+        for match in _URL.finditer(word):
+            found[_without_trailing(match[1] or match[0])] = None
     return list(found)
+
+
+def _without_trailing(url: str) -> str:
+    """The address without punctuation at its end, and without brackets there that it does not open."""
+    end = len(url.rstrip(_TRAILING))
+    surplus = url.count(")", 0, end) - url.count("(", 0, end)
+    while surplus > 0 and url[end - 1] == ")":
+        surplus -= 1
+        end -= 1
+        while url[end - 1] in _TRAILING:
+            end -= 1
+    return url[:end]
 
 
 # ---------------------------------------------------------------- edits, pins, reactions

@@ -11,14 +11,17 @@ TOO_LONG = 12_000_000  # bytes of UTF-8; MongoDB holds no document over 16 MiB
 def joined(segments: Iterable[Segment]) -> Text:
     """The segments with neighbouring strings put together and empty ones left out."""
     result: list[Segment] = []
+    words: list[str] = []
     for segment in segments:
         if isinstance(segment, str):
-            if not segment:
-                continue
-            if result and isinstance(result[-1], str):
-                result[-1] += segment
-                continue
+            words.append(segment)
+            continue
+        if together := "".join(words):
+            result.append(together)
+        words.clear()
         result.append(segment)
+    if together := "".join(words):
+        result.append(together)
     return tuple(result)
 
 
