@@ -259,6 +259,17 @@ def test_wrong_usage_gets_a_sentence_and_a_code(
     assert text in " ".join(done.stderr.split())
 
 
+def test_a_destination_that_is_away_is_no_wrong_usage(tmp_path: Path) -> None:
+    url = "mongodb://127.0.0.1:1/rocketchat?replicaSet=rs0&serverSelectionTimeoutMS=100"
+    for command in (
+        ["import", "slack", GOLDEN, "--data", tmp_path],
+        ["dump", "users"],
+        ["token", "--user", "a"],
+    ):
+        done = chatferry(*command, "--destination", url)
+        assert (done.returncode, "does not answer" in done.stderr) == (4, True), done.stderr
+
+
 def test_a_bad_setting_is_named(tmp_path: Path) -> None:
     done = chatferry("import", "slack", GOLDEN, "--data", tmp_path, CHATFERRY_MAX_ENTRIES="many")
     assert done.returncode == 2

@@ -18,8 +18,9 @@ from chatferry import accounts, console, private, report
 from chatferry.archive import is_url, name_of, open_archive
 from chatferry.destinations import Destination, open_destination
 from chatferry.destinations.memory import MemoryDestination
+from chatferry.disks import is_away
 from chatferry.documents import COLLECTIONS, Date
-from chatferry.errors import ChatferryError, SettingsError
+from chatferry.errors import ChatferryError, DestinationError, SettingsError
 from chatferry.helpers import Helpers
 from chatferry.ids import new_id
 from chatferry.importers import Importer, detect, pending, readers
@@ -60,7 +61,7 @@ from chatferry.store import Store
 from chatferry.text_index import build_what_is_left
 from chatferry.worker import work_on
 
-DONE, FAILED, USAGE, PARTLY = 0, 1, 2, 3
+DONE, FAILED, USAGE, PARTLY, AWAY = 0, 1, 2, 3, 4
 INTERRUPTED = 130  # by Ctrl-C, as Typer has it
 
 app = typer.Typer(
@@ -83,14 +84,20 @@ def main() -> None:
         app()
     except ChatferryError as error:
         console.complain(str(error))
-        sys.exit(USAGE if isinstance(error, SettingsError) else FAILED)
+        sys.exit(_exit_code(error))
     except SystemExit as end:
         if end.code == INTERRUPTED:
             console.complain("Stopped. The same command goes on where it was.")
         raise
     except OSError as error:
         console.complain(f"{error.filename or 'The system'}: {error.strerror or error}.")
-        sys.exit(FAILED)
+        sys.exit(AWAY if is_away(error) else FAILED)
+
+
+def _exit_code(error: ChatferryError) -> int:
+    if isinstance(error, DestinationError):
+        return AWAY
+    return USAGE if isinstance(error, SettingsError) else FAILED
 
 
 # ---------------------------------------------------------------- serve

@@ -28,7 +28,14 @@ from msgspec import Struct
 from chatferry.batches import Share
 from chatferry.convert import Known
 from chatferry.destinations import Destination
-from chatferry.errors import ArchiveError, CancelledError, ChatferryError, ProcessError, SettingsError
+from chatferry.errors import (
+    ArchiveError,
+    CancelledError,
+    ChatferryError,
+    DestinationError,
+    ProcessError,
+    SettingsError,
+)
 from chatferry.groups import Convert, Done, Group, Source, Workplace, grouped, work_on_groups
 from chatferry.memory import collect_rarely, peak_memory
 from chatferry.store.parts import NumberedPart
@@ -251,7 +258,7 @@ def import_group(versions: Versions, session: str, parcel: Hidden, known: Hidden
     with _in_session(session, content.source, known) as workplace:
         try:
             made = [*workplace.write(content.group, content.address)]
-        except (ArchiveError, SettingsError) as error:
+        except (ArchiveError, SettingsError, DestinationError) as error:
             raise type(error)(f"On the worker {get_worker().address}: {error}") from None
     return Done(made, f"{socket.gethostname()} {os.getpid()}", peak_memory())
 

@@ -3,6 +3,8 @@
 RequestError   fix the request and send it again
 ArchiveError   get another archive: this one cannot be read at all
 SettingsError  fix the command line or the environment
+DestinationError    try again later: the destination, the store, or the disk of one is away
+NoRoomError    make room on a disk, then try again: a DestinationError
 DownloadError  fetch again later, unless it is final
 ProcessError   import again, with fewer processes, more memory, or a cluster that is there
 CancelledError      nothing: the operation was taken back
@@ -39,6 +41,14 @@ class ArchiveError(ChatferryError):
 
 class SettingsError(ChatferryError):
     """A setting, option or environment that cannot work."""
+
+
+class DestinationError(ChatferryError):
+    """The destination or the store, its server, bucket or disk, cannot be used just now. Nothing is lost."""
+
+
+class NoRoomError(DestinationError):
+    """A disk is full: that of the destination, of the store, or of uploads."""
 
 
 class DownloadError(ChatferryError):

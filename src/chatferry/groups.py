@@ -50,8 +50,8 @@ class Others(Protocol):
         """Bring the messages of parts to the destination; what became of each batch, in no set order.
 
         Batches of one part follow each other. `convert` may be used for some of them. Called once.
-        Raises what `check` raises, ArchiveError, SettingsError if the destination cannot be used, and
-        ProcessError if processes are lost.
+        Raises what `check` raises, ArchiveError, SettingsError or DestinationError if the destination cannot
+        be used, and ProcessError if processes are lost.
         """
         ...
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 from chatferry.destinations import has_text_index, open_text_index
 from chatferry.documents import MESSAGES, Date
-from chatferry.errors import SettingsError
+from chatferry.errors import DestinationError, SettingsError
 from chatferry.pipeline import now
 from chatferry.problems import problem
 from chatferry.records import Problem
@@ -34,7 +34,7 @@ def build_what_is_left(url: str, store: Store) -> None:
         try:
             with closing(open_text_index(url)) as index:
                 _build_what_is_left(index, store)
-        except SettingsError as error:  # no reason to do nothing else
+        except (SettingsError, DestinationError) as error:  # no reason to do nothing else
             _log.warning("Whether the text index of %s is to be built is not known. %s", MESSAGES, error)
 
 

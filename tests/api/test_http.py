@@ -2,7 +2,10 @@
 
 import json
 import re
+import resource
 import socket
+import sys
+from pathlib import Path
 
 import httpx
 import pytest
@@ -15,10 +18,12 @@ from tests.api.refusals import (
 )
 from tests.serving import (
     ADMIN,
+    PASSWORD,
     UNAUTHORIZED,
     Server,
     client,
     raw,
+    serving,
 )
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
@@ -148,3 +153,20 @@ def test_the_server_still_works(server: Server, http: httpx.Client) -> None:
             nobody.post("uploadImportFile", content=body)
             http.post("uploadImportFile", content=body)
             assert http.get("importers.list").status_code == 200
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits another process's files")
+def test_a_destination_that_cannot_be_written_is_503_and_no_failure(tmp_path: Path) -> None:
+    credentials = {"user": ADMIN, "password": PASSWORD}
+    with serving(tmp_path) as server:
+        url = f"{server.address}/api/v1/login"
+        unlimited = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (0, unlimited[1]))
+        answer = httpx.post(url, json=credentials, trust_env=False)
+        body = answer.json()
+        assert (answer.status_code, body["success"]) == (503, False)
+        assert body["errorType"] == "error-destination-away"
+        assert "workspace.sqlite3: the disk fails to" in body["error"]
+        assert body["error"].endswith(" [error-destination-away]")
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, unlimited)
+        assert httpx.post(url, json=credentials, trust_env=False).status_code == 200

@@ -19,7 +19,7 @@ from pymongo.database import Database
 from chatferry.destinations import s3_bucket
 from chatferry.destinations.mongodb import MongoDestination
 from chatferry.documents import AVATARS, UPLOADS, Date, Document
-from chatferry.errors import SettingsError
+from chatferry.errors import ChatferryError, DestinationError, SettingsError
 from tests.mongo import Mongod, set_settings, wipe
 from tests.s3 import KEY, SECRET, S3Server
 
@@ -376,9 +376,9 @@ def test_a_path_that_is_none_of_this_machine(opened: Open, database: Db, path: s
 # ---------------------------------------------------------------- buckets
 
 
-def refused(destination: MongoDestination) -> str:
+def refused(destination: MongoDestination, kind: type[ChatferryError] = SettingsError) -> str:
     """Why a file cannot be stored; nothing of it is, and no secret is told."""
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(kind) as caught:
         destination.put_file(UPLOAD, [bytes(9 * MIB)])
     assert list(destination.dump(UPLOADS)) == []
     text = str(caught.value)
@@ -423,14 +423,22 @@ def test_keys_of_the_machine_are_taken_where_the_settings_have_none(
 
 
 @pytest.mark.parametrize(
-    "url",
-    ["http://127.0.0.1:1", "http://bob:hunter2@127.0.0.1:1", "127.0.0.1:1", "ftp://127.0.0.1", "http://:x"],
+    ("url", "kind"),
+    [
+        ("http://127.0.0.1:1", DestinationError),
+        ("http://bob:hunter2@127.0.0.1:1", DestinationError),
+        ("127.0.0.1:1", DestinationError),
+        ("ftp://127.0.0.1", SettingsError),
+        ("http://:x", SettingsError),
+    ],
 )
-def test_a_server_that_does_not_answer(opened: Open, s3: S3Server, url: str) -> None:
+def test_a_server_that_does_not_answer(
+    opened: Open, s3: S3Server, url: str, kind: type[ChatferryError]
+) -> None:
     settings = s3.settings("some-bucket", FileUpload_S3_BucketURL=url)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(s3_bucket._OPTIONS, "retries", {"mode": "standard", "max_attempts": 1})
-        assert "does not answer" in refused(opened(settings))
+        assert "does not answer" in refused(opened(settings), kind)
 
 
 def test_without_the_library(opened: Open, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -460,7 +468,7 @@ def test_a_file_that_is_replaced_while_it_is_read(opened: Open, s3: S3Server, bu
     pieces = destination.read_file(UPLOAD["_id"])
     next(pieces)
     destination.put_file(UPLOAD, [bytes(3 * MIB)])
-    with pytest.raises(SettingsError, match="was replaced while it was read"):
+    with pytest.raises(DestinationError, match="was replaced while it was read"):
         next(pieces)
 
 
@@ -520,7 +528,7 @@ def test_an_answer_that_breaks_off_is_asked_for_again(
             assert b"".join(pieces) == content
             assert between.left == 0
         else:
-            with pytest.raises(SettingsError, match="does not answer"):
+            with pytest.raises(DestinationError, match="does not answer"):
                 next(pieces)
     finally:
         between.close()

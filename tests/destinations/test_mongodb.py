@@ -37,7 +37,7 @@ from chatferry.documents import (
     digest,
     encode,
 )
-from chatferry.errors import SettingsError
+from chatferry.errors import DestinationError, SettingsError
 from tests.mongo import Mongod, make_indexes, wipe
 
 Db = Database[dict[str, Any]]
@@ -449,7 +449,8 @@ BAD_URLS = {
 
 @pytest.mark.parametrize("url", BAD_URLS)
 def test_a_url_that_leads_nowhere_is_explained(url: str) -> None:
-    with pytest.raises(SettingsError) as caught:
+    kind = DestinationError if BAD_URLS[url] == "does not answer" else SettingsError
+    with pytest.raises(kind) as caught:
         open_destination(url)
     assert BAD_URLS[url] in str(caught.value)
     assert "hunter2" not in str(caught.value) and "er2" not in str(caught.value)
@@ -669,9 +670,9 @@ def test_a_server_that_stays_away_is_an_error_and_work_goes_on_when_it_is_back(
     assert insert(opened, message("m1")) == []
     own_server.kill()
     monkeypatch.setattr(mongo_server, "PATIENCE", 0.5)
-    with pytest.raises(SettingsError, match="does not answer"):
+    with pytest.raises(DestinationError, match="does not answer"):
         insert(opened, message("m2"))
-    with pytest.raises(SettingsError, match="does not answer"):
+    with pytest.raises(DestinationError, match="does not answer"):
         opened.find(Lookup.USER_ID, ["u1"])
     monkeypatch.setattr(mongo_server, "PATIENCE", 30)
     restart = threading.Thread(target=own_server.start)

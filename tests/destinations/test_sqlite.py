@@ -30,7 +30,7 @@ from chatferry.documents import (
     Update,
     decode,
 )
-from chatferry.errors import SettingsError
+from chatferry.errors import DestinationError, NoRoomError, SettingsError
 
 NOBODY = 65534
 
@@ -386,7 +386,7 @@ def test_a_full_disk(workspace: SqliteDestination, path: Path) -> None:
     workspace.apply([message("m1")])
     ((pages,),) = rows(path, "PRAGMA page_count")
     workspace._db.execute(f"PRAGMA max_page_count = {pages + 1}")
-    with pytest.raises(SettingsError, match=r"the disk is full; make room and try again"):
+    with pytest.raises(NoRoomError, match=r"the disk is full; make room and try again"):
         workspace.apply([message(f"x{n}", msg="long " * 1000) for n in range(100)])
     workspace._db.execute("PRAGMA max_page_count = 1000000")
     assert workspace.apply([message("m2")]) == []
@@ -397,7 +397,7 @@ def test_another_program_that_does_not_let_go(workspace: SqliteDestination, path
     workspace._db.execute("PRAGMA busy_timeout = 10")
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(SettingsError, match=r"another process has been writing to it for too long"):
+        with pytest.raises(DestinationError, match=r"another process has been writing to it for too long"):
             workspace.apply([message("m1")])
         assert workspace.digests(["m1"]) == {}  # reading goes on
     assert workspace.apply([message("m1")]) == []

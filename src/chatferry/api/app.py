@@ -24,7 +24,7 @@ from chatferry.api.files import file_routes
 from chatferry.api.services import TOO_MANY, Call, Services
 from chatferry.api.sessions import LoginError
 from chatferry.documents import Document
-from chatferry.errors import RequestError, SettingsError
+from chatferry.errors import ChatferryError, DestinationError, NoRoomError, RequestError, SettingsError
 from chatferry.pipeline import now
 from chatferry.worker import write_down
 
@@ -65,8 +65,8 @@ def _route(endpoint: Endpoint, services: Services) -> Route:
             return _response(await _served(request, endpoint, services), endpoint)
         except RequestError as error:
             return _refused(error)
-        except SettingsError as error:  # the workspace cannot be reached just now
-            return _json({"success": False, "error": str(error)}, 503)
+        except (DestinationError, SettingsError) as error:  # the workspace cannot be used just now
+            return _refused(_unavailable(error))
         except ClientDisconnect:
             return _json({"success": False, "error": "The connection ended before the body did."}, 400)
         except Exception:
@@ -221,6 +221,11 @@ def _refused(error: RequestError) -> Response:
     if error.details:
         wire["details"] = error.details
     return _json(wire, error.status)
+
+
+def _unavailable(error: ChatferryError) -> RequestError:
+    code = "error-no-room" if isinstance(error, NoRoomError) else "error-destination-away"
+    return RequestError(str(error), code=code, status=503)
 
 
 async def _no_such_endpoint(request: Request, error: Exception) -> Response:

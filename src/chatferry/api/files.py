@@ -18,7 +18,7 @@ from chatferry.api.services import Services
 from chatferry.convert.files import UNKNOWN_TYPE, avatar_id
 from chatferry.destinations import Destination, Lookup
 from chatferry.documents import AVATARS, UPLOADS, Document
-from chatferry.errors import RequestError, SettingsError
+from chatferry.errors import DestinationError, RequestError, SettingsError
 from chatferry.worker import write_down
 
 # Whoever looks at a stored page or drawing runs nothing of it.
@@ -50,7 +50,7 @@ def _endpoint(answer: Answer, services: Services) -> Callable[..., object]:
             response = await anyio.to_thread.run_sync(answer, request, services)
         except RequestError as error:
             response = _refused(error)
-        except SettingsError:
+        except (DestinationError, SettingsError):
             write_down(services.settings)
             reason = "The place where files are kept cannot be reached. The server's errors.log says why."
             response = _refused(RequestError(reason, status=503))

@@ -1,6 +1,5 @@
 """The bytes of an upload as they arrive: in blocks, up to a limit, and without endless silence."""
 
-import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -68,12 +67,11 @@ def too_large(limit: int, what: str = "upload", why: str = "") -> RequestError:
     )
 
 
-def cannot_store(error: OSError | sqlite3.Error) -> RequestError:
+def cannot_store(error: OSError) -> RequestError:
     """The answer when the server's disk refuses an upload."""
-    reason = error.strerror if isinstance(error, OSError) else str(error)
     return RequestError(
-        f"The file cannot be stored on the server: {reason}. The administrator has to mend that (room in the"
-        " data directory, its permissions); then send the file again."
+        f"The file cannot be stored on the server: {error.strerror}. The administrator has to mend that "
+        "(room in the data directory, its permissions); then send the file again."
     )
 
 

@@ -5,7 +5,6 @@ that it becomes, and is complete once that exists.
 """
 
 import os
-import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
@@ -24,7 +23,7 @@ from chatferry.api.receiving import BrokenOffError, blocks, cannot_store, discar
 from chatferry.api.services import Services
 from chatferry.api.uploads import begin_import
 from chatferry.documents import Document
-from chatferry.errors import RequestError
+from chatferry.errors import DestinationError, RequestError
 from chatferry.ids import new_id
 from chatferry.pipeline import now
 from chatferry.store.uploads import Upload
@@ -49,7 +48,7 @@ async def create(request: Request, services: Services, user: Document) -> Respon
         try:
             offset = await _append(request, services, upload, 0)
         except BaseException:
-            with suppress(sqlite3.Error):  # on a full disk; then it is removed when it expires
+            with suppress(DestinationError):  # on a full disk; then it is removed when it expires
                 _remove(services, upload)
             raise
     return await _standing(services, upload, offset, 201, {"Location": f"/api/v1/{METHOD}/{upload.id}"})
@@ -213,7 +212,7 @@ async def _append(request: Request, services: Services, upload: Upload, offset: 
             size = await _write(request, services, upload, offset, file)
         if size == upload.length:
             await run_sync(_complete, services, upload)
-    except (OSError, sqlite3.Error) as error:
+    except OSError as error:
         raise cannot_store(error) from error
     return size
 

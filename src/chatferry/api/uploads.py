@@ -1,7 +1,6 @@
 """Uploads in one request: uploadImportFile with the file in a JSON body, import.upload with a form."""
 
 import os
-import sqlite3
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -75,7 +74,7 @@ async def _store(
         await anyio.to_thread.run_sync(
             begin, fields["importerKey"], fields["fileName"], fields["contentType"]
         )
-    except (OSError, sqlite3.Error) as error:
+    except OSError as error:
         discard(path)
         raise cannot_store(error) from error
     except BaseException:

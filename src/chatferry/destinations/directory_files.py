@@ -10,8 +10,9 @@ from pathlib import Path
 
 from chatferry.destinations.file_store import Settle, settled
 from chatferry.destinations.rules import ChangeError
+from chatferry.disks import disk_error
 from chatferry.documents import Document
-from chatferry.errors import SettingsError
+from chatferry.errors import ChatferryError, SettingsError
 
 _SETTING = "Rocket.Chat's setting FileUpload_FileSystemPath"
 _NAME = re.compile(r"[A-Za-z0-9_-][^/\0]{0,200}")
@@ -123,11 +124,12 @@ class Directory:
         except OSError as error:
             raise self._trouble(error) from error
 
-    def _trouble(self, error: OSError) -> SettingsError:
-        return SettingsError(
+    def _trouble(self, error: OSError) -> ChatferryError:
+        return disk_error(
             f"{self._path}, which {_SETTING} names: {error.strerror}. Run chatferry as the user that "
             "Rocket.Chat runs as, and check the permissions of the directory and the room on its disk; then "
-            "fetch what is pending."
+            "fetch what is pending.",
+            error,
         )
 
 

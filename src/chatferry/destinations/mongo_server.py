@@ -23,7 +23,7 @@ from pymongo.uri_parser import parse_uri
 from pymongo.write_concern import WriteConcern
 
 from chatferry.destinations.mongo_bson import OPTIONS
-from chatferry.errors import SettingsError
+from chatferry.errors import ChatferryError, DestinationError, NoRoomError, SettingsError
 
 Row = dict[str, Any]
 P = ParamSpec("P")
@@ -45,17 +45,22 @@ _PASSING = {
 """Codes of errors that end by themselves: a step-down, a shutdown, a conflict with another writer ..."""
 _PASSING_LABELS = ("TransientTransactionError", "UnknownTransactionCommitResult", "RetryableWriteError")
 
-DUPLICATE, DISK_FULL = 11000, 14031
+DUPLICATE, DISK_FULL, NOT_CONFIRMED = 11000, 14031, 64
 _TROUBLE = {
     8000: "it refuses the name or password; check both in the URL",
     11: "it refuses the name or password; check both in the URL, and authSource",
     18: "it refuses the name or password; check both in the URL, and authSource",
     13: "this user may not do that; give it the role readWrite on this database",
-    DISK_FULL: "its disk is full; make room there, then start the import again",
-    64: "not enough members have confirmed a write in time; check the replica set, or wtimeoutMS in the URL",
+    DISK_FULL: "its disk is full; make room there, then try again",
+    NOT_CONFIRMED: (
+        "not enough members have confirmed a write in time; check the replica set, or wtimeoutMS in the URL"
+    ),
     79: "it does not know the write concern; check w in the URL",
     100: "it has fewer members than the write concern asks for; check w in the URL",
 }
+
+_KINDS: dict[int, type[ChatferryError]] = {DISK_FULL: NoRoomError, NOT_CONFIRMED: DestinationError}
+"""Of these the ones that end without another URL."""
 
 _USE = "Use mongodb://HOST:PORT/DATABASE?replicaSet=NAME"
 _log = logging.getLogger(__name__)
@@ -109,13 +114,13 @@ class Server:
             time.sleep(delay)
             delay = min(2 * delay, _LONGEST_DELAY)
 
-    def plain(self, error: PyMongoError) -> SettingsError:
-        """What the error means for people."""
-        code = _codes(error) & _TROUBLE.keys()
+    def plain(self, error: PyMongoError) -> ChatferryError:
+        """What the error means for people: an outage, or something that has to be set in another way."""
+        code = min(_codes(error) & _TROUBLE.keys(), default=0)
         if code:
-            return SettingsError(f"{self.name}: {_TROUBLE[min(code)]}.")
+            return _KINDS.get(code, SettingsError)(f"{self.name}: {_TROUBLE[code]}.")
         if is_passing(error) or isinstance(error, ConnectionFailure):
-            return SettingsError(
+            return DestinationError(
                 f"{self.name}: the server does not answer, or has no primary. Check the address, and that it "
                 "runs; then start again: what has been imported stays."
             )

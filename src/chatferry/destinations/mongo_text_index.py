@@ -18,7 +18,7 @@ from pymongo.write_concern import WriteConcern
 
 from chatferry.destinations.mongo_server import Row, Server
 from chatferry.documents import MESSAGES
-from chatferry.errors import SettingsError
+from chatferry.errors import ChatferryError, SettingsError
 
 NOTES = "chatferry_text_index"
 BEAT = 2.0  # seconds between two signs of life of the process that has dropped the index
@@ -78,7 +78,7 @@ class TextIndex:
         mine = {"_id": MESSAGES, "operation": operation}
         try:
             self._server.patiently(self._notes.update_one, mine, {"$set": row}, upsert=True)
-        except SettingsError as error:
+        except ChatferryError as error:
             if isinstance(error.__cause__, DuplicateKeyError):
                 return None
             raise
@@ -105,7 +105,7 @@ class TextIndex:
             self._over.set()
             mine = {"_id": MESSAGES, "operation": note.operation}
             self._server.patiently(self._notes.delete_one, mine)
-        except SettingsError as error:
+        except ChatferryError as error:
             return str(error)
         return ""
 

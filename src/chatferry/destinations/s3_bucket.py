@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from chatferry.errors import SettingsError
+from chatferry.errors import ChatferryError, DestinationError, SettingsError
 
 T = TypeVar("T")
 _ATTEMPTS = 4  # at an answer that breaks off; the client itself repeats what fails earlier
@@ -46,16 +46,39 @@ _TROUBLE = {
     "ConnectionClosedError": _AWAY,
     "SSLError": "its certificate is not trusted; check FileUpload_S3_BucketURL",
 }
+_OUTAGES = {
+    "EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "ConnectionClosedError",
+    "HTTPClientError", "ProxyConnectionError", "PreconditionFailed", "RequestTimeout", "SlowDown",
+    "Throttling",
+}  # fmt: skip
 _log = logging.getLogger(__name__)
 
 
-class BucketError(SettingsError):
+class BucketError(ChatferryError):
     """What the bucket did not do. `code` is S3's name of the error, or that of the client's exception."""
+
+    after = "Then start chatferry again"
 
     def __init__(self, name: str, code: str) -> None:
         self.code = code
         reason = _TROUBLE.get(code, f"it answers with the error {code}")
-        super().__init__(f"{name}: {reason}. Then start chatferry anew, and fetch what is pending.")
+        super().__init__(f"{name}: {reason}. {self.after}, and fetch what is pending.")
+
+
+class BucketRefusal(BucketError, SettingsError):  # noqa: N818  # both kinds are errors of a bucket
+    """Something has to be set in another way before the bucket does it."""
+
+
+class BucketAway(BucketError, DestinationError):  # noqa: N818
+    """The bucket cannot be used just now."""
+
+    after = "Try again when it is back"
+
+
+def _bucket_error(name: str, code: str, status: int = 0) -> BucketError:
+    """Return what the code means; `status` is that of the answer, 0 without one."""
+    is_away = code in _OUTAGES or (status >= 500 and code not in _TROUBLE)
+    return (BucketAway if is_away else BucketRefusal)(name, code)
 
 
 class S3Bucket:
@@ -85,10 +108,12 @@ class S3Bucket:
             except (IncompleteReadError, ResponseStreamingError) as error:
                 _log.info("%s: %s, attempt %d", self.name, type(error).__name__, attempt + 1)
             except ClientError as error:
-                raise BucketError(self.name, error.response.get("Error", {}).get("Code", "")) from None
+                code = error.response.get("Error", {}).get("Code", "")
+                status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+                raise _bucket_error(self.name, code, status) from None
             except BotoCoreError as error:
-                raise BucketError(self.name, type(error).__name__) from None
-        raise BucketError(self.name, "ConnectionClosedError")
+                raise _bucket_error(self.name, type(error).__name__) from None
+        raise _bucket_error(self.name, "ConnectionClosedError")
 
     def close(self) -> None:
         with self._lock:
@@ -127,9 +152,9 @@ class S3Bucket:
                 "s3", endpoint_url=self._endpoint or None, config=config, **self._region(), **self._keys()
             )
         except ValueError:
-            raise BucketError(self.name, "EndpointConnectionError") from None
+            raise _bucket_error(self.name, "EndpointResolutionError") from None
         except BotoCoreError as error:
-            raise BucketError(self.name, type(error).__name__) from None
+            raise _bucket_error(self.name, type(error).__name__) from None
 
     def _region(self) -> dict[str, str]:
         return {"region_name": self._text("Region") or "us-east-1"}

@@ -22,6 +22,7 @@ from chatferry.destinations.rules import (
 from chatferry.destinations.sqlite_changes import BY_ID, apply
 from chatferry.destinations.sqlite_queries import marks, slices
 from chatferry.destinations.sqlite_subscriptions import give_columns
+from chatferry.disks import disk_error, sqlite_error
 from chatferry.documents import (
     AVATARS,
     COLLECTIONS,
@@ -74,17 +75,6 @@ _PUT_FILE = {table: f"INSERT OR REPLACE INTO {table} (_id, doc) VALUES (?, ?)" f
 _DROP_CHUNKS = {table: f'DELETE FROM "{table}.chunks" WHERE files_id = ?' for table in _FILES}
 _ADD_CHUNK = {table: f'INSERT INTO "{table}.chunks" (files_id, n, data) VALUES (?, ?, ?)' for table in _FILES}
 _CHUNK = {table: f'SELECT data FROM "{table}.chunks" WHERE files_id = ? AND n = ?' for table in _FILES}
-
-_TROUBLE = {
-    sqlite3.SQLITE_BUSY: "another process has been writing to it for too long; try again when that is done",
-    sqlite3.SQLITE_CANTOPEN: "it cannot be opened; check that the directory exists and can be written",
-    sqlite3.SQLITE_CORRUPT: "the file is damaged; restore it from a backup",
-    sqlite3.SQLITE_FULL: "the disk is full; make room and try again",
-    sqlite3.SQLITE_IOERR: "the disk fails to read or write; check the disk and the room on it",
-    sqlite3.SQLITE_NOTADB: "this file is no database; name another file",
-    sqlite3.SQLITE_PERM: "permission is missing; check the owner of the file and of its directory",
-    sqlite3.SQLITE_READONLY: "it cannot be written; check the permissions of the file and of its directory",
-}
 
 
 class SqliteDestination:
@@ -254,10 +244,9 @@ def _plain_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without the details of extended codes
-        if code not in _TROUBLE:
+        if (trouble := sqlite_error(f"The workspace {path}", error)) is None:
             raise
-        raise SettingsError(f"The workspace {path}: {_TROUBLE[code]} ({error}).") from error
+        raise trouble from error
 
 
 def _opened(path: Path) -> sqlite3.Connection:
@@ -265,7 +254,7 @@ def _opened(path: Path) -> sqlite3.Connection:
     try:
         private.make_folder(path.parent)
     except OSError as error:
-        raise SettingsError(f"The directory {path.parent} cannot be made: {error.strerror}.") from error
+        raise disk_error(f"The directory {path.parent} cannot be made: {error.strerror}.", error) from error
     with suppress(OSError):  # SQLite says better what is wrong
         private.make_file(path)
     db = connected(path)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from chatferry import private
+from chatferry.disks import disk_error, sqlite_error
 from chatferry.errors import SettingsError
 from chatferry.store.migrations import migrate
 
@@ -35,36 +36,59 @@ class Database:
             migrate(self._connection, path)
             self._connection.execute("PRAGMA synchronous = NORMAL")
         except (sqlite3.Error, OSError) as error:
-            raise SettingsError(f"The store {path} cannot be opened: {error}. Check the path.") from error
+            text = f"The store {path} cannot be opened: {error}. Check the path."
+            if isinstance(error, OSError):
+                raise disk_error(text, error) from error
+            raise sqlite_error(f"The store {path}", error) or SettingsError(text) from error
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All statements inside take effect together or not at all. Transactions may nest."""
         with self._lock:
             if self._depth == 0:
-                self._connection.execute("BEGIN IMMEDIATE")
+                with self._plain_errors():
+                    self._connection.execute("BEGIN IMMEDIATE")
                 self._writer = threading.get_ident()
             self._depth += 1
             try:
                 yield
             except BaseException:
-                self._leave("ROLLBACK")
+                self._leave(is_kept=False)
                 raise
-            self._leave("COMMIT")
+            self._leave(is_kept=True)
 
-    def _leave(self, ending: str) -> None:
+    def _leave(self, *, is_kept: bool) -> None:
         self._depth -= 1
         if self._depth == 0:
             self._writer = 0
-            self._connection.execute(ending)
+            with self._plain_errors():
+                self._end(is_kept=is_kept)
+
+    def _end(self, *, is_kept: bool) -> None:
+        """End the transaction; one that cannot be committed is rolled back."""
+        try:
+            if is_kept:
+                self._connection.execute("COMMIT")
+        finally:
+            if self._connection.in_transaction:  # on a full disk SQLite may have rolled it back by itself
+                self._connection.execute("ROLLBACK")
+
+    @contextmanager
+    def _plain_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            if (trouble := sqlite_error(f"The store {self._path}", error)) is None:
+                raise
+            raise trouble from error
 
     def run(self, sql: str, values: Sequence[Any] = ()) -> int:
         """Execute a statement; the number of rows it changed."""
-        with self._lock:
+        with self._lock, self._plain_errors():
             return self._connection.execute(sql, values).rowcount
 
     def run_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        with self.transaction():
+        with self.transaction(), self._plain_errors():
             self._connection.executemany(sql, rows)
 
     def all(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
@@ -80,15 +104,17 @@ class Database:
     def _reader(self) -> Iterator[sqlite3.Connection]:
         """A connection that this thread has for itself."""
         if self._path is None or self._writer == threading.get_ident():
-            with self._lock:
+            with self._lock, self._plain_errors():
                 yield self._connection
             return
+        with self._plain_errors():
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                connection = _connected(self._path)
         try:
-            connection = self._idle.pop()
-        except IndexError:
-            connection = _connected(self._path)
-        try:
-            yield connection
+            with self._plain_errors():
+                yield connection
         finally:
             self._idle.append(connection)
 
