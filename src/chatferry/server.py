@@ -1,5 +1,6 @@
 """The server process: sockets, signals, and what it says when it starts."""
 
+import asyncio
 import logging
 import os
 import signal
@@ -13,12 +14,15 @@ from msgspec.structs import replace
 from chatferry import accounts, console, demo
 from chatferry.api import resumable
 from chatferry.api.app import create_app
+from chatferry.api.connections import Connections, Limits
+from chatferry.api.listening import Listener, keep_sweeping, protocol, room_for_connections
 from chatferry.api.services import Services
 from chatferry.api.uploads import clear_uploads
 from chatferry.documents import Date
 from chatferry.errors import SettingsError
 from chatferry.fetching.archives import clear_archives
 from chatferry.observing.logs import event
+from chatferry.observing.seldom import SeldomFilter
 from chatferry.pipeline import now
 from chatferry.settings import Settings
 from chatferry.store import Store
@@ -34,7 +38,8 @@ def serve_http(settings: Settings, *, is_demo: bool) -> None:
     """Serve until the process is told to stop."""
     sys.setswitchinterval(_TURN)
     settings = replace(settings, serving=True)
-    listener = _listen(settings.host, settings.port)
+    connections = Connections(_limits(settings))
+    listener = _listen(settings.host, settings.port, connections)
     store = Store(settings.store_path)
     services = Services(settings, store, Worker(store, settings), demo.UNLISTED if is_demo else frozenset())
     with services.destination() as workspace:
@@ -53,9 +58,13 @@ def serve_http(settings: Settings, *, is_demo: bool) -> None:
     config = uvicorn.Config(
         create_app(services),
         log_config=None,  # logs.set_up has done it
+        loop="asyncio",  # others do not ask the listener for connections
+        http=protocol(connections),
+        ws="none",
         access_log=False,
         server_header=False,
         forwarded_allow_ips=",".join(settings.trusted_proxies),  # where it is empty nobody is believed
+        timeout_keep_alive=settings.connection_wait,
         timeout_graceful_shutdown=5,
     )
     # uvicorn shuts down first and then raises the signal again: let it end like any other program.
@@ -65,27 +74,44 @@ def serve_http(settings: Settings, *, is_demo: bool) -> None:
         console.announce(address, settings, is_demo)
         event(LOG, "serving", address=address)
 
-    server = _Announcing(config, announce)
+    for name in ("uvicorn.error", "asyncio"):
+        logging.getLogger(name).addFilter(SeldomFilter())
+    server = _Announcing(config, announce, connections)
     server.run(sockets=[listener])
 
 
 class _Announcing(uvicorn.Server):
     """Says where it is once it answers, and stops when it is told to."""
 
-    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, announce: Callable[[], None], connections: Connections
+    ) -> None:
         super().__init__(config)
         self._announce = announce
+        self._connections = connections
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        self._sweeping = asyncio.create_task(keep_sweeping(self._connections))
         self._announce()
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _limits(settings: Settings) -> Limits:
+    """Return how many connections there may be: no more than there are descriptors for."""
+    most = min(settings.most_connections, room_for_connections())
+    return Limits(
+        connections=most,
+        per_address=settings.most_connections_of_one,
+        proxies=settings.trusted_proxies,
+        wait=settings.connection_wait,
+        stall=settings.upload_silence,
+    )
+
+
+def _listen(host: str, port: int, connections: Connections) -> Listener:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        # The protocol named: only then does asyncio switch off Nagle's delay for what it accepts.
-        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listener = Listener(family, connections)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(1024)

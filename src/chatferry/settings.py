@@ -22,13 +22,14 @@ MIB = 1024 * 1024
 class Settings(Struct, frozen=True, kw_only=True):
     """`max_upload` in bytes; `import_dirs` are the directories below which server files may be imported.
 
-    `rate_limit`: calls are limited. `trusted_proxies` are the addresses and networks whose X-Forwarded-For
-    is believed. `workers`: processes that read and convert beside this one, None for as many as are worth it.
-    `serving`: this process answers calls meanwhile, so it leaves that to them, and they give way to it.
-    `cluster`: the address of a scheduler whose workers import messages; "" for none. `text_index_last`: the
-    text index of messages is dropped before they are written, and built after them. `pace`: how fast imports
-    write. In seconds: `upload_silence`, the longest pause inside an upload, after which it is broken off, and
-    `upload_kept`, how long a resumable upload is kept after that.
+    `rate_limit`: calls are limited. `most_connections`: in all, and of one address. `trusted_proxies` are the
+    addresses and networks whose X-Forwarded-For is believed. `workers`: processes that read and convert
+    beside this one, None for as many as are worth it. `serving`: this process answers calls meanwhile, so it
+    leaves that to them, and they give way to it. `cluster`: the address of a scheduler whose workers import
+    messages; "" for none. `text_index_last`: the text index of messages is dropped before they are written,
+    and built after them. `pace`: how fast imports write. In seconds: `connection_wait`, how long a connection
+    may wait for a call, `upload_silence`, the longest pause inside an upload, after which it is broken off,
+    and `upload_kept`, how long a resumable upload is kept after that.
     """
 
     data: Path = Path("data")
@@ -41,6 +42,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     import_dirs: tuple[Path, ...] = ()
     limits: Limits = Limits()
     rate_limit: bool = True
+    most_connections: int = 1000
+    most_connections_of_one: int = 100
+    connection_wait: int = 15
     trusted_proxies: tuple[str, ...] = ()
     downloads: Rules = DEFAULT_RULES
     workers: int | None = None
@@ -120,6 +124,9 @@ def from_environment(
             ratio=_number(environment, "CHATFERRY_MAX_RATIO", defaults.ratio),
         ),
         rate_limit=_switch(environment, "CHATFERRY_RATE_LIMIT", True),
+        most_connections=_number(environment, "CHATFERRY_MAX_CONNECTIONS", 1000),
+        most_connections_of_one=_number(environment, "CHATFERRY_MAX_CONNECTIONS_PER_ADDRESS", 100),
+        connection_wait=_number(environment, "CHATFERRY_CONNECTION_WAIT_SECONDS", 15),
         trusted_proxies=_networks(environment, "CHATFERRY_TRUSTED_PROXIES"),
         downloads=Rules(
             hosts=parse_hosts(environment.get(HOSTS, "")),

@@ -62,7 +62,8 @@ def _route(endpoint: Endpoint, services: Services) -> Route:
 
     async def answer(request: Request) -> Response:
         try:
-            return _response(await _served(request, endpoint, services), endpoint)
+            with services.crowd.one_more(_address(request)):
+                return _response(await _served(request, endpoint, services), endpoint)
         except RequestError as error:
             return _refused(error)
         except (DestinationError, SettingsError) as error:  # the workspace cannot be used just now
@@ -170,6 +171,10 @@ def _authenticated(services: Services, user_id: str, token: str, permission: str
     return _Caller(user, token, _UNLIMITED in granted)
 
 
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
 def _limit(
     request: Request, endpoint: Endpoint, services: Services, caller: _Caller, *, counts: bool = True
 ) -> None:
@@ -177,8 +182,8 @@ def _limit(
     limiter = services.limiter
     if limiter is None or not endpoint.limited or caller.is_exempt:
         return
-    address = request.client.host if request.client else ""
-    standing = (limiter.take if counts else limiter.look)(address, f"{endpoint.method} {endpoint.path}")
+    count = limiter.take if counts else limiter.look
+    standing = count(_address(request), f"{endpoint.method} {endpoint.path}")
     if standing.allowed and not counts:
         return
     request.state.rate_limit_headers = {

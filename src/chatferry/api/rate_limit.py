@@ -44,14 +44,14 @@ class RateLimiter:
         with self._lock:
             moment = time.monotonic()
             self._forget(moment)
-            window = self._windows.get((_neighbourhood(address), route), _Window(moment + self._window))
+            window = self._windows.get((neighbourhood(address), route), _Window(moment + self._window))
             remaining = max(0, self.calls - window.calls)
             return Standing(allowed=remaining > 0, remaining=remaining, wait=window.ends - moment)
 
     def _taken(self, address: str, route: str) -> Standing:
         moment = time.monotonic()
         self._forget(moment)
-        key = (_neighbourhood(address), route)
+        key = (neighbourhood(address), route)
         if key not in self._windows:
             if len(self._windows) >= self._most:
                 self._windows.popitem(last=False)
@@ -70,7 +70,7 @@ class RateLimiter:
             self._windows.popitem(last=False)
 
 
-def _neighbourhood(address: str) -> str:
+def neighbourhood(address: str) -> str:
     """What counts as one caller: an IPv4 address, or an IPv6 network of 64 bits, which one customer has."""
     try:
         parsed = ip_address(address)

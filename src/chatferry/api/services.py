@@ -1,6 +1,7 @@
 """What the endpoints work with."""
 
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
@@ -9,7 +10,7 @@ from anyio import CapacityLimiter
 from msgspec import Struct
 
 from chatferry.api.grants import Grants
-from chatferry.api.rate_limit import RateLimiter
+from chatferry.api.rate_limit import RateLimiter, neighbourhood
 from chatferry.destinations import Destination, open_destination
 from chatferry.documents import Document
 from chatferry.errors import RequestError
@@ -44,6 +45,7 @@ class Services:
         self.unlisted = unlisted
         self.limiter = RateLimiter() if settings.rate_limit else None
         self.grants = Grants()
+        self.crowd = Crowd(settings.most_connections_of_one)
         self.uploading: set[str] = set()
         self._workspace = _Shared(settings.destination_url)
         self._read = _Shared(settings.destination_url)
@@ -71,6 +73,30 @@ class Services:
         self._workspace.close()
         self._read.close()
         self.store.close()
+
+
+class Crowd:
+    """Lets so many calls of one address be answered at once, behind a proxy too. For the event loop alone."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._calls = Counter[str]()
+
+    @contextmanager
+    def one_more(self, address: str) -> Iterator[None]:
+        """Have a call answered, if there are not too many."""
+        caller = neighbourhood(address)
+        if self._calls[caller] >= self._most:
+            raise RequestError(
+                f"{self._most} calls from this address are being answered. Wait for one of them.", status=429
+            )
+        self._calls[caller] += 1
+        try:
+            yield
+        finally:
+            self._calls[caller] -= 1
+            if not self._calls[caller]:
+                del self._calls[caller]
 
 
 class Queue:

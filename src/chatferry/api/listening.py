@@ -1,0 +1,203 @@
+"""The socket that listens, and the protocol on each connection: uvicorn's, with limits on both."""
+
+import asyncio
+import errno
+import os
+import resource
+import socket
+import time
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import h11
+import msgspec
+from uvicorn.config import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+
+from chatferry.api.connections import Connections, Peer
+
+AT_ONCE = 50  # connections accepted before others have their turn
+MOST_DESCRIPTORS = 65_536
+OTHER_DESCRIPTORS = 100  # that are no connections: databases, archives, pipes
+_FULL = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_SWEEP = 1.0  # seconds
+
+
+def _told(status: str, error: str) -> bytes:
+    body = msgspec.json.encode({"success": False, "error": error})
+    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    return head.encode() + b"Connection: close\r\n\r\n" + body
+
+
+_TOO_MANY = _told(
+    "429 Too Many Requests", "There are too many connections. Close some, or try again in some seconds."
+)
+_TOO_SLOW = _told("408 Request Timeout", "The head of the request did not come in time. Send it again.")
+
+
+def room_for_connections() -> int:
+    """Raise the limit of file descriptors as far as may be; return for how many connections they are enough.
+
+    A call may need a second one, for a file.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):  # macOS allows less than it says
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+    return max(1, (soft - OTHER_DESCRIPTORS) // 2)
+
+
+class Listener(socket.socket):
+    """Accepts a connection if there may be one more, and closes it otherwise.
+
+    asyncio asks it for connections, and writes a thousand tracebacks for one that there is no descriptor for.
+    """
+
+    def __init__(self, family: int, connections: Connections, *, is_tls: bool = False) -> None:
+        # The protocol named: only then does asyncio switch off Nagle's delay for what it accepts.
+        super().__init__(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        self._connections = connections
+        self._says = b"" if is_tls else _TOO_MANY
+        self._accepted = 0
+        self._spare = -1  # a descriptor to give up, so that a connection without one can be closed
+        self._keep_spare()
+
+    def accept(self) -> "tuple[Accepted, Any]":
+        """Return the next connection that is let in; BlockingIOError says that it is others' turn."""
+        while self._accepted < AT_ONCE:
+            self._accepted += 1
+            connection, address = self._next()
+            accepted = Accepted(connection, self._connections)
+            if self._connections.admit(address[0], accepted.fileno(), accepted, time.monotonic()):
+                return accepted, address
+            self._refuse(accepted)
+        self._accepted = 0
+        raise BlockingIOError
+
+    def _next(self) -> tuple[socket.socket, Any]:
+        try:
+            return super().accept()
+        except OSError as error:
+            self._accepted = 0
+            if error.errno not in _FULL:
+                raise
+            self._turn_away()
+            raise BlockingIOError from error
+
+    def _refuse(self, accepted: socket.socket) -> None:
+        with accepted, suppress(OSError):
+            accepted.setblocking(False)
+            accepted.send(self._says)
+            accepted.shutdown(socket.SHUT_WR)
+            accepted.recv(65_536)  # what is left unread could make the answer get lost
+
+    def _turn_away(self) -> None:
+        """Close a connection that there is no descriptor for: it would be offered again and again."""
+        self._connections.refused("no file descriptor is left: raise LimitNOFILE, or ulimit -n")
+        if self._spare >= 0:
+            os.close(self._spare)
+            self._spare = -1
+            with suppress(OSError):
+                super().accept()[0].close()
+        self._keep_spare()
+
+    def _keep_spare(self) -> None:
+        if self._spare < 0:
+            with suppress(OSError):
+                self._spare = os.open(os.devnull, os.O_RDONLY)
+
+
+class Accepted(socket.socket):
+    """The socket of a connection, which says when it is closed. `served` once HTTP is spoken on it."""
+
+    def __init__(self, accepted: socket.socket, connections: Connections) -> None:
+        super().__init__(accepted.family, accepted.type, accepted.proto, accepted.detach())
+        self._connections = connections
+        self.served: Connection | None = None
+
+    def unsent(self) -> int:
+        return self.served.transport.get_write_buffer_size() if self.served else 0
+
+    def end(self) -> None:
+        if self.served:
+            self.served.end()
+        else:
+            self.abort()
+
+    def abort(self) -> None:
+        if self.served:
+            self.served.transport.abort()
+        else:  # asyncio has it, and closes it once it sees that nothing more will come
+            with suppress(OSError):
+                self.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        descriptor = self.fileno()
+        super().close()
+        if descriptor >= 0:
+            self._connections.closed(descriptor)
+
+
+class Connection(H11Protocol):
+    """Tells when a call begins and when it is answered."""
+
+    def __init__(
+        self,
+        connections: Connections,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._limited = connections
+        self._peer: Peer | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._peer = self._limited.at(transport.get_extra_info("socket").fileno())
+        if self._peer is None:  # it had to make room
+            transport.abort()
+        elif isinstance(self._peer.line, Accepted):
+            self._peer.line.served = self
+
+    def handle_events(self) -> None:
+        super().handle_events()
+        self._note()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._note()
+
+    def _note(self) -> None:
+        is_busy = self.cycle is not None and not self.cycle.response_complete
+        if self._peer is None or is_busy == self._peer.is_busy:
+            return
+        if is_busy:
+            self._limited.busy(self._peer)
+        else:
+            self._limited.waits(self._peer, time.monotonic())
+
+    def end(self) -> None:
+        """Close it; if it is being closed already, at once. Half a head is answered."""
+        if self.transport.is_closing():
+            self.transport.abort()
+            return
+        if self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]:
+            self.transport.write(_TOO_SLOW)
+        self.transport.close()
+
+
+def protocol(connections: Connections) -> Any:
+    """Return what makes the protocol of a connection, for uvicorn's setting `http`."""
+    return partial(Connection, connections)
+
+
+async def keep_sweeping(connections: Connections) -> None:
+    while True:
+        await asyncio.sleep(_SWEEP)
+        connections.sweep(time.monotonic())
