@@ -26,8 +26,9 @@ from chatferry.ids import new_id
 from chatferry.importers import Importer, detect, pending, readers
 from chatferry.inspection import inspect_archive
 from chatferry.memory import collect_rarely
-from chatferry.observing import logs
+from chatferry.observing import audit, logs
 from chatferry.observing.logs import LogFormat, LogLevel
+from chatferry.observing.steps import logged
 from chatferry.operations import (
     DIRECT_MESSAGES,
     EVERYTHING,
@@ -165,6 +166,7 @@ def _only_worker(settings: Settings) -> Iterator[None]:
                 "or give another directory with --data."
             ) from error
         console.warn_of_readers(settings.data, private.is_open(settings.data), private.tighten(settings.data))
+        audit.set_up(settings.audit_log)
         yield
 
 
@@ -205,9 +207,12 @@ def _add_import(importer: Importer) -> None:
             operation = _new_operation(importer, export, _starter(workspace, as_))
             store.operations.invalidate_all(operation.ts)
             store.operations.add(operation)
+            if not dry_run:
+                audit.record("import started", operation=operation.id, importer=importer.key, file=export)
             helpers = Helpers(settings, imports_at_once=True)
             with console.Display(quiet=as_json) as display, helpers:
-                work = partial(work_on, watch=display.show, helpers=helpers)
+                watch = logged(operation, display.show) if log_level else display.show
+                work = partial(work_on, watch=watch, helpers=helpers)
                 operation = work(operation, store, workspace, settings)
                 if operation.status == Status.SELECTION:
                     operation = _select(operation, store, users, channels)
@@ -350,7 +355,7 @@ def files_(
         code = DONE
         starter = _starter(workspace, as_)
         for name, key in (("files", pending.FILES), ("avatars", pending.AVATARS)):
-            operation = _fetched(key, starter, store, workspace, settings, as_json)
+            operation = _fetched(key, starter, store, workspace, settings, as_json, log_level)
             found[name] = report.as_json(operation, store)
             if operation.count.total and not as_json:
                 console.print_report(found[name], store.problems.all(operation.id), operation, False)
@@ -363,7 +368,13 @@ def files_(
 
 
 def _fetched(
-    key: str, starter: str, store: Store, workspace: Destination, settings: Settings, quiet: bool
+    key: str,
+    starter: str,
+    store: Store,
+    workspace: Destination,
+    settings: Settings,
+    quiet: bool,
+    log_level: LogLevel | None,
 ) -> Operation:
     """A new operation that fetched what is pending; one that was interrupted first takes its end."""
     from chatferry.fetching import new_operation
@@ -371,10 +382,12 @@ def _fetched(
     operation = new_operation(key, new_id(), starter, store, workspace)
     store.operations.invalidate_all(operation.ts)
     store.operations.add(operation)
+    audit.record("import started", operation=operation.id, importer=key)
     if operation.status == Status.DONE:
         return operation
     with console.Display(quiet=quiet) as display:
-        return work_on(operation, store, workspace, settings, watch=display.show)
+        watch = logged(operation, display.show) if log_level else display.show
+        return work_on(operation, store, workspace, settings, watch=watch)
 
 
 # ---------------------------------------------------------------- looking
@@ -405,6 +418,7 @@ def _operation(id: str, data: Path) -> Iterator[tuple[Operation, Store]]:
             raise SettingsError(
                 f"There is no operation {id} in {data}." if id else "Nothing was imported yet."
             )
+        audit.set_up(settings.audit_log)
         yield found, store
 
 
@@ -424,6 +438,7 @@ def pause(operation: OperationId = "", data: Data = Path("data")) -> None:
     with _operation(operation, data) as (found, store):
         _require_importing(found)
         store.pauses.add(found.id)
+        audit.record("import paused", operation=found.id)
         console.say(f"Operation {found.id} is paused. Go on with: chatferry resume {found.id}")
 
 
@@ -433,6 +448,7 @@ def resume(operation: OperationId = "", data: Data = Path("data")) -> None:
     with _operation(operation, data) as (found, store):
         _require_importing(found)
         store.pauses.remove(found.id)
+        audit.record("import resumed", operation=found.id)
         console.say(f"Operation {found.id} goes on.")
 
 
@@ -459,7 +475,9 @@ def token(
         account = accounts.user_named(workspace, user)
         if account is None:
             raise SettingsError(f"There is no user {user} in this workspace.")
+        audit.set_up(settings.audit_log)
         made = accounts.issue_token(workspace, account["_id"], Date.at(now()))
+        audit.record("token made", user=account["_id"])
     finally:
         workspace.close()
     if as_json:

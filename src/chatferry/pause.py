@@ -1,12 +1,15 @@
 """Waiting while an operation is paused."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
+from chatferry.observing.logs import event
 from chatferry.store import Store
 
+LOG = logging.getLogger("chatferry.worker")
 LOOK = 0.2  # seconds between two looks into the store
 
 
@@ -40,12 +43,14 @@ class Pause:
         with self._lock:  # the threads that ask meanwhile wait here
             began = time.perf_counter()
             if self._store.pauses.has(self._operation_id):
+                event(LOG, "operation waits, it is paused", operation=self._operation_id)
                 with self._rest():
                     while self._store.pauses.has(self._operation_id):
                         time.sleep(LOOK)
                         began = self._count(began)
                         self.stop()
                 began = self._count(began)
+                event(LOG, "operation goes on after a pause", operation=self._operation_id)
             self._next_look = began + LOOK
 
     def _count(self, since: float) -> float:

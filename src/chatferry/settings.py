@@ -67,6 +67,10 @@ class Settings(Struct, frozen=True, kw_only=True):
         return self.data / "downloads"
 
     @property
+    def audit_log(self) -> Path:
+        return self.data / "audit.log"
+
+    @property
     def destination_url(self) -> str:
         """Where documents go: by default an embedded workspace in the data directory."""
         return self.destination or f"sqlite:{self.data / 'workspace.sqlite3'}"

@@ -1,5 +1,6 @@
 """Background work: one operation at a time; start, cancel, and going on after a crash."""
 
+import logging
 import threading
 import traceback
 from contextlib import ExitStack, suppress
@@ -16,6 +17,8 @@ from chatferry.errors import CancelledError, ChatferryError
 from chatferry.groups import Source
 from chatferry.helpers import Helpers
 from chatferry.importers import IMPORTERS
+from chatferry.observing.logs import event
+from chatferry.observing.steps import logged
 from chatferry.operations import AT_REST, ENDS, Operation, Status, advance, is_importing, is_preparing
 from chatferry.pause import Pause
 from chatferry.pipeline import Check, Tools, Watch, now, prepare, run
@@ -23,6 +26,8 @@ from chatferry.settings import Settings
 from chatferry.store import Store
 from chatferry.text_index import TextIndexLast, build_what_is_left
 from chatferry.throttle import throttled
+
+LOG = logging.getLogger("chatferry.worker")
 
 
 def work_on(
@@ -67,13 +72,17 @@ def work_on(
             own.callback(helpers.close)  # before the text index comes back: nobody writes any more
             return run(operation, tools, throttled(destination, settings.pace, pause.check))
     except CancelledError:
-        return _end(store, operation, Status.CANCELLED, "")
+        operation = _end(store, operation, Status.CANCELLED, "")
     except ChatferryError as error:
-        return _end(store, operation, Status.FAILED, str(error))
+        operation = _end(store, operation, Status.FAILED, str(error))
     except Exception as error:
         log = write_down(settings)
         what = str(error) or type(error).__name__
-        return _end(store, operation, Status.FAILED, f"Something unforeseen happened: {what}. See {log}.")
+        operation = _end(
+            store, operation, Status.FAILED, f"Something unforeseen happened: {what}. See {log}."
+        )
+    watch(operation)
+    return operation
 
 
 def _source(operation: Operation, settings: Settings) -> Source:
@@ -99,6 +108,7 @@ def _end(store: Store, operation: Operation, status: Status, error: str) -> Oper
 
 def write_down(settings: Settings) -> Path:
     """Keep the details of the exception at hand, away from people but not lost; the file they are in."""
+    LOG.error("something unforeseen happened; errors.log has the details", exc_info=True)
     log = settings.data / "errors.log"
     with suppress(OSError), open(log, "a", encoding="utf-8", opener=private.opener) as file:
         file.write(traceback.format_exc() + "\n")
@@ -123,6 +133,8 @@ class Worker:
             has_to_be_read = operation.archive and is_preparing(operation.status)
             if has_to_be_read or is_importing(operation.status):
                 if operation.valid:
+                    status = operation.status.value
+                    event(LOG, "operation goes on after a stop", operation=operation.id, status=status)
                     self.wake(operation.id)
                 else:  # it was cancelled, and the process died before the work on it took notice
                     self.cancel(operation.id)
@@ -167,7 +179,8 @@ class Worker:
                 raise _Closing
 
         with suppress(_Closing):  # the operation's status says where to go on
-            work_on(operation, self._store, destination, self._settings, check)
+            watch = logged(operation, lambda operation: None)
+            work_on(operation, self._store, destination, self._settings, check, watch)
 
 
 class _Closing(BaseException):

@@ -76,7 +76,13 @@ def nothing_is_left(server: Server, http: httpx.Client) -> Iterator[None]:
     assert server.uploads == []
     assert [path.name for path in server.data.parent.iterdir()] == ["data"]
     stores = [f"{name}.sqlite3{more}" for name in ("store", "workspace") for more in ("", "-wal", "-shm")]
-    assert {path.name for path in server.data.iterdir()} <= {*stores, "lock", "stderr", "uploads"}
+    assert {path.name for path in server.data.iterdir()} <= {
+        *stores,
+        "audit.log",
+        "lock",
+        "stderr",
+        "uploads",
+    }
 
 
 @pytest.fixture(scope="session")

@@ -49,7 +49,7 @@ def test_a_text_line_has_time_level_logger_event_and_fields(capsys: pytest.Captu
 
 def test_a_json_line_is_one_object(capsys: pytest.CaptureFixture[str]) -> None:
     logs.set_up(LogLevel.INFO, LogFormat.JSON)
-    logs.event(LOG, "upload received", level=logging.WARNING, operation="Xyz", bytes=12, time="mine")
+    logs.event(LOG, "upload received", logging.WARNING, operation="Xyz", bytes=12, time="mine")
     (line,) = capsys.readouterr().err.splitlines()
     found = json.loads(line)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", found.pop("time"))
@@ -104,7 +104,7 @@ def test_a_field_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_level_says_which_events_are_logged(capsys: pytest.CaptureFixture[str]) -> None:
     logs.set_up(LogLevel.WARNING, LogFormat.TEXT)
     logs.event(LOG, "a step")
-    logs.event(LOG, "a failure", level=logging.ERROR)
+    logs.event(LOG, "a failure", logging.ERROR)
     told = capsys.readouterr().err
     assert "a step" not in told and "a failure" in told
 

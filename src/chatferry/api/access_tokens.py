@@ -6,6 +6,7 @@ from chatferry.api.services import Call
 from chatferry.destinations import Destination, Lookup
 from chatferry.documents import Date, Document
 from chatferry.errors import RequestError
+from chatferry.observing import audit
 from chatferry.pipeline import now
 
 
@@ -19,7 +20,9 @@ def generate(call: Call) -> wire.JSON:
                 code="error-token-already-exists",
                 details={"method": "personalAccessTokens:generateToken"},
             )
-        return {"token": _issue(destination, call, name, bypass)}
+        token = _issue(destination, call, name, bypass)
+    audit.record("token made", name=name)
+    return {"token": token}
 
 
 def regenerate(call: Call) -> wire.JSON:
@@ -28,14 +31,18 @@ def regenerate(call: Call) -> wire.JSON:
     with call.services.destination() as destination:
         entry = _existing(destination, call, name, "regenerateToken")
         accounts.revoke_personal_token(destination, call.user["_id"], entry)
-        return {"token": _issue(destination, call, name, bool(entry.get("bypassTwoFactor")))}
+        token = _issue(destination, call, name, bool(entry.get("bypassTwoFactor")))
+    audit.record("token replaced", name=name)
+    return {"token": token}
 
 
 def remove(call: Call) -> wire.JSON:
     """The token with this name is good no more."""
+    name = _name(call)
     with call.services.destination() as destination:
-        entry = _existing(destination, call, _name(call), "removeToken")
+        entry = _existing(destination, call, name, "removeToken")
         accounts.revoke_personal_token(destination, call.user["_id"], entry)
+    audit.record("token revoked", name=name)
     return {}
 
 

@@ -12,6 +12,7 @@ from anyio.to_thread import run_sync
 from msgspec import Struct
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -25,6 +26,8 @@ from chatferry.api.services import TOO_MANY, Call, Services
 from chatferry.api.sessions import LoginError
 from chatferry.documents import Document
 from chatferry.errors import ChatferryError, DestinationError, NoRoomError, RequestError, SettingsError
+from chatferry.observing import audit
+from chatferry.observing.calls import CallLog, note_endpoint, note_user
 from chatferry.pipeline import now
 from chatferry.worker import write_down
 
@@ -50,12 +53,16 @@ def create_app(services: Services) -> Starlette:
         routes=[*(_route(endpoint, services) for endpoint in ENDPOINTS), *file_routes(services)],
         lifespan=lifespan,
         exception_handlers={HTTPException: _no_such_endpoint},
+        middleware=[Middleware(CallLog, told=lambda call, status, seconds: None)],
     )
 
 
 def _route(endpoint: Endpoint, services: Services) -> Route:
     async def respond(request: Request) -> Response:
+        note_endpoint(endpoint.path)
         response = await answer(request)
+        if response.status_code == 403:
+            audit.record("refused", endpoint=endpoint.path)
         limits = getattr(request.state, "rate_limit_headers", {})
         response.headers.update({**_HEADERS, **endpoint.headers, **limits})
         return response
@@ -165,6 +172,7 @@ def _authenticated(services: Services, user_id: str, token: str, permission: str
         user = accounts.user_of_token(workspace, user_id, token)
         if user is None:
             raise RequestError("unauthorized", status=401)
+        note_user(user["_id"])
         granted = services.grants.of(user, {permission, _UNLIMITED} - {""}, workspace)
     if permission and permission not in granted:
         raise RequestError(_FORBIDDEN, status=403)

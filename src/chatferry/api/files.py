@@ -19,6 +19,7 @@ from chatferry.convert.files import UNKNOWN_TYPE, avatar_id
 from chatferry.destinations import Destination, Lookup
 from chatferry.documents import AVATARS, UPLOADS, Document
 from chatferry.errors import DestinationError, RequestError, SettingsError
+from chatferry.observing.calls import note_endpoint, note_user
 from chatferry.worker import write_down
 
 # Whoever looks at a stored page or drawing runs nothing of it.
@@ -39,13 +40,14 @@ Answer = Callable[[Request, Services], Response]
 def file_routes(services: Services) -> list[Route]:
     """Where clients look for files and avatars."""
     return [
-        Route("/file-upload/{id}/{name:path}", _endpoint(_file, services), methods=["GET"]),
-        Route("/avatar/{username}", _endpoint(_avatar, services), methods=["GET"]),
+        _route("/file-upload/{id}/{name:path}", _file, services),
+        _route("/avatar/{username}", _avatar, services),
     ]
 
 
-def _endpoint(answer: Answer, services: Services) -> Callable[..., object]:
+def _route(path: str, answer: Answer, services: Services) -> Route:
     async def respond(request: Request) -> Response:
+        note_endpoint(path)
         try:
             response = await anyio.to_thread.run_sync(answer, request, services)
         except RequestError as error:
@@ -61,7 +63,7 @@ def _endpoint(answer: Answer, services: Services) -> Callable[..., object]:
         response.headers.update(_HARMLESS)
         return response
 
-    return respond
+    return Route(path, respond, methods=["GET"])
 
 
 def _refused(error: RequestError) -> Response:
@@ -108,6 +110,7 @@ def _caller(request: Request, destination: Destination) -> Document:
         user_id, token = source.get(user_key), source.get(token_key)
         user = accounts.user_of_token(destination, user_id, token) if user_id and token else None
         if user is not None:
+            note_user(user["_id"])
             return user
     raise RequestError("Log in first: with headers, cookies, or rc_uid and rc_token.", status=403)
 

@@ -10,6 +10,7 @@ from chatferry.api.services import Call, Services
 from chatferry.documents import OPERATIONS
 from chatferry.errors import RequestError
 from chatferry.importers import IMPORTERS, Importer, listed
+from chatferry.observing import audit
 from chatferry.operations import (
     AT_REST,
     ENDS,
@@ -96,6 +97,7 @@ def start_import(call: Call) -> wire.JSON:
         chosen = replace(operation, selection=wire.chosen(body["input"]), starter=str(call.user["_id"]))
         started = advance(chosen, Status.IMPORTING, now())
         services.store.operations.save(started)
+    audit.record("import started", operation=started.id)
     services.worker.wake(started.id)
     return {}
 
@@ -120,7 +122,9 @@ def import_pause(call: Call) -> wire.JSON:
     """The work on the current operation waits, from within a second on, until it is resumed."""
     store = call.services.store
     with store.transaction():
-        store.pauses.add(_importing(call.services, "import.pause").id)
+        operation = _importing(call.services, "import.pause")
+        store.pauses.add(operation.id)
+    audit.record("import paused", operation=operation.id)
     return {"paused": True}
 
 
@@ -128,7 +132,9 @@ def import_resume(call: Call) -> wire.JSON:
     """The work on the current operation goes on."""
     store = call.services.store
     with store.transaction():
-        store.pauses.remove(_importing(call.services, "import.resume").id)
+        operation = _importing(call.services, "import.resume")
+        store.pauses.remove(operation.id)
+    audit.record("import resumed", operation=operation.id)
     return {"paused": False}
 
 
@@ -150,6 +156,7 @@ def import_clear(call: Call) -> wire.JSON:
     """Take back every operation; one that is being worked on stops."""
     with call.services.store.transaction():
         _supersede(call.services, now())
+    audit.record("imports cleared")
     return {}
 
 
@@ -204,6 +211,9 @@ def take_over(services: Services, operation: Operation) -> Operation:
         moment = now()
         operation = replace(operation, ts=_supersede(services, moment), updated_at=moment)
         services.store.operations.add(operation)
+    audit.record(
+        "operation begun", operation=operation.id, importer=operation.importer_key, file=operation.file
+    )
     return operation
 
 

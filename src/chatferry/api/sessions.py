@@ -5,8 +5,10 @@ from typing import Any
 from chatferry import __version__, accounts
 from chatferry.api import wire
 from chatferry.api.services import Call
-from chatferry.documents import Date
+from chatferry.documents import Date, Document
 from chatferry.errors import RequestError
+from chatferry.observing import audit
+from chatferry.observing.calls import note_user
 from chatferry.pipeline import now
 
 SPOKEN_VERSION = "8.8"  # the Rocket.Chat release whose API this is
@@ -36,18 +38,26 @@ def login(call: Call) -> wire.JSON:
             user = accounts.user_of_login(destination, _login_name(body))
     if isinstance(resume, str):
         if user is None:
-            raise LoginError
+            raise _refused(user)
         token = resume
     else:
         password, is_hashed = _password(body)
         if not accounts.is_password(user, password, is_hashed=is_hashed) or user is None:
-            raise LoginError
+            raise _refused(user)
         if accounts.needs_second_factor(user):
-            raise LoginError("totp-required", _SECOND_FACTOR)
+            raise _refused(user, "totp-required", _SECOND_FACTOR)
         with call.services.destination() as destination:
             token = accounts.issue_token(destination, user["_id"], Date.at(now()))
+    note_user(user["_id"])
+    audit.record("log-in")
     data = {"userId": user["_id"], "authToken": token, "me": wire.me(user, call.site)}
     return {"status": "success", "data": data}
+
+
+def _refused(user: Document | None, reason: str = "Unauthorized", message: str = "") -> LoginError:
+    """Audit a log-in that is refused, without the name that was tried: people type passwords there."""
+    audit.record("log-in refused", account=user["_id"] if user else None, reason=reason)
+    return LoginError(reason, message)
 
 
 def _login_name(body: wire.JSON) -> str:
@@ -72,6 +82,7 @@ def logout(call: Call) -> wire.JSON:
     """The token of this call is good no more."""
     with call.services.destination() as destination:
         accounts.revoke_token(destination, call.user["_id"], call.token)
+    audit.record("log-out")
     return {"status": "success", "data": {"message": "You've been logged out!"}}
 
 

@@ -1,5 +1,6 @@
 """Uploads in one request: uploadImportFile with the file in a JSON body, import.upload with a form."""
 
+import logging
 import os
 from collections.abc import Callable
 from functools import partial
@@ -19,10 +20,12 @@ from chatferry.api.upload_form import FormBody
 from chatferry.documents import Document
 from chatferry.fetching.archives import kept_archives
 from chatferry.ids import new_id
+from chatferry.observing.logs import event
 from chatferry.operations import Operation
 from chatferry.pipeline import now
 from chatferry.store import Store
 
+LOG = logging.getLogger("chatferry.uploads")
 LONGEST_NAME = 200  # characters; file systems hold 255 bytes
 
 
@@ -101,8 +104,10 @@ def begin_import(
 ) -> Operation:
     """The operation `id` begins, with the file that was uploaded for it by this method."""
     importer = imports.importer_of_upload(importer_key, method)
-    file = f"{wire.stamp(now())}_{user_id}_{file_name(name)}"
-    return imports.begin(services, user_id, importer, id, services.settings.uploads / id, file, content_type)
+    file, path = f"{wire.stamp(now())}_{user_id}_{file_name(name)}", services.settings.uploads / id
+    size = path.stat().st_size
+    event(LOG, "upload received", operation=id, importer=importer_key, file=file, bytes=size, by=method)
+    return imports.begin(services, user_id, importer, id, path, file, content_type)
 
 
 def file_name(name: str) -> str:
@@ -116,5 +121,9 @@ def clear_uploads(uploads: Path, store: Store) -> None:
     """Remove what nobody will ask for: of uploads that never ended, and of operations that are over."""
     wanted = kept_archives(store) | {upload.id for upload in store.uploads.all()}
     for path in uploads.iterdir() if uploads.is_dir() else ():
-        if path.name not in wanted:
+        if path.name in wanted:
+            continue
+        try:
             path.unlink(missing_ok=True)
+        except OSError as error:  # a folder, for instance: nothing of ours
+            event(LOG, "cannot be removed", logging.WARNING, path=path, reason=error.strerror)

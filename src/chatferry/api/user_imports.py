@@ -14,6 +14,7 @@ from chatferry.convert.users import may_grant
 from chatferry.errors import RequestError
 from chatferry.ids import new_id
 from chatferry.importers import IMPORTERS
+from chatferry.observing import audit
 from chatferry.operations import EVERYTHING, Counts, Operation, Selection, Status, advance, state
 from chatferry.pipeline import now
 from chatferry.records import Problem, User
@@ -65,6 +66,7 @@ def import_add_users(call: Call) -> wire.JSON:
             users.append(user)
             notes += dropped
         _stage(services, operation, first, users, notes)
+    audit.record("users added", operation=operation.id, users=len(users))
     return {}
 
 
@@ -138,5 +140,6 @@ def import_run(call: Call) -> wire.JSON:
         starter = str(call.user["_id"])
         chosen = replace(operation, selection=everybody, only_new=True, starter=starter)
         services.store.operations.save(advance(chosen, Status.IMPORTING, now()))
+    audit.record("import started", operation=operation.id)
     services.worker.wake(operation.id)
     return {}

@@ -1,15 +1,20 @@
 """An operation that fetches bytes: what it works with, and how far it is."""
 
+import logging
+
 from msgspec.structs import replace
 
 from chatferry.destinations import Destination
 from chatferry.memory import peak_memory
+from chatferry.observing.logs import event
 from chatferry.operations import Operation, Status, advance
 from chatferry.pause import Pause
 from chatferry.pipeline import Watch, now
 from chatferry.records import Outcome, Problem
 from chatferry.settings import Settings
 from chatferry.store import Store, problems
+
+LOG = logging.getLogger("chatferry.files")
 
 
 class Run:
@@ -45,6 +50,9 @@ class Run:
 
     def settle(self, outcome: Outcome, ids: list[tuple[str, str]], note: Problem | None = None) -> None:
         """Note what became of files, each given by its id and its message's, and the problem with them."""
+        if note is not None and outcome == Outcome.FAILED:
+            where = {"operation": self.operation.id, "file": note.file, "message": note.position or None}
+            event(LOG, "a file did not come", kind=note.kind, reason=note.reason, **where)
         with self.store.transaction():
             if note is not None:
                 first = sum(self._ended.values())

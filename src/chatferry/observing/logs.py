@@ -8,6 +8,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -19,6 +20,10 @@ _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,15}://\S+")  # bounded, so that
 _CREDENTIAL = re.compile(r"xox[a-z.]*-[\w-]+|xapp-[\w-]+", re.IGNORECASE)
 _SECRET_FIELD = re.compile(r"token|passw|pwd|secret|credential|cookie|authorization", re.IGNORECASE)
 _PLAIN = re.compile(r"[^\s\"=\\]+")
+
+
+REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
+"""The id of the call that is being answered; every line that is logged meanwhile has it as `request`."""
 
 
 class LogLevel(StrEnum):
@@ -44,13 +49,14 @@ def set_up(level: LogLevel, format: LogFormat) -> None:
     """
     handler = _Handler(sys.stderr)
     handler.setFormatter(JsonFormatter() if format == LogFormat.JSON else TextFormatter())
+    handler.setLevel(level.upper())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("chatferry").setLevel(level.upper())
 
 
-def event(log: logging.Logger, text: str, /, *, level: int = logging.INFO, **fields: object) -> None:
+def event(log: logging.Logger, text: str, level: int = logging.INFO, /, **fields: object) -> None:
     """Log an event: constant words, and fields for everything that varies; leave out fields that are None."""
     if log.isEnabledFor(level):
         log.log(level, text, extra={"fields": fields})
@@ -111,6 +117,8 @@ def _fields(record: logging.LogRecord) -> dict[str, object]:
     if record.exc_info and record.exc_info[1] is not None:
         error = record.exc_info[1]
         fields["error"] = safe(f"{type(error).__name__}: {error}")
+    if request := REQUEST_ID.get():
+        fields["request"] = request
     return fields
 
 

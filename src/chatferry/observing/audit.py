@@ -1,0 +1,50 @@
+"""The audit log: who logged in, made tokens, brought data and steered imports; one JSON object per line.
+
+It goes to a file of its own, whatever the level of the log is, and to the log as well.
+"""
+
+import logging
+import os
+from io import FileIO, TextIOWrapper
+from logging.handlers import WatchedFileHandler
+from pathlib import Path
+
+from chatferry import private
+from chatferry.observing.calls import CURRENT
+from chatferry.observing.logs import JsonFormatter, event
+
+LOG = logging.getLogger("chatferry.audit")
+_COMPLAINTS = logging.getLogger("chatferry.observing")
+
+
+def set_up(path: Path) -> None:
+    """Append what is audited to this file, which is for its owner alone."""
+    handler = _AuditFile(path, encoding="utf-8")
+    handler.setFormatter(JsonFormatter())
+    for former in LOG.handlers[:]:
+        LOG.removeHandler(former)
+        former.close()
+    LOG.addHandler(handler)
+    LOG.setLevel(logging.INFO)
+
+
+def record(action: str, /, **fields: object) -> None:
+    """Note an action with the caller of the current call, or with the owner of a command's process."""
+    call = CURRENT.get()
+    if call is None:
+        event(LOG, action, **{"uid": os.getuid(), **fields})
+    else:
+        event(LOG, action, **{"address": call.address, "user": call.user or None, **fields})
+
+
+class _AuditFile(WatchedFileHandler):
+    """Opens the file again when it was moved away, so that it can be rotated."""
+
+    def _open(self) -> TextIOWrapper:
+        descriptor = private.opener(self.baseFilename, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        os.fchmod(descriptor, private.FILE)
+        return TextIOWrapper(FileIO(descriptor, "a"), self.encoding, write_through=True)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Say that an action is missing from the file; the log has it."""
+        _COMPLAINTS.error("the audit log cannot be written", exc_info=True, extra={"fields": {}})
