@@ -101,7 +101,7 @@ def test_what_is_no_store_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "text.sqlite3").write_text(
         "This is no database, but a text of more than a hundred bytes. " * 9
     )
-    with pytest.raises(SettingsError, match=r"text\.sqlite3 cannot be opened"):
+    with pytest.raises(SettingsError, match=r"text\.sqlite3: this file is no database"):
         Store(tmp_path / "text.sqlite3")
 
 

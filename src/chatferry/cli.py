@@ -16,7 +16,8 @@ from msgspec.structs import replace
 
 from chatferry import accounts, console, private, report
 from chatferry.archive import is_url, name_of, open_archive
-from chatferry.destinations import Destination, open_destination
+from chatferry.binding import bound_destination, open_bound, open_to_look
+from chatferry.destinations import Destination
 from chatferry.destinations.memory import MemoryDestination
 from chatferry.disks import is_away
 from chatferry.documents import COLLECTIONS, Date
@@ -144,7 +145,7 @@ def serve(
         data=data,
         host=host,
         port=port,
-        destination=destination,
+        destination=bound_destination(data, destination),
         workers=workers,
         cluster=cluster,
         text_index_last=text_index_last,
@@ -197,7 +198,7 @@ def _add_import(importer: Importer) -> None:
             workers, cluster, text_index_last = 0, "", False
         settings = from_environment(
             data=data,
-            destination=destination,
+            destination=bound_destination(data, destination),
             workers=workers,
             cluster=cluster,
             text_index_last=text_index_last,
@@ -228,15 +229,15 @@ for each in readers():
 def _workplace(settings: Settings, dry_run: bool) -> Iterator[tuple[Store, Destination]]:
     """Where an import works: on the data directory, or, for a dry run, in memory laid over it."""
     if dry_run:
-        exists = settings.destination or (settings.data / "workspace.sqlite3").exists()
-        base = open_destination(settings.destination_url) if exists else None
+        exists = settings.destination or settings.workspace_path.exists()
+        base = open_to_look(settings) if exists else None
         with Store() as store, closing(base) if base else nullcontext():
             laid_over: Destination = MemoryDestination(base, keep_messages=False)
             _open(laid_over, settings)
             yield store, laid_over
         return
     with _only_worker(settings), Store(settings.store_path) as store:
-        workspace = open_destination(settings.destination_url)
+        workspace = open_bound(settings, store)
         try:
             console.welcome(_open(workspace, settings))
             build_what_is_left(settings.destination_url, store)
@@ -347,7 +348,7 @@ def files_(
 ) -> None:
     """Fetch the files and avatars that imports have left to be fetched."""
     logs.set_up(log_level or LogLevel.WARNING, log_format)
-    settings = from_environment(data=data, destination=destination)
+    settings = from_environment(data=data, destination=bound_destination(data, destination))
     if not settings.store_path.exists():
         raise SettingsError(f"{data} holds no operations. Give the directory of the import with --data.")
     with _workplace(settings, dry_run=False) as (store, workspace):
@@ -468,8 +469,8 @@ def token(
     as_json: AsJson = False,
 ) -> None:
     """Make a login token for a user; a new workspace gets its administrator first."""
-    settings = from_environment(data=data, destination=destination)
-    workspace = open_destination(settings.destination_url)
+    settings = from_environment(data=data, destination=bound_destination(data, destination))
+    workspace = open_to_look(settings)
     try:
         console.welcome(_open(workspace, settings))
         account = accounts.user_named(workspace, user)
@@ -495,10 +496,10 @@ def dump(
     """Print a collection's documents as JSON lines (relaxed Extended JSON)."""
     if collection not in COLLECTIONS:
         raise SettingsError(f"There is no collection {collection}. Choose one of: {', '.join(COLLECTIONS)}.")
-    settings = from_environment(data=data, destination=destination)
-    if not destination and not (data / "workspace.sqlite3").exists():
+    settings = from_environment(data=data, destination=bound_destination(data, destination))
+    if not settings.destination and not settings.workspace_path.exists():
         raise SettingsError(f"{data} holds no workspace. Give the directory of the import with --data.")
-    workspace = open_destination(settings.destination_url)
+    workspace = open_to_look(settings)
     try:
         for line in workspace.dump(collection):
             sys.stdout.buffer.write(line + b"\n")

@@ -16,7 +16,7 @@ Where = Annotated[
         "--destination",
         envvar="CHATFERRY_DESTINATION",
         help="Where documents go: sqlite:PATH or mongodb://HOST:PORT/DATABASE. "
-        "Default: an embedded workspace in the data directory.",
+        "Default: the one that the data directory belongs to; for a new one, a workspace in it.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", envvar="CHATFERRY_JSON", help="Print one JSON object.")]

@@ -124,6 +124,11 @@ KINDS: dict[str, Kind] = {
     "file-not-fetched": Kind("file", FAILED, "See the reason, then fetch what is pending again."),
     "file-archive-gone": Kind("file", FAILED, "Import the export again, then fetch what is pending again."),
     "file-without-message": Kind("file", SKIPPED, "Nothing: the message that had it is not there any more."),
+    "file-messages-missing": Kind(
+        "file",
+        FAILED,
+        "See where the messages are: restore the destination, then fetch what is pending again.",
+    ),
     "avatar-not-fetched": Kind("file", FAILED, "See the reason, then fetch what is pending again."),
     "file-without-address": Kind("file", FAILED, "Export again with file access, then import again."),
 }

@@ -58,6 +58,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         return self.data / "store.sqlite3"
 
     @property
+    def workspace_path(self) -> Path:
+        """The workspace in the data directory, where documents go if no destination is named."""
+        return self.data / "workspace.sqlite3"
+
+    @property
     def uploads(self) -> Path:
         return self.data / "uploads"
 
@@ -73,7 +78,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     @property
     def destination_url(self) -> str:
         """Where documents go: by default an embedded workspace in the data directory."""
-        return self.destination or f"sqlite:{self.data / 'workspace.sqlite3'}"
+        return self.destination or f"sqlite:{self.workspace_path}"
 
     @property
     def server_database(self) -> str:

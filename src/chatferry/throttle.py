@@ -75,6 +75,7 @@ class Throttled:
         self._check = check
         self._due = 0.0
         self._to = destination
+        self.unique_id = destination.unique_id
         self.find = destination.find
         self.digests = destination.digests
         self.pack = destination.pack

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 
 from chatferry import private
 from chatferry.archive import name_of
-from chatferry.destinations import Destination, open_destination
+from chatferry.binding import open_bound
+from chatferry.destinations import Destination
 from chatferry.errors import CancelledError, ChatferryError
 from chatferry.groups import Source
 from chatferry.helpers import Helpers
@@ -164,7 +165,7 @@ class Worker:
             if operation is None or operation.status in ENDS | AT_REST:
                 continue
             try:
-                destination = destination or open_destination(self._settings.destination_url)
+                destination = destination or open_bound(self._settings, self._store)
                 self._work_on(operation, destination)
             except ChatferryError as error:
                 _end(self._store, operation, Status.FAILED, str(error))

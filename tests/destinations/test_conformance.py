@@ -952,8 +952,10 @@ def test_it_survives_reopening(name: str, tmp_path: Path, request: pytest.Fixtur
     first.apply(SOME_OF_EACH)
     first.put_file({"_id": "f2"}, [b"bytes"])
     before = {collection: stored(first, collection) for collection in COLLECTIONS}
+    known = first.unique_id()
     first.close()
     second = DESTINATIONS[name](tmp_path)
+    assert known and second.unique_id() == known
     assert {collection: stored(second, collection) for collection in COLLECTIONS} == before
     assert ids(second.find(Lookup.USERNAME, ["ADA"])) == ["u1"]
     assert second.digests(["m1"]) == {"m1": b"12345678"}

@@ -77,6 +77,7 @@ def test_tables_are_named_like_the_collections(workspace: SqliteDestination, pat
         "rocketchat_uploads.chunks",
         "rocketchat_avatars.chunks",
         "chatferry_keys",
+        "chatferry_about",
     }
 
 
@@ -313,6 +314,18 @@ def test_subscriptions_of_an_older_version_are_found_and_unique(path: Path) -> N
             assert [one.index for one in destination.apply(again)] == [0, 1]
     assert rows(path, "SELECT count(*) FROM chatferry_keys") == [(0,)]
     assert rows(path, "PRAGMA user_version") == [(SCHEMA_VERSION,)]
+
+
+def test_a_workspace_of_an_older_version_gets_an_id_of_its_own(path: Path) -> None:
+    ids = set()
+    for each in (path, path.with_name("other.db")):
+        SqliteDestination(each).close()
+        with closing(sqlite3.connect(each)) as db:
+            db.executescript("DROP TABLE chatferry_about; PRAGMA user_version = 3;")
+        for _ in range(2):
+            with closing(SqliteDestination(each)) as destination:
+                ids.add(destination.unique_id())
+    assert len(ids) == 2
 
 
 def test_an_empty_file_becomes_a_workspace(path: Path) -> None:

@@ -313,15 +313,28 @@ def test_damaged_bytes_in_the_archive(tmp_path: Path, settings: Settings) -> Non
 
 
 def test_a_message_that_is_gone_needs_no_file(tmp_path: Path, host: FileHost, settings: Settings) -> None:
-    url = host.put("/a.png", PNG)
-    export = write_export(tmp_path / "export", {DAY: [message(1, file("F1", url))]})
-    imported = import_archive(export, settings=settings)
-    elsewhere = Imported(imported.operation, imported.store, workspace())
+    gone, there = (message(n, file(f"F{n}", host.put(f"/{n}.png", PNG))) for n in (1, 2))
+    imported = import_archive(write_export(tmp_path / "export", {DAY: [gone, there]}), settings=settings)
+    with_one = import_archive(write_export(tmp_path / "other", {DAY: [there]}), settings=settings)
+    elsewhere = Imported(imported.operation, imported.store, with_one.destination)
     fetched = fetch(elsewhere, settings)
-    assert files_of(fetched) == {"read": 1, "skipped": 1}
+    assert files_of(fetched) == {"read": 2, "inserted": 1, "skipped": 1}
     assert fetched.problem_kinds == ["file-without-message"]
-    assert host.asked == []
+    assert [path for path, _ in host.asked] == ["/2.png"]
     assert fetch(elsewhere, settings).operation.count.total is None
+
+
+def test_where_all_messages_are_gone_their_files_stay_pending(
+    tmp_path: Path, host: FileHost, settings: Settings
+) -> None:
+    day = [message(n, file(f"F{n}", host.put(f"/{n}.png", PNG))) for n in (1, 2)]
+    imported = import_archive(write_export(tmp_path / "export", {DAY: day}), settings=settings)
+    emptied = Imported(imported.operation, imported.store, workspace())
+    fetched = fetch(emptied, settings)
+    assert files_of(fetched) == {"read": 2, "failed": 2}
+    assert fetched.problem_kinds == ["file-messages-missing"] * 2
+    assert host.asked == []
+    assert files_of(fetch(imported, settings)) == {"read": 2, "inserted": 2}
 
 
 def test_a_stored_file_is_not_fetched_for_another_message(

@@ -11,7 +11,8 @@ from msgspec import Struct
 
 from chatferry.api.grants import Grants
 from chatferry.api.rate_limit import RateLimiter, neighbourhood
-from chatferry.destinations import Destination, open_destination
+from chatferry.binding import open_bound
+from chatferry.destinations import Destination
 from chatferry.documents import Document
 from chatferry.errors import RequestError
 from chatferry.settings import Settings
@@ -47,8 +48,8 @@ class Services:
         self.grants = Grants()
         self.crowd = Crowd(settings.most_connections_of_one)
         self.uploading: set[str] = set()
-        self._workspace = _Shared(settings.destination_url)
-        self._read = _Shared(settings.destination_url)
+        self._workspace = _Shared(settings, store)
+        self._read = _Shared(settings, store)
 
     @cached_property
     def large_bodies(self) -> CapacityLimiter:
@@ -121,8 +122,9 @@ class Queue:
 class _Shared:
     """A destination that one thread at a time has; opened for the first."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self._settings = settings
+        self._store = store
         self._lock = threading.Lock()
         self._destination: Destination | None = None
 
@@ -130,7 +132,7 @@ class _Shared:
     def taken(self) -> Iterator[Destination]:
         with self._lock:
             if self._destination is None:
-                self._destination = open_destination(self._url)
+                self._destination = open_bound(self._settings, self._store)
             yield self._destination
 
     def close(self) -> None:

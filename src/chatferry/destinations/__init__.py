@@ -20,6 +20,10 @@ MONGO_INDEXES = "CHATFERRY_MONGO_INDEXES"
 _MONGO_SCHEMES = ("mongodb", "mongodb+srv")
 
 
+ADDRESS = "address"
+"""What `unique_id` begins with where it is made of the destination's address, for lack of anything better."""
+
+
 class Lookup(Enum):
     """The questions a destination answers. The comment says what the values are compared with."""
 
@@ -65,6 +69,13 @@ class Destination(Protocol):
     """
 
     address: str
+
+    def unique_id(self) -> str:
+        """Return what tells this destination from every other one, wherever it lies; "" if it is not kept.
+
+        That is the `uniqueID` of a Rocket.Chat server, or the id that an embedded workspace was made with.
+        """
+        ...
 
     def find(self, lookup: Lookup, values: Collection[str]) -> list[Document]:
         """The documents whose looked-up field has one of `values`, each once, in no set order."""

@@ -93,6 +93,9 @@ class MemoryDestination:
         self._newest: dict[str | None, tuple[str, str, bytes]] = {}  # by room, when messages are not kept
         self._files: dict[tuple[str, str], bytes] = {}  # by collection and _id
 
+    def unique_id(self) -> str:
+        return self._base.unique_id() if self._base else ""
+
     def find(self, lookup: Lookup, values: Collection[str]) -> list[Document]:
         collection, field = FIELDS[lookup]
         wanted = looked_up(lookup, values)

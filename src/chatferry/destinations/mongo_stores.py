@@ -18,12 +18,16 @@ _KINDS = {UPLOADS: "Uploads", AVATARS: "Avatars"}
 
 
 class FileStores:
-    """The stores as the settings have them when the database is opened."""
+    """The stores as the settings have them when the database is opened.
+
+    `server_id` is the id of the Rocket.Chat server, "" while none has been started on the database.
+    """
 
     def __init__(self, server: Server) -> None:
         self._server = server
         self._settings = server.patiently(self._read_settings)
         self._chosen = self._settings.get("FileUpload_Storage_Type") or _GRIDFS
+        self.server_id = str(self._settings.get("uniqueID") or "")
         self._bucket = S3Bucket(self._settings)
 
     def placed(self, document: Document, collection: str) -> Document:
@@ -42,7 +46,7 @@ class FileStores:
         if kind == _DIRECTORY:
             return Directory(str(self._settings.get("FileUpload_FileSystemPath") or ""))
         if kind == _S3:
-            return S3Files(self._bucket, str(self._settings.get("uniqueID") or ""), collection)
+            return S3Files(self._bucket, self.server_id, collection)
         return Bucket(self._server, collection)
 
     def close(self) -> None:

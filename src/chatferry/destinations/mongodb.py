@@ -1,5 +1,6 @@
 """Rocket.Chat's own database: its collections in MongoDB, beside a server that may be at work on them."""
 
+import hashlib
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -10,7 +11,7 @@ from pymongo.client_session import ClientSession
 from pymongo.errors import BulkWriteError
 from pymongo.read_preferences import ReadPreference
 
-from chatferry.destinations import Lookup, Packed, Rejection
+from chatferry.destinations import ADDRESS, Lookup, Packed, Rejection
 from chatferry.destinations.mongo_additions import add, only_add
 from chatferry.destinations.mongo_bson import decoded, document_of, encoded, stamp, stamped
 from chatferry.destinations.mongo_changes import Batch, RefusedError
@@ -62,6 +63,12 @@ class MongoDestination:
         except BaseException:
             self._server.client.close()
             raise
+
+    def unique_id(self) -> str:
+        """Return the server's own id; while there is none, one that is made of the address."""
+        if self._files.server_id:
+            return f"server {self._files.server_id}"
+        return f"{ADDRESS} {hashlib.sha256(self._server.name.encode()).hexdigest()[:32]}"
 
     def find(self, lookup: Lookup, values: Collection[str]) -> list[Document]:
         collection, _ = FIELDS[lookup]

@@ -37,13 +37,14 @@ from chatferry.documents import (
 )
 from chatferry.errors import SettingsError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 APPLICATION_ID = 0x43684679  # "ChFy": tells a workspace from other SQLite files
 CHUNK = 255 * 1024  # bytes, as GridFS has it
 _ROOMS_AT_ONCE = 500  # in one transaction of `finish`
 _PATIENCE = 60  # seconds to wait for another process that writes
 _CACHE = 32_768  # KiB of pages
 
+_UNIQUE_ID = "SELECT value FROM chatferry_about WHERE name = 'id'"
 _KEYED = "(SELECT _id FROM chatferry_keys WHERE collection = ? AND field = ? AND value IN "
 _BY_ROOM = f"SELECT _id, doc FROM {SUBSCRIPTIONS} WHERE rid IN "
 _BY_KEY = {table: sql + _KEYED for table, sql in BY_ID.items()}
@@ -86,6 +87,9 @@ class SqliteDestination:
         self._path = path
         with _plain_errors(path):
             self._db = _opened(path)
+
+    def unique_id(self) -> str:
+        return f"workspace {self._rows(_UNIQUE_ID, ())[0][0]}"
 
     def find(self, lookup: Lookup, values: Collection[str]) -> list[Document]:
         collection, field = FIELDS[lookup]

@@ -79,3 +79,10 @@ CREATE TABLE IF NOT EXISTS "rocketchat_avatars.chunks" (
     data BLOB NOT NULL,
     PRIMARY KEY (files_id, n)
 );
+
+-- What is to be known of the workspace itself. Its id tells it from every other one.
+CREATE TABLE IF NOT EXISTS chatferry_about (
+    name TEXT NOT NULL PRIMARY KEY,
+    value TEXT NOT NULL
+);
+INSERT OR IGNORE INTO chatferry_about (name, value) VALUES ('id', lower(hex(randomblob(16))));

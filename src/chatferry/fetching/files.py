@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 
@@ -102,16 +103,32 @@ class _Files:
         self._run.settle(Outcome.FAILED, wanted.ids, _noted(kind, wanted.file, reason, remedy))
 
     def _shown(self, wanted: _Wanted) -> _Wanted:
-        """Without the messages that are not there any more: their files are pending no longer."""
+        """Without the messages that are not there any more: their files are pending no longer.
+
+        Unless none of all messages with files is there: somebody has emptied the destination, and what was
+        imported into it may come back.
+        """
         messages = self._messages(wanted)
         gone = tuple(file for file in wanted.files if file.message_id not in messages)
         for file in gone:
-            reason = f"the message that had {file.name} is not there any more"
-            note = _noted("file-without-message", file, reason)
-            with self._run.store.transaction():
-                self._run.settle(Outcome.SKIPPED, [(file.upload_id, file.message_id)], note)
-                self._run.store.pending_files.remove(file.upload_id, file.message_id)
+            if self._has_messages:
+                self._drop(file)
+            else:
+                reason = f"{file.name} stays pending: not one of the messages that had files is there"
+                self.give_up(replace(wanted, files=(file,)), "file-messages-missing", reason)
         return replace(wanted, files=tuple(file for file in wanted.files if file not in gone))
+
+    @cached_property
+    def _has_messages(self) -> bool:
+        """Whether the destination has any message that the store knows a file of."""
+        pages = self._run.store.pending_files.message_ids()
+        return any(self._run.destination.find(Lookup.MESSAGE_ID, ids) for ids in pages)
+
+    def _drop(self, file: PendingFile) -> None:
+        note = _noted("file-without-message", file, f"the message that had {file.name} is not there any more")
+        with self._run.store.transaction():
+            self._run.settle(Outcome.SKIPPED, [(file.upload_id, file.message_id)], note)
+            self._run.store.pending_files.remove(file.upload_id, file.message_id)
 
     def _messages(self, wanted: _Wanted) -> dict[str, Document]:
         ids = [file.message_id for file in wanted.files]

@@ -3,6 +3,7 @@
 from pathlib import Path
 from types import TracebackType
 
+from chatferry.store.binding import BindingTable
 from chatferry.store.database import Database
 from chatferry.store.fetches import AvatarAddresses, Fetches
 from chatferry.store.imprints import Imprints
@@ -20,6 +21,7 @@ class Store:
 
     def __init__(self, path: Path | None = None) -> None:
         self._database = Database(path)
+        self.binding = BindingTable(self._database)
         self.operations = Operations(self._database)
         self.pauses = Pauses(self._database)
         self.staging = Staging(self._database)

@@ -7,15 +7,17 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chatferry.operations import ENDS, Operation, Status, Summary
+from chatferry.operations import ENDS, Operation, Status, Summary, is_preparing
 from chatferry.store.database import Database, Row
 
+_BEFORE = frozenset(status for status in Status if is_preparing(status)) | {Status.SELECTION}
 _encode = msgspec.msgpack.encode
 _PAGE = 500
 _FIELDS = "SELECT data, valid, updated_at FROM operations"
 _LAST = f"{_FIELDS} ORDER BY ts DESC, number DESC LIMIT 1"
 _LATEST = f"{_FIELDS} ORDER BY updated_at DESC, number DESC LIMIT ?"
 _VALID = f"{_FIELDS} WHERE valid = 1 ORDER BY number"
+_DATA = "SELECT data FROM operations"
 _INVALIDATE = "UPDATE operations SET valid = 0, updated_at = ? WHERE valid = 1"
 
 Some = TypeVar("Some", bound=Summary)
@@ -72,6 +74,10 @@ class Operations:
     def valid(self) -> list[Summary]:
         """Those that are valid, in order of creation."""
         return [_of(row, _summary) for row in self._database.all(_VALID)]
+
+    def have_begun(self) -> bool:
+        """Return whether anything may have been imported, or was fetched."""
+        return any(_standing(data).status not in _BEFORE for (data,) in self._database.all(_DATA))
 
     def unfinished(self) -> Iterator[Summary]:
         """Those that have not come to an end, in order of creation. Reads them all."""

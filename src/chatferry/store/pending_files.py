@@ -70,6 +70,14 @@ class PendingFiles:
         sql = "SELECT data FROM message_files WHERE upload_id = ?"
         return {_decode(row[0]).room_id for row in self._database.all(sql, (upload_id,))}
 
+    def message_ids(self) -> Iterator[list[str]]:
+        """Yield the ids of all messages that have files, in pages, whether these are pending or stored."""
+        last = ""
+        sql = "SELECT DISTINCT message_id FROM message_files WHERE message_id > ? ORDER BY message_id LIMIT ?"
+        while rows := self._database.all(sql, (last, _PAGE)):
+            last = rows[-1][0]
+            yield [message_id for (message_id,) in rows]
+
     def fetched_rooms(self, operation_id: str) -> set[str]:
         """The rooms of messages to which an operation brought files."""
         sql = (

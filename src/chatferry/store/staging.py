@@ -85,6 +85,13 @@ class Staging:
             ),
         )
 
+    def document_ids(self) -> list[str]:
+        """Return the ids of some users and rooms that imports found or made in the destination."""
+        sql = (
+            "SELECT document_id FROM staged WHERE document_id > '' AND type IN ('user', 'channel') LIMIT 200"
+        )
+        return [id_ for (id_,) in self._database.all(sql)]
+
     def outcomes(self, operation_id: str, type: Type) -> dict[Outcome | None, int]:
         sql = "SELECT outcome, count(*) FROM staged WHERE operation = ? AND type = ? GROUP BY outcome"
         rows = self._database.all(sql, (operation_id, type))

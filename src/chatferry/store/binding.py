@@ -1,0 +1,29 @@
+"""The destination that the store belongs to."""
+
+from msgspec import Struct
+
+from chatferry.store.database import Database
+
+
+class Binding(Struct, frozen=True):
+    """`id` is what `Destination.unique_id` returned, `url` the address without secrets.
+
+    `url` is "" for the workspace in the data directory. `is_whole`: it had no secrets, and can be opened.
+    """
+
+    id: str
+    url: str
+    is_whole: bool
+
+
+class BindingTable:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self) -> Binding | None:
+        row = self._database.one("SELECT id, url, is_whole FROM binding")
+        return Binding(row[0], row[1], bool(row[2])) if row else None
+
+    def put(self, binding: Binding) -> None:
+        sql = "INSERT OR REPLACE INTO binding (one, id, url, is_whole) VALUES (1, ?, ?, ?)"
+        self._database.run(sql, (binding.id, binding.url, binding.is_whole))
