@@ -91,7 +91,7 @@ def start(data: Path, *options: str, **settings: str) -> Server:
             env=environment(**settings),
         )
     deadline = time.monotonic() + PATIENCE
-    while not (found := re.search(rb" on (http://\S+:\d+)\n", told.read_bytes())):
+    while not (found := re.search(rb" on (https?://\S+:\d+)\n", told.read_bytes())):
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
             raise AssertionError(f"the server did not start: {told.read_text(errors='replace')}")
@@ -129,7 +129,7 @@ def client(server: Server, user_id: str = "", token: str = "") -> httpx.Client:
         event_hooks={"response": [no_failure]},
         timeout=PATIENCE,
         trust_env=False,
-        verify=False,  # there is no TLS, and loading certificates takes longer than most requests
+        verify=False,  # mostly there is no TLS, and loading certificates takes longer than most requests
     )
 
 

@@ -52,13 +52,15 @@ from chatferry.options import (
     LevelOfLog,
     OperationId,
     TextIndexAtEnd,
+    TlsCertificate,
+    TlsKey,
     Users,
     Where,
     Workers,
 )
 from chatferry.pipeline import now
 from chatferry.records import User
-from chatferry.settings import Settings, from_environment
+from chatferry.settings import Settings, from_environment, is_loopback
 from chatferry.store import Store
 from chatferry.text_index import build_what_is_left
 from chatferry.worker import work_on
@@ -119,6 +121,8 @@ def serve(
     workers: Workers = None,
     cluster: ClusterAddress = "",
     text_index_last: TextIndexAtEnd = False,
+    tls_cert: TlsCertificate = None,
+    tls_key: TlsKey = None,
     log_level: LevelOfLog = None,
     log_format: FormatOfLog = LogFormat.TEXT,
     demo_: Annotated[
@@ -135,10 +139,12 @@ def serve(
 
     logs.set_up(log_level or LogLevel.INFO, log_format)
     if demo_:
-        if host not in ("127.0.0.1", "localhost", "::1"):
+        if not is_loopback(host):
             raise SettingsError(f"--demo has a token that everybody knows: it cannot listen on {host}.")
         with tempfile.TemporaryDirectory(prefix="chatferry-demo-") as folder:
-            settings = from_environment(data=Path(folder), host=host, port=port)
+            settings = from_environment(
+                data=Path(folder), host=host, port=port, tls_cert=tls_cert, tls_key=tls_key
+            )
             serve_http(settings, is_demo=True)
         return
     settings = from_environment(
@@ -149,6 +155,8 @@ def serve(
         workers=workers,
         cluster=cluster,
         text_index_last=text_index_last,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
     )
     with _only_worker(settings):
         serve_http(settings, is_demo=False)

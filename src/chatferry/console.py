@@ -88,6 +88,11 @@ def warn_of_readers(data: Path, is_open: bool, left: list[Path]) -> None:
 def announce(address: str, settings: Settings, is_demo: bool) -> None:
     """Say where the server is and how to get a token."""
     _remark(f"chatferry serves Rocket.Chat's import API on {address}")
+    if settings.is_open:
+        _remark(
+            "Passwords and tokens can be read on their way: this is no TLS. Give --tls-cert and --tls-key, or "
+            "let a proxy speak TLS and name it in CHATFERRY_TRUSTED_PROXIES."
+        )
     if is_demo:
         _remark("The workspace is a throw-away one: it is gone when the server stops.")
     else:

@@ -38,6 +38,22 @@ TextIndexAtEnd = Annotated[
         "for many, but until then search finds no messages. Needs MongoDB as destination.",
     ),
 ]
+TlsCertificate = Annotated[
+    Path | None,
+    typer.Option(
+        "--tls-cert",
+        envvar="CHATFERRY_TLS_CERT",
+        help="PEM file with the certificate, and those between it and its authority: serve https.",
+    ),
+]
+TlsKey = Annotated[
+    Path | None,
+    typer.Option(
+        "--tls-key",
+        envvar="CHATFERRY_TLS_KEY",
+        help="PEM file with the certificate's key. Default: it is in the file of --tls-cert.",
+    ),
+]
 Export = Annotated[
     str,
     typer.Argument(

@@ -17,6 +17,7 @@ from chatferry.api.app import create_app
 from chatferry.api.connections import Connections, Limits
 from chatferry.api.listening import Listener, keep_sweeping, protocol, room_for_connections
 from chatferry.api.services import Services
+from chatferry.api.tls import check_certificate
 from chatferry.api.uploads import clear_uploads
 from chatferry.documents import Date
 from chatferry.errors import SettingsError
@@ -38,8 +39,10 @@ def serve_http(settings: Settings, *, is_demo: bool) -> None:
     """Serve until the process is told to stop."""
     sys.setswitchinterval(_TURN)
     settings = replace(settings, serving=True)
+    if settings.tls_cert:
+        check_certificate(settings.tls_cert, settings.tls_key)
     connections = Connections(_limits(settings))
-    listener = _listen(settings.host, settings.port, connections)
+    listener = _listen(settings, connections)
     store = Store(settings.store_path)
     services = Services(settings, store, Worker(store, settings), demo.UNLISTED if is_demo else frozenset())
     with services.destination() as workspace:
@@ -54,7 +57,7 @@ def serve_http(settings: Settings, *, is_demo: bool) -> None:
     clear_uploads(settings.uploads, store)
     clear_archives(settings, store)
     host, port = listener.getsockname()[:2]
-    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    address = f"{'https' if settings.tls_cert else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
     config = uvicorn.Config(
         create_app(services),
         log_config=None,  # logs.set_up has done it
@@ -64,6 +67,8 @@ def serve_http(settings: Settings, *, is_demo: bool) -> None:
         access_log=False,
         server_header=False,
         forwarded_allow_ips=",".join(settings.trusted_proxies),  # where it is empty nobody is believed
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=settings.tls_key,
         timeout_keep_alive=settings.connection_wait,
         timeout_graceful_shutdown=5,
     )
@@ -73,6 +78,8 @@ def serve_http(settings: Settings, *, is_demo: bool) -> None:
     def announce() -> None:
         console.announce(address, settings, is_demo)
         event(LOG, "serving", address=address)
+        if settings.is_open:
+            event(LOG, "serving beyond this machine without TLS", level=logging.WARNING, host=settings.host)
 
     for name in ("uvicorn.error", "asyncio"):
         logging.getLogger(name).addFilter(SeldomFilter())
@@ -108,10 +115,11 @@ def _limits(settings: Settings) -> Limits:
     )
 
 
-def _listen(host: str, port: int, connections: Connections) -> Listener:
+def _listen(settings: Settings, connections: Connections) -> Listener:
+    host, port = settings.host, settings.port
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listener = Listener(family, connections)
+        listener = Listener(family, connections, is_tls=settings.tls_cert is not None)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(1024)

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from importlib.util import find_spec
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -46,12 +46,19 @@ class Settings(Struct, frozen=True, kw_only=True):
     most_connections_of_one: int = 100
     connection_wait: int = 15
     trusted_proxies: tuple[str, ...] = ()
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
     downloads: Rules = DEFAULT_RULES
     workers: int | None = None
     serving: bool = False
     pace: Pace = Pace()
     cluster: str = ""
     text_index_last: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether passwords and tokens may travel beyond this machine for everybody to read."""
+        return not (self.tls_cert or self.trusted_proxies or is_loopback(self.host))
 
     @property
     def store_path(self) -> Path:
@@ -97,6 +104,8 @@ def from_environment(
     workers: int | None = None,
     cluster: str = "",
     text_index_last: bool = False,
+    tls_cert: Path | None = None,
+    tls_key: Path | None = None,
 ) -> Settings:
     """The settings of this process: the given ones, and those that only the environment can change."""
     defaults = Limits()
@@ -110,6 +119,8 @@ def from_environment(
             "--text-index-last is for MongoDB only: messages have no text index elsewhere. Leave it out, or "
             "give --destination mongodb://HOST:PORT/DATABASE?replicaSet=NAME."
         )
+    if tls_key and not tls_cert:
+        raise SettingsError("--tls-key is the key of a certificate: give that too, with --tls-cert.")
     return Settings(
         data=data,
         host=host,
@@ -118,6 +129,8 @@ def from_environment(
         workers=workers,
         cluster=cluster,
         text_index_last=text_index_last,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
         max_upload=_number(environment, "CHATFERRY_MAX_UPLOAD_MIB", 100 * 1024) * MIB,
         upload_silence=_number(environment, "CHATFERRY_UPLOAD_SILENCE_SECONDS", 60),
         upload_kept=_number(environment, "CHATFERRY_UPLOAD_KEPT_SECONDS", 24 * 60 * 60),
@@ -143,6 +156,14 @@ def from_environment(
         ),
         pace=pace,
     )
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine reaches what listens on this host."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _judge_cluster(cluster: str, destination: str, pace: Pace) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 import chatferry.server
 from chatferry.api.connections import Connections, Limits
+from chatferry.settings import Settings
 from tests.api.refusals import (
     MIB,
     NO_LOGIN,
@@ -143,7 +144,7 @@ def test_http_1_0(server: Server, http: httpx.Client) -> None:
 
 def test_answers_are_not_held_back() -> None:
     """asyncio sets TCP_NODELAY only where the protocol is TCP; a connection has its listener's."""
-    with chatferry.server._listen("127.0.0.1", 0, Connections(Limits(1, 1))) as listener:
+    with chatferry.server._listen(Settings(port=0), Connections(Limits(1, 1))) as listener:
         assert listener.proto == socket.IPPROTO_TCP
 
 
