@@ -81,6 +81,15 @@ class Mongod:
     def stop(self) -> None:
         self._end(signal.SIGTERM)
 
+    def fall_silent(self) -> None:
+        """Answer nothing more, and keep every connection."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
     def _end(self, number: signal.Signals) -> None:
         if self._process is not None:
             self._process.send_signal(number)

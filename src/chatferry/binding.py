@@ -42,14 +42,14 @@ def bound_destination(data: Path, given: str) -> str:
     return settings.destination
 
 
-def open_bound(settings: Settings, store: Store) -> Destination:
-    """Open the destination that the settings name, and bind the store to it.
+def open_bound(settings: Settings, store: Store, patience: float | None = None) -> Destination:
+    """Open the destination that the settings name, and bind the store to it; `patience` as it has it.
 
     Raise SettingsError if the store belongs to another one. A store that has imported nothing yet may change
     its destination. One that was used before stores were bound belongs to the destination that has what it
     wrote.
     """
-    destination = open_destination(settings.destination_url)
+    destination = open_destination(settings.destination_url, patience)
     try:
         if _news(destination, settings, store):
             with store.transaction():  # another process may have bound it meanwhile

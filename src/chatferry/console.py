@@ -90,8 +90,8 @@ def announce(address: str, settings: Settings, is_demo: bool) -> None:
     _remark(f"chatferry serves Rocket.Chat's import API on {address}")
     if settings.is_open:
         _remark(
-            "Passwords and tokens can be read on their way: this is no TLS. Give --tls-cert and --tls-key, or "
-            "let a proxy speak TLS and name it in CHATFERRY_TRUSTED_PROXIES."
+            "Passwords and tokens can be read on their way: this is no TLS. Give --tls-cert and --tls-key, "
+            "or let a proxy speak TLS and name it in CHATFERRY_TRUSTED_PROXIES."
         )
     if is_demo:
         _remark("The workspace is a throw-away one: it is gone when the server stops.")

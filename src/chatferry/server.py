@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import closing
 
 import uvicorn
 from msgspec.structs import replace
@@ -19,6 +20,7 @@ from chatferry.api.listening import Listener, keep_sweeping, protocol, room_for_
 from chatferry.api.services import Services
 from chatferry.api.tls import check_certificate
 from chatferry.api.uploads import clear_uploads
+from chatferry.binding import open_bound
 from chatferry.documents import Date
 from chatferry.errors import SettingsError
 from chatferry.fetching.archives import clear_archives
@@ -45,7 +47,7 @@ def serve_http(settings: Settings, *, is_demo: bool) -> None:
     listener = _listen(settings, connections)
     store = Store(settings.store_path)
     services = Services(settings, store, Worker(store, settings), demo.UNLISTED if is_demo else frozenset())
-    with services.destination() as workspace:
+    with closing(open_bound(settings, store)) as workspace:
         if is_demo:
             demo.furnish(store, workspace, Date.at(now()))
         else:

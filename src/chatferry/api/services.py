@@ -3,22 +3,24 @@
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 
 from anyio import CapacityLimiter
 from msgspec import Struct
 
 from chatferry.api.grants import Grants
+from chatferry.api.outage import Outage
 from chatferry.api.rate_limit import RateLimiter, neighbourhood
 from chatferry.binding import open_bound
-from chatferry.destinations import Destination
+from chatferry.destinations import Destination, takes_several
 from chatferry.documents import Document
 from chatferry.errors import RequestError
 from chatferry.settings import Settings
 from chatferry.store import Store
 from chatferry.worker import Worker
 
+PATIENCE = 5.0  # seconds that a call waits for a destination's server
 HASHING = 8  # calls at once that have passwords hashed; accounts.py says how many hashes at once
 WAITING = 100  # calls that wait for that; the last waits some seconds
 
@@ -49,7 +51,9 @@ class Services:
         self.crowd = Crowd(settings.most_connections_of_one)
         self.uploading: set[str] = set()
         self._workspace = _Shared(settings, store)
-        self._read = _Shared(settings, store)
+        self._read = self._workspace
+        if not takes_several(settings.destination_url):
+            self._read = _Shared(settings, store)
 
     @cached_property
     def large_bodies(self) -> CapacityLimiter:
@@ -62,7 +66,7 @@ class Services:
         return Queue(HASHING, WAITING)
 
     def destination(self) -> AbstractContextManager[Destination]:
-        """The workspace, for one thread at a time. Who writes may have to wait for the import."""
+        """The workspace. Who writes may have to wait for the import."""
         return self._workspace.taken()
 
     def reading(self) -> AbstractContextManager[Destination]:
@@ -72,7 +76,8 @@ class Services:
     def close(self) -> None:
         self.worker.close()
         self._workspace.close()
-        self._read.close()
+        if self._read is not self._workspace:
+            self._read.close()
         self.store.close()
 
 
@@ -120,23 +125,37 @@ class Queue:
 
 
 class _Shared:
-    """A destination that one thread at a time has; opened for the first."""
+    """A destination, opened for the first who asks, for one thread at a time unless it takes several.
+
+    One that is away is not waited for again and again.
+    """
 
     def __init__(self, settings: Settings, store: Store) -> None:
         self._settings = settings
         self._store = store
-        self._lock = threading.Lock()
+        self._turn: AbstractContextManager[object] = threading.Lock()
+        if takes_several(settings.destination_url):
+            self._turn = nullcontext()
+        self._opening = threading.Lock()
+        self._outage = Outage()
         self._destination: Destination | None = None
 
     @contextmanager
     def taken(self) -> Iterator[Destination]:
-        with self._lock:
-            if self._destination is None:
-                self._destination = open_bound(self._settings, self._store)
-            yield self._destination
+        self._outage.check()
+        with self._turn, self._outage.watched():
+            yield self._opened()
+
+    def _opened(self) -> Destination:
+        if self._destination is None:
+            with self._opening:
+                if self._destination is None:
+                    self._outage.check()
+                    self._destination = open_bound(self._settings, self._store, patience=PATIENCE)
+        return self._destination
 
     def close(self) -> None:
-        with self._lock:
+        with self._opening:
             if self._destination is not None:
                 self._destination.close()
 

@@ -31,7 +31,7 @@ def login(call: Call) -> wire.JSON:
     """A token for a username or e-mail with its password, or for a token that is still good."""
     body: Any = call.body
     resume = body.get("resume")
-    with call.services.destination() as destination:
+    with call.services.reading() as destination:
         if isinstance(resume, str):
             user = accounts.user_with_token(destination, resume)
         else:

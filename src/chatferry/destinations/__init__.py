@@ -65,7 +65,8 @@ class Destination(Protocol):
     transaction, unless all its changes only add values to lists; what that or `insert` does halfway, when
     the process dies, is harmless to repeat.
 
-    address   its URL, if several processes may write at once, each with an object of its own; else ""
+    address   its URL, if several processes may write at once, each with an object of its own; else "".
+              Where it is one, several threads may also `find`, `apply` and read with one object.
     """
 
     address: str
@@ -150,8 +151,11 @@ def takes_several(url: str) -> bool:
     return url.partition(":")[0] in _MONGO_SCHEMES
 
 
-def open_destination(url: str) -> Destination:
-    """The destination that `url` names: `sqlite:PATH`, `memory:` or `mongodb://HOST:PORT/DATABASE`."""
+def open_destination(url: str, patience: float | None = None) -> Destination:
+    """The destination that `url` names: `sqlite:PATH`, `memory:` or `mongodb://HOST:PORT/DATABASE`.
+
+    `patience`: seconds after which a question to its server has failed, None for as long as imports wait.
+    """
     from chatferry.destinations.memory import MemoryDestination
     from chatferry.destinations.sqlite import SqliteDestination
 
@@ -161,7 +165,7 @@ def open_destination(url: str) -> Destination:
     if scheme == "sqlite" and rest:
         return SqliteDestination(Path(rest.removeprefix("//")))
     if scheme in _MONGO_SCHEMES:
-        return _mongodb(url)
+        return _mongodb(url, patience)
     shown = f"{scheme}:..." if "@" in url else url  # what stands before an @ may be a password
     raise SettingsError(
         f"{shown!r} names no destination. Use sqlite:PATH (an embedded workspace), "
@@ -182,10 +186,10 @@ def open_text_index(url: str) -> "TextIndex":
     return TextIndex(url)
 
 
-def _mongodb(url: str) -> Destination:
+def _mongodb(url: str, patience: float | None) -> Destination:
     from chatferry.destinations.mongodb import MongoDestination
 
     allowed = os.environ.get(MONGO_INDEXES, "")
     if allowed not in ("", "on", "off"):
         raise SettingsError(f"{MONGO_INDEXES} is {allowed!r}. It must be on or off.")
-    return MongoDestination(url, make_indexes=allowed == "on")
+    return MongoDestination(url, make_indexes=allowed == "on" and patience is None, patience=patience)

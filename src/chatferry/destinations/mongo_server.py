@@ -69,10 +69,14 @@ _log = logging.getLogger(__name__)
 class Server:
     """A client of the database that a URL names. `name` is what people see: no user, no password.
 
-    `fixed`: options that count whatever the URL says.
+    `patience`: seconds after which an operation has failed, None for as long as it takes, and a minute more
+    where the server is away. `fixed`: options that count whatever the URL says.
     """
 
-    def __init__(self, url: str, **fixed: Any) -> None:
+    def __init__(self, url: str, patience: float | None = None, **fixed: Any) -> None:
+        self._patience = PATIENCE
+        if patience is not None:
+            self._patience, fixed["timeoutMS"] = 0.0, int(patience * 1000)
         parsed = _parsed(url)
         options = parsed["options"]
         hosts = ",".join(host if port is None else f"{host}:{port}" for host, port in parsed["nodelist"])
@@ -107,7 +111,7 @@ class Server:
             try:
                 return work(*args, **kwargs)
             except PyMongoError as error:
-                deadline = deadline or time.monotonic() + PATIENCE
+                deadline = deadline or time.monotonic() + self._patience
                 if not is_passing(error) or time.monotonic() >= deadline:
                     raise self.plain(error) from error
                 _log.info("%s: %s; trying again", self.name, type(error).__name__)
@@ -119,7 +123,7 @@ class Server:
         code = min(_codes(error) & _TROUBLE.keys(), default=0)
         if code:
             return _KINDS.get(code, SettingsError)(f"{self.name}: {_TROUBLE[code]}.")
-        if is_passing(error) or isinstance(error, ConnectionFailure):
+        if is_passing(error) or isinstance(error, ConnectionFailure) or error.timeout:
             return DestinationError(
                 f"{self.name}: the server does not answer, or has no primary. Check the address, and that it "
                 "runs; then start again: what has been imported stays."

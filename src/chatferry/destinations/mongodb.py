@@ -48,11 +48,12 @@ class MongoDestination:
     """Keeps the collections in the database that `url` names.
 
     `make_indexes`: indexes of `importIds` are made where there are none. Every other index is Rocket.Chat's.
+    `patience`: see `Server`.
     """
 
-    def __init__(self, url: str, make_indexes: bool = False) -> None:
+    def __init__(self, url: str, make_indexes: bool = False, patience: float | None = None) -> None:
         self.address = url
-        self._server = Server(url)
+        self._server = Server(url, patience)
         self._database = self._server.database
         self._stored_digests = Digests(self._database)
         try:
