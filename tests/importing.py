@@ -68,12 +68,13 @@ def import_archive(
     selection: Selection = ALL,
     importer_key: str = "slack",
     settings: Settings | None = None,
+    origin: str = "",
 ) -> Imported:
     """Prepare and run an import to its end."""
     destination = destination or workspace()
     store = store or Store()
     settings = settings or Settings(data=archive.parent)
-    operation = new_operation(archive, destination, importer_key)
+    operation = replace(new_operation(archive, destination, importer_key), origin=origin)
     store.operations.invalidate_all(now())
     store.operations.add(operation)
     operation = work_on(operation, store, destination, settings)

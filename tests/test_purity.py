@@ -7,7 +7,10 @@ import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "chatferry"
 PURE = [
-    *(SOURCE / name for name in ("records.py", "documents.py", "problems.py", "operations.py", "errors.py")),
+    *(
+        SOURCE / name
+        for name in ("records.py", "documents.py", "problems.py", "operations.py", "errors.py", "origins.py")
+    ),
     *sorted((SOURCE / "importers").glob("*.py")),
     *sorted((SOURCE / "convert").glob("*.py")),
     *(SOURCE / "api" / f"{name}.py" for name in ("wire", "schemas", "answers", "examples", "openapi")),

@@ -21,11 +21,12 @@ from chatferry.destinations import Destination
 from chatferry.destinations.memory import MemoryDestination
 from chatferry.disks import is_away
 from chatferry.documents import COLLECTIONS, Date
-from chatferry.errors import ChatferryError, DestinationError, SettingsError
+from chatferry.errors import ChatferryError, DestinationError, OriginError, SettingsError
 from chatferry.helpers import Helpers
 from chatferry.ids import new_id
 from chatferry.importers import Importer, detect, pending, readers
 from chatferry.inspection import inspect_archive
+from chatferry.linking import settle_origin
 from chatferry.memory import collect_rarely
 from chatferry.observing import audit, logs
 from chatferry.observing.logs import LogFormat, LogLevel
@@ -51,6 +52,7 @@ from chatferry.options import (
     FormatOfLog,
     LevelOfLog,
     OperationId,
+    OriginName,
     TextIndexAtEnd,
     TlsCertificate,
     TlsKey,
@@ -58,6 +60,7 @@ from chatferry.options import (
     Where,
     Workers,
 )
+from chatferry.origins import check_name
 from chatferry.pipeline import now
 from chatferry.records import User
 from chatferry.settings import Settings, from_environment, is_loopback
@@ -88,6 +91,8 @@ def main() -> None:
         app()
     except ChatferryError as error:
         console.complain(str(error))
+        if isinstance(error, OriginError):
+            console.complain("Give it with --origin.")
         sys.exit(_exit_code(error))
     except SystemExit as end:
         if end.code == INTERRUPTED:
@@ -101,7 +106,7 @@ def main() -> None:
 def _exit_code(error: ChatferryError) -> int:
     if isinstance(error, DestinationError):
         return AWAY
-    return USAGE if isinstance(error, SettingsError) else FAILED
+    return USAGE if isinstance(error, SettingsError | OriginError) else FAILED
 
 
 # ---------------------------------------------------------------- serve
@@ -193,6 +198,7 @@ def _add_import(importer: Importer) -> None:
         as_: As = "",
         users: Users = None,
         channels: Channels = None,
+        origin: OriginName = "",
         workers: Workers = None,
         cluster: ClusterAddress = "",
         text_index_last: TextIndexAtEnd = False,
@@ -213,7 +219,9 @@ def _add_import(importer: Importer) -> None:
         )
         export = _place(export, importer.wanted)
         with _workplace(settings, dry_run) as (store, workspace):
-            operation = _new_operation(importer, export, _starter(workspace, as_))
+            operation = replace(
+                _new_operation(importer, export, _starter(workspace, as_)), origin=check_name(origin)
+            )
             store.operations.invalidate_all(operation.ts)
             store.operations.add(operation)
             if not dry_run:
@@ -224,6 +232,7 @@ def _add_import(importer: Importer) -> None:
                 work = partial(work_on, watch=watch, helpers=helpers)
                 operation = work(operation, store, workspace, settings)
                 if operation.status == Status.SELECTION:
+                    settle_origin(operation, importer, store, workspace, now())
                     operation = _select(operation, store, users, channels)
                     operation = work(operation, store, workspace, settings)
             sys.exit(_conclude(operation, store, as_json, dry_run))

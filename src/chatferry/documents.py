@@ -25,7 +25,11 @@ AVATARS = "rocketchat_avatars"
 PERMISSIONS = "rocketchat_permissions"
 ROLES, OPERATIONS = "rocketchat_roles", "rocketchat_import"
 """Where a Rocket.Chat server keeps its roles, and the imports that it did itself: only read here."""
-COLLECTIONS = (USERS, CONTACTS, ROOMS, SUBSCRIPTIONS, MESSAGES, UPLOADS, AVATARS, PERMISSIONS)
+ORIGINS, LINKS = "chatferry_origins", "chatferry_links"
+"""chatferry's own: the workspaces that archives came from, and which documents their import ids stand for."""
+COLLECTIONS = (
+    USERS, CONTACTS, ROOMS, SUBSCRIPTIONS, MESSAGES, UPLOADS, AVATARS, PERMISSIONS, ORIGINS, LINKS
+)  # fmt: skip
 
 
 class Date(Struct, frozen=True, gc=False, rename={"iso": "$date"}):

@@ -7,6 +7,7 @@ DestinationError    try again later: the destination, the store, or the disk of 
 NoRoomError    make room on a disk, then try again: a DestinationError
 DownloadError  fetch again later, unless it is final
 ProcessError   import again, with fewer processes, more memory, or a cluster that is there
+OriginError    say which workspace the archive comes from
 CancelledError      nothing: the operation was taken back
 
 What concerns a single record is no exception but a `records.Problem`.
@@ -76,3 +77,7 @@ class CancelledError(ChatferryError):
 
 class ProcessError(ChatferryError):
     """Other processes, here or on a cluster, that cannot be had or were ended before their work was."""
+
+
+class OriginError(ChatferryError):
+    """It cannot be told which workspace an archive comes from, or a name cannot be an origin's."""

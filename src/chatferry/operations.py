@@ -87,6 +87,8 @@ class Summary(Struct, frozen=True, kw_only=True):
 
     `url` is where the archive is fetched from; it may hold a secret and is never shown.
     `error` says, for people, why an operation failed. `file`, `content_type` are the upload's.
+    `origin` is the name of the workspace that the archive comes from: as a person gave it or, once the import
+    has begun, as it was settled; `stated_origin` is what the archive says of it.
     `only_new`: accounts that exist are left alone, and new ones join no default room (`import.run`).
     `user` began it; `starter` (once it is set) then started the import, in which no role is given that this
     user may not grant.
@@ -107,6 +109,8 @@ class Summary(Struct, frozen=True, kw_only=True):
     archive: str = ""
     fingerprint: str = ""
     url: str = ""
+    origin: str = ""
+    stated_origin: str = ""
     only_new: bool = False
     starter: str = ""
     error: str = ""

@@ -85,6 +85,15 @@ Channels = Annotated[
         help="Ids or names to import, separated by commas; __directMessages__ for those. Default: all.",
     ),
 ]
+OriginName = Annotated[
+    str,
+    typer.Option(
+        "--origin",
+        envvar="CHATFERRY_ORIGIN",
+        help="Name of the workspace that the export comes from. Default: what the export says of it, or the "
+        "one whose people and rooms it has.",
+    ),
+]
 Workers = Annotated[
     int | None,
     typer.Option(

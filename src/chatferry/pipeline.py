@@ -18,6 +18,7 @@ from chatferry.destinations import Destination, Lookup
 from chatferry.errors import ArchiveError
 from chatferry.groups import Others
 from chatferry.importers import Importer
+from chatferry.linking import Origins, settle_origin
 from chatferry.memory import peak_memory
 from chatferry.operations import Counts, Operation, Status, advance, may_follow
 from chatferry.parts import merged, whole_parts, write_batches
@@ -113,7 +114,9 @@ def prepare(operation: Operation, tools: Tools) -> Operation:
     Raises ArchiveError if nothing can be read, and what `tools.check` raises.
     """
     store, id = tools.store, operation.id
-    progress = _Progress(replace(operation, fingerprint=tools.archive.fingerprint()), tools)
+    stated = tools.importer.origin(tools.archive) if tools.importer.origin else ""
+    fingerprint = tools.archive.fingerprint()
+    progress = _Progress(replace(operation, fingerprint=fingerprint, stated_origin=stated), tools)
     progress.go(Status.PREPARING)
     store.forget(id)
     found = noted = 0
@@ -183,9 +186,11 @@ def _counted(store: Store, id: str) -> Counts:
 def run(operation: Operation, tools: Tools, destination: Destination) -> Operation:
     """Import what the operation's selection names. Done a second time it goes on where it stopped."""
     progress = _Progress(operation, tools)
+    origins = settle_origin(operation, tools.importer, tools.store, destination, now())
+    progress.operation = replace(operation, origin=origins.own.name)
     progress.go(Status.IMPORTING)
     progress.others = tools.start(tools.store.parts.messages(operation.id))
-    known = _import_staged(progress, tools, destination)
+    known = _import_staged(progress, tools, origins, destination)
     progress.go(Status.IMPORTING_MESSAGES)
     _import_messages(progress, tools, known, destination)
     progress.go(Status.FINISHING)
@@ -200,9 +205,9 @@ def run(operation: Operation, tools: Tools, destination: Destination) -> Operati
     return progress.operation
 
 
-def _import_staged(progress: _Progress, tools: Tools, destination: Destination) -> Known:
-    """Users, contacts and channels; what is then known of them."""
-    work = Work(progress.operation, tools.importer.key, tools.store, destination, tools.check, now)
+def _import_staged(progress: _Progress, tools: Tools, origins: Origins, destination: Destination) -> Known:
+    """Import users, contacts and channels; return what is then known of them."""
+    work = Work(progress.operation, origins, tools.store, destination, tools.check, now)
     progress.go(Status.IMPORTING_USERS)
     import_users(work)
     users = known_users(work)
@@ -212,14 +217,14 @@ def _import_staged(progress: _Progress, tools: Tools, destination: Destination) 
     progress.count(_progressed(progress.operation, tools.store))
     progress.go(Status.IMPORTING_CHANNELS)
     import_channels(work, users)
-    known = Known(users, known_rooms(work))
+    known = Known(users, known_rooms(work), origins.own.scope)
     progress.count(_progressed(progress.operation, tools.store))
     return known
 
 
 def _import_messages(progress: _Progress, tools: Tools, known: Known, destination: Destination) -> None:
     store, id = tools.store, progress.operation.id
-    mark_of = marking(tools.importer, tools.archive)
+    mark_of = marking(tools.importer, tools.archive, known.scope)
     if store.imprints.any():
         for some in recognised(store.parts.undone(id), mark_of, known, store, destination):
             with store.transaction():

@@ -46,6 +46,9 @@ KINDS: dict[str, Kind] = {
     "user-not-listed": Kind(
         "user", NOTED, "Nothing: an inactive placeholder holds the messages. Activate it if it is needed."
     ),
+    "account-not-changed": Kind(
+        "user", NOTED, "Let an administrator import again, or change the account in Rocket.Chat."
+    ),
     "user-exists": Kind("user", SKIPPED, "Nothing: the account was left as it is."),
     "user-field-dropped": Kind("user", NOTED, "Set the value in Rocket.Chat if it is needed."),
     "role-not-granted": Kind("user", NOTED, "Let an administrator grant the role in Rocket.Chat."),
@@ -75,6 +78,9 @@ KINDS: dict[str, Kind] = {
     "channel-too-large": Kind("channel", NOTED, "Nothing: a private room holds the conversation."),
     "unknown-creator": Kind("channel", NOTED, "Appoint another owner in Rocket.Chat if that is needed."),
     "unknown-member": Kind("channel", NOTED, "Invite the person in Rocket.Chat if it is needed."),
+    "member-not-added": Kind(
+        "channel", NOTED, "Let an administrator, or a member of the room, import again or invite the people."
+    ),
     "direct-without-members": Kind("channel", FAILED, "Add the members to the file and import again."),
     "direct-member-not-selected": Kind("channel", SKIPPED, "Import again and select all its people."),
     "channel-not-selected": Kind("channel", SKIPPED, "Import again and select the channel to bring it."),
@@ -119,6 +125,9 @@ KINDS: dict[str, Kind] = {
     ),
     "text-index-not-dropped": Kind("message", NOTED, "Nothing: the messages were written all the same."),
     # files
+    "file-of-others": Kind(
+        "file", FAILED, "Let an administrator import the export again if the rooms should have this file."
+    ),
     "file-gone": Kind("file", SKIPPED, "Nothing can be fetched. Ask the owner for a copy if it matters."),
     "file-external": Kind("file", NOTED, "Nothing: the link to where it lives was kept."),
     "file-not-fetched": Kind("file", FAILED, "See the reason, then fetch what is pending again."),

@@ -3,9 +3,7 @@
 Done a second time each goes on where it stopped.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
-from typing import TypeVar
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
@@ -17,13 +15,14 @@ from chatferry.destinations import Destination, Lookup, Rejection
 from chatferry.documents import Date, Document
 from chatferry.downloads.secrets import holds_secret
 from chatferry.errors import CancelledError
+from chatferry.linking import Origins
 from chatferry.operations import DIRECT_MESSAGES, Operation
+from chatferry.origins import Links
 from chatferry.problems import problem
 from chatferry.records import ROCKET_CAT, Channel, Contact, Outcome, User
 from chatferry.store import Store, problems
-from chatferry.store.staging import Result, Staged, Type
+from chatferry.store.staging import Result, Staged, Type, batches
 
-T = TypeVar("T")
 Entered = dict[str, list[str]]
 """The ids of users, and of the channels and groups that they are in."""
 
@@ -35,11 +34,11 @@ _PHASES = {"user": problems.USERS, "contact": problems.CONTACTS, "channel": prob
 
 
 class Work(Struct, frozen=True):
-    """What an operation's records are imported with. `source` is the importer's key; `check` raises if the
-    work is to stop."""
+    """What an operation's records are imported with. `origins` has the one of its archive; `check` raises if
+    the work is to stop."""
 
     operation: Operation
-    source: str
+    origins: Origins
     store: Store
     destination: Destination
     check: Callable[[], None]
@@ -50,11 +49,9 @@ class Work(Struct, frozen=True):
         """The id of the user in whose name the import runs."""
         return self.operation.starter or self.operation.user
 
-
-def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
-        yield batch
+    def links(self, type: Type, import_ids: Collection[str]) -> Links:
+        """Return what import ids of the archive's origin are linked to."""
+        return self.origins.links(self.destination, type, import_ids)
 
 
 # ---------------------------------------------------------------- users
@@ -64,7 +61,7 @@ def import_users(work: Work) -> None:
     starter = work.destination.find(Lookup.USER_ID, [work.starter])
     default_rooms = [] if work.operation.only_new else work.destination.find(Lookup.ROOM_DEFAULT, ["true"])
     setup = convert_users.UserSetup(
-        source=work.source,
+        origin=work.origins.own,
         archive_ids=work.store.staging.import_ids(work.operation.id, "user"),
         starter_roles=frozenset(starter[0].get("roles", ())) if starter else frozenset(),
         default_rooms=tuple(default_rooms),
@@ -74,7 +71,7 @@ def import_users(work: Work) -> None:
     for batch in batches(undecided, USER_BATCH):
         work.check()
         records = [staged.record for staged in batch if isinstance(staged.record, User)]
-        known = _known_accounts(records, setup, work.destination)
+        known = _known_accounts(records, setup, work)
         moment = Date.at(work.now())
         decisions = []
         for record in records:
@@ -88,13 +85,15 @@ def import_users(work: Work) -> None:
 
 
 def _known_accounts(
-    records: list[User], setup: convert_users.UserSetup, destination: Destination
+    records: list[User], setup: convert_users.UserSetup, work: Work
 ) -> convert_users.KnownUsers:
-    """The accounts that the records may meet. Those that have their own meet no other."""
+    """Return the accounts that the records may meet. A record that has its own account meets no other."""
+    destination = work.destination
     import_ids = [id for record in records for id in record.import_ids]
-    known = convert_users.KnownUsers(destination.find(Lookup.USER_IMPORT_ID, import_ids))
-    own_ids = [convert_users.new_id(record, setup) for record in records]
-    known.fold_all(destination.find(Lookup.USER_ID, own_ids))
+    links = work.links("user", import_ids)
+    own_ids = {convert_users.new_id(record, setup) for record in records}
+    linked_ids = {id for id in map(links.get, import_ids) if id}
+    known = convert_users.KnownUsers(destination.find(Lookup.USER_ID, own_ids | linked_ids), links)
     new = [record for record in records if known.own(record, setup) is None]
     known.fold_all(destination.find(Lookup.USER_EMAIL, [email for record in new for email in record.emails]))
     known.fold_all(destination.find(Lookup.USERNAME, convert_users.first_wishes(new)))
@@ -154,7 +153,7 @@ def _absence(staged: Staged) -> str:
 
 
 def import_contacts(work: Work, users: dict[str, KnownUser]) -> None:
-    setup = convert_contacts.ContactSetup(source=work.source, users=users)
+    setup = convert_contacts.ContactSetup(origin=work.origins.own, users=users)
     undecided = work.store.staging.records(work.operation.id, "contact", undecided=True)
     for batch in batches(undecided, CONTACT_BATCH):
         work.check()
@@ -162,7 +161,12 @@ def import_contacts(work: Work, users: dict[str, KnownUser]) -> None:
         managers = work.destination.find(
             Lookup.USERNAME, {record.manager for record in records if record.manager}
         )
-        known = convert_contacts.KnownContacts(_contact_documents(records, setup, work.destination), managers)
+        links = work.links("contact", [record.id for record in records])
+        ids = {
+            id for record in records for id in (links.get(record.id), convert_contacts.new_id(record, setup))
+        }
+        contacts = work.destination.find(Lookup.CONTACT_ID, ids - {""})
+        known = convert_contacts.KnownContacts(contacts, managers, links)
         moment = Date.at(work.now())
         decisions = []
         for record in records:
@@ -173,15 +177,6 @@ def import_contacts(work: Work, users: dict[str, KnownUser]) -> None:
             known.take(decision.changes)
             decisions.append(decision)
         _carry_out(work, "contact", batch, decisions)
-
-
-def _contact_documents(
-    records: list[Contact], setup: convert_contacts.ContactSetup, destination: Destination
-) -> Iterator[Document]:
-    yield from destination.find(Lookup.CONTACT_IMPORT_ID, [record.id for record in records])
-    yield from destination.find(
-        Lookup.CONTACT_ID, [convert_contacts.new_id(record, setup) for record in records]
-    )
 
 
 def _unselected_contact(record: Contact) -> Decision:
@@ -196,10 +191,11 @@ def _unselected_contact(record: Contact) -> Decision:
 def import_channels(work: Work, users: dict[str, KnownUser]) -> None:
     starter = work.destination.find(Lookup.USER_ID, [work.starter])
     setup = convert_rooms.RoomSetup(
-        source=work.source,
+        origin=work.origins.own,
         archive_ids=work.store.staging.import_ids(work.operation.id, "channel"),
         users=users,
         starter=_account(starter[0]) if starter else users[ROCKET_CAT],
+        may_add=bool(starter) and "admin" in starter[0].get("roles", ()),
     )
     entered = _entered_before(work)
     try:
@@ -227,9 +223,10 @@ def _room_batches(channels: Iterable[Staged]) -> Iterator[list[Staged]]:
 
 def _import_rooms(work: Work, setup: convert_rooms.RoomSetup, batch: list[Staged], entered: Entered) -> None:
     records = [staged.record for staged in batch if isinstance(staged.record, Channel)]
-    rooms = list(_room_documents(records, setup, work.destination))
+    links = work.links("channel", [record.id for record in records])
+    rooms = list(_room_documents(records, setup, links, work.destination))
     inside = work.destination.find(Lookup.SUBSCRIPTION_ROOM, {room["_id"] for room in rooms})
-    known = convert_rooms.KnownRooms(rooms, inside)
+    known = convert_rooms.KnownRooms(rooms, inside, links)
     moment = Date.at(work.now())
     decisions = []
     for record in records:
@@ -269,10 +266,10 @@ def _list_rooms(work: Work, entered: Entered) -> None:
 
 
 def _room_documents(
-    records: list[Channel], setup: convert_rooms.RoomSetup, destination: Destination
+    records: list[Channel], setup: convert_rooms.RoomSetup, links: Links, destination: Destination
 ) -> Iterator[Document]:
-    yield from destination.find(Lookup.ROOM_IMPORT_ID, [record.id for record in records])
     ids = [convert_rooms.new_id(record, setup) for record in records]
+    ids += [id for id in (links.get(record.id) for record in records) if id]
     # Everybody is in the general room: it is looked up, and with it its people, where it is asked for.
     general = [convert_rooms.GENERAL] if any(record.general for record in records) else []
     yield from destination.find(Lookup.ROOM_ID, [*ids, *general])

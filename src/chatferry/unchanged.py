@@ -37,16 +37,16 @@ class Recognised(Struct, frozen=True):
     result: PartResult
 
 
-def marking(importer: Importer, archive: Archive) -> Marking:
-    """The marks of an archive's parts."""
+def marking(importer: Importer, archive: Archive, scope: str = "") -> Marking:
+    """The marks of an archive's parts. `scope` is that of the archive's origin."""
     if importer.marks is None:
         return lambda part: b""
     contents = importer.marks(archive)
-    origin = f"{__version__}\0{importer.key}\0".encode()
+    beginning = f"{__version__}\0{importer.key}\0{scope}".encode()
 
     def mark(part: Part) -> bytes:
         content = contents(part)
-        return xxh3_128_digest(origin + msgspec.msgpack.encode((part, content))) if content else b""
+        return xxh3_128_digest(beginning + msgspec.msgpack.encode((part, content))) if content else b""
 
     return mark
 

@@ -8,8 +8,9 @@ from msgspec.structs import replace
 from chatferry.api import wire
 from chatferry.api.services import Call, Services
 from chatferry.documents import OPERATIONS
-from chatferry.errors import RequestError
+from chatferry.errors import OriginError, RequestError
 from chatferry.importers import IMPORTERS, Importer, listed
+from chatferry.linking import settle_origin
 from chatferry.observing import audit
 from chatferry.operations import (
     AT_REST,
@@ -23,6 +24,7 @@ from chatferry.operations import (
     may_pause,
     state,
 )
+from chatferry.origins import check_name
 from chatferry.pipeline import now
 from chatferry.records import Channel, Contact, User
 from chatferry.report import is_paused
@@ -80,26 +82,62 @@ def get_import_file_data(call: Call) -> wire.JSON:
 def start_import(call: Call) -> wire.JSON:
     """Begin to import what was chosen."""
     services = call.services
+    body: Any = call.body
+    operation = _waiting_for_selection(services)
+    origin = _origin(services, operation, wire.origin(body["input"]) or operation.origin)
     with services.store.transaction():
-        operation = services.store.operations.last()
-        if operation is None:
+        current = _waiting_for_selection(services)  # settling the origin takes time
+        if current.id != operation.id:
             raise _not_found("startImport")
-        _importer(operation.importer_key, "startImport")
-        if not operation.valid:
-            raise _not_found("startImport")
-        if operation.status != Status.SELECTION:
-            raise RequestError(
-                f"The import operation is at {operation.status}, not at {Status.SELECTION}",
-                code="error-invalid-operation-status",
-                details="startImport",
-            )
-        body: Any = call.body
-        chosen = replace(operation, selection=wire.chosen(body["input"]), starter=str(call.user["_id"]))
+        chosen = replace(
+            current,
+            selection=wire.chosen(body["input"]),
+            starter=str(call.user["_id"]),
+            origin=origin,
+        )
         started = advance(chosen, Status.IMPORTING, now())
         services.store.operations.save(started)
     audit.record("import started", operation=started.id)
     services.worker.wake(started.id)
     return {}
+
+
+def _waiting_for_selection(services: Services) -> Operation:
+    """Return the current operation if it can be started."""
+    operation = services.store.operations.last()
+    if operation is None:
+        raise _not_found("startImport")
+    _importer(operation.importer_key, "startImport")
+    if not operation.valid:
+        raise _not_found("startImport")
+    if operation.status != Status.SELECTION:
+        raise RequestError(
+            f"The import operation is at {operation.status}, not at {Status.SELECTION}",
+            code="error-invalid-operation-status",
+            details="startImport",
+        )
+    return operation
+
+
+def _origin(services: Services, operation: Operation, given: str) -> str:
+    """Return the name of the origin that an operation's archive comes from."""
+    named = replace(operation, origin=origin_name(given, "startImport"))
+    try:
+        with services.destination() as destination:
+            importer = IMPORTERS[operation.importer_key]
+            return settle_origin(named, importer, services.store, destination, now()).own.name
+    except OriginError as error:
+        raise RequestError(
+            f'{error} Send it as "origin" in "input".', code="error-import-origin", details="startImport"
+        ) from error
+
+
+def origin_name(given: str, method: str) -> str:
+    """Return the name that a call gives an origin, if an origin may have it."""
+    try:
+        return check_name(given)
+    except OriginError as error:
+        raise RequestError(str(error), code="error-import-origin", details=method) from error
 
 
 def get_import_progress(call: Call) -> wire.JSON:
@@ -184,6 +222,7 @@ def begin(
     archive: Path,
     file: str,
     content_type: str | None = None,
+    origin: str = "",
 ) -> Operation:
     """A new operation takes the place of all others; its archive is read in the background."""
     moment = now()
@@ -199,6 +238,7 @@ def begin(
         file=file,
         content_type=content_type,
         archive=str(archive),
+        origin=origin,
     )
     operation = take_over(services, operation)
     services.worker.wake(operation.id)

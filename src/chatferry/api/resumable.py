@@ -114,11 +114,13 @@ def _announced(request: Request, services: Services, user: Document) -> Upload:
 
 
 def _fields(metadata: str) -> dict[str, str]:
-    fields = {"filename": "", "filetype": "application/octet-stream", **tus.metadata(metadata)}
+    defaults = {"filename": "", "filetype": "application/octet-stream", "origin": ""}
+    fields = {**defaults, **tus.metadata(metadata)}
     if "importerKey" not in fields:
         raise RequestError(
-            "Upload-Metadata must have an importerKey; filename and filetype may be there too."
+            "Upload-Metadata must have an importerKey; filename, filetype and origin may be there too."
         )
+    imports.origin_name(fields["origin"], METHOD)
     return fields
 
 
@@ -274,7 +276,7 @@ def _complete(services: Services, upload: Upload) -> None:
     """All bytes are there: the import begins."""
     fields = _fields(upload.metadata)
     key, name, type_ = fields["importerKey"], fields["filename"], fields["filetype"]
-    begin_import(services, upload.id, upload.user, METHOD, key, name, type_)
+    begin_import(services, upload.id, upload.user, METHOD, key, name, type_, fields["origin"])
 
 
 # ---------------------------------------------------------------- now and then

@@ -42,14 +42,14 @@ _NUMBER = {"type": "number"}
 _UPLOAD = dict.fromkeys(("binaryContent", "contentType", "fileName", "importerKey"), _STRING)
 UPLOAD_IMPORT_FILE = _object(_UPLOAD, _UPLOAD, title="UploadImportFile", closed=True)
 
-_FORM = dict.fromkeys(("importerKey", "file", "contentType", "fileName"), _STRING)
+_FORM = dict.fromkeys(("importerKey", "file", "contentType", "fileName", "origin"), _STRING)
 IMPORT_UPLOAD = _object(_FORM, ["importerKey", "file"], title="ImportUpload", closed=True)
 
 _DOWNLOAD = dict.fromkeys(("fileUrl", "importerKey"), _STRING)
 DOWNLOAD_PUBLIC_IMPORT_FILE = _object(_DOWNLOAD, _DOWNLOAD, title="DownloadPublicImportFile", closed=True)
 
 _CHOICE = _object({"all": _BOOLEAN, "list": _array(_STRING)})
-_CHOICES = _object(dict.fromkeys(("users", "channels", "contacts"), _CHOICE))
+_CHOICES = _object({**dict.fromkeys(("users", "channels", "contacts"), _CHOICE), "origin": _STRING})
 START_IMPORT_NEWER = _object({"input": _CHOICES}, ["input"], title="StartImportByIds", closed=True)
 
 _USER_FLAGS = dict.fromkeys(("is_deleted", "is_bot", "do_import", "is_email_taken"), _BOOLEAN)

@@ -74,8 +74,9 @@ async def _store(
             fields = await _receive(request, services, way, open_body(sink))
             await anyio.to_thread.run_sync(_keep, sink)
         begin = partial(begin_import, services, id, user["_id"], way.method)
+        origin = imports.origin_name(fields.get("origin", ""), way.method)
         await anyio.to_thread.run_sync(
-            begin, fields["importerKey"], fields["fileName"], fields["contentType"]
+            begin, fields["importerKey"], fields["fileName"], fields["contentType"], origin
         )
     except OSError as error:
         discard(path)
@@ -100,14 +101,21 @@ def _keep(sink: BinaryIO) -> None:
 
 
 def begin_import(
-    services: Services, id: str, user_id: str, method: str, importer_key: str, name: str, content_type: str
+    services: Services,
+    id: str,
+    user_id: str,
+    method: str,
+    importer_key: str,
+    name: str,
+    content_type: str,
+    origin: str,
 ) -> Operation:
     """The operation `id` begins, with the file that was uploaded for it by this method."""
     importer = imports.importer_of_upload(importer_key, method)
     file, path = f"{wire.stamp(now())}_{user_id}_{file_name(name)}", services.settings.uploads / id
     size = path.stat().st_size
     event(LOG, "upload received", operation=id, importer=importer_key, file=file, bytes=size, by=method)
-    return imports.begin(services, user_id, importer, id, path, file, content_type)
+    return imports.begin(services, user_id, importer, id, path, file, content_type, origin)
 
 
 def file_name(name: str) -> str:

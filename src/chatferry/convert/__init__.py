@@ -35,14 +35,15 @@ class KnownRoom(Struct, frozen=True, gc=False):
 
 
 class Known(Struct, frozen=True):
-    """Import ids and what they stand for."""
+    """Import ids and what they stand for. `scope` is that of their origin."""
 
     users: dict[str, KnownUser]
     rooms: dict[str, KnownRoom]
+    scope: str = ""
 
     def noting(self) -> "Noted":
         """The same, noting what is looked up from now on."""
-        return Noted(Noting(self.users), Noting(self.rooms))
+        return Noted(Noting(self.users), Noting(self.rooms), self.scope)
 
 
 class Noting(dict[str, T | None]):
@@ -61,6 +62,7 @@ class Noted(Struct, frozen=True):
 
     users: Noting[KnownUser]
     rooms: Noting[KnownRoom]
+    scope: str = ""
 
 
 def updated(document: Document, update: Update) -> Document:

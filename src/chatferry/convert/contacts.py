@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from chatferry.convert import Decision, KnownUser, updated
 from chatferry.documents import CONTACTS, Change, Date, Document, Insert, Update
-from chatferry.ids import derived_hex
+from chatferry.origins import Links, Origin
 from chatferry.problems import problem
 from chatferry.records import Contact, Outcome, Problem
 
@@ -14,16 +14,16 @@ from chatferry.records import Contact, Outcome, Problem
 class ContactSetup(Struct, frozen=True, kw_only=True):
     """What holds for all contacts of an operation. `users` are the archive's, by their import ids."""
 
-    source: str
+    origin: Origin
     users: Mapping[str, KnownUser]
 
 
 class KnownContacts:
     """The contacts that a batch may meet, and the accounts that its managers' usernames may mean."""
 
-    def __init__(self, contacts: Iterable[Document], accounts: Iterable[Document]) -> None:
+    def __init__(self, contacts: Iterable[Document], accounts: Iterable[Document], links: Links) -> None:
+        self.links = links
         self._by_id: dict[str, Document] = {}
-        self._by_import_id: dict[str, Document] = {}
         self._account_ids = {account["username"].casefold(): account["_id"] for account in accounts}
         for contact in contacts:
             self.fold(contact)
@@ -31,6 +31,8 @@ class KnownContacts:
     def take(self, changes: Iterable[Change]) -> None:
         """Know what the changes will have made of the contacts."""
         for change in changes:
+            if change.collection != CONTACTS:
+                continue
             if isinstance(change, Insert):
                 self.fold(change.document)
             elif change.id in self._by_id:
@@ -39,11 +41,10 @@ class KnownContacts:
     def fold(self, contact: Document) -> None:
         """Take over a contact, new or changed."""
         self._by_id[contact["_id"]] = contact
-        for import_id in contact.get("importIds", ()):
-            self._by_import_id[import_id] = contact
 
     def match(self, record: Contact, setup: ContactSetup) -> Document | None:
-        return self._by_import_id.get(record.id) or self._by_id.get(new_id(record, setup))
+        """Return the contact that an earlier import made of this one, or linked to it."""
+        return self._by_id.get(self.links.get(record.id)) or self._by_id.get(new_id(record, setup))
 
     def manager_id(self, record: Contact, setup: ContactSetup) -> str:
         """The account of the manager: the archive's user of that id, or the workspace's of that username."""
@@ -54,7 +55,8 @@ class KnownContacts:
 
 
 def new_id(record: Contact, setup: ContactSetup) -> str:
-    return derived_hex("contact", setup.source, record.id)
+    """Return the `_id` of the contact that is made of a record."""
+    return setup.origin.document_hex("contact", record.id)
 
 
 def decide_contact(record: Contact, known: KnownContacts, setup: ContactSetup, now: Date) -> Decision:
@@ -63,16 +65,19 @@ def decide_contact(record: Contact, known: KnownContacts, setup: ContactSetup, n
     wanted = _details(record, known, setup, problems)
     match = known.match(record, setup)
     change: Change | None
+    links: tuple[Change, ...] = ()
     if match is None:
         change, outcome = _insert(record, wanted, setup, now), Outcome.INSERTED
     else:
         change = _update(record, wanted, match)
         outcome = Outcome.UPDATED if change else Outcome.UNCHANGED
+        derived = record.id if match["_id"] == new_id(record, setup) else ""
+        links = known.links.changes((record.id,), match["_id"], derived)
     return Decision(
         outcome=outcome,
         id=match["_id"] if match else new_id(record, setup),
         name=wanted["name"],
-        changes=(change,) if change else (),
+        changes=(change, *links) if change else links,
         problems=tuple(problems),
     )
 

@@ -75,8 +75,9 @@ def convert_message(record: Message, known: Noted) -> Converted:
     text = record.text
     only = text[0] if len(text) == 1 else None
     msg = only if isinstance(only, str) else ""
+    scope = known.scope
     document: Document = {
-        "_id": record.id,
+        "_id": f"{scope}-{record.id}" if scope else record.id,
         "rid": room.id,
         "u": {"_id": author.id, "username": author.username},
         "msg": msg,
@@ -92,7 +93,7 @@ def convert_message(record: Message, known: Noted) -> Converted:
         document["t"] = record.system
         document["groupable"] = False
     if record.thread:
-        document["tmid"] = record.thread
+        document["tmid"] = f"{scope}-{record.thread}" if scope else record.thread
         if record.in_channel:
             document["tshow"] = True
     if record.reply_count or record.last_reply:
@@ -117,7 +118,7 @@ def convert_message(record: Message, known: Noted) -> Converted:
         document["attachments"] = [_attachment(card, known) for card in record.attachments]
     if not record.files:
         return Converted(document, problems, [], _NO_FILES)
-    pending, files = _write_files(record, room.id, author, document, problems)
+    pending, files = _write_files(record, scope, author, document, problems)
     links = sum(bool(file.link and not file.gone) for file in record.files)
     return Converted(document, problems, pending, files, links)
 
@@ -354,21 +355,22 @@ def _iso(ms: int) -> str:
 
 
 def _write_files(
-    record: Message, room_id: str, author: KnownUser, document: Document, problems: list[Problem]
+    record: Message, scope: str, author: KnownUser, document: Document, problems: list[Problem]
 ) -> tuple[list[PendingFile], dict[Outcome, int]]:
     attachments: list[Document] = document.setdefault("attachments", [])
     files: list[Document] = []
     pending: list[PendingFile] = []
     outcomes: dict[Outcome, int] = {}
     for number, file in enumerate(record.files):
-        upload_id = derived_hex("upload", file.id or f"{record.id}/{number}")
+        own_id = file.id or f"{record.id}/{number}"
+        upload_id = derived_hex("upload", scope, own_id) if scope else derived_hex("upload", own_id)
         outcome = _file_outcome(file, record, problems)
         is_fetched = outcome is None and not file.link
         if outcome is not None:
             outcomes[outcome] = outcomes.get(outcome, 0) + 1
         elif is_fetched:
             files.append(_file_entry(file, upload_id))
-            pending.append(_pending(file, upload_id, record, room_id, author))
+            pending.append(_pending(file, upload_id, document, author))
         attachments.append(_file_card(file, upload_id if is_fetched else ""))
     if files:
         document["files"] = files
@@ -434,12 +436,12 @@ def extension(name: str) -> str:
     return suffix.lower() if dot and stem and len(suffix) <= 10 else ""
 
 
-def _pending(file: File, upload_id: str, record: Message, room_id: str, author: KnownUser) -> PendingFile:
+def _pending(file: File, upload_id: str, message: Document, author: KnownUser) -> PendingFile:
     return PendingFile(
         upload_id=upload_id,
         import_id=file.id,
-        message_id=record.id,
-        room_id=room_id,
+        message_id=message["_id"],
+        room_id=message["rid"],
         user_id=author.id,
         name=file.name or file.id,
         mime=file.mime,

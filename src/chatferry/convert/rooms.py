@@ -8,7 +8,7 @@ from slugify import slugify
 
 from chatferry.convert import Decision, KnownUser, direct_subscription_id, subscription_id, updated
 from chatferry.documents import ROOMS, SUBSCRIPTIONS, USERS, Change, Date, Document, Insert, Update
-from chatferry.ids import derived_hex
+from chatferry.origins import Links, Origin
 from chatferry.problems import problem
 from chatferry.records import ROCKET_CAT, Channel, Outcome, Problem
 
@@ -20,23 +20,28 @@ _VALID_NAME = re.compile(r"[0-9a-zA-Z\-_.]+")  # Rocket.Chat's UTF8_Channel_Name
 class RoomSetup(Struct, frozen=True, kw_only=True):
     """What holds for all rooms of an operation.
 
-    `starter` owns rooms whose creator is not known; more than `max_direct` people do not fit into a direct
-    room (Rocket.Chat's setting DirectMesssage_maxUsers).
+    origin        the workspace that their import ids are unique in
+    archive_ids   the import ids of all its channels
+    users         the accounts of its users
+    starter       the account in whose name it runs; owns rooms whose creator is not known
+    may_add       whether the starter may add people to private rooms that exist and that it is not in
+    max_direct    how many people fit into a direct room (Rocket.Chat's setting DirectMesssage_maxUsers)
     """
 
-    source: str
+    origin: Origin
     archive_ids: frozenset[str]
     users: Mapping[str, KnownUser]
     starter: KnownUser
+    may_add: bool
     max_direct: int = 8
 
 
 class KnownRooms:
-    """The rooms that a batch may meet, and who is in them."""
+    """The rooms that a batch may meet, who is in them, and the links of its channels."""
 
-    def __init__(self, rooms: Iterable[Document], subscriptions: Iterable[Document]) -> None:
+    def __init__(self, rooms: Iterable[Document], subscriptions: Iterable[Document], links: Links) -> None:
+        self.links = links
         self._by_id: dict[str, Document] = {}
-        self._by_import_id: dict[str, Document] = {}
         self._by_name: dict[str, Document] = {}
         self._by_members: dict[str, Document] = {}
         self.members: dict[str, dict[str, Document]] = {}
@@ -50,9 +55,9 @@ class KnownRooms:
         for change in changes:
             if isinstance(change, Insert) and change.collection == ROOMS:
                 self.fold(change.document)
-            elif isinstance(change, Insert):
+            elif isinstance(change, Insert) and change.collection == SUBSCRIPTIONS:
                 self._enter(change.document)
-            elif change.id in self._by_id:
+            elif isinstance(change, Update) and change.collection == ROOMS and change.id in self._by_id:
                 self.fold(updated(self._by_id[change.id], change))
 
     def _enter(self, subscription: Document) -> None:
@@ -61,8 +66,6 @@ class KnownRooms:
     def fold(self, room: Document) -> None:
         """Take over a room, new or changed."""
         self._by_id[room["_id"]] = room
-        for import_id in room.get("importIds", ()):
-            self._by_import_id[import_id] = room
         if room["t"] == "d":
             self._by_members[members_key(room.get("uids", ()))] = room
         for key in ("fname", "name"):
@@ -70,7 +73,7 @@ class KnownRooms:
                 self._by_name[room[key]] = room
 
     def match(self, record: Channel, type_: str, members: Iterable[str], setup: RoomSetup) -> Document | None:
-        own = self._by_import_id.get(record.id) or self._by_id.get(new_id(record, setup))
+        own = self._by_id.get(self.links.get(record.id)) or self._by_id.get(new_id(record, setup))
         if own is not None:
             return own
         if type_ == "d":
@@ -83,8 +86,12 @@ class KnownRooms:
             candidate = None
         if candidate is None or (candidate["t"] != type_ and not record.general):
             return None
-        # Two channels of one archive stay two rooms, even with one name.
-        return None if setup.archive_ids & set(candidate.get("importIds", ())) and type_ != "d" else candidate
+        if type_ == "d":
+            return candidate
+        # Two channels of one archive stay two rooms, even with one name, and so do those of two workspaces.
+        imported = frozenset(candidate.get("importIds", ()))
+        is_another = imported & setup.archive_ids or (imported and setup.origin.is_stranger)
+        return None if is_another else candidate
 
     def is_taken(self, name: str) -> bool:
         return name in self._by_name
@@ -107,7 +114,8 @@ def members_key(user_ids: Iterable[str]) -> str:
 
 
 def new_id(record: Channel, setup: RoomSetup) -> str:
-    return derived_hex("room", setup.source, record.id)
+    """Return the `_id` of the room that is made of a channel."""
+    return setup.origin.document_hex("room", record.id)
 
 
 def room_name(record: Channel) -> str:
@@ -139,9 +147,9 @@ def decide_room(record: Channel, known: KnownRooms, setup: RoomSetup, now: Date)
         problems.append(_problem("channel-too-large", reason, record, "members"))
     match = known.match(record, type_, (member.id for member in members), setup)
     if match is not None:
-        return _complete(record, match, members, known, problems, now)
+        return _complete(record, match, members, known, setup, problems, now)
     if type_ == "d":
-        return _new_direct(record, members, setup, problems, now)
+        return _new_direct(record, members, known, setup, problems, now)
     return _new_room(record, type_, members, known, setup, problems, now)
 
 
@@ -233,11 +241,20 @@ def _new_room(
     for join in joins:
         if join["u"]["_id"] == owner.id:
             join |= {"ls": now, "roles": ["owner"]}
-    return _inserted(room, room["name"], joins, problems)
+    return _inserted(record, room, room["name"], joins, known, problems)
 
 
-def _inserted(room: Document, name: str, joins: list[Document], problems: list[Problem]) -> Decision:
-    changes = [Insert(ROOMS, room), *(Insert(SUBSCRIPTIONS, subscription) for subscription in joins)]
+def _inserted(
+    record: Channel,
+    room: Document,
+    name: str,
+    joins: list[Document],
+    known: KnownRooms,
+    problems: list[Problem],
+) -> Decision:
+    changes: list[Change] = [Insert(ROOMS, room)]
+    changes += [Insert(SUBSCRIPTIONS, subscription) for subscription in joins]
+    changes += known.links.changes((record.id,), room["_id"], record.id)
     return Decision(
         outcome=Outcome.INSERTED,
         id=room["_id"],
@@ -293,7 +310,12 @@ def _subscriptions(room: Document, users: Iterable[KnownUser], now: Date) -> lis
 
 
 def _new_direct(
-    record: Channel, members: list[KnownUser], setup: RoomSetup, problems: list[Problem], now: Date
+    record: Channel,
+    members: list[KnownUser],
+    known: KnownRooms,
+    setup: RoomSetup,
+    problems: list[Problem],
+    now: Date,
 ) -> Decision:
     by_name = sorted(members, key=lambda user: user.name or user.username)
     room: Document = {
@@ -308,7 +330,8 @@ def _new_direct(
     }
     if len(members) == 2 and not all(user.active for user in members):
         room |= {"ro": True, "reactWhenReadOnly": False}
-    return _inserted(room, "", [_direct_subscription(room, user, by_name, now) for user in by_name], problems)
+    joins = [_direct_subscription(room, user, by_name, now) for user in by_name]
+    return _inserted(record, room, "", joins, known, problems)
 
 
 def _direct_subscription(room: Document, user: KnownUser, members: list[KnownUser], now: Date) -> Document:
@@ -337,13 +360,15 @@ def _complete(
     room: Document,
     members: list[KnownUser],
     known: KnownRooms,
+    setup: RoomSetup,
     problems: list[Problem],
     now: Date,
 ) -> Decision:
     """Add what the archive knows of a room that exists: topic, description, date, members."""
     changes: list[Change] = []
     wanted: Document = dict(_about(record)) if room["t"] != "d" else {}
-    is_linked = record.id in room.get("importIds", ())
+    derived = record.id if room["_id"] == new_id(record, setup) else ""
+    is_linked = bool(derived) or known.links.get(record.id) == room["_id"]
     if record.created is not None and not is_linked:
         wanted["ts"] = Date.at(record.created)
     if record.general and not is_linked and not known.is_taken(room_name(record)):
@@ -352,12 +377,13 @@ def _complete(
     if record.archived and is_linked:
         wanted["archived"] = True
     set_ = {key: value for key, value in wanted.items() if room.get(key) != value}
-    if set_ or not is_linked:
-        add = {} if is_linked else {"importIds": (record.id,)}
+    is_listed = record.id in room.get("importIds", ())
+    if set_ or not is_listed:
+        add = {} if is_listed else {"importIds": (record.id,)}
         changes.append(Update(collection=ROOMS, id=room["_id"], set=set_, add=add))
     inside = known.members.get(room["_id"], {})
     if room["t"] != "d":
-        new = [member for member in members if member.id not in inside]
+        new = _entering(record, room, members, inside, setup, problems)
         changes += [
             Insert(SUBSCRIPTIONS, subscription) for subscription in _subscriptions({**room, **set_}, new, now)
         ]
@@ -373,10 +399,31 @@ def _complete(
             Update(collection=SUBSCRIPTIONS, id=subscription["_id"], set=closed)
             for subscription in inside.values()
         ]
+    links = known.links.changes((record.id,), room["_id"], derived)
     return Decision(
         outcome=Outcome.UPDATED if changes else Outcome.UNCHANGED,
         id=room["_id"],
         name=str(set_.get("name", room.get("name", ""))),
-        changes=tuple(changes),
+        changes=(*changes, *links),
         problems=tuple(problems),
     )
+
+
+def _entering(
+    record: Channel,
+    room: Document,
+    members: list[KnownUser],
+    inside: Mapping[str, Document],
+    setup: RoomSetup,
+    problems: list[Problem],
+) -> list[KnownUser]:
+    """Return the members who are to be added to a room that exists, as far as the starter may do that."""
+    new = [member for member in members if member.id not in inside]
+    if not new or room["t"] == "c" or setup.may_add or setup.starter.id in inside:
+        return new
+    reason = (
+        f"{len(new)} people were not added to the private room {room.get('name', room['_id'])}: "
+        f"{setup.starter.username}, who started the import, is neither in it nor an administrator"
+    )
+    problems.append(_problem("member-not-added", reason, record, "members"))
+    return []

@@ -10,7 +10,7 @@ from slugify import slugify
 from chatferry.convert import Decision, subscription_id, updated
 from chatferry.documents import SUBSCRIPTIONS, USERS, Change, Date, Document, Insert, Update
 from chatferry.downloads.secrets import holds_secret, without_secrets
-from chatferry.ids import derived_id
+from chatferry.origins import Links, Origin
 from chatferry.problems import problem
 from chatferry.records import Outcome, Problem, User
 
@@ -19,13 +19,16 @@ _VALID_NAME = re.compile(r"[0-9a-zA-Z\-_.]+")  # Rocket.Chat's UTF8_User_Names_V
 
 
 class UserSetup(Struct, frozen=True, kw_only=True):
-    """What holds for all users of an operation. `archive_ids` are the import ids of all its users.
+    """What holds for all users of an operation.
 
-    `starter_roles` are the roles of whoever started it.
-    `skip_existing`: accounts that exist are left as they are, and not even linked.
+    origin          the workspace that their import ids are unique in
+    archive_ids     the import ids of all its users
+    starter_roles   the roles of the account in whose name it runs
+    default_rooms   the rooms that new accounts join
+    skip_existing   accounts that exist are left as they are, and not even linked
     """
 
-    source: str
+    origin: Origin
     archive_ids: frozenset[str]
     starter_roles: frozenset[str]
     default_rooms: tuple[Document, ...] = ()
@@ -33,11 +36,11 @@ class UserSetup(Struct, frozen=True, kw_only=True):
 
 
 class KnownUsers:
-    """The accounts that a batch may meet, by everything that identifies them."""
+    """The accounts that a batch may meet, by everything that identifies them, and the links of its users."""
 
-    def __init__(self, documents: Iterable[Document]) -> None:
+    def __init__(self, documents: Iterable[Document], links: Links) -> None:
+        self.links = links
         self._by_id: dict[str, Document] = {}
-        self._by_import_id: dict[str, Document] = {}
         self._by_email: dict[str, Document] = {}
         self._by_username: dict[str, Document] = {}
         self.fold_all(documents)
@@ -51,7 +54,7 @@ class KnownUsers:
         for change in changes:
             if isinstance(change, Insert) and change.collection == USERS:
                 self.fold(change.document)
-            elif isinstance(change, Update) and change.id in self._by_id:
+            elif isinstance(change, Update) and change.collection == USERS and change.id in self._by_id:
                 self.fold(updated(self._by_id[change.id], change))
 
     def fold(self, document: Document) -> None:
@@ -61,15 +64,11 @@ class KnownUsers:
             self._by_username[username.casefold()] = document
         for email in document.get("emails", ()):
             self._by_email[email["address"].casefold()] = document
-        for import_id in document.get("importIds", ()):
-            self._by_import_id[import_id] = document
 
     def own(self, record: User, setup: UserSetup) -> Document | None:
-        """The account that an earlier import made of this user, or linked to it."""
-        linked = (self._by_import_id.get(import_id) for import_id in record.import_ids)
-        return next((account for account in linked if account), None) or self._by_id.get(
-            new_id(record, setup)
-        )
+        """Return the account that an earlier import made of this user, or linked to it."""
+        ids = (*map(self.links.get, record.import_ids), new_id(record, setup))
+        return next((self._by_id[id] for id in ids if id in self._by_id), None)
 
     def match(self, record: User, setup: UserSetup) -> Document | None:
         """The account of this user.
@@ -88,21 +87,26 @@ class KnownUsers:
         match = self._by_username.get(record.username.casefold())
         if record.placeholder and match is not None and match["username"] != record.username:
             return None
-        # Two people of one archive are never one account because their names are alike.
-        return None if match is None or setup.archive_ids & set(match.get("importIds", ())) else match
+        if match is None:
+            return None
+        # Two people of one archive are never one account because their names are alike, nor are two of
+        # different workspaces.
+        imported = frozenset(match.get("importIds", ()))
+        return None if imported & setup.archive_ids or (imported and setup.origin.is_stranger) else match
 
     def is_taken(self, username: str) -> bool:
         return username.casefold() in self._by_username or username.casefold() in ("all", "here")
 
 
 def new_id(record: User, setup: UserSetup) -> str:
-    return _new_id(setup.source, record.id)
+    """Return the `_id` of the account that is made of a user."""
+    return _new_id(setup.origin, record.id)
 
 
 @lru_cache(maxsize=2000)
-def _new_id(source: str, import_id: str) -> str:
-    """A batch asks for each several times."""
-    return derived_id("user", source, import_id)
+def _new_id(origin: Origin, import_id: str) -> str:
+    """Return the same; a batch asks for each several times."""
+    return origin.document_id("user", import_id)
 
 
 def username_wishes(record: User) -> list[str]:
@@ -144,12 +148,13 @@ def decide_user(record: User, known: KnownUsers, setup: UserSetup, now: Date) ->
     if match is not None and setup.skip_existing:
         return _left_alone(record, match)
     if match is not None:
-        return _merge(record, match, new_id(record, setup))
+        return _merge(record, match, known, setup)
     document, problems = _new_user(record, known, setup, now)
     changes: list[Change] = [Insert(USERS, document)]
     if not record.placeholder:
         document["__rooms"] = [room["_id"] for room in setup.default_rooms]
         changes += [Insert(SUBSCRIPTIONS, _joined(document, room, now)) for room in setup.default_rooms]
+    changes += known.links.changes(record.import_ids, document["_id"], record.id)
     return Decision(
         outcome=Outcome.INSERTED,
         id=document["_id"],
@@ -275,29 +280,31 @@ def _left_alone(record: User, match: Document) -> Decision:
     )
 
 
-def _merge(record: User, match: Document, own_id: str) -> Decision:
+def _merge(record: User, match: Document, known: KnownUsers, setup: UserSetup) -> Decision:
     """Link an account that was there before; bring one that an import made up to date."""
-    new_links = tuple(one for one in record.import_ids if one not in match.get("importIds", ()))
-    is_own = match["_id"] == own_id
-    set_ = _news(record, match) if is_own else {}
-    problems: tuple[Problem, ...] = ()
-    if new_links and not is_own:
+    is_own = match["_id"] == new_id(record, setup)
+    is_linked = is_own or all(known.links.get(one) == match["_id"] for one in record.import_ids)
+    links = known.links.changes(record.import_ids, match["_id"], record.id if is_own else "")
+    problems: list[Problem] = []
+    set_ = _news(record, match, setup, problems) if is_own else {}
+    if not is_linked:
         reason = f"the account {match.get('username', match['_id'])} has the same e-mail or username"
-        problems = (_problem("user-merged", reason, record),)
-    changes: tuple[Change, ...] = ()
-    if set_ or new_links:
-        add = {"importIds": new_links} if new_links else {}
-        changes = (Update(collection=USERS, id=match["_id"], set=set_, add=add),)
+        problems.append(_problem("user-merged", reason, record))
+    new_ids = tuple(one for one in record.import_ids if one not in match.get("importIds", ()))
+    changes: tuple[Change, ...] = links
+    if set_ or new_ids:
+        add = {"importIds": new_ids} if new_ids else {}
+        changes = (Update(collection=USERS, id=match["_id"], set=set_, add=add), *links)
     return Decision(
-        outcome=Outcome.UPDATED if changes else Outcome.UNCHANGED,
+        outcome=Outcome.UPDATED if set_ or new_ids or not is_linked else Outcome.UNCHANGED,
         id=match["_id"],
         name=match.get("username", ""),
         changes=changes,
-        problems=problems,
+        problems=tuple(problems),
     )
 
 
-def _news(record: User, document: Document) -> Document:
+def _news(record: User, document: Document, setup: UserSetup, problems: list[Problem]) -> Document:
     wanted = _details(record)
     if record.name:
         wanted["name"] = record.name
@@ -307,4 +314,13 @@ def _news(record: User, document: Document) -> Document:
         wanted["emails"] = [{"address": email, "verified": False} for email in record.emails]
     if record.deleted:
         wanted["active"] = False
-    return {key: value for key, value in wanted.items() if document.get(key) != value}
+    news = {key: value for key, value in wanted.items() if document.get(key) != value}
+    # Whose e-mail address an account has may ask for a new password.
+    kept = [] if "admin" in setup.starter_roles else [key for key in ("emails", "active") if key in news]
+    if kept:
+        what = " and ".join("e-mail address" if key == "emails" else "activity" for key in kept)
+        reason = (
+            f"{document.get('username', document['_id'])} keeps its {what}: only administrators change that"
+        )
+        problems.append(_problem("account-not-changed", reason, record))
+    return {key: value for key, value in news.items() if key not in kept}

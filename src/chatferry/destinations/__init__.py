@@ -45,6 +45,8 @@ class Lookup(Enum):
     UPLOAD_ID = "upload _id"  # rocketchat_uploads._id
     AVATAR_ID = "avatar _id"  # rocketchat_avatars._id
     PERMISSION_ID = "permission _id"  # rocketchat_permissions._id
+    ORIGIN_ID = "origin _id"  # chatferry_origins._id
+    LINK_ID = "link _id"  # chatferry_links._id
 
 
 class Rejection(Struct, frozen=True):

@@ -13,7 +13,9 @@ from chatferry.destinations import Lookup
 from chatferry.documents import (
     AVATARS,
     CONTACTS,
+    LINKS,
     MESSAGES,
+    ORIGINS,
     PERMISSIONS,
     ROOMS,
     SUBSCRIPTIONS,
@@ -50,6 +52,8 @@ FIELDS: Mapping[Lookup, tuple[str, str]] = {
     Lookup.UPLOAD_ID: (UPLOADS, "_id"),
     Lookup.AVATAR_ID: (AVATARS, "_id"),
     Lookup.PERMISSION_ID: (PERMISSIONS, "_id"),
+    Lookup.ORIGIN_ID: (ORIGINS, "_id"),
+    Lookup.LINK_ID: (LINKS, "_id"),
 }
 """The collection and the field that a look-up looks in."""
 

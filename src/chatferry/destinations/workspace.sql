@@ -41,6 +41,17 @@ CREATE TABLE IF NOT EXISTS rocketchat_permissions (
     doc TEXT NOT NULL
 );
 
+-- The workspaces that archives came from, and which documents their import ids stand for: see origins.py.
+CREATE TABLE IF NOT EXISTS chatferry_origins (
+    _id TEXT NOT NULL PRIMARY KEY,
+    doc TEXT NOT NULL
+);
+
+CREATE TABLE IF NOT EXISTS chatferry_links (
+    _id TEXT NOT NULL PRIMARY KEY,
+    doc TEXT NOT NULL
+);
+
 CREATE TABLE IF NOT EXISTS rocketchat_message (
     _id TEXT NOT NULL PRIMARY KEY,
     rid TEXT,

@@ -1,6 +1,6 @@
 """Pending files: fetched, stored in the destination, and shown by their messages."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from functools import cached_property
 from itertools import groupby
@@ -23,15 +23,21 @@ from chatferry.fetching.run import Run
 from chatferry.pipeline import now
 from chatferry.problems import problem
 from chatferry.records import Outcome, Problem
+from chatferry.store.pending_files import SourcedFile
 
 _PIECE = 1 << 20
 
 
 class _Wanted(Struct, frozen=True):
-    """One file, with all the messages that show it."""
+    """One file, with messages that are to show it.
+
+    `source` is the operation that brought the messages, `is_trusted` whether an administrator started it:
+    then the file may be opened to the rooms of the messages wherever its bytes come from.
+    """
 
     source: str
     files: tuple[PendingFile, ...]
+    is_trusted: bool
 
     @property
     def file(self) -> PendingFile:
@@ -40,6 +46,11 @@ class _Wanted(Struct, frozen=True):
     @property
     def ids(self) -> list[tuple[str, str]]:
         return [(file.upload_id, file.message_id) for file in self.files]
+
+    @property
+    def key(self) -> str:
+        """What tells its download from others; the name of the file on the way."""
+        return self.file.upload_id if self.is_trusted else f"{self.file.upload_id}-{self.source}"
 
 
 def fetch_files(run: Run) -> None:
@@ -58,7 +69,7 @@ def fetch_files(run: Run) -> None:
 
 
 class _Files:
-    """`asked` are the files that are being downloaded, by the ids of their uploads."""
+    """`asked` are the files that are being downloaded, by their keys."""
 
     def __init__(self, run: Run, stack: ExitStack) -> None:
         self._run = run
@@ -66,26 +77,65 @@ class _Files:
         self._archives: dict[str, Archive | None] = {}
         self._folder = run.settings.fetched / FILES
         private.make_folder(self._folder)
+        self._administrators: dict[str, bool] = {}
+        self._stored_as: dict[str, str] = {}  # the upload that a downloaded file became
         self.asked: dict[str, _Wanted] = {}
 
     def requests(self) -> Iterator[Request]:
         """What is to be downloaded. Files whose bytes are nearer at hand are dealt with on the way."""
         pending = self._run.store.pending_files.pending(self._run.operation.id)
-        for upload_id, group in groupby(pending, lambda found: found.file.upload_id):
+        for _, group in groupby(pending, lambda found: found.file.upload_id):
             self._run.check()
-            some = list(group)
-            wanted = self._shown(_Wanted(some[-1].source, tuple(found.file for found in some)))
-            if not wanted.files or self._is_stored(wanted) or self._is_in_archive(wanted):
-                continue
-            if wanted.file.url:
-                self.asked[upload_id] = wanted
-                path = self._folder / upload_id
-                yield Request(
-                    url=wanted.file.url, path=path, key=upload_id, mime=wanted.file.mime, resumable=True
-                )
+            for some in self._by_right(group):
+                wanted = self._without_open(self._shown(some))
+                if not wanted.files or self._is_stored(wanted) or self._is_in_archive(wanted):
+                    continue
+                if wanted.file.url:
+                    self.asked[wanted.key] = wanted
+                    file, path = wanted.file, self._folder / wanted.key
+                    yield Request(url=file.url, path=path, key=wanted.key, mime=file.mime, resumable=True)
+                else:
+                    reason = f"{wanted.file.name} lay in the export, which is not there any more"
+                    self.give_up(wanted, "file-archive-gone", reason)
+
+    def _by_right(self, pending: Iterable[SourcedFile]) -> Iterator[_Wanted]:
+        """Yield one file: first for the imports of administrators, then for each other import by itself.
+
+        A message of another import may name a file of a room that its starter cannot read.
+        """
+        trusted: list[SourcedFile] = []
+        others: dict[str, list[PendingFile]] = {}
+        for found in pending:
+            if self._is_administrators(found.source):
+                trusted.append(found)
             else:
-                reason = f"{wanted.file.name} lay in the export, which is not there any more"
-                self.give_up(wanted, "file-archive-gone", reason)
+                others.setdefault(found.source, []).append(found.file)
+        if trusted:
+            yield _Wanted(trusted[-1].source, tuple(found.file for found in trusted), is_trusted=True)
+        for source, files in others.items():
+            yield _Wanted(source, tuple(files), is_trusted=False)
+
+    def _is_administrators(self, operation_id: str) -> bool:
+        """Whether an administrator started an import."""
+        if operation_id not in self._administrators:
+            operation = self._run.store.operations.get(operation_id)
+            starter = (operation.starter or operation.user) if operation else ""
+            users = self._run.destination.find(Lookup.USER_ID, [starter]) if starter else []
+            self._administrators[operation_id] = any("admin" in user.get("roles", ()) for user in users)
+        return self._administrators[operation_id]
+
+    def _without_open(self, wanted: _Wanted) -> _Wanted:
+        """Show a stored file where its room has it already; return the rest of an untrusted import's."""
+        if wanted.is_trusted or not wanted.files:
+            return wanted
+        upload = self._upload(wanted)
+        if upload is None:
+            return wanted
+        open_to = {upload.get("rid"), *self._run.store.pending_files.rooms(wanted.file.upload_id)}
+        shown = tuple(file for file in wanted.files if file.room_id in open_to)
+        if shown:
+            self._show(replace(wanted, files=shown), upload)
+        return replace(wanted, files=tuple(file for file in wanted.files if file not in shown))
 
     def store_downloaded(self, result: Downloaded) -> None:
         """Store a file that came, or that came for another room just before."""
@@ -93,7 +143,7 @@ class _Files:
         if result.path.exists():
             self._store(wanted, result.path, result)
         else:
-            twin = self._run.destination.read_file(result.path.name)
+            twin = self._run.destination.read_file(self._stored_as[result.path.name])
             path = self._folder / result.key
             keep(twin, path)
             self._store(wanted, path, replace(result, path=path))
@@ -136,18 +186,22 @@ class _Files:
 
     def _is_stored(self, wanted: _Wanted) -> bool:
         """True if the bytes are there, for another message or from before a crash."""
-        found = self._run.destination.find(Lookup.UPLOAD_ID, [wanted.file.upload_id])
-        if not found:
+        upload = self._upload(wanted) if wanted.is_trusted else None
+        if upload is None:
             return False
-        self._show(wanted, found[0])
+        self._show(wanted, upload)
         return True
+
+    def _upload(self, wanted: _Wanted) -> Document | None:
+        found = self._run.destination.find(Lookup.UPLOAD_ID, [wanted.file.upload_id])
+        return found[0] if found else None
 
     def _is_in_archive(self, wanted: _Wanted) -> bool:
         """True if the bytes are in the export itself, and were taken from there or found damaged."""
         archive = self._archive(wanted.source) if wanted.file.path else None
         if archive is None or wanted.file.path not in archive:
             return False
-        path = self._folder / wanted.file.upload_id
+        path = self._folder / wanted.key
         try:
             with archive.open(wanted.file.path) as stream:
                 content = keep(iter(lambda: stream.read(_PIECE), b""), path)
@@ -180,9 +234,17 @@ class _Files:
     def _store(self, wanted: _Wanted, path: Path, told: Downloaded) -> None:
         moment = Date.at(now())
         upload = upload_document(wanted.file, content_of(told), told.content_type, moment, new_token())
-        self._run.destination.put_file(upload, pieces_of(path, self._run.stop))
+        stored = None if wanted.is_trusted else self._upload(wanted)
+        if stored is not None and stored.get("etag") != upload["etag"]:
+            self._stack.callback(path.unlink, missing_ok=True)
+            reason = f"another file is stored under the id of {wanted.file.name}, for other rooms"
+            self.give_up(wanted, "file-of-others", reason)
+            return
+        if stored is None:
+            self._run.destination.put_file(upload, pieces_of(path, self._run.stop))
+        self._stored_as[path.name] = upload["_id"]
         path.unlink()
-        self._show(wanted, upload)
+        self._show(wanted, stored or upload)
 
     def _show(self, wanted: _Wanted, upload: Document) -> None:
         """Let the messages show their file."""

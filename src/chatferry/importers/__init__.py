@@ -21,6 +21,7 @@ class Importer(Struct, frozen=True):
              and further problems that only note something
     marks    tells of each part of an archive, where that can be told without reading it, what its messages
              are made of: bytes that change when they do, else b""
+    origin   what the archive says of the workspace that it comes from: its name there, "" for nothing
     source   what it reads, for people: "a Slack export"; "" for nothing
     single   whether it reads a single file as well, one that is no archive
     hidden   not offered for choosing, as Rocket.Chat does, but a good importerKey all the same
@@ -35,6 +36,7 @@ class Importer(Struct, frozen=True):
     single: bool = False
     hidden: bool = False
     marks: Callable[[Archive], Callable[[Part], bytes]] | None = None
+    origin: Callable[[Archive], str] | None = None
 
     @property
     def wanted(self) -> str:
@@ -47,7 +49,14 @@ IMPORTERS = {
     for importer in (
         Importer("csv", "CSV", csv.matches, csv.scan, csv.read, "a CSV export"),
         Importer(
-            "slack", "Slack", slack.matches, slack.scan, slack.read, "a Slack export", marks=slack.marks
+            "slack",
+            "Slack",
+            slack.matches,
+            slack.scan,
+            slack.read,
+            "a Slack export",
+            marks=slack.marks,
+            origin=slack.origin,
         ),
         Importer(
             "slack-users",

@@ -27,6 +27,7 @@ from chatferry.importers.slack_lists import (
     read_conversations,
     read_elements,
     read_users,
+    workspace,
 )
 from chatferry.importers.slack_messages import (
     placeholder_root,
@@ -61,6 +62,11 @@ def matches(archive: Archive) -> bool:
         return False
     lists = {*ROOM_LISTS, *USER_LISTS}
     return any(name.rpartition("/")[2] in lists or _is_day_file(name) for name in archive.names())
+
+
+def origin(archive: Archive) -> str:
+    """Return Slack's id of the workspace or organisation that the export is of; "" if it does not say."""
+    return workspace(archive)
 
 
 def scan(archive: Archive, sizes: Sizes = SIZES) -> Iterator[User | Channel | Part | Problem]:

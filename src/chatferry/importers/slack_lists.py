@@ -1,6 +1,7 @@
 """The lists of a Slack export: users.json, channels.json and their siblings, in every layout."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal, TypeVar
 from unicodedata import normalize
@@ -16,6 +17,7 @@ from chatferry.importers.slack_messages import PinNote
 from chatferry.importers.slack_text import without_secrets
 from chatferry.importers.slack_wire import (
     SLACKBOT,
+    Membership,
     Profile,
     SlackChannel,
     SlackUser,
@@ -38,6 +40,7 @@ USER_LISTS = ("users.json", "org_users.json")
 
 WHOLE = MIB  # bytes; longer lists are read in pieces
 
+_TEAM_ID = re.compile(r"[TE][A-Z0-9]{1,63}")
 _TEAM = re.compile(r"teams/[^/]+/")
 _SLACKS_FIRST_DAY = 1_356_998_400  # 2013-01-01; earlier dates in exports mean "unknown"
 
@@ -159,6 +162,26 @@ def bots(archive: Archive) -> dict[str, str]:
         for item in _listed(archive, file, Writer)
         if not isinstance(item, Flaw) and item[1].profile.bot_id
     }
+
+
+def workspace(archive: Archive) -> str:
+    """Return the id of the workspace or organisation that most users are of; "" if the lists name none.
+
+    Lists name people of other workspaces too: guests of shared channels.
+    """
+    teams = Counter(
+        team
+        for file in _user_lists(archive)
+        for item in _listed(archive, file, Membership)
+        if not isinstance(item, Flaw) and (team := _team(item[1]))
+    )
+    return max(sorted(teams), key=teams.__getitem__, default="")
+
+
+def _team(user: Membership) -> str:
+    organisation = user.enterprise_user.enterprise_id if user.enterprise_user else None
+    team = organisation or user.team_id or ""
+    return team if _TEAM_ID.fullmatch(team) else ""
 
 
 def _user(user: SlackUser, file: str, position: str) -> Iterator[User | Problem]:

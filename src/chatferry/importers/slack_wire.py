@@ -84,6 +84,17 @@ class Writer(Struct, frozen=True, gc=False):
     profile: BotLink = BotLink()
 
 
+class EnterpriseUser(Struct, frozen=True, gc=False):
+    enterprise_id: str | None = None
+
+
+class Membership(Struct, frozen=True, gc=False):
+    """What tells which workspace a user is of: the little that is needed of a `SlackUser`."""
+
+    team_id: str | None = None
+    enterprise_user: EnterpriseUser | None = None
+
+
 class SlackFile(Struct, frozen=True, kw_only=True, gc=False):
     id: str = ""
     name: str | None = None

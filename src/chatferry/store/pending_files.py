@@ -66,8 +66,12 @@ class PendingFiles:
         self._database.run(sql, (upload_id, message_id))
 
     def rooms(self, upload_id: str) -> set[str]:
-        """The rooms that have a message with this file."""
-        sql = "SELECT data FROM message_files WHERE upload_id = ?"
+        """Return the rooms that have a message to which the bytes of this file were brought."""
+        sql = (
+            "SELECT f.data FROM message_files AS f JOIN fetches AS t "
+            "ON t.id = f.upload_id AND t.message_id = f.message_id "
+            "WHERE f.upload_id = ? AND t.outcome = 'inserted'"
+        )
         return {_decode(row[0]).room_id for row in self._database.all(sql, (upload_id,))}
 
     def message_ids(self) -> Iterator[list[str]]:

@@ -1,7 +1,8 @@
 """Users, channels and contacts between reading and importing."""
 
 from collections.abc import Collection, Iterable, Iterator
-from typing import Literal
+from itertools import islice
+from typing import Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -12,9 +13,18 @@ from chatferry.store.database import Database
 Record = User | Channel | Contact
 Type = Literal["user", "channel", "contact"]
 
+T = TypeVar("T")
+
 _encode = msgspec.msgpack.encode
 _decode = msgspec.msgpack.Decoder(Record).decode
 _PAGE = 500
+
+
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield the items in lists of at most `size`."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
 
 
 class Staged(Struct, frozen=True):

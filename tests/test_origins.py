@@ -1,0 +1,452 @@
+"""Which origin an archive comes from, and where its import ids lead."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chatferry.documents import (
+    LINKS,
+    MESSAGES,
+    ORIGINS,
+    ROOMS,
+    SUBSCRIPTIONS,
+    USERS,
+    Document,
+    Insert,
+    Update,
+)
+from chatferry.errors import OriginError
+from chatferry.operations import Status
+from chatferry.origins import (
+    Candidate,
+    Choice,
+    Comparison,
+    Links,
+    Origin,
+    check_name,
+    choose_origin,
+    compare_contact,
+    compare_room,
+    compare_user,
+    link_id,
+    origins_of,
+)
+from tests.importing import Imported, import_archive, lasting, sqlite_workspace, workspace, write_folder
+
+SAME, OTHER, NOTHING = Comparison(same=3), Comparison(different=2, examples=["user 1 is x"]), Comparison()
+FIRST = Origin("hipchat", "hipchat")
+SCOPED = Origin("hipchat", "b", scope="12345678")
+
+
+def choose(
+    given: str = "",
+    stated: str = "",
+    known: dict[str, Origin] | None = None,
+    compared: Comparison = NOTHING,
+    earlier: Comparison = NOTHING,
+) -> Choice:
+    known = known or {}
+    candidates = [Candidate(origin, compared) for origin in known.values()] + [Candidate(None, earlier)]
+    return choose_origin("hipchat", given, stated, known, candidates)
+
+
+KNOWN = {"hipchat": FIRST}
+
+
+def test_the_first_archive_of_an_empty_workspace() -> None:
+    assert choose() == Choice(FIRST, is_new=True)
+    assert choose(stated="T1") == Choice(Origin("hipchat", "T1"), is_new=True)
+    assert choose(given="acme", stated="T1") == Choice(Origin("hipchat", "acme"), is_new=True)
+
+
+def test_a_name_that_is_known() -> None:
+    assert choose(given="hipchat", known=KNOWN, compared=OTHER) == Choice(FIRST)
+    assert choose(stated="b", known={**KNOWN, "b": SCOPED}, compared=OTHER) == Choice(SCOPED)
+
+
+def test_an_archive_that_names_nothing_and_agrees() -> None:
+    assert choose(known=KNOWN, compared=SAME) == Choice(FIRST)
+    assert choose(known=KNOWN) == Choice(FIRST)  # nobody meets anybody
+
+
+def test_an_archive_that_names_nothing_and_contradicts() -> None:
+    with pytest.raises(OriginError, match=r"user 1 is x.*give hipchat as its origin.*such as hipchat-2\."):
+        choose(known=KNOWN, compared=OTHER)
+    with pytest.raises(OriginError, match=r"user 1 is x.*give hipchat as its origin.*such as hipchat-2\."):
+        choose(earlier=OTHER)
+
+
+def test_an_archive_that_names_nothing_where_there_are_several() -> None:
+    with pytest.raises(OriginError, match=r"several origins.*give b or hipchat as its origin"):
+        choose(known={**KNOWN, "b": SCOPED})
+
+
+def test_a_new_name_is_kept_apart() -> None:
+    for choice in (
+        choose(given="b", known=KNOWN, compared=OTHER),
+        choose(given="b", known=KNOWN, compared=SAME, earlier=SAME),
+        choose(stated="b", known=KNOWN, compared=OTHER),
+        choose(stated="b", known=KNOWN),
+        choose(stated="b", earlier=OTHER),
+    ):
+        assert choice.is_new and choice.origin.name == "b"
+        assert choice.origin.is_stranger and not choice.origin.adopts
+
+
+def test_a_new_name_of_the_same_workspace() -> None:
+    assert choose(stated="E1", known=KNOWN, compared=SAME) == Choice(FIRST, alias="E1")
+
+
+def test_what_was_imported_before_origins_were_kept() -> None:
+    assert choose(earlier=SAME) == Choice(Origin("hipchat", "hipchat", adopts=True), is_new=True)
+    assert choose(stated="T1", earlier=SAME) == Choice(Origin("hipchat", "T1", adopts=True), is_new=True)
+    assert choose(given="hipchat", earlier=OTHER).origin == Origin("hipchat", "hipchat", adopts=True)
+    assert choose(given="b", earlier=OTHER).origin.is_stranger
+
+
+@pytest.mark.parametrize("name", ["a b", "é", "x" * 65, "a/b", "../x", "\n"])
+def test_names_that_no_origin_has(name: str) -> None:
+    with pytest.raises(OriginError, match="cannot be the name of an origin"):
+        check_name(name)
+
+
+def test_aliases_lead_to_their_origin() -> None:
+    documents: list[Document] = [
+        {"importer": "slack", "name": "T1", "scope": "", "adopts": False},
+        {"importer": "slack", "name": "E1", "same": "T1"},
+        {"importer": "slack", "name": "E2", "same": "nobody"},
+        {"importer": "csv", "name": "csv"},
+    ]
+    assert origins_of(documents, "slack") == {"T1": Origin("slack", "T1"), "E1": Origin("slack", "T1")}
+
+
+# ---------------------------------------------------------------- comparing
+
+
+ALICE = {"username": "alice", "name": "Alice Smith", "emails": [{"address": "Alice@Example.org"}]}
+
+
+@pytest.mark.parametrize(
+    ("import_id", "record", "verdict"),
+    [
+        ("1", ("x", "y", ["alice@example.org"]), "same"),
+        ("1", ("alice", "Alice Jones", ["a@other.org"]), "different"),
+        ("1", ("alice", "Alice Smith", ["a@other.org"]), "same"),  # the company has another domain now
+        ("1", ("alice", "", []), "same"),
+        ("1", ("bob", "Bob", []), "different"),
+        ("1", ("", "", []), "unknown"),
+        ("alice", ("alice", "", []), "unknown"),  # the import id itself proves nothing
+        ("alice", ("alice", "Alice Smith", []), "same"),
+        ("alice", ("alice", "Alice Jones", []), "different"),
+    ],
+)
+def test_comparing_users(import_id: str, record: Any, verdict: str) -> None:
+    assert compare_user(import_id, record, ALICE) == verdict
+
+
+@pytest.mark.parametrize(
+    ("name", "is_private", "members", "inside", "verdict"),
+    [
+        ("management", True, {"a"}, {"a", "b"}, "same"),
+        ("management", True, {"c"}, {"a", "b"}, "different"),
+        ("management", True, set(), {"a"}, "different"),
+        ("management", False, set(), set(), "unknown"),
+        ("lobby", False, set(), {"a"}, "different"),
+        ("7", False, set(), set(), "unknown"),
+        ("", True, set(), set(), "unknown"),
+    ],
+)
+def test_comparing_rooms(
+    name: str, is_private: bool, members: set[str], inside: set[str], verdict: str
+) -> None:
+    room = {"name": "management", "fname": "Management"}
+    assert compare_room("7", name, is_private, frozenset(members), room, frozenset(inside)) == verdict
+
+
+def test_comparing_contacts() -> None:
+    cleo = {"name": "Cleo", "emails": [{"address": "c@example.org"}], "phones": [{"phoneNumber": "1"}]}
+    assert compare_contact("C", ["C@example.org"], [], cleo) == "same"
+    assert compare_contact("C", [], ["1"], cleo) == "same"
+    assert compare_contact("Dan", [], [], cleo) == "different"
+    assert compare_contact("", [], [], cleo) == "unknown"
+
+
+def test_links_are_made_once() -> None:
+    links = Links(FIRST, "user")
+    (made,) = links.changes(["1"], "account", "")
+    assert isinstance(made, Insert) and made.document["_id"] == link_id(FIRST, "user", "1")
+    assert links.get("1") == "account"
+    assert links.changes(["1"], "account", "") == ()
+    (moved,) = links.changes(["1"], "another", "")
+    assert isinstance(moved, Update) and moved.set == {"document": "another"}
+    assert links.changes(["2"], "derived", "2") == ()
+
+
+# ---------------------------------------------------------------- imports
+
+
+def person(id: int, name: str, company: str) -> dict[str, Any]:
+    email = f"{name.lower()}@{company}.example"
+    return {"User": {"id": id, "name": f"{name} of {company}", "mention_name": name.lower(), "email": email}}
+
+
+def hipchat(folder: Path, company: str, *names: str) -> Path:
+    """A HipChat export with a private room 1 for all and a conversation of the first two people."""
+    room = {"id": 1, "name": "management", "privacy": "private", "owner": 1, "members": [1, 2]}
+
+    def said(id: str, sender: int, **more: Any) -> dict[str, Any]:
+        text = f"{names[sender - 1]} of {company} says {id}"
+        when = "2018-08-08T14:23:54Z 000001"
+        return {"id": id, "sender": {"id": sender}, "message": text, "timestamp": when, **more}
+
+    return write_folder(
+        folder,
+        {
+            "users.json": [person(number, name, company) for number, name in enumerate(names, 1)],
+            "rooms.json": [{"Room": room}],
+            "rooms/1/history.json": [{"UserMessage": said("m1", 1)}, {"UserMessage": said("m2", 2)}],
+            "users/1/history.json": [{"PrivateUserMessage": said("p1", 1, receiver={"id": 2})}],
+        },
+    )
+
+
+def management_csv(folder: Path, *names: str) -> Path:
+    return write_folder(
+        folder,
+        {
+            "users.csv": "".join(f'"{name}","{name}@example.org","{name.title()}"\n' for name in names),
+            "channels.csv": f'"management","{names[0]}","private","{";".join(names)}"\n',
+            "management/messages.csv": f'"{names[0]}","1600000000000","from {names[0]}"\n',
+        },
+    )
+
+
+def run(archive: Path, destination: Any, key: str, origin: str = "") -> Imported:
+    return import_archive(archive, destination, importer_key=key, origin=origin)
+
+
+def everything(imported: Imported) -> dict[str, dict[str, Document]]:
+    """Return what imports write, but for the room that all new accounts join."""
+    found = {name: lasting(imported.by_id(name)) for name in (USERS, ROOMS, SUBSCRIPTIONS, MESSAGES, LINKS)}
+    del found[ROOMS]["GENERAL"]
+    return found
+
+
+def members(imported: Imported) -> dict[str, set[str]]:
+    """The usernames in each private or direct room, by the room's `_id`."""
+    found: dict[str, set[str]] = {one["_id"]: set() for one in imported.documents(ROOMS) if one["t"] != "c"}
+    for subscription in imported.documents(SUBSCRIPTIONS):
+        if subscription["rid"] in found:
+            found[subscription["rid"]].add(subscription["u"]["username"])
+    return found
+
+
+KEY = "hipchatenterprise"
+
+
+@pytest.fixture
+def acme(tmp_path: Path) -> Path:
+    return hipchat(tmp_path / "acme", "acme", "Ann", "Bob")
+
+
+@pytest.fixture
+def umbrella(tmp_path: Path) -> Path:
+    return hipchat(tmp_path / "umbrella", "umbrella", "Cat", "Dan")
+
+
+def test_strangers_are_refused_before_anything_is_written(acme: Path, umbrella: Path) -> None:
+    first = run(acme, None, KEY)
+    before = everything(first)
+    second = run(umbrella, first.destination, KEY)
+    assert second.operation.status == Status.FAILED
+    assert "user 1 is Cat of umbrella <cat@umbrella.example> in the export" in second.operation.error
+    assert "give hipchatenterprise as its origin" in second.operation.error
+    assert everything(second) == before
+
+
+def test_strangers_are_kept_apart(acme: Path, umbrella: Path) -> None:
+    first = run(acme, None, KEY)
+    before = everything(first)
+    second = run(umbrella, first.destination, KEY, "umbrella")
+    after = everything(second)
+    assert second.operation.status == Status.DONE
+    assert second.report["messages"]["inserted"] == first.report["messages"]["inserted"] == 3
+    for collection in (ROOMS, SUBSCRIPTIONS, MESSAGES):
+        assert {id: after[collection][id] for id in before[collection]} == before[collection]
+    rooms = sorted(map(sorted, members(second).values()))
+    assert rooms == [["ann", "bob"], ["ann", "bob"], ["cat", "dan"], ["cat", "dan"]]
+    for message in second.documents(MESSAGES):
+        assert message["msg"].startswith(message["u"]["username"].title())
+    new = [room for room in second.documents(ROOMS) if room["_id"] not in before[ROOMS]]
+    assert all(
+        room.get("importIds", ["1"]) == ["1"] or room["t"] == "d" for room in new
+    )  # as Rocket.Chat writes them
+
+
+def test_each_goes_on_with_its_own(acme: Path, umbrella: Path, tmp_path: Path) -> None:
+    with sqlite_workspace(tmp_path / "workspace") as destination:
+        run(acme, destination, KEY)
+        before = everything(run(umbrella, destination, KEY, "umbrella"))
+        for archive in (acme, umbrella):  # each from a data directory of its own, and without saying which
+            again = run(archive, destination, KEY)
+            assert again.operation.status == Status.DONE, again.operation.error
+            assert everything(again) == before
+            assert again.report["messages"]["unchanged"] == 3
+            assert again.report["users"]["unchanged"] == 2
+
+
+def test_two_private_rooms_of_one_name(tmp_path: Path) -> None:
+    first = run(management_csv(tmp_path / "a", "alice", "bob"), None, "csv")
+    stranger = management_csv(tmp_path / "b", "carol", "dan")
+    refused = run(stranger, first.destination, "csv")
+    assert refused.operation.status == Status.FAILED
+    assert "channel management (management) has other members" in refused.operation.error
+    second = run(stranger, first.destination, "csv", "b")
+    assert sorted(map(sorted, members(second).values())) == [["alice", "bob"], ["carol", "dan"]]
+
+
+def test_the_same_workspace_after_all(tmp_path: Path) -> None:
+    first = run(management_csv(tmp_path / "a", "alice", "bob"), None, "csv")
+    second = run(management_csv(tmp_path / "b", "carol", "dan"), first.destination, "csv", "csv")
+    assert second.operation.status == Status.DONE
+    assert sorted(map(sorted, members(second).values())) == [["alice", "bob", "carol", "dan"]]
+
+
+def forget_origins(path: Path) -> None:
+    """Make a workspace what it was before origins were kept."""
+    import sqlite3
+    from contextlib import closing
+
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript("DROP TABLE chatferry_origins; DROP TABLE chatferry_links; PRAGMA user_version = 3;")
+
+
+def test_a_workspace_that_was_filled_before(acme: Path, umbrella: Path, tmp_path: Path) -> None:
+    path = tmp_path / "workspace"
+    with sqlite_workspace(path) as destination:
+        destination.apply(
+            [
+                Insert(
+                    USERS,
+                    {
+                        "_id": "native",
+                        "username": "x",
+                        "roles": ["user"],
+                        "emails": [{"address": "bob@acme.example"}],
+                    },
+                )
+            ]
+        )
+        before = everything(run(acme, destination, KEY))
+    forget_origins(path)
+    with sqlite_workspace(path) as destination:
+        assert run(umbrella, destination, KEY).operation.status == Status.FAILED
+        assert run(umbrella, destination, KEY, "umbrella").operation.status == Status.DONE
+        again = run(acme, destination, KEY)
+        assert again.operation.status == Status.DONE, again.operation.error
+        assert again.report["users"]["unchanged"] == 2
+        assert again.report["messages"]["unchanged"] == 3
+        after = everything(again)
+        for collection in (ROOMS, SUBSCRIPTIONS, MESSAGES):
+            assert {id: after[collection][id] for id in before[collection]} == before[collection]
+        assert after[USERS]["native"]["importIds"] == ["2"]
+
+
+def slack_user(id: str, name: str, **more: Any) -> dict[str, Any]:
+    return {
+        "id": id,
+        "name": name,
+        "profile": {"real_name": name.title(), "email": f"{name}@example.org"},
+        **more,
+    }
+
+
+def slack(folder: Path, **more: str) -> Path:
+    users = [slack_user("U1", "ann", **more), slack_user("U2", "bob", **more)]
+    guest = slack_user("U3", "guest", team_id="T9GUESTS")
+    message = {"type": "message", "user": "U1", "text": "hello", "ts": "1600000200.000100"}
+    return write_folder(
+        folder,
+        {
+            "users.json": [*users, guest],
+            "channels.json": [{"id": "C1", "name": "dev", "creator": "U1", "members": ["U1", "U2"]}],
+            "dev/2020-09-13.json": [message],
+        },
+    )
+
+
+def test_slack_says_which_workspace(tmp_path: Path) -> None:
+    first = run(slack(tmp_path / "a", team_id="T1ACME"), None, "slack")
+    assert [one["_id"] for one in first.documents(ORIGINS)] == ["slack/T1ACME"]
+    # The workspace joins an organisation: it has another name now, and the same people.
+    grid = slack(tmp_path / "b", team_id="T1ACME")
+    users = [
+        {**slack_user(id, name), "team_id": "T1ACME", "enterprise_user": {"enterprise_id": "E1ACME"}}
+        for id, name in (("U1", "ann"), ("U2", "bob"))
+    ]
+    write_folder(grid, {"users.json": users})
+    second = run(grid, first.destination, "slack")
+    assert second.report["messages"]["unchanged"] == 1
+    assert sorted(one["_id"] for one in second.documents(ORIGINS)) == ["slack/E1ACME", "slack/T1ACME"]
+
+
+def test_another_workspace_of_slack_is_kept_apart_without_asking(tmp_path: Path) -> None:
+    first = run(slack(tmp_path / "a", team_id="T1ACME"), None, "slack")
+    archive = slack(tmp_path / "b", team_id="T2OTHER")
+    write_folder(
+        archive,
+        {
+            "users.json": [
+                {**slack_user("U1", "eve"), "team_id": "T2OTHER"},
+                {**slack_user("U2", "fox"), "team_id": "T2OTHER"},
+            ]
+        },
+    )
+    second = run(archive, first.destination, "slack")
+    assert second.operation.status == Status.DONE
+    assert second.report["messages"]["inserted"] == 1
+    authors = {one["u"]["username"] for one in second.documents(MESSAGES)}
+    assert authors == {"ann", "eve"}
+
+
+def test_a_stranger_with_the_same_username_is_another_person(acme: Path, tmp_path: Path) -> None:
+    first = run(acme, None, KEY)
+    namesake = hipchat(tmp_path / "other", "other", "Ann", "Eve")
+    second = run(namesake, first.destination, KEY, "other")
+    assert second.operation.status == Status.DONE
+    assert sorted(map(sorted, members(second).values())) == [
+        *(["ann", "bob"], ["ann", "bob"], ["ann-1", "eve"], ["ann-1", "eve"]),
+    ]
+
+
+def test_a_person_of_two_workspaces_is_one_account(acme: Path, tmp_path: Path) -> None:
+    first = run(acme, None, KEY)
+    both = hipchat(tmp_path / "other", "other", "Eve", "Fox")
+    write_folder(both, {"users.json": [person(1, "Eve", "other"), person(2, "Bob", "acme")]})
+    second = run(both, first.destination, KEY, "other")
+    (bob,) = [one for one in second.documents(USERS) if one["username"] == "bob"]
+    assert bob["importIds"] == ["2"]
+    assert sorted(map(sorted, members(second).values())) == [
+        *(["ann", "bob"], ["ann", "bob"], ["bob", "eve"], ["bob", "eve"]),
+    ]
+
+
+def test_files_of_strangers_have_ids_of_their_own(tmp_path: Path) -> None:
+    first = run(with_file(tmp_path / "a", "T1ACME", "ann"), workspace(), "slack")
+    second = run(with_file(tmp_path / "b", "T2OTHER", "eve"), first.destination, "slack")
+    ids = [one["files"][0]["_id"] for one in second.documents(MESSAGES)]
+    assert len(ids) == len(set(ids)) == 2
+
+
+def with_file(folder: Path, team: str, name: str) -> Path:
+    file = {"id": "F1", "name": "plan.txt", "url_private_download": "https://files.example.org/F1"}
+    message = {"type": "message", "user": "U1", "text": "see", "ts": "1600000200.000100", "files": [file]}
+    return write_folder(
+        folder,
+        {
+            "users.json": [slack_user("U1", name, team_id=team)],
+            "channels.json": [{"id": "C1", "name": "dev", "creator": "U1", "members": ["U1"]}],
+            "dev/2020-09-13.json": [message],
+        },
+    )
