@@ -25,6 +25,7 @@ from chatferry.documents import Date
 from chatferry.errors import SettingsError
 from chatferry.fetching.archives import clear_archives
 from chatferry.observing.logs import event
+from chatferry.observing.metrics import Metrics
 from chatferry.observing.seldom import SeldomFilter
 from chatferry.pipeline import now
 from chatferry.settings import Settings
@@ -46,7 +47,9 @@ def serve_http(settings: Settings, *, is_demo: bool) -> None:
     connections = Connections(_limits(settings))
     listener = _listen(settings, connections)
     store = Store(settings.store_path)
-    services = Services(settings, store, Worker(store, settings), demo.UNLISTED if is_demo else frozenset())
+    metrics = Metrics(store)
+    worker = Worker(store, settings, metrics.watch)
+    services = Services(settings, store, worker, demo.UNLISTED if is_demo else frozenset(), metrics)
     with closing(open_bound(settings, store)) as workspace:
         if is_demo:
             demo.furnish(store, workspace, Date.at(now()))

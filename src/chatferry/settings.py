@@ -54,6 +54,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     pace: Pace = Pace()
     cluster: str = ""
     text_index_last: bool = False
+    metrics_token: str = ""
 
     @property
     def is_open(self) -> bool:
@@ -155,6 +156,7 @@ def from_environment(
             limit=_number(environment, "CHATFERRY_MAX_DOWNLOAD_MIB", DEFAULT_RULES.limit // MIB) * MIB,
         ),
         pace=pace,
+        metrics_token=_token(environment, "CHATFERRY_METRICS_TOKEN"),
     )
 
 
@@ -198,6 +200,13 @@ def _networks(environment: Mapping[str, str], name: str) -> tuple[str, ...]:
                 f"{name}: {text!r} is neither an address nor a network such as 10.0.0.0/8."
             ) from error
     return texts
+
+
+def _token(environment: Mapping[str, str], name: str) -> str:
+    token = environment.get(name, "")
+    if token and not (token.isascii() and token.isprintable() and " " not in token and len(token) >= 16):
+        raise SettingsError(f"{name} must have at least 16 letters, digits or signs, and no spaces.")
+    return token
 
 
 def _number(environment: Mapping[str, str], name: str, default: int) -> int:

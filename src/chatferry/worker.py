@@ -119,7 +119,8 @@ def write_down(settings: Settings) -> Path:
 class Worker:
     """Works on operations in a thread of its own. The thread opens its own destination."""
 
-    def __init__(self, store: Store, settings: Settings) -> None:
+    def __init__(self, store: Store, settings: Settings, watch: Watch = lambda operation: None) -> None:
+        self._watch = watch
         self._store = store
         self._settings = settings
         self._queue: SimpleQueue[str | None] = SimpleQueue()
@@ -139,6 +140,16 @@ class Worker:
                     self.wake(operation.id)
                 else:  # it was cancelled, and the process died before the work on it took notice
                     self.cancel(operation.id)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether operations are worked on."""
+        return self._thread.is_alive()
+
+    @property
+    def queue_length(self) -> int:
+        """How many operations wait for their turn."""
+        return self._queue.qsize()
 
     def wake(self, operation_id: str) -> None:
         """There is work to do on this operation."""
@@ -180,7 +191,7 @@ class Worker:
                 raise _Closing
 
         with suppress(_Closing):  # the operation's status says where to go on
-            watch = logged(operation, lambda operation: None)
+            watch = logged(operation, self._watch)
             work_on(operation, self._store, destination, self._settings, check, watch)
 
 

@@ -140,6 +140,18 @@ INFO = _success(
         "chatferry": _closed({"version": _STRING}),
     }
 )
+HEALTH = _success({"status": {"const": "alive"}})
+_WELL = _closed({"ok": {"const": True}})
+_UNWELL = _closed({"ok": {"const": False}, "why": _STRING})
+_PROBED = ("store", "destination", "worker", "disk")
+READY = _success({"ready": {"const": True}, "checks": _closed(dict.fromkeys(_PROBED, _WELL))})
+NOT_READY = _closed(
+    {
+        "ready": {"const": False},
+        "checks": _closed({name: {"anyOf": [_WELL, _UNWELL]} for name in _PROBED}),
+        "success": {"const": False},
+    }
+)
 
 TOKEN = _success({"token": {"type": "string", "pattern": "^[A-Za-z0-9_-]{43}$"}})
 TOKENS = _success(

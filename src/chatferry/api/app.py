@@ -53,7 +53,7 @@ def create_app(services: Services) -> Starlette:
         routes=[*(_route(endpoint, services) for endpoint in ENDPOINTS), *file_routes(services)],
         lifespan=lifespan,
         exception_handlers={HTTPException: _no_such_endpoint},
-        middleware=[Middleware(CallLog, told=lambda call, status, seconds: None)],
+        middleware=[Middleware(CallLog, told=services.metrics.call_ended)],
     )
 
 

@@ -14,6 +14,7 @@ from chatferry.api import (
     answers,
     bodies,
     examples,
+    health,
     imports,
     openapi,
     pending,
@@ -43,7 +44,8 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     where it is no upload. `limited`: how often it can be called is limited. `is_instant`: the answer needs no
     thread, no database and no time. `hashes`: passwords are hashed for it. `headers` are on every answer.
     `answers` describes what comes with status 200; None stands for a page, or where the endpoint has an
-    `exchange`, for headers alone.
+    `exchange`, for headers alone. `page_type` is the page's; `more_answers` are those with other
+    statuses.
     """
 
     method: str
@@ -66,6 +68,8 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     hashes: bool = False
     enveloped: bool = True  # whether an object says `success`
     headers: Mapping[str, str] = {}
+    page_type: str = "text/html"
+    more_answers: Mapping[int, tuple[str, schemas.Schema]] = {}
 
     @property
     def name(self) -> str:
@@ -82,7 +86,7 @@ def _post(name: str, answer: Callable[[Call], Any] | None, **more: Any) -> Endpo
     return Endpoint(method="POST", path=f"/api/v1/{name}", answer=answer, **{"permission": RUN, **more})
 
 
-def _open(path: str, answer: Callable[[Call], Any], **more: Any) -> Endpoint:
+def _open(path: str, answer: Callable[[Call], Any] | None, **more: Any) -> Endpoint:
     """For everybody, as often as they like."""
     return Endpoint(method="GET", path=path, answer=answer, auth=False, **{"limited": False, **more})
 
@@ -390,4 +394,32 @@ ENDPOINTS = (
     ),
     _open("/api/v1/openapi.json", openapi_json, summary="This API as OpenAPI 3.1", answers=answers.OPENAPI),
     _open("/api/docs", docs, summary="This API as a page to read", answers=None),
+    _open(
+        "/api/health",
+        health.health,
+        summary="Whether the process lives; this needs nothing",
+        is_instant=True,
+        answers=answers.HEALTH,
+        example=examples.HEALTH,
+    ),
+    _open(
+        "/api/ready",
+        health.ready,
+        summary="Whether everything is there that imports need: store, destination, worker, room on the disk",
+        answers=answers.READY,
+        example=examples.READY,
+        more_answers={503: ("Something is missing; `checks` says what.", answers.NOT_READY)},
+    ),
+    _open(
+        "/metrics",
+        None,
+        summary="What the server counts, in Prometheus' text format",
+        receive=health.metrics,
+        answers=None,
+        page_type="text/plain",
+        more_answers={
+            401: ("The token of the metrics is missing.", answers.ERROR),
+            403: ("Only this machine may read the metrics.", answers.ERROR),
+        },
+    ),
 )

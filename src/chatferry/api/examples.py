@@ -318,6 +318,14 @@ PAUSE = Example(answer={"paused": True, **_SUCCESS}, refusals=_not_importing("im
 RESUME = Example(answer={"paused": False, **_SUCCESS}, refusals=_not_importing("import.resume"))
 PENDING_FILES = Example(body={}, answer={"count": 12, **_SUCCESS})
 PENDING_AVATARS = Example(body={}, answer={"count": 0, **_SUCCESS})
+HEALTH = Example(answer={"status": "alive", **_SUCCESS})
+READY = Example(
+    answer={
+        "ready": True,
+        "checks": {name: {"ok": True} for name in ("store", "destination", "worker", "disk")},
+        **_SUCCESS,
+    }
+)
 
 _NO_NAME = _refusal("The 'tokenName' param is required")
 _NO_TOKEN = ("Token does not exist", "error-token-does-not-exists")

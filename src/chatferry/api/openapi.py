@@ -1,7 +1,7 @@
 """The table of endpoints as an OpenAPI 3.1 document. Pure."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from chatferry import __version__
@@ -62,6 +62,10 @@ class Endpoint(Protocol):
     def exchange(self) -> Exchange | None: ...
     @property
     def limited(self) -> bool: ...
+    @property
+    def page_type(self) -> str: ...
+    @property
+    def more_answers(self) -> Mapping[int, tuple[str, Schema]]: ...
     @property
     def most_body(self) -> int: ...
 
@@ -162,6 +166,8 @@ def _responses(endpoint: Endpoint) -> JSON:
         responses["413"] = _response("The body is too large.", _ERROR, [_too_large(endpoint)])
         if endpoint.receive is not None:
             responses["408"] = _response(REASONS[408], _ERROR, [examples.SILENT])
+    for more, (description, schema) in endpoint.more_answers.items():
+        responses[str(more)] = _response(description, _ERROR if schema is answers.ERROR else schema, ())
     if endpoint.takes_form:
         responses["415"] = _response("The body is no form.", _ERROR, [examples.NO_FORM])
     if endpoint.limited:
@@ -198,7 +204,7 @@ _ERROR = {"$ref": "#/components/schemas/Error"}
 
 def _answered(endpoint: Endpoint) -> JSON:
     if endpoint.answers is None:
-        return {"description": "A page.", "content": {"text/html": {"schema": {"type": "string"}}}}
+        return {"description": "A page.", "content": {endpoint.page_type: {"schema": {"type": "string"}}}}
     content: JSON = {"schema": endpoint.answers}
     if endpoint.example is not None:
         content["example"] = endpoint.example.answer

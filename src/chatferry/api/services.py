@@ -11,11 +11,14 @@ from msgspec import Struct
 
 from chatferry.api.grants import Grants
 from chatferry.api.outage import Outage
+from chatferry.api.probes import probes
 from chatferry.api.rate_limit import RateLimiter, neighbourhood
 from chatferry.binding import open_bound
 from chatferry.destinations import Destination, takes_several
 from chatferry.documents import Document
 from chatferry.errors import RequestError
+from chatferry.observing.metrics import Metrics
+from chatferry.observing.readiness import Readiness
 from chatferry.settings import Settings
 from chatferry.store import Store
 from chatferry.worker import Worker
@@ -40,7 +43,12 @@ class Services:
     """
 
     def __init__(
-        self, settings: Settings, store: Store, worker: Worker, unlisted: frozenset[str] = frozenset()
+        self,
+        settings: Settings,
+        store: Store,
+        worker: Worker,
+        unlisted: frozenset[str] = frozenset(),
+        metrics: Metrics | None = None,
     ) -> None:
         self.settings = settings
         self.store = store
@@ -54,6 +62,8 @@ class Services:
         self._read = self._workspace
         if not takes_several(settings.destination_url):
             self._read = _Shared(settings, store)
+        self.metrics = metrics or Metrics(store)
+        self.readiness = Readiness(probes(store, self.reading, worker, settings))
 
     @cached_property
     def large_bodies(self) -> CapacityLimiter:

@@ -89,6 +89,12 @@ class Operations:
             yield from (_of(row[1:], _summary) for row in rows if _standing(row[1]).status not in ENDS)
             number = rows[-1][0]
 
+    def statuses(self, since: int) -> Iterator[tuple[int, Status, int]]:
+        """Yield number, status and `updated_at` of the operations that changed since then."""
+        sql = "SELECT number, data, updated_at FROM operations WHERE updated_at >= ?"
+        for number, data, updated_at in self._database.all(sql, (since,)):
+            yield number, _standing(data).status, updated_at
+
 
 def _of(row: Row, decode: Callable[[bytes], Some]) -> Some:
     data, valid, updated_at = row
