@@ -168,7 +168,8 @@ def test_very_many_log_ins_at_once(tmp_path: Path) -> None:
     body = b'{"user": "nobody", "password": "wrong"}'
     head = b"POST /api/v1/login HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
     request = head % len(body) + body
-    with serving(tmp_path) as server, login(server) as http, ExitStack() as stack:
+    settings = {"CHATFERRY_MAX_CONNECTIONS_PER_ADDRESS": "1000"}
+    with serving(tmp_path, **settings) as server, login(server) as http, ExitStack() as stack:
         guesses = []
         for _ in range(WAITING + HASHING + 60):
             guesses.append(stack.enter_context(socket.create_connection(("127.0.0.1", server.port))))
