@@ -6,6 +6,7 @@ import os
 import resource
 import socket
 import time
+from collections import deque
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -19,6 +20,7 @@ from uvicorn.server import ServerState
 from chatferry.api.connections import Connections, Peer
 
 AT_ONCE = 50  # connections accepted before others have their turn
+LINGERING = 20  # connections that were refused and are not closed yet
 MOST_DESCRIPTORS = 65_536
 OTHER_DESCRIPTORS = 100  # that are no connections: databases, archives, pipes
 _FULL = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -63,6 +65,7 @@ class Listener(socket.socket):
         self._connections = connections
         self._says = b"" if is_tls else _TOO_MANY
         self._accepted = 0
+        self._refused: deque[socket.socket] = deque()
         self._spare = -1  # a descriptor to give up, so that a connection without one can be closed
         self._keep_spare()
 
@@ -89,11 +92,14 @@ class Listener(socket.socket):
             raise BlockingIOError from error
 
     def _refuse(self, accepted: socket.socket) -> None:
-        with accepted, suppress(OSError):
+        """Say why, and close it a little later: what comes after that would make the answer get lost."""
+        with suppress(OSError):
             accepted.setblocking(False)
             accepted.send(self._says)
             accepted.shutdown(socket.SHUT_WR)
-            accepted.recv(65_536)  # what is left unread could make the answer get lost
+        self._refused.append(accepted)
+        if len(self._refused) > LINGERING:
+            self._refused.popleft().close()
 
     def _turn_away(self) -> None:
         """Close a connection that there is no descriptor for: it would be offered again and again."""
