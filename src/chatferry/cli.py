@@ -63,6 +63,7 @@ from chatferry.options import (
 from chatferry.origins import check_name
 from chatferry.pipeline import now
 from chatferry.records import User
+from chatferry.retention import clear_away, described, leftovers, remove
 from chatferry.settings import Settings, from_environment, is_loopback
 from chatferry.store import Store
 from chatferry.text_index import build_what_is_left
@@ -258,8 +259,10 @@ def _workplace(settings: Settings, dry_run: bool) -> Iterator[tuple[Store, Desti
         try:
             console.welcome(_open(workspace, settings))
             build_what_is_left(settings.destination_url, store)
+            clear_away(store, settings, now(), is_idle=True)
             yield store, workspace
         finally:
+            clear_away(store, settings, now(), is_idle=True)
             workspace.close()
 
 
@@ -406,6 +409,33 @@ def _fetched(
     with console.Display(quiet=quiet) as display:
         watch = logged(operation, display.show) if log_level else display.show
         return work_on(operation, store, workspace, settings, watch=watch)
+
+
+# ---------------------------------------------------------------- purge
+
+
+@app.command()
+def purge(
+    data: Data = Path("data"),
+    pending_: Annotated[
+        bool,
+        typer.Option("--pending", help="Give up files and avatars that are still to be fetched, too."),
+    ] = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Delete what imports that are over have left: archives, staged people, secret addresses."""
+    settings = from_environment(data=data)
+    if not settings.store_path.exists():
+        raise SettingsError(f"{data} holds no operations. Give the directory of the imports with --data.")
+    with _only_worker(settings), Store(settings.store_path) as store:
+        found = leftovers(store, settings, now(), is_idle=True, at_once=True, pending=pending_)
+        for line in described(found, store):
+            console.say(f"{'Would delete' if dry_run else 'Deleting'} {line}")
+        if not found:
+            console.say("There is nothing to delete.")
+        if not dry_run:
+            remove(store, found)
+            store.compact()
 
 
 # ---------------------------------------------------------------- looking

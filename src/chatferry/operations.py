@@ -44,6 +44,9 @@ ENDS = frozenset({Status.DONE, Status.FAILED, Status.CANCELLED})
 AT_REST = frozenset({Status.NEW, Status.SELECTION})
 """Where an operation waits for somebody to go on with it."""
 
+FAILED_KEPT = 7 * 24 * 60 * 60 * 1000
+"""For how long the archive of an operation that failed is kept, in ms."""
+
 
 class Counts(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """Rocket.Chat's counters; None until they are known."""
@@ -145,6 +148,19 @@ def state(operation: Summary | None) -> State:
 def is_preparing(status: Status) -> bool:
     """Whether the selection is still to come."""
     return status in _WAITING
+
+
+def is_over(operation: Summary, now: int, is_idle: bool = False, at_once: bool = False) -> bool:
+    """Return whether nobody can go on with an operation, so that what was kept for it can go.
+
+    One that failed can be taken up again for a week, unless another took its place or it is to end `at_once`.
+    `is_idle`: no operation is being worked on, so that one which is not valid will never be.
+    """
+    if operation.status == Status.FAILED:
+        return at_once or not operation.valid or operation.updated_at + FAILED_KEPT <= now
+    if operation.status in ENDS:
+        return True
+    return not operation.valid and (is_idle or operation.status in AT_REST)
 
 
 def is_importing(status: Status) -> bool:

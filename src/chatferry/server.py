@@ -19,15 +19,14 @@ from chatferry.api.connections import Connections, Limits
 from chatferry.api.listening import Listener, keep_sweeping, protocol, room_for_connections
 from chatferry.api.services import Services
 from chatferry.api.tls import check_certificate
-from chatferry.api.uploads import clear_uploads
 from chatferry.binding import open_bound
 from chatferry.documents import Date
 from chatferry.errors import SettingsError
-from chatferry.fetching.archives import clear_archives
 from chatferry.observing.logs import event
 from chatferry.observing.metrics import Metrics
 from chatferry.observing.seldom import SeldomFilter
 from chatferry.pipeline import now
+from chatferry.retention import clear_away
 from chatferry.settings import Settings
 from chatferry.store import Store
 from chatferry.worker import Worker
@@ -59,8 +58,7 @@ def serve_http(settings: Settings, *, is_demo: bool) -> None:
             )
     resumable.sweep(services)
     resumable.take_up(services)
-    clear_uploads(settings.uploads, store)
-    clear_archives(settings, store)
+    clear_away(store, settings, now(), is_idle=True)
     host, port = listener.getsockname()[:2]
     address = f"{'https' if settings.tls_cert else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
     config = uvicorn.Config(

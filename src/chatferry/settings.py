@@ -29,7 +29,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     messages; "" for none. `text_index_last`: the text index of messages is dropped before they are written,
     and built after them. `pace`: how fast imports write. In seconds: `connection_wait`, how long a connection
     may wait for a call, `upload_silence`, the longest pause inside an upload, after which it is broken off,
-    and `upload_kept`, how long a resumable upload is kept after that.
+    and `upload_kept`, how long a resumable upload is kept after that. `uploads_kept`: how long archives are
+    kept after the end of their operation, in ms.
     """
 
     data: Path = Path("data")
@@ -39,6 +40,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_upload: int = 100 * 1024 * MIB
     upload_silence: int = 60
     upload_kept: int = 24 * 60 * 60
+    uploads_kept: int = 0
     import_dirs: tuple[Path, ...] = ()
     limits: Limits = Limits()
     rate_limit: bool = True
@@ -135,6 +137,7 @@ def from_environment(
         max_upload=_number(environment, "CHATFERRY_MAX_UPLOAD_MIB", 100 * 1024) * MIB,
         upload_silence=_number(environment, "CHATFERRY_UPLOAD_SILENCE_SECONDS", 60),
         upload_kept=_number(environment, "CHATFERRY_UPLOAD_KEPT_SECONDS", 24 * 60 * 60),
+        uploads_kept=_number_or_off(environment, "CHATFERRY_KEEP_UPLOADS_HOURS") * 60 * 60 * 1000,
         import_dirs=tuple(
             Path(entry).resolve()
             for entry in environment.get("CHATFERRY_IMPORT_DIRS", "").split(os.pathsep)

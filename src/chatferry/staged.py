@@ -305,6 +305,13 @@ def known_rooms(work: Work) -> dict[str, KnownRoom]:
 # ---------------------------------------------------------------- carrying out decisions
 
 
+def _keep_address(store: Store, user_id: str, url: str, decision: Decision) -> None:
+    """Keep the secret address of an avatar that is pending: from now on, or since an earlier import."""
+    is_new = any(convert_users.is_avatar_pending(change) for change in decision.changes)
+    if is_new or store.avatar_addresses.get(user_id):
+        store.avatar_addresses.put(user_id, url)
+
+
 def _carry_out(
     work: Work, type: Type, batch: Sequence[Staged], decisions: Sequence[Decision]
 ) -> list[Result]:
@@ -326,7 +333,7 @@ def _carry_out(
                 notes.append(problem(f"{type}-rejected", reason, file=record.file, position=record.position))
             results.append(Result(staged.number, outcome, id, decision.name))
             if isinstance(staged.record, User) and id and holds_secret(staged.record.avatar_url):
-                work.store.avatar_addresses.put(id, staged.record.avatar_url)
+                _keep_address(work.store, id, staged.record.avatar_url, decision)
             if notes:
                 work.store.problems.add(work.operation.id, _PHASES[type], notes, staged.number * 1000)
         work.store.staging.decide(work.operation.id, type, results)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 from xxhash import xxh3_128_digest
 
 from chatferry import __version__
@@ -64,7 +65,7 @@ def imprint(result: PartResult, known: Known) -> Imprint:
         messages=_again(result.messages),
         files=_again(result.files),
         problems=result.problems,
-        pending=result.pending,
+        pending=[replace(file, url="") for file in result.pending],
     )
 
 

@@ -23,6 +23,7 @@ from chatferry.observing.steps import logged
 from chatferry.operations import AT_REST, ENDS, Operation, Status, advance, is_importing, is_preparing
 from chatferry.pause import Pause
 from chatferry.pipeline import Check, Tools, Watch, now, prepare, run
+from chatferry.retention import clear_away
 from chatferry.settings import Settings
 from chatferry.store import Store
 from chatferry.text_index import TextIndexLast, build_what_is_left
@@ -193,6 +194,7 @@ class Worker:
         with suppress(_Closing):  # the operation's status says where to go on
             watch = logged(operation, self._watch)
             work_on(operation, self._store, destination, self._settings, check, watch)
+            clear_away(self._store, self._settings, now())
 
 
 class _Closing(BaseException):

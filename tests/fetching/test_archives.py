@@ -9,7 +9,7 @@ import pytest
 
 from tests.downloads.filehost import Exchange, FileHost, hosting
 from tests.fetching.exports import DAY, TOKEN, message, write_export
-from tests.serving import Server, current, latest, login, serving, start, wait_for
+from tests.serving import Server, current, latest, login, serving, start, until, wait_for
 
 ETAG = '"one"'
 
@@ -62,11 +62,12 @@ def test_an_archive_is_downloaded_and_imported(
     assert ask(http, f"{url}?token={TOKEN}") == (200, {"success": True})
     operation = wait_for(http, "importer_user_selection")
     assert operation["file"].endswith("_the export.zip") and "contentType" not in operation
+    assert [path.name for path in (server.data / "downloads").iterdir()] == [operation["_id"]]
     assert http.get("getImportFileData").json()["message_count"] == 2
     http.post("startImport", json={"input": {"users": {"all": True}, "channels": {"all": True}}})
     wait_for(http, "importer_done")
     assert "abcdefSECRET" not in repr(latest(http))
-    assert [path.name for path in (server.data / "downloads").iterdir()] == [operation["_id"]]
+    until(lambda: not list((server.data / "downloads").iterdir()))
 
 
 def test_the_answer_waits_for_the_host_and_not_for_the_bytes(http: httpx.Client, host: FileHost) -> None:

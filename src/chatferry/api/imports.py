@@ -28,6 +28,7 @@ from chatferry.origins import check_name
 from chatferry.pipeline import now
 from chatferry.records import Channel, Contact, User
 from chatferry.report import is_paused
+from chatferry.retention import clear_away
 
 LATEST = 20
 
@@ -195,6 +196,7 @@ def import_clear(call: Call) -> wire.JSON:
     with call.services.store.transaction():
         _supersede(call.services, now())
     audit.record("imports cleared")
+    clear_away(call.services.store, call.services.settings, now())
     return {}
 
 
@@ -254,6 +256,7 @@ def take_over(services: Services, operation: Operation) -> Operation:
     audit.record(
         "operation begun", operation=operation.id, importer=operation.importer_key, file=operation.file
     )
+    clear_away(services.store, services.settings, now())
     return operation
 
 

@@ -26,6 +26,7 @@ from chatferry.documents import Document
 from chatferry.errors import DestinationError, RequestError
 from chatferry.ids import new_id
 from chatferry.pipeline import now
+from chatferry.retention import clear_away
 from chatferry.store.uploads import Upload
 from chatferry.worker import write_down
 
@@ -291,10 +292,11 @@ def take_up(services: Services) -> None:
 
 
 def sweep(services: Services) -> None:
-    """Remove the uploads that have expired."""
+    """Remove the uploads that have expired, and what is left of operations that are over."""
     for upload in services.store.uploads.all():
         if _is_over(services, upload):
             _remove(services, upload)
+    clear_away(services.store, services.settings, now())
 
 
 async def keep_sweeping(services: Services) -> None:

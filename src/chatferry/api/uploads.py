@@ -4,7 +4,6 @@ import logging
 import os
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import anyio.to_thread
@@ -18,12 +17,10 @@ from chatferry.api.services import Services
 from chatferry.api.upload_body import UploadBody
 from chatferry.api.upload_form import FormBody
 from chatferry.documents import Document
-from chatferry.fetching.archives import kept_archives
 from chatferry.ids import new_id
 from chatferry.observing.logs import event
 from chatferry.operations import Operation
 from chatferry.pipeline import now
-from chatferry.store import Store
 
 LOG = logging.getLogger("chatferry.uploads")
 LONGEST_NAME = 200  # characters; file systems hold 255 bytes
@@ -123,15 +120,3 @@ def file_name(name: str) -> str:
     last = name.replace("\\", "/").rpartition("/")[2]
     shown = "".join(sign for sign in last if sign.isprintable())
     return shown[-LONGEST_NAME:] or "import"
-
-
-def clear_uploads(uploads: Path, store: Store) -> None:
-    """Remove what nobody will ask for: of uploads that never ended, and of operations that are over."""
-    wanted = kept_archives(store) | {upload.id for upload in store.uploads.all()}
-    for path in uploads.iterdir() if uploads.is_dir() else ():
-        if path.name in wanted:
-            continue
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:  # a folder, for instance: nothing of ours
-            event(LOG, "cannot be removed", logging.WARNING, path=path, reason=error.strerror)

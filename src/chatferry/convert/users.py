@@ -15,6 +15,7 @@ from chatferry.problems import problem
 from chatferry.records import Outcome, Problem, User
 
 NAME_TRIES = 9  # alice, alice-1 ... alice-9
+_PENDING_AVATAR = "_pendingAvatarUrl"
 _VALID_NAME = re.compile(r"[0-9a-zA-Z\-_.]+")  # Rocket.Chat's UTF8_User_Names_Validation
 
 
@@ -207,6 +208,12 @@ def _new_user(record: User, known: KnownUsers, setup: UserSetup, now: Date) -> t
     return document, problems
 
 
+def is_avatar_pending(change: Change) -> bool:
+    """Return whether a change leaves a user's avatar to be fetched."""
+    fields = change.document if isinstance(change, Insert) else change.set
+    return _PENDING_AVATAR in fields
+
+
 def _details(record: User) -> Document:
     details: Document = {}
     if record.status_text:
@@ -218,7 +225,7 @@ def _details(record: User) -> Document:
     if record.avatar_url:
         # what is left out here the store keeps
         secret = holds_secret(record.avatar_url)
-        details["_pendingAvatarUrl"] = without_secrets(record.avatar_url) if secret else record.avatar_url
+        details[_PENDING_AVATAR] = without_secrets(record.avatar_url) if secret else record.avatar_url
     return details
 
 
@@ -309,7 +316,7 @@ def _news(record: User, document: Document, setup: UserSetup, problems: list[Pro
     if record.name:
         wanted["name"] = record.name
     if "avatarOrigin" in document:  # the picture has been fetched
-        wanted.pop("_pendingAvatarUrl", None)
+        wanted.pop(_PENDING_AVATAR, None)
     if record.emails and not document.get("emails"):
         wanted["emails"] = [{"address": email, "verified": False} for email in record.emails]
     if record.deleted:

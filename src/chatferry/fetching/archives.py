@@ -1,6 +1,5 @@
 """Archives given by their URL, on their way to the data directory."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,12 +7,10 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from chatferry import private
-from chatferry.archive import name_of
 from chatferry.downloads import Request
 from chatferry.downloads.faults import EXPORT_AGAIN
 from chatferry.downloads.one import Check, ask, fetch
 from chatferry.errors import DownloadError
-from chatferry.fetching.content import FILES
 from chatferry.operations import Operation, Status, advance
 from chatferry.pipeline import now
 from chatferry.settings import Settings
@@ -42,25 +39,6 @@ def download_archive(operation: Operation, store: Store, settings: Settings, che
     loaded = replace(advance(operation, Status.FILE_LOADED, now()), url="")
     store.operations.save(loaded)
     return loaded
-
-
-def clear_archives(settings: Settings, store: Store) -> None:
-    """Remove downloaded archives, whole and in part, that nobody needs any more."""
-    wanted = kept_archives(store) | {FILES}
-    for operation in store.operations.valid():
-        if operation.status == Status.DOWNLOADING:
-            wanted.add(f"{operation.id}.part")
-    for path in settings.fetched.iterdir() if settings.fetched.is_dir() else ():
-        if path.name not in wanted and path.is_dir():
-            shutil.rmtree(path)
-        elif path.name not in wanted:
-            path.unlink(missing_ok=True)
-
-
-def kept_archives(store: Store) -> set[str]:
-    """The names of archives that are still needed: for an import, or for the bytes of pending files."""
-    sources = map(store.operations.get, store.pending_files.sources())
-    return {name_of(one.archive) for one in (*store.operations.valid(), *sources) if one is not None}
 
 
 def _request(operation: Operation) -> Request:

@@ -11,9 +11,6 @@ from chatferry.downloads import Downloaded
 from chatferry.downloads.one import Check
 from chatferry.images import HEAD, image_size
 
-FILES = "files"
-"""The folder, among downloads, of files on their way to the destination."""
-
 _PIECE = 1 << 20
 
 

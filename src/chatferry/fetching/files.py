@@ -18,11 +18,12 @@ from chatferry.documents import MESSAGES, Date, Document, Update
 from chatferry.downloads import Downloaded, Request
 from chatferry.downloads.many import fetch_all
 from chatferry.errors import ArchiveError
-from chatferry.fetching.content import FILES, content_of, keep, new_token, pieces_of
+from chatferry.fetching.content import content_of, keep, new_token, pieces_of
 from chatferry.fetching.run import Run
 from chatferry.pipeline import now
 from chatferry.problems import problem
 from chatferry.records import Outcome, Problem
+from chatferry.retention import FILES
 from chatferry.store.pending_files import SourcedFile
 
 _PIECE = 1 << 20

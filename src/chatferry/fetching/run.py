@@ -60,10 +60,18 @@ class Run:
                 self.store.problems.add(self.operation.id, problems.FILES, [note], first)
             for id, message_id in ids:
                 self.store.fetches.note(self.operation.id, outcome, id, message_id)
+                if outcome == Outcome.INSERTED:
+                    self._forget_address(id, message_id)
             self._ended[outcome] = self._ended.get(outcome, 0) + len(ids)
             failed = self._ended.get(Outcome.FAILED, 0)
             counts = replace(self.operation.count, completed=sum(self._ended.values()) - failed, error=failed)
             self._save(replace(self.operation, count=counts))
+
+    def _forget_address(self, id: str, message_id: str) -> None:
+        if message_id:
+            self.store.pending_files.forget_address(id, message_id)
+        else:
+            self.store.avatar_addresses.remove(id)
 
     def finish(self) -> Operation:
         """Nothing vanishes: every file that was pending has ended."""

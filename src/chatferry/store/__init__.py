@@ -33,6 +33,8 @@ class Store:
         self.avatar_addresses = AvatarAddresses(self._database)
         self.fetches = Fetches(self._database)
         self.transaction = self._database.transaction
+        self.checkpoint = self._database.checkpoint
+        self.compact = self._database.compact
 
     def forget(self, operation_id: str) -> None:
         """Drop everything that was staged for an operation, and what became of it."""

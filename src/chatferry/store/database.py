@@ -13,6 +13,7 @@ from chatferry.errors import SettingsError
 from chatferry.store.migrations import migrate
 
 Row = tuple[Any, ...]
+_PATIENCE = 30  # seconds
 
 
 class Database:
@@ -33,6 +34,7 @@ class Database:
                 private.make_folder(path.parent)
                 private.make_file(path)
             self._connection = _connected(path)
+            self._connection.execute("PRAGMA secure_delete = ON")  # what is removed is overwritten
             migrate(self._connection, path)
             self._connection.execute("PRAGMA synchronous = NORMAL")
         except (sqlite3.Error, OSError) as error:
@@ -118,6 +120,19 @@ class Database:
         finally:
             self._idle.append(connection)
 
+    def checkpoint(self) -> None:
+        """Empty the write-ahead log, which holds older states; nothing is done while others use it."""
+        with self._lock:
+            self._connection.execute("PRAGMA busy_timeout = 1000")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._connection.execute(f"PRAGMA busy_timeout = {_PATIENCE * 1000}")
+
+    def compact(self) -> None:
+        """Give back the room of what was removed."""
+        with self._lock:
+            self._connection.execute("VACUUM")
+        self.checkpoint()
+
     def close(self) -> None:
         for connection in self._idle:
             connection.close()
@@ -126,4 +141,6 @@ class Database:
 
 
 def _connected(path: Path | None) -> sqlite3.Connection:
-    return sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False, timeout=30)
+    return sqlite3.connect(
+        path or ":memory:", isolation_level=None, check_same_thread=False, timeout=_PATIENCE
+    )

@@ -33,6 +33,17 @@ class AvatarAddresses:
     def put(self, user_id: str, url: str) -> None:
         self._database.run("INSERT OR REPLACE INTO avatar_addresses VALUES (?, ?)", (user_id, url))
 
+    def remove(self, user_id: str) -> None:
+        self._database.run("DELETE FROM avatar_addresses WHERE user_id = ?", (user_id,))
+
+    def clear(self) -> int:
+        """Remove all; return how many there were."""
+        return self._database.run("DELETE FROM avatar_addresses")
+
+    def count(self) -> int:
+        row = self._database.one("SELECT count(*) FROM avatar_addresses")
+        return int(row[0]) if row else 0
+
     def get(self, user_id: str) -> str:
         """The address; "" if the user's document has it whole."""
         row = self._database.one("SELECT url FROM avatar_addresses WHERE user_id = ?", (user_id,))

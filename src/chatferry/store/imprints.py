@@ -18,7 +18,8 @@ class Imprint(Struct, frozen=True, array_like=True):
     known          a digest of what these stood for
     ids, digests   of its messages in the destination; the digests as one
     messages, files, problems, pending
-                   what would become of it in another import
+                   what would become of it in another import; the addresses of pending files are kept with
+                   these files alone
     """
 
     users: tuple[str, ...]
@@ -39,6 +40,10 @@ _decode = msgspec.msgpack.Decoder(Imprint).decode
 class Imprints:
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    def clear(self) -> None:
+        """Drop all: parts are read again."""
+        self._database.run("DELETE FROM imprints")
 
     def any(self) -> bool:
         return self._database.one("SELECT 1 FROM imprints LIMIT 1") is not None

@@ -29,8 +29,16 @@ class _Standing(Struct):
     status: Status
 
 
+class _Place(Struct):
+    """Where an archive lies, likewise."""
+
+    url: str = ""
+    archive: str = ""
+
+
 _operation = msgspec.msgpack.Decoder(Operation).decode
 _summary = msgspec.msgpack.Decoder(Summary).decode
+_place = msgspec.msgpack.Decoder(_Place).decode
 _standing = msgspec.msgpack.Decoder(_Standing).decode
 
 
@@ -79,14 +87,24 @@ class Operations:
         """Return whether anything may have been imported, or was fetched."""
         return any(_standing(data).status not in _BEFORE for (data,) in self._database.all(_DATA))
 
+    def addressed(self) -> Iterator[Summary]:
+        """Yield the operations whose archive lies or lay at a URL, in order of creation. Reads them all."""
+        for row in self._all():
+            place = _place(row[0])
+            if place.url or "://" in place.archive:
+                yield _of(row, _summary)
+
     def unfinished(self) -> Iterator[Summary]:
         """Those that have not come to an end, in order of creation. Reads them all."""
+        return (_of(row, _summary) for row in self._all() if _standing(row[0]).status not in ENDS)
+
+    def _all(self) -> Iterator[Row]:
         number = -1
         sql = (
             "SELECT number, data, valid, updated_at FROM operations WHERE number > ? ORDER BY number LIMIT ?"
         )
         while rows := self._database.all(sql, (number, _PAGE)):
-            yield from (_of(row[1:], _summary) for row in rows if _standing(row[1]).status not in ENDS)
+            yield from (row[1:] for row in rows)
             number = rows[-1][0]
 
     def statuses(self, since: int) -> Iterator[tuple[int, Status, int]]:

@@ -6,6 +6,7 @@ from itertools import chain
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from chatferry.convert.messages import PendingFile
 from chatferry.records import Outcome
@@ -18,6 +19,13 @@ _PAGE = 200
 _PENDING = (
     "FROM message_files AS f WHERE NOT EXISTS (SELECT 1 FROM fetches AS t WHERE t.id = f.upload_id "
     "AND t.message_id = f.message_id AND (t.outcome = 'inserted' OR t.operation = ?))"
+)
+
+_STORED = (
+    "SELECT f.upload_id, f.message_id, f.data FROM message_files AS f "
+    "WHERE EXISTS (SELECT 1 FROM fetches AS t WHERE t.id = f.upload_id AND t.message_id = f.message_id "
+    "AND t.outcome = 'inserted') "
+    "AND (f.upload_id, f.message_id) > (?, ?) ORDER BY f.upload_id, f.message_id LIMIT ?"
 )
 
 
@@ -37,18 +45,19 @@ class PendingFiles:
 
         Where the bytes of a file are stored it is known, wherever it might be fetched from by now.
         """
-        rows = [((file.upload_id, file.message_id), _encode(file)) for file in files]
+        rows = [((file.upload_id, file.message_id), file) for file in files]
         outcomes = Counter[Outcome]()
         with self._database.transaction():
             for start in range(0, len(rows), _PAGE):
                 some = rows[start : start + _PAGE]
                 known = self._known({key for key, _ in some})
                 stored = self._stored(known)
-                for key, data in some:
+                for key, file in some:
+                    data = _kept(file, known.get(key), key in stored)
                     outcomes[_outcome(known.get(key), data, key in stored)] += 1
                     known[key] = data
                 sql = "INSERT OR REPLACE INTO message_files VALUES (?, ?, ?, ?)"
-                self._database.run_many(sql, [(*key, operation_id, data) for key, data in some])
+                self._database.run_many(sql, [(*key, operation_id, known[key]) for key, _ in some])
         return outcomes
 
     def _known(self, keys: Collection[_Key]) -> dict[_Key, bytes]:
@@ -64,6 +73,24 @@ class PendingFiles:
     def remove(self, upload_id: str, message_id: str) -> None:
         sql = "DELETE FROM message_files WHERE upload_id = ? AND message_id = ?"
         self._database.run(sql, (upload_id, message_id))
+
+    def forget_address(self, upload_id: str, message_id: str) -> None:
+        """Remove the address of a file whose bytes are stored."""
+        key = (upload_id, message_id)
+        for data in self._known({key}).values():
+            sql = "UPDATE message_files SET data = ? WHERE upload_id = ? AND message_id = ?"
+            self._database.run(sql, (_encode(replace(_decode(data), url="")), *key))
+
+    def stored_with_address(self) -> Iterator[PendingFile]:
+        """Yield the files whose bytes are stored and whose address is still known. Reads all files."""
+        place = ("", "")
+        while rows := self._database.all(_STORED, (*place, _PAGE)):
+            place = rows[-1][:2]
+            yield from (file for row in rows if (file := _decode(row[2])).url)
+
+    def give_up(self) -> int:
+        """Remove the files that are pending; return how many there were."""
+        return self._database.run(f"DELETE {_PENDING}", ("",))
 
     def rooms(self, upload_id: str) -> set[str]:
         """Return the rooms that have a message to which the bytes of this file were brought."""
@@ -117,6 +144,15 @@ class PendingFiles:
         while rows := self._database.all(sql, (operation_id, *place, _PAGE)):
             place = rows[-1][:2]
             yield from (SourcedFile(source, _decode(data)) for _, _, source, data in rows)
+
+
+def _kept(file: PendingFile, known: bytes | None, is_stored: bool) -> bytes:
+    """Return what is remembered of a file: no address once its bytes are stored, and else the last known."""
+    if is_stored:
+        return _encode(replace(file, url=""))
+    if known is not None and not file.url:  # an imprint brought it back
+        return _encode(replace(file, url=_decode(known).url))
+    return _encode(file)
 
 
 def _outcome(known: bytes | None, data: bytes, is_stored: bool) -> Outcome:

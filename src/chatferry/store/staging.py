@@ -19,6 +19,8 @@ _encode = msgspec.msgpack.encode
 _decode = msgspec.msgpack.Decoder(Record).decode
 _PAGE = 500
 
+_DOCUMENTS = "SELECT document_id FROM staged WHERE document_id > '' AND type IN ('user', 'channel')"
+
 
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
     """Yield the items in lists of at most `size`."""
@@ -97,18 +99,50 @@ class Staging:
 
     def document_ids(self) -> list[str]:
         """Return the ids of some users and rooms that imports found or made in the destination."""
-        sql = (
-            "SELECT document_id FROM staged WHERE document_id > '' AND type IN ('user', 'channel') LIMIT 200"
-        )
-        return [id_ for (id_,) in self._database.all(sql)]
+        newest = "SELECT document_id FROM traces ORDER BY number DESC LIMIT 200"
+        return [id_ for sql in (f"{_DOCUMENTS} LIMIT 200", newest) for (id_,) in self._database.all(sql)]
 
     def outcomes(self, operation_id: str, type: Type) -> dict[Outcome | None, int]:
-        sql = "SELECT outcome, count(*) FROM staged WHERE operation = ? AND type = ? GROUP BY outcome"
+        """Return how many records of a type have which outcome, also when the records are gone."""
+        sql = (
+            "SELECT outcome, count(*) FROM staged WHERE operation = ?1 AND type = ?2 GROUP BY outcome "
+            "UNION ALL SELECT outcome, count FROM staged_outcomes WHERE operation = ?1 AND type = ?2"
+        )
         rows = self._database.all(sql, (operation_id, type))
         return {Outcome(outcome) if outcome else None: count for outcome, count in rows}
 
+    def operations(self) -> list[str]:
+        """Return the ids of the operations that have staged records."""
+        sql = (
+            "WITH RECURSIVE found (id) AS (SELECT min(operation) FROM staged UNION ALL "
+            "SELECT (SELECT min(operation) FROM staged WHERE operation > id) FROM found WHERE id NOTNULL) "
+            "SELECT id FROM found WHERE id NOTNULL"
+        )
+        return [row[0] for row in self._database.all(sql)]
+
+    def count(self, operation_id: str) -> int:
+        """Return how many records are staged for an operation."""
+        row = self._database.one("SELECT count(*) FROM staged WHERE operation = ?", (operation_id,))
+        return int(row[0]) if row else 0
+
+    def reduce(self, operation_id: str) -> None:
+        """Remove the records of an operation; the counts of outcomes stay, and some ids of documents."""
+        with self._database.transaction():
+            self._database.run(
+                "INSERT OR REPLACE INTO staged_outcomes "
+                "SELECT operation, type, coalesce(outcome, ''), count(*) "
+                "FROM staged WHERE operation = ? GROUP BY operation, type, outcome",
+                (operation_id,),
+            )
+            self._database.run(
+                f"INSERT OR IGNORE INTO traces (document_id) {_DOCUMENTS} AND operation = ? LIMIT 200",
+                (operation_id,),
+            )
+            self._database.run("DELETE FROM staged WHERE operation = ?", (operation_id,))
+
     def clear(self, operation_id: str) -> None:
         self._database.run("DELETE FROM staged WHERE operation = ?", (operation_id,))
+        self._database.run("DELETE FROM staged_outcomes WHERE operation = ?", (operation_id,))
 
 
 def _type(record: Record) -> Type:
