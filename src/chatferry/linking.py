@@ -100,6 +100,12 @@ def _own_id(origin: Origin, type: RecordType, import_id: str) -> str:
     return origin.document_hex("room" if type == "channel" else type, import_id)
 
 
+def is_administrator(destination: Destination, user_id: str) -> bool:
+    """Whether an account has the role of an administrator."""
+    users = destination.find(Lookup.USER_ID, [user_id]) if user_id else []
+    return any("admin" in (user.get("roles") or ()) for user in users)
+
+
 # ---------------------------------------------------------------- settling the origin of an archive
 
 
@@ -108,7 +114,8 @@ def settle_origin(
 ) -> Origins:
     """Return the origin of an operation's archive; the destination keeps one that is new to it.
 
-    Raises OriginError if it cannot be told. Nothing else is written.
+    Raises OriginError if it cannot be told. Only an administrator is told who is there already. Nothing else
+    is written.
     """
     documents = [decode(line) for line in destination.dump(ORIGINS)]
     known = origins_of(documents, importer.key)
@@ -154,7 +161,8 @@ def _candidates(
 
 
 def _compared(operation: Operation, origins: Origins, store: Store, destination: Destination) -> Comparison:
-    comparison = Comparison()
+    may_see = is_administrator(destination, operation.starter or operation.user)
+    comparison = Comparison(may_show=may_see)
     strangers = _compare_users(operation, origins, store, destination, comparison)
     _compare_rooms(operation, origins, store, destination, comparison, strangers)
     _compare_contacts(operation, origins, store, destination, comparison)
@@ -177,7 +185,7 @@ def _compare_users(
                     different.add(user.id)
                 comparison.add(
                     verdict,
-                    f"user {user.id} is {_person(user.name or user.username, user.emails)} in the export and "
+                    f"user {user.id} is {_person(user.name or user.username, user.emails)} in the export",
                     f"{_account(account)} in the destination",
                 )
         if comparison.same + comparison.different >= _ENOUGH:
@@ -224,8 +232,8 @@ def _compare_rooms(
                 verdict = compare_room(channel.id, channel.name, is_private, members, room, told)
                 comparison.add(
                     verdict,
-                    f"channel {channel.id} ({channel.name}) has other members or another name than the room "
-                    f"{room.get('name', room['_id'])}",
+                    f"channel {channel.id} is {channel.name} in the export",
+                    f"{room.get('name', room['_id'])} in the destination, with other members or another name",
                 )
                 compared += 1
         if compared >= _ENOUGH:
@@ -244,7 +252,7 @@ def _compare_contacts(
             if known := linked.get(contact.id):
                 comparison.add(
                     compare_contact(contact.name, contact.emails, contact.phones, known),
-                    f"contact {contact.id} is {_person(contact.name, contact.emails)} in the export and "
+                    f"contact {contact.id} is {_person(contact.name, contact.emails)} in the export",
                     f"{_account(known)} in the destination",
                 )
         compared += len(linked)

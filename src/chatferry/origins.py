@@ -173,16 +173,18 @@ Verdict = Literal["same", "different", "unknown"]
 class Comparison(Struct):
     """How the records of an archive compare with the documents that their import ids lead to.
 
-    `examples` say for people which records contradict.
+    `examples` say for people which records contradict; `may_show`: with what the destination has.
     """
+
+    may_show: bool = True
 
     same: int = 0
     different: int = 0
     unknown: int = 0
     examples: list[str] = field(default_factory=list)
 
-    def add(self, verdict: Verdict, example: str) -> None:
-        """Count a record; keep the first contradictions as examples."""
+    def add(self, verdict: Verdict, record: str, document: str) -> None:
+        """Count a record; keep the first contradictions as examples, made of what both sides say."""
         if verdict == "same":
             self.same += 1
         elif verdict == "unknown":
@@ -190,7 +192,9 @@ class Comparison(Struct):
         else:
             self.different += 1
             if len(self.examples) < _EXAMPLES:
-                self.examples.append(example)
+                self.examples.append(
+                    f"{record} and {document if self.may_show else 'not in the destination'}"
+                )
 
     @property
     def meets(self) -> bool:

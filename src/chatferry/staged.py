@@ -15,7 +15,7 @@ from chatferry.destinations import Destination, Lookup, Rejection
 from chatferry.documents import Date, Document
 from chatferry.downloads.secrets import holds_secret
 from chatferry.errors import CancelledError
-from chatferry.linking import Origins
+from chatferry.linking import Origins, is_administrator
 from chatferry.operations import DIRECT_MESSAGES, Operation
 from chatferry.origins import Links
 from chatferry.problems import problem
@@ -195,7 +195,7 @@ def import_channels(work: Work, users: dict[str, KnownUser]) -> None:
         archive_ids=work.store.staging.import_ids(work.operation.id, "channel"),
         users=users,
         starter=_account(starter[0]) if starter else users[ROCKET_CAT],
-        may_add=bool(starter) and "admin" in starter[0].get("roles", ()),
+        may_add=is_administrator(work.destination, work.starter),
     )
     entered = _entered_before(work)
     try:

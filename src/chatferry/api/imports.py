@@ -85,6 +85,7 @@ def start_import(call: Call) -> wire.JSON:
     services = call.services
     body: Any = call.body
     operation = _waiting_for_selection(services)
+    operation = replace(operation, starter=str(call.user["_id"]))
     origin = _origin(services, operation, wire.origin(body["input"]) or operation.origin)
     with services.store.transaction():
         current = _waiting_for_selection(services)  # settling the origin takes time

@@ -20,6 +20,7 @@ from chatferry.downloads.many import fetch_all
 from chatferry.errors import ArchiveError
 from chatferry.fetching.content import content_of, keep, new_token, pieces_of
 from chatferry.fetching.run import Run
+from chatferry.linking import is_administrator
 from chatferry.pipeline import now
 from chatferry.problems import problem
 from chatferry.records import Outcome, Problem
@@ -121,8 +122,7 @@ class _Files:
         if operation_id not in self._administrators:
             operation = self._run.store.operations.get(operation_id)
             starter = (operation.starter or operation.user) if operation else ""
-            users = self._run.destination.find(Lookup.USER_ID, [starter]) if starter else []
-            self._administrators[operation_id] = any("admin" in user.get("roles", ()) for user in users)
+            self._administrators[operation_id] = is_administrator(self._run.destination, starter)
         return self._administrators[operation_id]
 
     def _without_open(self, wanted: _Wanted) -> _Wanted:
