@@ -1,7 +1,9 @@
 """Which origin an archive comes from, and where its import ids lead."""
 
+import json
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 
@@ -32,6 +34,7 @@ from chatferry.origins import (
     link_id,
     origins_of,
 )
+from chatferry.store import Store
 from tests.importing import Imported, import_archive, lasting, sqlite_workspace, workspace, write_folder
 
 SAME, OTHER, NOTHING = Comparison(same=3), Comparison(different=2, examples=["user 1 is x"]), Comparison()
@@ -191,22 +194,33 @@ def person(id: int, name: str, company: str) -> dict[str, Any]:
     return {"User": {"id": id, "name": f"{name} of {company}", "mention_name": name.lower(), "email": email}}
 
 
-def hipchat(folder: Path, company: str, *names: str) -> Path:
-    """A HipChat export with a private room 1 for all and a conversation of the first two people."""
-    room = {"id": 1, "name": "management", "privacy": "private", "owner": 1, "members": [1, 2]}
+def hipchat(folder: Path, company: str, *names: str, first: int = 1, privacy: str = "private") -> Path:
+    """A HipChat export: a room for the first two people, and their conversation. `first`: lowest id."""
+    room = {
+        "id": first,
+        "name": "management",
+        "privacy": privacy,
+        "owner": first,
+        "members": [first, first + 1],
+    }
 
     def said(id: str, sender: int, **more: Any) -> dict[str, Any]:
-        text = f"{names[sender - 1]} of {company} says {id}"
+        text = f"{names[sender - first]} of {company} says {id}"
         when = "2018-08-08T14:23:54Z 000001"
         return {"id": id, "sender": {"id": sender}, "message": text, "timestamp": when, **more}
 
     return write_folder(
         folder,
         {
-            "users.json": [person(number, name, company) for number, name in enumerate(names, 1)],
+            "users.json": [person(number, name, company) for number, name in enumerate(names, first)],
             "rooms.json": [{"Room": room}],
-            "rooms/1/history.json": [{"UserMessage": said("m1", 1)}, {"UserMessage": said("m2", 2)}],
-            "users/1/history.json": [{"PrivateUserMessage": said("p1", 1, receiver={"id": 2})}],
+            f"rooms/{first}/history.json": [
+                {"UserMessage": said("m1", first)},
+                {"UserMessage": said("m2", first + 1)},
+            ],
+            f"users/{first}/history.json": [
+                {"PrivateUserMessage": said("p1", first, receiver={"id": first + 1})}
+            ],
         },
     )
 
@@ -450,3 +464,68 @@ def with_file(folder: Path, team: str, name: str) -> Path:
             "dev/2020-09-13.json": [message],
         },
     )
+
+
+def test_people_and_public_rooms_of_strangers_only_share_their_names(tmp_path: Path) -> None:
+    first = run(hipchat(tmp_path / "acme", "acme", "Ann", "Bob", privacy="public"), None, KEY)
+    namesakes = hipchat(tmp_path / "other", "other", "Ann", "Bob", first=11, privacy="public")
+    second = run(namesakes, first.destination, KEY, "other")
+    accounts = {one["username"] for one in second.documents(USERS)}
+    assert {"ann", "bob", "ann-1", "bob-1"} <= accounts
+    rooms = {one["name"] for one in second.documents(ROOMS) if one["t"] == "c"}
+    assert rooms == {"general", "management", "management-1"}
+
+
+def test_what_a_stranger_links_is_not_taken_for_older(acme: Path, tmp_path: Path) -> None:
+    path = tmp_path / "workspace"
+    native = {
+        "_id": "native",
+        "username": "eve",
+        "roles": ["user"],
+        "emails": [{"address": "eve@other.example"}],
+    }
+    with sqlite_workspace(path) as destination:
+        destination.apply([Insert(USERS, native)])
+        run(acme, destination, KEY)
+    forget_origins(path)
+    grown = hipchat(tmp_path / "grown", "acme", "Ann", "Bob", "Zed")
+    with sqlite_workspace(path) as destination:
+        run(acme, destination, KEY)
+        run(hipchat(tmp_path / "other", "other", "Cat", "Dan", "Eve"), destination, KEY, "other")
+        assert run(grown, destination, KEY).operation.status == Status.DONE
+        found = run(grown, destination, KEY)
+        assert {"eve", "zed"} <= {one["username"] for one in found.documents(USERS)}
+        assert found.by_id(USERS)["native"]["importIds"] == ["3"]
+
+
+def test_the_same_parts_of_another_origin_are_read(tmp_path: Path) -> None:
+    message = {"type": "message", "user": "U1", "text": "hello", "ts": "1600000200.000100"}
+    files = {
+        "users.json": [slack_user("U1", "ann"), slack_user("U2", "bob")],
+        "dms.json": [{"id": "D1", "members": ["U1", "U2"], "created": 1600000000}],
+        "D1/2020-09-13.json": [message],
+    }
+    archive = tmp_path / "export.zip"
+    with ZipFile(archive, "w") as zipped:
+        for name, content in files.items():
+            zipped.writestr(name, json.dumps(content))
+    store = Store()
+    first = import_archive(archive, None, store)
+    again = import_archive(archive, first.destination, store)
+    assert again.report["messages"]["unchanged"] == 1
+    other = import_archive(archive, first.destination, store, origin="other")
+    assert other.report["messages"]["inserted"] == 1
+    ids = sorted(one["_id"] for one in other.documents(MESSAGES))
+    assert len(ids) == 2 and len({one["rid"] for one in other.documents(MESSAGES)}) == 1
+
+
+def test_what_another_importer_made_is_not_taken_over(acme: Path, tmp_path: Path) -> None:
+    path = tmp_path / "workspace"
+    users = '"1","one@csv.example","One"\n"2","two@csv.example","Two"\n'
+    with sqlite_workspace(path) as destination:
+        run(write_folder(tmp_path / "csv", {"users.csv": users}), destination, "csv")
+    forget_origins(path)
+    with sqlite_workspace(path) as destination:
+        found = run(acme, destination, KEY)
+        assert found.operation.status == Status.DONE, found.operation.error
+        assert found.report["users"]["inserted"] == 2
