@@ -33,7 +33,7 @@ types: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 golden: $(VENV)/.installed-dev
-	CHATFERRY_UPDATE_GOLDEN=1 $(BIN)/python -m pytest tests/importers tests/api/test_openapi.py
+	CHATFERRY_UPDATE_GOLDEN=1 $(BIN)/python -m pytest tests/importers tests/api/test_openapi.py tests/test_formats.py
 
 # Some 20 minutes; docs/performance.md says how to measure the rest.
 bench: $(VENV)/.installed-dev

@@ -14,7 +14,7 @@ from chatferry import unchanged
 from chatferry.archive import Archive, open_archive
 from chatferry.destinations import Destination, Packed, Rejection
 from chatferry.destinations.memory import MemoryDestination
-from chatferry.documents import MESSAGES, USERS, Date, Update
+from chatferry.documents import MESSAGES, USERS, Date, Update, digest
 from chatferry.importers import IMPORTERS, slack
 from chatferry.importers.slack_runs import Sizes
 from chatferry.operations import Choice
@@ -128,12 +128,28 @@ def test_a_part_whose_message_has_another_digest_is_read(
     store = Store()
     first = import_archive(export, destination, store)
     id = first.documents(MESSAGES)[0]["_id"]
-    destination.apply([Update(collection=MESSAGES, id=id, set={"msg": "older"}, digest=b"olderone")])
+    older = digest(b"another source")
+    destination.apply([Update(collection=MESSAGES, id=id, set={"msg": "older"}, digest=older)])
     read.clear()
     again = import_archive(export, destination, store)
     assert len(read) == 1
     assert again.report["messages"]["updated"] == 1
     assert contents(again) == contents(first)
+
+
+def test_a_part_with_an_edited_message_is_read_once(
+    export: Path, destination: Destination, read: list[str]
+) -> None:
+    store = Store()
+    first = import_archive(export, destination, store)
+    id, earlier = first.documents(MESSAGES)[0]["_id"], digest(b"another document")[:8]
+    destination.apply([Update(collection=MESSAGES, id=id, set={"msg": "edited"}, digest=earlier)])
+    read.clear()
+    again = import_archive(export, destination, store)
+    assert (len(read), again.problem_kinds.count("message-edited")) == (1, 1)
+    third = import_archive(export, destination, store)
+    assert (len(read), third.problem_kinds.count("message-edited")) == (1, 1)
+    assert third.by_id(MESSAGES)[id]["msg"] == "edited"
 
 
 def test_who_has_another_name_now_is_shown_with_it(export: Path, destination: Destination) -> None:

@@ -87,13 +87,17 @@ class Share(Struct):
 
 
 class Batch(Struct):
-    """Messages ready to be written, in the order of their parts, and where each one stands."""
+    """Messages ready to be written, in the order of their parts, and where each one stands.
+
+    `rewrite`: what people have edited is overwritten too.
+    """
 
     shares: list[Share] = []
     messages: list[Packed] = []
     files: list[str] = []
     positions: list[str | int] = []
     size: int = 0
+    rewrite: bool = False
 
     def open(self, part: int) -> Share:
         share = Share(len(self.messages), PartResult(part))
@@ -111,7 +115,7 @@ def convert_parts(
     size: int = BATCH,
 ) -> Iterator[Batch]:
     """Parts in batches of `size`. Each message is converted as it is read: it is in the processor's cache."""
-    batch = Batch()
+    batch = Batch(rewrite=known.rewrite)
     seen: set[str] = set()  # the ids of the batch's messages
     encoded = bytearray()
     for numbered in parts:
@@ -125,7 +129,7 @@ def convert_parts(
                 if batch.size >= size:
                     share.result.trace.looked_up(noted)
                     yield batch
-                    batch, seen = Batch(), set()
+                    batch, seen = Batch(rewrite=known.rewrite), set()
                     share = batch.open(numbered.number)
                     noted = known.noting()
                 if isinstance(item, Problem):
@@ -141,7 +145,7 @@ def convert_parts(
         share.is_last = True
         if batch.size >= size:
             yield batch
-            batch, seen = Batch(), set()
+            batch, seen = Batch(rewrite=known.rewrite), set()
     if batch.shares:
         yield batch
 

@@ -53,6 +53,7 @@ from chatferry.options import (
     LevelOfLog,
     OperationId,
     OriginName,
+    Rewrite,
     TextIndexAtEnd,
     TlsCertificate,
     TlsKey,
@@ -203,6 +204,7 @@ def _add_import(importer: Importer) -> None:
         workers: Workers = None,
         cluster: ClusterAddress = "",
         text_index_last: TextIndexAtEnd = False,
+        rewrite: Rewrite = False,
         dry_run: DryRun = False,
         as_json: AsJson = False,
         log_level: LevelOfLog = None,
@@ -221,7 +223,9 @@ def _add_import(importer: Importer) -> None:
         export = _place(export, importer.wanted)
         with _workplace(settings, dry_run) as (store, workspace):
             operation = replace(
-                _new_operation(importer, export, _starter(workspace, as_)), origin=check_name(origin)
+                _new_operation(importer, export, _starter(workspace, as_)),
+                origin=check_name(origin),
+                rewrite=rewrite,
             )
             store.operations.invalidate_all(operation.ts)
             store.operations.add(operation)

@@ -97,11 +97,27 @@ encode = _encoder.encode
 encode_into = _encoder.encode_into  # the same into a bytearray
 
 
+FORMAT = 2
+"""Which documents chatferry makes of messages. It grows whenever the same source becomes another document."""
+_FORMAT = bytes([FORMAT])
+_HASH = 8  # bytes; digests of format 1 had nothing else
+
+
 def digest(encoded: bytes | bytearray) -> bytes:
-    """Eight bytes that differ when the encoded documents differ."""
+    """Return eight bytes that differ when the encoded documents differ, and the format that they have."""
     # Not a cryptographic hash: nobody gains by hiding an edit of his own archive from himself. Newer ones of
     # its family use wider registers, which for so little data costs more than it brings.
-    return xxh64_digest(encoded)
+    return xxh64_digest(encoded) + _FORMAT
+
+
+def is_alike(one: bytes, other: bytes) -> bool:
+    """Whether two digests are of equal documents, whatever the formats."""
+    return one[:_HASH] == other[:_HASH]
+
+
+def has_format(digest: bytes) -> bool:
+    """Whether a digest was made by a chatferry that makes the same documents as this one."""
+    return digest[_HASH:] == _FORMAT
 
 
 def decode(data: bytes | str) -> Document:

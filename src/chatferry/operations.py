@@ -93,6 +93,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     `origin` is the name of the workspace that the archive comes from: as a person gave it or, once the import
     has begun, as it was settled; `stated_origin` is what the archive says of it.
     `only_new`: accounts that exist are left alone, and new ones join no default room (`import.run`).
+    `rewrite`: messages that people have edited are overwritten too.
     `user` began it; `starter` (once it is set) then started the import, in which no role is given that this
     user may not grant.
     `seconds` is the time worked on it so far, `peak_memory` the most memory the process held meanwhile (MiB).
@@ -115,6 +116,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     origin: str = ""
     stated_origin: str = ""
     only_new: bool = False
+    rewrite: bool = False
     starter: str = ""
     error: str = ""
     seconds: float = 0.0

@@ -105,6 +105,15 @@ Workers = Annotated[
         "Default: as many as there are cores, once an import is large enough.",
     ),
 ]
+Rewrite = Annotated[
+    bool,
+    typer.Option(
+        "--rewrite",
+        envvar="CHATFERRY_REWRITE",
+        help="Overwrite messages that people have edited since their import, where a newer chatferry would "
+        "import them differently. Default: they are left alone.",
+    ),
+]
 DryRun = Annotated[
     bool,
     typer.Option("--dry-run", envvar="CHATFERRY_DRY_RUN", help="Say what would happen; change nothing."),

@@ -9,10 +9,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from msgspec.structs import replace
 
 from chatferry.batches import Batch, PartResult, Share
+from chatferry.convert.edits import renewal
 from chatferry.convert.files import completed, files_of
 from chatferry.convert.messages import update_message
 from chatferry.destinations import Destination, Lookup
-from chatferry.documents import Document
+from chatferry.documents import Document, Update, has_format, is_alike
 from chatferry.problems import problem
 from chatferry.records import Effect, Outcome, Problem, RecordType
 
@@ -57,24 +58,62 @@ def write_batch(batch: Batch, destination: Destination) -> list[Share]:
     Harmless to repeat.
     """
     existing = destination.digests([message[0] for message in batch.messages]) if batch.messages else {}
-    if existing:
-        new = [message for message in batch.messages if message[0] not in existing]
-        changed = [
-            message for message in batch.messages if existing.get(message[0], message[1]) != message[1]
-        ]
-    else:
-        new, changed = batch.messages, []
-    documents = _with_files([destination.unpack(packed) for packed in changed], destination)
-    updates = [
-        update_message(document, packed[1]) for document, packed in zip(documents, changed, strict=True)
-    ]
+    new = (
+        [message for message in batch.messages if message[0] not in existing] if existing else batch.messages
+    )
+    updates, edited = _updates(batch, existing, destination) if existing else ([], set())
     refused = {new[one.index][0]: one.reason for one in (destination.insert(new) if new else ())}
     refused |= {updates[one.index].id: one.reason for one in (destination.apply(updates) if updates else ())}
     updated = {update.id for update in updates}
     ends = [share.first for share in batch.shares[1:]] + [len(batch.messages)]
     for share, end in zip(batch.shares, ends, strict=True):
         _settle(share, end, batch, existing, updated, refused)
+        if edited:
+            _note_edited(share, end, batch, edited)
     return batch.shares
+
+
+def _updates(
+    batch: Batch, existing: dict[str, bytes], destination: Destination
+) -> tuple[list[Update], set[str]]:
+    """The updates of messages that are not as they are converted now, and the ids of those left to people.
+
+    A digest of the same format says that the source has changed, which counts more than what people did. With
+    any other it may be chatferry alone that has changed: then nothing is done to what people have edited.
+    """
+    changed = [
+        message
+        for message in batch.messages
+        if existing.get(message[0], message[1]) != message[1]
+        and not is_alike(existing[message[0]], message[1])
+    ]
+    made = [destination.unpack(packed) for packed in changed]
+    doubtful = [id for id, *_ in changed if not batch.rewrite and not has_format(existing[id])]
+    found = destination.find(Lookup.MESSAGE_ID, doubtful) if doubtful else []
+    stored = {document["_id"]: document for document in found}
+    updates: list[Update] = []
+    edited: set[str] = set()
+    for packed, document, shown in zip(changed, made, _with_files(made, destination), strict=True):
+        id_, mark = packed[0], packed[1]
+        if id_ not in stored:
+            updates.append(update_message(shown, mark))
+        elif update := renewal(stored[id_], existing[id_], document, shown, mark):
+            updates.append(update)
+        else:
+            edited.add(id_)
+    return updates, edited
+
+
+def _note_edited(share: Share, end: int, batch: Batch, edited: set[str]) -> None:
+    """Note which messages of a share were left as people have made them, together for each file."""
+    by_file: dict[str, list[str | int]] = {}
+    for place in range(share.first, end):
+        if batch.messages[place][0] in edited:
+            by_file.setdefault(batch.files[place], []).append(batch.positions[place])
+    reason = "it was edited after its import, and would now be imported differently; it was left as it is"
+    for file, positions in by_file.items():
+        note = problem("message-edited", reason, file=file, position=positions[0], count=len(positions))
+        share.result.problems.append(note)
 
 
 def _with_files(messages: list[Document], destination: Destination) -> list[Document]:
@@ -105,7 +144,10 @@ def _settle(
     result = share.result
     ids = [message[0] for message in batch.messages[share.first : end]]
     result.trace.ids += ids
-    result.trace.digests += [message[1] for message in batch.messages[share.first : end]]
+    result.trace.digests += [
+        message[1] if message[0] in updated or message[0] not in existing else existing[message[0]]
+        for message in batch.messages[share.first : end]
+    ]
     result.trace.is_whole = refused.keys().isdisjoint(ids)
     if existing or refused:
         result.messages.update(map(outcome, ids))

@@ -217,7 +217,7 @@ def _import_staged(progress: _Progress, tools: Tools, origins: Origins, destinat
     progress.count(_progressed(progress.operation, tools.store))
     progress.go(Status.IMPORTING_CHANNELS)
     import_channels(work, users)
-    known = Known(users, known_rooms(work), origins.own.scope)
+    known = Known(users, known_rooms(work), origins.own.scope, progress.operation.rewrite)
     progress.count(_progressed(progress.operation, tools.store))
     return known
 
@@ -225,7 +225,7 @@ def _import_staged(progress: _Progress, tools: Tools, origins: Origins, destinat
 def _import_messages(progress: _Progress, tools: Tools, known: Known, destination: Destination) -> None:
     store, id = tools.store, progress.operation.id
     mark_of = marking(tools.importer, tools.archive, known.scope)
-    if store.imprints.any():
+    if store.imprints.any() and not known.rewrite:
         for some in recognised(store.parts.undone(id), mark_of, known, store, destination):
             with store.transaction():
                 store.imprints.renew(id, [each.mark for each in some])

@@ -115,6 +115,9 @@ KINDS: dict[str, Kind] = {
     ),
     "message-author-not-selected": Kind("message", SKIPPED, "Import again and select the author."),
     "message-author-failed": Kind("message", FAILED, "See why the author failed, correct it, import again."),
+    "message-edited": Kind(
+        "message", NOTED, "Nothing; or import again with --rewrite, which overwrites what people have edited."
+    ),
     "message-rejected": Kind("message", FAILED, "See the reason; correct it and import again."),
     "text-index-dropped": Kind(
         "message", NOTED, "Nothing: it is built after the messages. Until then search finds none of them."

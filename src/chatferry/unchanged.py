@@ -19,6 +19,7 @@ from chatferry.archive import Archive
 from chatferry.batches import PartResult
 from chatferry.convert import Known
 from chatferry.destinations import Destination
+from chatferry.documents import FORMAT
 from chatferry.importers import Importer
 from chatferry.records import Outcome, Part
 from chatferry.store import Store
@@ -43,7 +44,7 @@ def marking(importer: Importer, archive: Archive, scope: str = "") -> Marking:
     if importer.marks is None:
         return lambda part: b""
     contents = importer.marks(archive)
-    beginning = f"{__version__}\0{importer.key}\0{scope}".encode()
+    beginning = f"{__version__}\0{FORMAT}\0{importer.key}\0{scope}".encode()
 
     def mark(part: Part) -> bytes:
         content = contents(part)

@@ -35,11 +35,15 @@ class KnownRoom(Struct, frozen=True, gc=False):
 
 
 class Known(Struct, frozen=True):
-    """Import ids and what they stand for. `scope` is that of their origin."""
+    """Import ids and what they stand for. `scope` is that of their origin.
+
+    `rewrite`: messages that people have edited are overwritten too.
+    """
 
     users: dict[str, KnownUser]
     rooms: dict[str, KnownRoom]
     scope: str = ""
+    rewrite: bool = False
 
     def noting(self) -> "Noted":
         """The same, noting what is looked up from now on."""

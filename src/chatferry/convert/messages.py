@@ -22,12 +22,13 @@ from chatferry.records import (
     UserMention,
 )
 
-# Every field that an import may write: what a changed message no longer has is taken away.
+# Every field that an import may write: what a changed message no longer has is taken away. `md` is the text
+# as Rocket.Chat parsed it after an edit; it is shown instead of `msg`.
 FIELDS = frozenset(
     (
         "rid", "u", "msg", "ts", "urls", "t", "groupable", "tmid", "tshow", "alias", "emoji", "avatar", "bot",
         "tcount", "tlm", "replies", "editedAt", "editedBy", "mentions", "channels", "attachments", "files",
-        "reactions", "pinned", "pinnedAt", "pinnedBy",
+        "reactions", "pinned", "pinnedAt", "pinnedBy", "md",
     )
 )  # fmt: skip
 
@@ -123,16 +124,17 @@ def convert_message(record: Message, known: Noted) -> Converted:
     return Converted(document, problems, pending, files, links)
 
 
-def update_message(document: Document, mark: bytes) -> Update:
+def update_message(document: Document, mark: bytes, kept: frozenset[str] = frozenset()) -> Update:
     """Bring a stored message to what the source says now, and take away what it no longer has.
 
-    `mark` is the document's digest. What people did to the message in other fields stays.
+    `mark` is the document's digest. What people did to the message in other fields, and in those that are
+    `kept`, stays.
     """
     return Update(
         collection=MESSAGES,
         id=document["_id"],
-        set={key: value for key, value in document.items() if key != "_id"},
-        unset=tuple(sorted(FIELDS - document.keys())),
+        set={key: value for key, value in document.items() if key != "_id" and key not in kept},
+        unset=tuple(sorted(FIELDS - document.keys() - kept)),
         digest=mark,
     )
 
