@@ -23,7 +23,7 @@ from pymongo.errors import OperationFailure
 
 INDEXES = Path(__file__).parent / "golden" / "slack-300" / "indexes.json"
 PATIENCE = 60  # seconds until a test gives up; no test expects to wait that long
-_NOT_INITIALISED = 94
+_NOT_INITIALISED, _NOT_ALLOWED = 94, 13
 
 
 class Mongod:
@@ -33,6 +33,7 @@ class Mongod:
         self.directory = directory
         self._cache = str(cache_gigabytes)
         self.port = _free_port()
+        self.options: tuple[str, ...] = ()  # more of them, for the next start
         self._process: subprocess.Popen[bytes] | None = None
         directory.mkdir(parents=True, exist_ok=True)
 
@@ -54,6 +55,7 @@ class Mongod:
                 *(str(program()), "--replSet", "tests", "--bind_ip", "127.0.0.1", "--port", str(self.port)),
                 *("--dbpath", str(self.directory), "--wiredTigerCacheSizeGB", self._cache, "--nounixsocket"),
                 *("--setParameter", "diagnosticDataCollectionEnabled=false"),
+                *self.options,
                 *("--logpath", str(self.directory / "mongod.log"), "--logappend"),
             ],
             stdin=subprocess.DEVNULL,
@@ -67,8 +69,10 @@ class Mongod:
             try:
                 direct.admin.command("replSetGetStatus")
             except OperationFailure as error:
-                if error.code != _NOT_INITIALISED:
+                if error.code not in (_NOT_INITIALISED, _NOT_ALLOWED):
                     raise
+                if error.code == _NOT_ALLOWED:  # it asks for log-ins, and was initialised before it did
+                    return
                 members = [{"_id": 0, "host": f"127.0.0.1:{self.port}"}]
                 direct.admin.command("replSetInitiate", {"_id": "tests", "members": members})
         with self.client(serverSelectionTimeoutMS=patience) as waiting:

@@ -23,7 +23,7 @@ from tests.test_cli import chatferry
 Document = dict[str, Any]
 MESSAGES, SUBSCRIPTIONS, ROOMS = "rocketchat_message", "rocketchat_subscription", "rocketchat_room"
 DIGESTS = "chatferry_message_digests"
-OWN = {DIGESTS, "chatferry_links", "chatferry_origins"}
+OWN = {DIGESTS, "chatferry_links", "chatferry_origins", "chatferry_leases"}
 
 
 @pytest.fixture(scope="module")

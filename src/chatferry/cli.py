@@ -342,6 +342,8 @@ def _conclude(operation: Operation, store: Store, as_json: bool, dry_run: bool) 
     found = report.counts(operation, store)
     if as_json:
         sys.stdout.writelines(report.as_text(operation, store))
+        if operation.error:
+            console.complain(operation.error)
     else:
         console.print_report(found, store.problems.all(operation.id), operation, dry_run)
     return exit_code(operation, found)

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from chatferry import private
 from chatferry.archive import name_of
 from chatferry.binding import open_bound
+from chatferry.coordination import SoleImporter
 from chatferry.destinations import Destination
 from chatferry.errors import CancelledError, ChatferryError
 from chatferry.groups import Source
@@ -48,21 +49,29 @@ def work_on(
     Returns it as it then is: waiting for its selection, done, failed (`error` says why) or cancelled.
     """
     index = TextIndexLast(operation.id, store, destination.address if settings.text_index_last else "")
-    pause = Pause(store, operation.id, check, index.rest)
+    writes = destination.address if is_importing(operation.status) else ""
+    sole = SoleImporter(operation.id, writes, store)
+
+    def stop() -> None:
+        check()
+        sole.check()
+
+    pause = Pause(store, operation.id, stop, index.rest)
     # `fetching` is loaded when it is needed: its HTTP client takes as long to load as a small import.
     try:
         pause.check()
         if operation.status == Status.IMPORTING_FILES:
             from chatferry.fetching import fetch_pending
 
-            return fetch_pending(operation, store, destination, settings, pause, watch)
+            with sole:
+                return fetch_pending(operation, store, destination, settings, pause, watch)
         if operation.status == Status.DOWNLOADING:
             from chatferry.fetching.archives import download_archive
 
             operation = download_archive(operation, store, settings, check)
         importer = IMPORTERS[operation.importer_key]
         source = _source(operation, settings)
-        with source.open() as archive, index, ExitStack() as own:
+        with source.open() as archive, index, sole, ExitStack() as own:
             helpers = helpers or own.enter_context(Helpers(settings))
             archive.before_read = pause.check
             start = partial(helpers.for_messages, source)

@@ -12,6 +12,7 @@ from chatferry.documents import UPLOADS, Change, Document
 from chatferry.errors import SettingsError
 
 if TYPE_CHECKING:
+    from chatferry.destinations.mongo_lease import Lease
     from chatferry.destinations.mongo_text_index import TextIndex
 
 MONGO_INDEXES = "CHATFERRY_MONGO_INDEXES"
@@ -186,6 +187,13 @@ def open_text_index(url: str) -> "TextIndex":
     from chatferry.destinations.mongo_text_index import TextIndex
 
     return TextIndex(url)
+
+
+def open_lease(url: str) -> "Lease":
+    """Return the lease of a destination that several processes may write to."""
+    from chatferry.destinations.mongo_lease import Lease
+
+    return Lease(url)
 
 
 def _mongodb(url: str, patience: float | None) -> Destination:
