@@ -64,12 +64,14 @@ class Server:
 def environment(**settings: str) -> dict[str, str]:
     """The environment of a server: nothing that this machine happens to have set for chatferry.
 
-    All tests call from one address: unless a test says otherwise, it may call as often as it likes.
+    All tests call from one address: unless a test says otherwise, it may call as often as it likes, and no
+    log-in ends another.
     """
     own = ("CHATFERRY_", "ADMIN_")
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(own)}
+    many = {"CHATFERRY_LOGIN_TOKENS": "100000"}
     admin = {"ADMIN_USERNAME": ADMIN, "ADMIN_PASS": PASSWORD, "ADMIN_EMAIL": EMAIL}
-    return {**inherited, **admin, "no_proxy": "*", "CHATFERRY_RATE_LIMIT": "off", **settings}
+    return {**inherited, **admin, "no_proxy": "*", "CHATFERRY_RATE_LIMIT": "off", **many, **settings}
 
 
 def command(*arguments: str) -> list[str]:

@@ -530,7 +530,7 @@ def token(
         if account is None:
             raise SettingsError(f"There is no user {user} in this workspace.")
         audit.set_up(settings.audit_log)
-        made = accounts.issue_token(workspace, account["_id"], Date.at(now()))
+        made = accounts.issue_token(workspace, account, Date.at(now()), settings.token_rules)
         audit.record("token made", user=account["_id"])
     finally:
         workspace.close()

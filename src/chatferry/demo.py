@@ -13,7 +13,7 @@ UNLISTED = frozenset({CURRENT})
 def furnish(store: Store, destination: Destination, now: Date) -> None:
     """Put the documented user, token and operations into an empty store and workspace."""
     accounts.found_workspace(destination, now)
-    accounts.add_admin(destination, USER, "demo", "demo", "", now)
-    accounts.issue_token(destination, USER, now, TOKEN)
+    user = accounts.add_admin(destination, USER, "demo", "demo", "", now)
+    accounts.issue_token(destination, user, now, token=TOKEN)
     for operation in OPERATIONS:
         store.operations.add(operation)

@@ -78,7 +78,7 @@ class Update(Struct, frozen=True, kw_only=True):
 
     set     new values               unset   paths to remove
     add     values to add to lists unless they are there
-    pull    path -> (key, value): remove the list's items whose `key` equals `value`
+    pull    path -> (key, value, ...): remove the list's items whose `key` equals one of the values
     """
 
     collection: str
@@ -86,7 +86,7 @@ class Update(Struct, frozen=True, kw_only=True):
     set: Mapping[str, Any] = {}
     unset: tuple[str, ...] = ()
     add: Mapping[str, tuple[Any, ...]] = {}
-    pull: Mapping[str, tuple[str, Any]] = {}
+    pull: Mapping[str, tuple[Any, ...]] = {}
     digest: bytes = b""
 
 

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct
 
+from chatferry.accounts import TokenRules
 from chatferry.archive import Limits
 from chatferry.destinations import has_text_index, takes_several
 from chatferry.downloads import DEFAULT_RULES, Rules
@@ -41,6 +42,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     upload_silence: int = 60
     upload_kept: int = 24 * 60 * 60
     uploads_kept: int = 0
+    login_days: int = 90
+    login_tokens: int = 50
     import_dirs: tuple[Path, ...] = ()
     limits: Limits = Limits()
     rate_limit: bool = True
@@ -91,6 +94,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         return self.destination or f"sqlite:{self.workspace_path}"
 
     @property
+    def token_rules(self) -> TokenRules:
+        """How long login tokens last, and how many there are; a Rocket.Chat server sees to its own."""
+        return TokenRules(0, 0) if self.server_database else TokenRules(self.login_days, self.login_tokens)
+
+    @property
     def server_database(self) -> str:
         """The name of the database, if the destination is that of a Rocket.Chat server; "" if it is ours."""
         url = urlsplit(self.destination)
@@ -137,6 +145,8 @@ def from_environment(
         max_upload=_number(environment, "CHATFERRY_MAX_UPLOAD_MIB", 100 * 1024) * MIB,
         upload_silence=_number(environment, "CHATFERRY_UPLOAD_SILENCE_SECONDS", 60),
         upload_kept=_number(environment, "CHATFERRY_UPLOAD_KEPT_SECONDS", 24 * 60 * 60),
+        login_days=_number(environment, "CHATFERRY_LOGIN_DAYS", 90),
+        login_tokens=_number(environment, "CHATFERRY_LOGIN_TOKENS", 50),
         uploads_kept=_number_or_off(environment, "CHATFERRY_KEEP_UPLOADS_HOURS") * 60 * 60 * 1000,
         import_dirs=tuple(
             Path(entry).resolve()

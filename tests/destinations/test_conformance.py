@@ -674,6 +674,13 @@ def test_update_pulls(destination: Destination) -> None:
     assert now == user("u1", services={"resume": {"loginTokens": [{"hashedToken": "b"}, "odd"]}}).document
 
 
+def test_update_pulls_several(destination: Destination) -> None:
+    rows = [{"k": value} for value in ("a", 1, "b", None, ["c"], "a")]
+    insert = user("u1", d=[*rows, "a", {}])
+    now = updated(destination, insert, pull={"d": ("k", "a", 1, ["c"])})
+    assert now == user("u1", d=[{"k": "b"}, {"k": None}, "a", {}]).document
+
+
 def test_update_does_all_at_once(destination: Destination) -> None:
     insert = user("u1", a=1, b=2, c=["x"], d=[{"k": 1}, {"k": 2}])
     now = updated(destination, insert, set={"a": 9}, unset=("b",), add={"c": ("y",)}, pull={"d": ("k", 1)})

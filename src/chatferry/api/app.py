@@ -142,7 +142,14 @@ def _called(
         raise AssertionError(f"{endpoint.path} has no function")
     site = str(request.base_url).rstrip("/")
     return endpoint.answer(
-        Call(services=services, user=caller.user, token=caller.token, body=body, site=site)
+        Call(
+            services=services,
+            user=caller.user,
+            token=caller.token,
+            body=body,
+            site=site,
+            address=_address(request),
+        )
     )
 
 
@@ -169,7 +176,7 @@ def _admitted(request: Request, endpoint: Endpoint, services: Services) -> _Call
 
 def _authenticated(services: Services, user_id: str, token: str, permission: str) -> _Caller:
     with services.reading() as workspace:
-        user = accounts.user_of_token(workspace, user_id, token)
+        user = accounts.user_of_token(workspace, user_id, token, services.settings.token_rules, now())
         if user is None:
             raise RequestError("unauthorized", status=401)
         note_user(user["_id"])

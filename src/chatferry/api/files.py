@@ -20,6 +20,7 @@ from chatferry.destinations import Destination, Lookup
 from chatferry.documents import AVATARS, UPLOADS, Document
 from chatferry.errors import DestinationError, RequestError, SettingsError
 from chatferry.observing.calls import note_endpoint, note_user
+from chatferry.pipeline import now
 from chatferry.worker import write_down
 
 # Whoever looks at a stored page or drawing runs nothing of it.
@@ -78,7 +79,7 @@ def _refused(error: RequestError) -> Response:
 def _file(request: Request, services: Services) -> Response:
     id = request.path_params["id"]
     with services.destination() as destination:
-        user = _caller(request, destination)
+        user = _caller(request, destination, services.settings.token_rules)
         found = destination.find(Lookup.UPLOAD_ID, [id])
         if not found:
             raise RequestError("There is no such file.", status=404)
@@ -91,7 +92,7 @@ def _file(request: Request, services: Services) -> Response:
 def _avatar(request: Request, services: Services) -> Response:
     username = request.path_params["username"]
     with services.destination() as destination:
-        _caller(request, destination)
+        _caller(request, destination, services.settings.token_rules)
         users = destination.find(Lookup.USERNAME, [username])
         stored = destination.find(Lookup.AVATAR_ID, [avatar_id(user["_id"]) for user in users])
     if stored:
@@ -100,7 +101,7 @@ def _avatar(request: Request, services: Services) -> Response:
     return Response(initials_svg(username), headers=headers, media_type="image/svg+xml")
 
 
-def _caller(request: Request, destination: Destination) -> Document:
+def _caller(request: Request, destination: Destination, rules: accounts.TokenRules) -> Document:
     """Whose login comes in headers, in Rocket.Chat's cookies, or in the query."""
     for source, user_key, token_key in (
         (request.headers, "x-user-id", "x-auth-token"),
@@ -108,7 +109,9 @@ def _caller(request: Request, destination: Destination) -> Document:
         (request.query_params, "rc_uid", "rc_token"),
     ):
         user_id, token = source.get(user_key), source.get(token_key)
-        user = accounts.user_of_token(destination, user_id, token) if user_id and token else None
+        if not user_id or not token:
+            continue
+        user = accounts.user_of_token(destination, user_id, token, rules, now())
         if user is not None:
             note_user(user["_id"])
             return user

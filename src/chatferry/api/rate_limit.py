@@ -48,6 +48,13 @@ class RateLimiter:
             remaining = max(0, self.calls - window.calls)
             return Standing(allowed=remaining > 0, remaining=remaining, wait=window.ends - moment)
 
+    def give_back(self, address: str, route: str) -> None:
+        """Count one call less. Any thread may."""
+        with self._lock:
+            window = self._windows.get((neighbourhood(address), route))
+            if window is not None and window.calls:
+                window.calls -= 1
+
     def _taken(self, address: str, route: str) -> Standing:
         moment = time.monotonic()
         self._forget(moment)

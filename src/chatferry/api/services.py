@@ -9,6 +9,7 @@ from functools import cached_property
 from anyio import CapacityLimiter
 from msgspec import Struct
 
+from chatferry.api.attempts import Attempts
 from chatferry.api.grants import Grants
 from chatferry.api.outage import Outage
 from chatferry.api.probes import probes
@@ -39,7 +40,8 @@ class Services:
     """The store, the worker and the workspace behind a running server.
 
     `unlisted` holds ids of operations that the list of latest operations leaves out, `uploading` ids of
-    resumable uploads that are being written to. `limiter` is None where calls are not limited.
+    resumable uploads that are being written to. `limiter` and `attempts` are None where calls are
+    not limited.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Services:
         self.worker = worker
         self.unlisted = unlisted
         self.limiter = RateLimiter() if settings.rate_limit else None
+        self.attempts = Attempts() if settings.rate_limit else None
         self.grants = Grants()
         self.crowd = Crowd(settings.most_connections_of_one)
         self.uploading: set[str] = set()
@@ -171,10 +174,11 @@ class _Shared:
 
 
 class Call(Struct, frozen=True, kw_only=True):
-    """One request, checked and read: who calls (with which token), and with what."""
+    """One request, checked and read: who calls (with which token, from which address), and with what."""
 
     services: Services
     user: Document
     token: str
     body: dict[str, object]
     site: str
+    address: str = ""

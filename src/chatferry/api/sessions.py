@@ -1,10 +1,11 @@
 """Logging in and out, who am I, and what server this is."""
 
+from math import ceil
 from typing import Any
 
 from chatferry import __version__, accounts
 from chatferry.api import wire
-from chatferry.api.services import Call
+from chatferry.api.services import TOO_MANY, Call
 from chatferry.documents import Date, Document
 from chatferry.errors import RequestError
 from chatferry.observing import audit
@@ -31,9 +32,10 @@ def login(call: Call) -> wire.JSON:
     """A token for a username or e-mail with its password, or for a token that is still good."""
     body: Any = call.body
     resume = body.get("resume")
+    rules = call.services.settings.token_rules
     with call.services.reading() as destination:
         if isinstance(resume, str):
-            user = accounts.user_with_token(destination, resume)
+            user = accounts.user_with_token(destination, resume, rules, now())
         else:
             user = accounts.user_of_login(destination, _login_name(body))
     if isinstance(resume, str):
@@ -41,17 +43,29 @@ def login(call: Call) -> wire.JSON:
             raise _refused(user)
         token = resume
     else:
+        account = str(user["_id"]) if user else f"?{_login_name(body)[:100].lower()}"
+        _begin_attempt(call, account, user)
         password, is_hashed = _password(body)
         if not accounts.is_password(user, password, is_hashed=is_hashed) or user is None:
             raise _refused(user)
+        if call.services.attempts is not None:
+            call.services.attempts.succeed(account, call.address)
         if accounts.needs_second_factor(user):
             raise _refused(user, "totp-required", _SECOND_FACTOR)
         with call.services.destination() as destination:
-            token = accounts.issue_token(destination, user["_id"], Date.at(now()))
+            token = accounts.issue_token(destination, user, Date.at(now()), rules)
     note_user(user["_id"])
     audit.record("log-in")
     data = {"userId": user["_id"], "authToken": token, "me": wire.me(user, call.site)}
     return {"status": "success", "data": data}
+
+
+def _begin_attempt(call: Call, account: str, user: Document | None) -> None:
+    """Refuse an attempt at an account at which too many have failed, before its password is looked at."""
+    wait = call.services.attempts.begin(account, call.address) if call.services.attempts is not None else 0
+    if wait:
+        audit.record("log-in refused", account=user["_id"] if user else None, reason="too many attempts")
+        raise RequestError(TOO_MANY.format(ceil(wait)), status=429)
 
 
 def _refused(user: Document | None, reason: str = "Unauthorized", message: str = "") -> LoginError:

@@ -201,13 +201,24 @@ def evolved(document: Document, update: Update) -> Document:
         for value in values:
             if value not in items:
                 items.append(value)
-    for path, (field, value) in update.pull.items():
+    for path, (field, *gone) in update.pull.items():
         if place := _existing(document, path):
-            items = _list(*place)
-            items[:] = [item for item in items if not (isinstance(item, dict) and item.get(field) == value)]
+            found = _list(*place)
+            found[:] = _without(found, field, gone)
     if document.get("_id") != update.id:
         raise ChangeError("its _id cannot change")
     return document
+
+
+def _without(items: list[Any], field: str, values: Iterable[Any]) -> list[Any]:
+    """Return the items whose field has none of the values."""
+    texts = {value for value in values if isinstance(value, str)}
+    others = [value for value in values if not isinstance(value, str)]
+
+    def has(value: Any) -> bool:
+        return value in texts if isinstance(value, str) else value in others
+
+    return [item for item in items if not (isinstance(item, dict) and has(item.get(field)))]
 
 
 def as_stored(update: Update) -> Update:

@@ -1,0 +1,46 @@
+"""Log-ins that fail: how many an account takes, from one address and from anywhere."""
+
+import threading
+from collections import OrderedDict
+
+from chatferry.api.rate_limit import RateLimiter, neighbourhood
+
+HERE, HERE_SECONDS = 8, 300.0
+ANYWHERE, ANYWHERE_SECONDS = 50, 600.0
+MOST_KNOWN = 10_000  # addresses that are remembered
+
+
+class Attempts:
+    """Counts attempts before their password is looked at, so that many at once are no way around.
+
+    Who tries from many addresses reaches the second limit, and so keeps the account's owner from logging in
+    at a new address. Where the owner has logged in since the start, only the first limit counts.
+    """
+
+    def __init__(self, here: int = HERE, anywhere: int = ANYWHERE, most_known: int = MOST_KNOWN) -> None:
+        self._here = RateLimiter(here, HERE_SECONDS)
+        self._anywhere = RateLimiter(anywhere, ANYWHERE_SECONDS)
+        self._most_known = most_known
+        self._lock = threading.Lock()
+        self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+    def begin(self, account: str, address: str) -> float:
+        """Count an attempt; return the seconds to wait before another, 0 if this one may be made."""
+        here = self._here.take(address, account)
+        if not here.allowed:
+            return here.wait
+        anywhere = self._anywhere.take("", account)
+        return 0.0 if anywhere.allowed or self._is_known(account, address) else anywhere.wait
+
+    def succeed(self, account: str, address: str) -> None:
+        """Take back the attempt that was counted: its password was right."""
+        self._here.give_back(address, account)
+        self._anywhere.give_back("", account)
+        with self._lock:
+            self._known[(account, neighbourhood(address))] = None
+            if len(self._known) > self._most_known:
+                self._known.popitem(last=False)
+
+    def _is_known(self, account: str, address: str) -> bool:
+        with self._lock:
+            return (account, neighbourhood(address)) in self._known
