@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 # Every server that a test starts would compile its code again where this is set.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: serve test test-long test-clients lint types golden bench clean
+.PHONY: serve test test-long test-clients lint types golden lock bench clean
 
 serve: $(VENV)/.installed
 	@exec $(BIN)/chatferry serve
@@ -34,6 +34,13 @@ types: $(VENV)/.installed-dev
 
 golden: $(VENV)/.installed-dev
 	CHATFERRY_UPDATE_GOLDEN=1 $(BIN)/python -m pytest tests/importers tests/api/test_openapi.py tests/test_formats.py
+
+# What the container image installs, with hashes; build requirements too. Commit the difference.
+lock: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet 'uv>=0.5,<1'
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
+		| $(BIN)/uv pip compile pyproject.toml - --quiet --no-config --upgrade --generate-hashes --universal \
+			--python-version 3.12 --custom-compile-command 'make lock' --output-file deploy/requirements.lock
 
 # Some 20 minutes; docs/performance.md says how to measure the rest.
 bench: $(VENV)/.installed-dev

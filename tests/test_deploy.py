@@ -6,11 +6,14 @@ import shutil
 import socket
 import subprocess
 import threading
+import tomllib
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from chatferry.api.endpoints import ENDPOINTS
 from tests.serving import (
@@ -206,6 +209,32 @@ def test_the_settings_are_known_ones() -> None:
         named = set(re.findall(r"CHATFERRY_[A-Z_]+", (DEPLOY / file).read_text()))
         assert named
         assert not {name for name in named if f"`{name}`" not in known}
+
+
+def test_the_image_installs_what_is_locked_and_nothing_else() -> None:
+    project = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text())
+    wanted = [Requirement(text) for text in project["project"]["dependencies"]]
+    wanted += [Requirement(text) for text in project["build-system"]["requires"]]
+    text = (DEPLOY / "requirements.lock").read_text()
+    entries = re.split(r"\n(?=[a-z0-9])", re.sub(r"^ *#.*\n", "", text, flags=re.MULTILINE).strip())
+    locked = {}
+    for entry in entries:
+        pinned = re.fullmatch(
+            r"([\w.-]+)==([\w.]+)(?: ; [^\\]+)?((?: \\\n    --hash=sha256:[0-9a-f]{64})+)", entry
+        )
+        assert pinned, entry
+        locked[canonicalize_name(pinned[1])] = pinned[2]
+    for requirement in wanted:
+        assert requirement.specifier.contains(locked[canonicalize_name(requirement.name)]), requirement
+    assert "://" not in text and "index" not in text
+    image = (DEPLOY / "Containerfile").read_text()
+    assert len(re.findall("pip install .*", image)) == 2
+    assert "--require-hashes --only-binary :all: -r /requirements.lock" in image
+    assert "--no-deps --no-build-isolation --no-index /src" in image
+
+
+def test_the_image_is_asked_whether_it_lives() -> None:
+    assert "/api/health'" in (DEPLOY / "Containerfile").read_text()
 
 
 def test_what_was_not_tried_says_so_at_its_top() -> None:
