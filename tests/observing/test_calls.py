@@ -132,6 +132,16 @@ def test_strangers_cannot_flood_the_log(
     assert sum(int(str(fields["calls"])) for text, fields in logged if text != "call") == 50
 
 
+def test_many_strangers_cannot_flood_the_log_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    logged: list[str] = []
+    monkeypatch.setattr(calls, "event", lambda log, text, **fields: logged.append(text))
+    lines = calls._Lines()
+    for number in range(calls.ANONYMOUS_LINES_IN_ALL + 50):
+        address = f"192.0.{number // 250}.{number % 250}"
+        lines.write(CallRecord(str(number), address, "POST", "/api/v1/login"), 429, 0.001)
+    assert logged == ["call"] * calls.ANONYMOUS_LINES_IN_ALL
+
+
 def test_log_ins_and_tokens_are_audited(server: Server) -> None:
     before = len(audited(server.data))
     with client(server) as nobody:

@@ -17,6 +17,7 @@ from chatferry.observing.logs import REQUEST_ID, event
 
 LOG = logging.getLogger("chatferry.access")
 ANONYMOUS_LINES = 120  # a minute, for calls without a user, of one address
+ANONYMOUS_LINES_IN_ALL = 600  # a minute
 COUNT_EVERY = 60  # seconds between two lines that say how many calls were not logged
 _GIVEN_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 _STOPPING = {"success": False, "error": "The server is stopping. Send the request again in a moment."}
@@ -95,6 +96,7 @@ class _Lines:
 
     def __init__(self) -> None:
         self._limiter = RateLimiter(calls=ANONYMOUS_LINES)
+        self._limiter_in_all = RateLimiter(calls=ANONYMOUS_LINES_IN_ALL)
         self._left_out = 0
         self._next_count = 0.0
 
@@ -102,7 +104,7 @@ class _Lines:
         if self._left_out and time.monotonic() >= self._next_count:
             event(LOG, "calls without a user that were not logged", calls=self._left_out)
             self._left_out = 0
-        if not call.user and not self._limiter.take(call.address, "").allowed:
+        if not call.user and not self._may_write(call.address):
             if not self._left_out:
                 self._next_count = time.monotonic() + COUNT_EVERY
             self._left_out += 1
@@ -117,6 +119,10 @@ class _Lines:
             status=status,
             ms=round(seconds * 1000, 1),
         )
+
+    def _may_write(self, address: str) -> bool:
+        """Return whether a call without a user gets a line: there are limits for its address and for all."""
+        return self._limiter.take(address, "").allowed and self._limiter_in_all.take("", "").allowed
 
 
 def _id(scope: Scope) -> str:
