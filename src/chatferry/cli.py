@@ -442,6 +442,7 @@ def purge(
         if not dry_run:
             remove(store, found)
             store.compact()
+            audit.record("purged", pending=pending_)
 
 
 # ---------------------------------------------------------------- looking
@@ -472,7 +473,6 @@ def _operation(id: str, data: Path) -> Iterator[tuple[Operation, Store]]:
             raise SettingsError(
                 f"There is no operation {id} in {data}." if id else "Nothing was imported yet."
             )
-        audit.set_up(settings.audit_log)
         yield found, store
 
 
@@ -492,6 +492,7 @@ def pause(operation: OperationId = "", data: Data = Path("data")) -> None:
     with _operation(operation, data) as (found, store):
         _require_importing(found)
         store.pauses.add(found.id)
+        audit.set_up(Settings(data=data).audit_log)
         audit.record("import paused", operation=found.id)
         console.say(f"Operation {found.id} is paused. Go on with: chatferry resume {found.id}")
 
@@ -502,6 +503,7 @@ def resume(operation: OperationId = "", data: Data = Path("data")) -> None:
     with _operation(operation, data) as (found, store):
         _require_importing(found)
         store.pauses.remove(found.id)
+        audit.set_up(Settings(data=data).audit_log)
         audit.record("import resumed", operation=found.id)
         console.say(f"Operation {found.id} goes on.")
 

@@ -243,8 +243,10 @@ def test_commands_audit_too(tmp_path: Path, host: FileHost) -> None:
     assert re.search(r"INFO chatferry\.files a file did not come .*kind=file-not-fetched .*404", told)
     assert "TOPSECRET" not in told
     run("token", "--user", ADMIN)
+    for command_line in (("report",), ("purge", "--dry-run"), ("purge",)):
+        run(*command_line)
     entries = audited(data)
-    assert [entry["event"] for entry in entries] == ["import started"] * 3 + ["token made"]
+    assert [entry["event"] for entry in entries] == ["import started"] * 3 + ["token made", "purged"]
     assert [entry.get("importer") for entry in entries[:3]] == ["slack", "pending-files", "pending-avatars"]
     assert all("uid" in entry for entry in entries)
 
