@@ -338,3 +338,29 @@ def test_on_a_terminal_progress_is_live_elsewhere_plain_lines(tmp_path: Path) ->
     assert process.wait() == 0
     assert b"\x1b[" in shown
     assert "331/331" in shown.decode(errors="replace")
+
+
+def test_an_export_of_strangers_is_asked_for_its_origin(tmp_path: Path) -> None:
+    def export(name: str) -> Path:
+        files = {
+            "users.csv": f'"{name}","{name}@example.org","{name.title()}"\n',
+            "channels.csv": f'"management","{name}","private","{name}"\n',
+            "management/messages.csv": f'"{name}","1600000000000","hello"\n',
+        }
+        return write_folder(tmp_path / name, files)
+
+    def run(name: str, *options: str) -> "subprocess.CompletedProcess[str]":
+        return chatferry("import", "csv", export(name), "--data", tmp_path / "data", *options)
+
+    assert run("alice").returncode == 0
+    asked = run("carol")
+    assert asked.returncode == 2
+    assert (
+        "give csv as its origin; if not, give a new name, such as csv-2. Give it with --origin."
+        in asked.stderr
+    )
+    assert run("carol", "--origin", "no name").returncode == 2
+    assert run("carol", "--origin", "csv-2").returncode == 0
+    assert run("carol").returncode == 0  # it is known now
+    rooms = {one["name"] for one in documents(tmp_path / "data", "rocketchat_room")}
+    assert rooms == {"general", "management", "management-1"}

@@ -315,7 +315,7 @@ def test_two_private_rooms_of_one_name(tmp_path: Path) -> None:
     stranger = management_csv(tmp_path / "b", "carol", "dan")
     refused = run(stranger, first.destination, "csv")
     assert refused.operation.status == Status.FAILED
-    assert "channel management is management in the export" in refused.operation.error
+    assert "channel management is management with 2 members in the export" in refused.operation.error
     second = run(stranger, first.destination, "csv", "b")
     assert sorted(map(sorted, members(second).values())) == [["alice", "bob"], ["carol", "dan"]]
 

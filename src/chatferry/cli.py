@@ -93,8 +93,6 @@ def main() -> None:
         app()
     except ChatferryError as error:
         console.complain(str(error))
-        if isinstance(error, OriginError):
-            console.complain("Give it with --origin.")
         sys.exit(_exit_code(error))
     except SystemExit as end:
         if end.code == INTERRUPTED:
@@ -237,7 +235,7 @@ def _add_import(importer: Importer) -> None:
                 work = partial(work_on, watch=watch, helpers=helpers)
                 operation = work(operation, store, workspace, settings)
                 if operation.status == Status.SELECTION:
-                    settle_origin(operation, importer, store, workspace, now())
+                    _settle_origin(operation, importer, store, workspace)
                     operation = _select(operation, store, users, channels)
                     operation = work(operation, store, workspace, settings)
             sys.exit(_conclude(operation, store, as_json, dry_run))
@@ -307,6 +305,14 @@ def _starter(workspace: Destination, username: str) -> str:
     if first is None:
         raise SettingsError("This workspace has no active administrator. Give --as the name of a user.")
     return str(first["_id"])
+
+
+def _settle_origin(operation: Operation, importer: Importer, store: Store, workspace: Destination) -> None:
+    """Refuse an export of which it cannot be told where it comes from."""
+    try:
+        settle_origin(operation, importer, store, workspace, now())
+    except OriginError as error:
+        raise SettingsError(f"{error} Give it with --origin.") from error
 
 
 def _select(

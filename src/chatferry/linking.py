@@ -185,8 +185,8 @@ def _compare_users(
                     different.add(user.id)
                 comparison.add(
                     verdict,
-                    f"user {user.id} is {_person(user.name or user.username, user.emails)} in the export",
-                    f"{_account(account)} in the destination",
+                    f"user {user.id} is {_person(user.name or user.username, user.emails)}",
+                    _account(account),
                 )
         if comparison.same + comparison.different >= _ENOUGH:
             break
@@ -232,8 +232,8 @@ def _compare_rooms(
                 verdict = compare_room(channel.id, channel.name, is_private, members, room, told)
                 comparison.add(
                     verdict,
-                    f"channel {channel.id} is {channel.name} in the export",
-                    f"{room.get('name', room['_id'])} in the destination, with other members or another name",
+                    f"channel {channel.id} is {channel.name} with {len(channel.members)} members",
+                    f"{room.get('name', room['_id'])} with {len(present)} other members",
                 )
                 compared += 1
         if compared >= _ENOUGH:
@@ -252,8 +252,8 @@ def _compare_contacts(
             if known := linked.get(contact.id):
                 comparison.add(
                     compare_contact(contact.name, contact.emails, contact.phones, known),
-                    f"contact {contact.id} is {_person(contact.name, contact.emails)} in the export",
-                    f"{_account(known)} in the destination",
+                    f"contact {contact.id} is {_person(contact.name, contact.emails)}",
+                    _account(known),
                 )
         compared += len(linked)
         if compared >= _ENOUGH:

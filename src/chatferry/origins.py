@@ -191,10 +191,9 @@ class Comparison(Struct):
             self.unknown += 1
         else:
             self.different += 1
-            if len(self.examples) < _EXAMPLES:
-                self.examples.append(
-                    f"{record} and {document if self.may_show else 'not in the destination'}"
-                )
+            example = f"{record} in the export and {document if self.may_show else 'not'} in the destination"
+            if len(self.examples) < _EXAMPLES and example not in self.examples:
+                self.examples.append(example)
 
     @property
     def meets(self) -> bool:
@@ -359,7 +358,7 @@ def _unused(key: str, known: Collection[str]) -> str:
 
 
 def _question(key: str, known: Mapping[str, Origin], meeting: Sequence[Candidate]) -> str:
-    examples = [example for candidate in meeting for example in candidate.comparison.examples][:_EXAMPLES]
+    examples = [*dict.fromkeys(text for one in meeting for text in one.comparison.examples)][:_EXAMPLES]
     if examples:
         why = (
             "The import ids of this export belong to other people or rooms in the destination: "

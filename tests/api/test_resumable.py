@@ -635,3 +635,12 @@ def test_errors_are_json_also_here(http: httpx.Client) -> None:
     answer = http.patch("import.uploads/nothing", headers=TUS)
     assert answer.headers["Content-Type"] == "application/json"
     assert json.loads(answer.content).keys() == {"success", "error"}
+
+
+def test_an_origin_that_cannot_be(http: httpx.Client) -> None:
+    named = metadata(importerKey="slack", origin="no name")
+    refused = create(http, len(ARCHIVE), Upload_Metadata=named)
+    assert refused.status_code == 400
+    assert "cannot be the name of an origin" in refused.text
+    named = metadata(importerKey="slack", origin="acme")
+    assert create(http, len(ARCHIVE), Upload_Metadata=named).status_code == 201

@@ -414,3 +414,10 @@ def test_killed_inside_an_upload(tmp_path: Path, way: str) -> None:
         assert server.uploads != []
     with serving(tmp_path) as server, login(server) as http:
         assert (server.uploads, latest(http)) == ([], [])
+
+
+def test_a_form_can_name_the_origin(importing: httpx.Client) -> None:
+    assert post_form(importing, KEY, part("origin", b"acme-2019"), FILE).json() == SUCCESS
+    refused = post_form(importing, KEY, part("origin", b"no name"), FILE)
+    assert refused.status_code == 400
+    assert refused.json()["errorType"] == "error-import-origin"

@@ -10,7 +10,7 @@ from python_multipart.multipart import parse_options_header
 from chatferry.errors import RequestError
 
 FILE = "file"
-FIELDS = ("importerKey", "contentType", "fileName")
+FIELDS = ("importerKey", "contentType", "fileName", "origin")
 FIELDS_LIMIT = 64 * 1024
 _EXPECTED = "send multipart/form-data with the field importerKey and the file as the part named file"
 _UNTYPED = "application/octet-stream"
