@@ -50,7 +50,8 @@ def test_import_prints_one_json_object(tmp_path: Path) -> None:
     assert done.returncode == 0
     found = json.loads(done.stdout)
     assert list(found) == [
-        "operation", "paused", *KINDS, "problems", "seconds", "messagesPerSecond", "peakMemoryMiB",
+        "operation", "paused", "waitingFor", *KINDS,
+        "problems", "seconds", "messagesPerSecond", "peakMemoryMiB",
     ]  # fmt: skip
     for kind in KINDS:
         counts = found[kind]

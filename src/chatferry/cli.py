@@ -5,7 +5,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ from chatferry.documents import COLLECTIONS, Date
 from chatferry.errors import ChatferryError, DestinationError, OriginError, SettingsError
 from chatferry.helpers import Helpers
 from chatferry.ids import new_id
-from chatferry.importers import Importer, detect, pending, readers
+from chatferry.importers import IMPORTERS, Importer, detect, pending, readers
 from chatferry.inspection import inspect_archive
 from chatferry.linking import settle_origin
 from chatferry.memory import collect_rarely
@@ -40,6 +40,8 @@ from chatferry.operations import (
     Status,
     advance,
     may_pause,
+    may_retry,
+    retried,
 )
 from chatferry.options import (
     As,
@@ -229,20 +231,37 @@ def _add_import(importer: Importer) -> None:
             store.operations.add(operation)
             if not dry_run:
                 audit.record("import started", operation=operation.id, importer=importer.key, file=export)
-            helpers = Helpers(settings, imports_at_once=True)
-            with console.Display(quiet=as_json) as display, helpers:
-                watch = logged(operation, display.show) if log_level else display.show
-                work = partial(work_on, watch=watch, helpers=helpers)
-                operation = work(operation, store, workspace, settings)
-                if operation.status == Status.SELECTION:
-                    _settle_origin(operation, importer, store, workspace)
-                    operation = _select(operation, store, users, channels)
-                    operation = work(operation, store, workspace, settings)
+
+            def choose(read: Operation) -> Operation:
+                _settle_origin(read, importer, store, workspace)
+                return _select(read, store, users, channels)
+
+            operation = _imported(operation, store, workspace, settings, choose, as_json, log_level)
             sys.exit(_conclude(operation, store, as_json, dry_run))
 
 
 for each in readers():
     _add_import(each)
+
+
+def _imported(
+    operation: Operation,
+    store: Store,
+    workspace: Destination,
+    settings: Settings,
+    choose: Callable[[Operation], Operation],
+    quiet: bool,
+    log_level: LogLevel | None,
+) -> Operation:
+    """The operation at its end; `choose` says what to import as soon as that is known."""
+    helpers = Helpers(settings, imports_at_once=True)
+    with console.Display(quiet=quiet) as display, helpers:
+        watch = logged(operation, display.show) if log_level else display.show
+        work = partial(work_on, watch=watch, helpers=helpers)
+        operation = work(operation, store, workspace, settings)
+        if operation.status == Status.SELECTION:
+            operation = work(choose(operation), store, workspace, settings)
+    return operation
 
 
 @contextmanager
@@ -357,7 +376,7 @@ def _conclude(operation: Operation, store: Store, as_json: bool, dry_run: bool) 
 
 def exit_code(operation: Operation, found: dict[str, Any]) -> int:
     if operation.status != Status.DONE:
-        return FAILED
+        return AWAY if operation.waiting_for else FAILED
     kinds = ("users", "contacts", "rooms", "messages", "files")
     return PARTLY if any(found[kind]["failed"] for kind in kinds) else DONE
 
@@ -459,7 +478,7 @@ def inspect(export: Export, as_json: AsJson = False) -> None:
     """Say what is inside an export and what of it would be lost, without writing anything."""
     settings = from_environment()
     place = _place(export, "an export: a zip file or a folder")
-    with open_archive(place, settings.limits, single=True, rules=settings.downloads) as archive:
+    with open_archive(place, settings.limits, single=True) as archive:
         found = inspect_archive(detect(archive), archive)
     if as_json:
         print_json(found.as_json())
@@ -520,6 +539,56 @@ def _require_importing(operation: Operation) -> None:
         raise SettingsError(
             f"Operation {operation.id} is {how}. Only one that is importing can be paused or resumed."
         )
+
+
+@app.command()
+def retry(
+    operation: OperationId = "",
+    data: Data = Path("data"),
+    destination: Where = "",
+    users: Users = None,
+    channels: Channels = None,
+    workers: Workers = None,
+    cluster: ClusterAddress = "",
+    text_index_last: TextIndexAtEnd = False,
+    as_json: AsJson = False,
+    log_level: LevelOfLog = None,
+    log_format: FormatOfLog = LogFormat.TEXT,
+) -> None:
+    """Take up an import that failed, where it stopped; --users and --channels count if none were chosen."""
+    logs.set_up(log_level or LogLevel.WARNING, log_format)
+    settings = from_environment(
+        data=data, destination=destination, workers=workers, cluster=cluster, text_index_last=text_index_last
+    )
+    with _operation(operation, data) as (found, _):
+        _require_failed(found)
+    with _workplace(settings, dry_run=False) as (store, workspace):
+        again = _taken_up(found.id, store)
+
+        def choose(read: Operation) -> Operation:
+            _settle_origin(read, IMPORTERS[read.importer_key], store, workspace)
+            return _select(read, store, users, channels)
+
+        ended = _imported(again, store, workspace, settings, choose, as_json, log_level)
+        sys.exit(_conclude(ended, store, as_json, False))
+
+
+def _taken_up(operation_id: str, store: Store) -> Operation:
+    with store.transaction():
+        found = store.operations.get(operation_id)
+        if found is None:
+            raise SettingsError(f"There is no operation {operation_id}.")
+        _require_failed(found)
+        again = retried(found, now())
+        store.operations.save(again)
+    audit.record("import retried", operation=again.id)
+    return again
+
+
+def _require_failed(operation: Operation) -> None:
+    if not may_retry(operation):
+        how = operation.status if operation.valid else "not valid any more: another took its place"
+        raise SettingsError(f"Operation {operation.id} is {how}. Only one that failed can be taken up again.")
 
 
 @app.command()

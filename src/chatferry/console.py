@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from chatferry.inspection import Inspection
-from chatferry.operations import Operation, Status
+from chatferry.operations import ENDS, Operation, Status
 from chatferry.records import Effect, Problem
 from chatferry.report import counted_reason
 from chatferry.settings import Settings
@@ -127,6 +127,8 @@ class Display:
         if self._quiet:
             return
         step = _STEPS.get(operation.status, "")
+        if operation.waiting_for and operation.status not in ENDS:
+            step = f"waiting: {operation.waiting_for}"
         if step and step != self._step:
             self._step = step
         if self._live:
@@ -188,6 +190,8 @@ def print_report(
     )
     dry = " (dry run: nothing was written)" if dry_run else ", paused" if found["paused"] else ""
     say(f"Operation {operation.id}: {title}{dry}")
+    if found["waitingFor"]:
+        say(f"It waits, and goes on by itself: {found['waitingFor']}")
     rows = [["", *_OUTCOMES]]
     rows += [
         [kind, *(f"{found[kind][outcome]:,}" for outcome in _OUTCOMES)]

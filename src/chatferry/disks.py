@@ -55,6 +55,17 @@ def disk_error(text: str, error: OSError) -> ChatferryError:
     return kind(text)
 
 
+def outage(error: DestinationError | OSError) -> DestinationError | None:
+    """Return the error if what it tells of may end by itself, else None."""
+    if isinstance(error, DestinationError):
+        return error
+    if not is_away(error):
+        return None
+    where = f"{error.filename}: " if error.filename else ""
+    kind = NoRoomError if is_full(error) else DestinationError
+    return kind(f"{where}{error.strerror}. Check the disk and the room on it.")
+
+
 def sqlite_error(what: str, error: sqlite3.Error) -> ChatferryError | None:
     """Return what an error means for the database `what`; None if it is a fault of the program."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without the details of extended codes

@@ -38,6 +38,7 @@ class Helpers:
     def close(self) -> None:
         """End those that were started; harmless to repeat."""
         self._started.close()
+        self._processes = None
 
     def for_reading(self, source: Source, archive: Archive, check: Callable[[], None]) -> Spread | None:
         """What reads an archive for the first time in several processes, if that is worth it."""

@@ -89,7 +89,9 @@ class Summary(Struct, frozen=True, kw_only=True):
     a URL that the operator gave. `fingerprint` is what it had when it was prepared.
 
     `url` is where the archive is fetched from; it may hold a secret and is never shown.
-    `error` says, for people, why an operation failed. `file`, `content_type` are the upload's.
+    `error` says, for people, why an operation failed, `failed_at` where it stood then; `waiting_for` says
+    what the work on it waits for: something that is away, or room on a disk. `file`, `content_type` are the
+    upload's.
     `origin` is the name of the workspace that the archive comes from: as a person gave it or, once the import
     has begun, as it was settled; `stated_origin` is what the archive says of it.
     `only_new`: accounts that exist are left alone, and new ones join no default room (`import.run`).
@@ -119,6 +121,8 @@ class Summary(Struct, frozen=True, kw_only=True):
     rewrite: bool = False
     starter: str = ""
     error: str = ""
+    failed_at: Status | None = None
+    waiting_for: str = ""
     seconds: float = 0.0
     peak_memory: float = 0.0
 
@@ -172,6 +176,39 @@ def is_importing(status: Status) -> bool:
 def may_pause(operation: Summary) -> bool:
     """Whether there is work on it that can wait: documents or files that are being brought."""
     return operation.valid and is_importing(operation.status)
+
+
+def failed(operation: Operation, error: str, now: int) -> Operation:
+    """Return the operation as it ends in failure."""
+    return replace(advance(operation, Status.FAILED, now), error=error, failed_at=operation.status)
+
+
+def may_retry(operation: Summary) -> bool:
+    """Return whether it failed and can be taken up again where it stood."""
+    return operation.valid and operation.status == Status.FAILED
+
+
+def retried(operation: Operation, now: int) -> Operation:
+    """Return a failed operation as it is taken up again."""
+    if not may_retry(operation):
+        raise ValueError(f"an operation cannot be taken up again from {operation.status}")
+    return replace(
+        operation,
+        status=_retried_at(operation),
+        error="",
+        failed_at=None,
+        waiting_for="",
+        updated_at=now,
+    )
+
+
+def _retried_at(operation: Operation) -> Status:
+    at = operation.failed_at
+    if at is None:  # it failed before that was noted
+        at = Status.FILE_LOADED if operation.selection == Selection() else Status.IMPORTING
+    if at in (Status.DOWNLOADING, Status.IMPORTING_FILES):
+        return at
+    return Status.IMPORTING if is_importing(at) else Status.FILE_LOADED
 
 
 def may_follow(before: Status, after: Status) -> bool:

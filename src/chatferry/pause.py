@@ -1,4 +1,4 @@
-"""Waiting while an operation is paused."""
+"""Waiting while an operation is paused, and the time that does not count as work."""
 
 import logging
 import threading
@@ -16,8 +16,9 @@ LOOK = 0.2  # seconds between two looks into the store
 class Pause:
     """What work on an operation asks, again and again, whether it may go on.
 
-    `stop` raises if the work is to end; it never waits. `rest` is what is to be so while the work waits. Any
-    thread may ask. Between two questions the work holds no lock and no transaction.
+    `stop` raises if the work is to end; it never waits. `rest` is what is to be so while the work waits.
+    `look` raises if something hinders the work; it is called now and then. Any thread may ask. Between two
+    questions the work holds no lock and no transaction.
     """
 
     def __init__(
@@ -26,9 +27,11 @@ class Pause:
         operation_id: str,
         stop: Callable[[], None],
         rest: Callable[[], AbstractContextManager[None]] = nullcontext,
+        look: Callable[[], None] = lambda: None,
     ) -> None:
         self.stop = stop
         self._rest = rest
+        self._look = look
         self._store = store
         self._operation_id = operation_id
         self._lock = threading.Lock()
@@ -36,7 +39,7 @@ class Pause:
         self._waited = 0.0
 
     def check(self) -> None:
-        """Raise what `stop` raises, and wait as long as the operation is paused."""
+        """Raise what `stop` and `look` raise, and wait as long as the operation is paused."""
         self.stop()
         if time.perf_counter() < self._next_look:
             return
@@ -47,13 +50,23 @@ class Pause:
                 with self._rest():
                     while self._store.pauses.has(self._operation_id):
                         time.sleep(LOOK)
-                        began = self._count(began)
+                        began = self.count(began)
                         self.stop()
-                began = self._count(began)
+                began = self.count(began)
                 event(LOG, "operation goes on after a pause", operation=self._operation_id)
+            self._look()
             self._next_look = began + LOOK
 
-    def _count(self, since: float) -> float:
+    def sleep(self, seconds: float) -> None:
+        """Wait so long, or until `stop` raises."""
+        began = time.perf_counter()
+        end = began + seconds
+        while began < end:
+            time.sleep(min(LOOK, end - began))
+            began = self.count(began)
+            self.stop()
+
+    def count(self, since: float) -> float:
         """Count the time since then as waited; what time it is."""
         moment = time.perf_counter()
         self._waited += moment - since

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from chatferry.api import wire
-from chatferry.operations import Summary, may_pause
+from chatferry.operations import ENDS, Summary, may_pause
 from chatferry.records import Effect, Outcome, Problem
 from chatferry.store import Store, problems
 
@@ -57,6 +57,11 @@ def is_paused(operation: Summary, store: Store) -> bool:
     return may_pause(operation) and store.pauses.has(operation.id)
 
 
+def waiting_for(operation: Summary) -> str:
+    """Return what the work on an operation waits for; "" if it goes on or has ended."""
+    return operation.waiting_for if operation.valid and operation.status not in ENDS else ""
+
+
 def as_json(operation: Summary, store: Store) -> dict[str, Any]:
     """The report as one object."""
     found = counts(operation, store)
@@ -95,6 +100,7 @@ def counts(operation: Summary, store: Store) -> dict[str, Any]:
     return {
         "operation": wire.operation(operation),
         "paused": is_paused(operation, store),
+        "waitingFor": waiting_for(operation),
         **{name: msgspec.to_builtins(tally) for name, tally in by_type.items()},
         "seconds": round(operation.seconds, 3),
         "messagesPerSecond": round(ended / operation.seconds, 1) if operation.seconds else 0.0,

@@ -33,10 +33,10 @@ from chatferry.worker import Worker
 
 LOG = logging.getLogger("chatferry.server")
 
+WORKER_ENDED = 1  # the exit code when operations cannot be worked on any more
+
 # A call is answered in many short steps. Before each it waits until the thread that imports has had its turn.
 _TURN = 0.0005  # seconds; Python's own are ten times as long
-
-MOST_HEAD = 32 * 1024  # bytes of the head of a call
 
 
 def serve_http(settings: Settings, *, is_demo: bool) -> None:
@@ -49,7 +49,7 @@ def serve_http(settings: Settings, *, is_demo: bool) -> None:
     listener = _listen(settings, connections)
     store = Store(settings.store_path)
     metrics = Metrics(store)
-    worker = Worker(store, settings, metrics.watch)
+    worker = Worker(store, settings, metrics.watch, give_up=lambda: os.kill(os.getpid(), signal.SIGTERM))
     services = Services(settings, store, worker, demo.UNLISTED if is_demo else frozenset(), metrics)
     with closing(open_bound(settings, store)) as workspace:
         if is_demo:
@@ -74,12 +74,11 @@ def serve_http(settings: Settings, *, is_demo: bool) -> None:
         forwarded_allow_ips=",".join(settings.trusted_proxies),  # where it is empty nobody is believed
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key,
-        h11_max_incomplete_event_size=MOST_HEAD,
         timeout_keep_alive=settings.connection_wait,
         timeout_graceful_shutdown=5,
     )
     # uvicorn shuts down first and then raises the signal again: let it end like any other program.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(WORKER_ENDED if worker.has_given_up else 0))
 
     def announce() -> None:
         console.announce(address, settings, is_demo)

@@ -30,8 +30,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     messages; "" for none. `text_index_last`: the text index of messages is dropped before they are written,
     and built after them. `pace`: how fast imports write. In seconds: `connection_wait`, how long a connection
     may wait for a call, `upload_silence`, the longest pause inside an upload, after which it is broken off,
-    and `upload_kept`, how long a resumable upload is kept after that. `uploads_kept`: how long archives are
-    kept after the end of their operation, in ms.
+    `upload_kept`, how long a resumable upload is kept after that, and `longest_outage`, how long an import
+    waits for a destination. `uploads_kept`: how long archives are kept after the end of their operation, in
+    ms. `min_free`: bytes that uploads leave free on the disk, None for a suitable number.
     """
 
     data: Path = Path("data")
@@ -44,6 +45,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     uploads_kept: int = 0
     login_days: int = 90
     login_tokens: int = 50
+    longest_outage: int = 24 * 60 * 60
+    min_free: int | None = None
     import_dirs: tuple[Path, ...] = ()
     limits: Limits = Limits()
     rate_limit: bool = True
@@ -99,6 +102,13 @@ class Settings(Struct, frozen=True, kw_only=True):
         return TokenRules(0, 0) if self.server_database else TokenRules(self.login_days, self.login_tokens)
 
     @property
+    def disks(self) -> tuple[Path, ...]:
+        """Folders of this machine on whose disks databases grow while an import runs."""
+        scheme, _, path = self.destination_url.partition(":")
+        workspace = Path(path.removeprefix("//")).parent
+        return (self.data, workspace) if scheme == "sqlite" and workspace != self.data else (self.data,)
+
+    @property
     def server_database(self) -> str:
         """The name of the database, if the destination is that of a Rocket.Chat server; "" if it is ours."""
         url = urlsplit(self.destination)
@@ -148,6 +158,8 @@ def from_environment(
         login_days=_number(environment, "CHATFERRY_LOGIN_DAYS", 90),
         login_tokens=_number(environment, "CHATFERRY_LOGIN_TOKENS", 50),
         uploads_kept=_number_or_off(environment, "CHATFERRY_KEEP_UPLOADS_HOURS") * 60 * 60 * 1000,
+        longest_outage=_number(environment, "CHATFERRY_MAX_OUTAGE_SECONDS", 24 * 60 * 60),
+        min_free=_mebibytes(environment, "CHATFERRY_MIN_FREE_MIB"),
         import_dirs=tuple(
             Path(entry).resolve()
             for entry in environment.get("CHATFERRY_IMPORT_DIRS", "").split(os.pathsep)
@@ -167,7 +179,6 @@ def from_environment(
         downloads=Rules(
             hosts=parse_hosts(environment.get(HOSTS, "")),
             limit=_number(environment, "CHATFERRY_MAX_DOWNLOAD_MIB", DEFAULT_RULES.limit // MIB) * MIB,
-            proxies=_switch(environment, "CHATFERRY_ARCHIVE_PROXIES", False),
         ),
         pace=pace,
         metrics_token=_token(environment, "CHATFERRY_METRICS_TOKEN"),
@@ -230,6 +241,11 @@ def _number(environment: Mapping[str, str], name: str, default: int) -> int:
     if not text.isascii() or not text.isdigit() or int(text) == 0:
         raise SettingsError(f"{name} is {text!r}. It must be a whole number above 0.")
     return int(text)
+
+
+def _mebibytes(environment: Mapping[str, str], name: str) -> int | None:
+    """Return the setting in bytes, 0 for none at all; None if it is not set."""
+    return _number_or_off(environment, name) * MIB if environment.get(name, "") else None
 
 
 def _number_or_off(environment: Mapping[str, str], name: str) -> int:

@@ -54,7 +54,7 @@ def test_the_permissions_are_rocket_chats() -> None:
     tokens = {key for key in asked if "PersonalAccessToken" in key}
     assert {asked.pop(key) for key in tokens} == {"create-personal-access-tokens"}
     assert set(asked.values()) == {"run-import"}
-    assert len(asked) == 23
+    assert len(asked) == 24
 
 
 def test_each_endpoint_asks_for_its_permission(server: Server) -> None:

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from chatferry.downloads import Downloaded, Request, Rules
 from chatferry.downloads.network import Outside
 from chatferry.downloads.one import Downloader, fetch
-from chatferry.errors import DownloadError
+from chatferry.errors import DownloadError, NoRoomError
 from tests.downloads.filehost import MIB, Exchange, FileHost, hosting, noise
 
 SECRET = "xoxe-1-VERYSECRET"
@@ -327,17 +327,16 @@ def test_a_connection_serves_one_file_after_another(
     assert len(host.asked) == 3
 
 
-def test_a_file_that_cannot_be_written_is_a_failure_with_a_reason(
+def test_a_full_disk_is_no_fault_of_the_file_and_a_missing_folder_is(
     host: FileHost, tmp_path: Path, rules: Rules, outside: Outside
 ) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
-        error = failing(wanted(host.put("/a", DATA), tmp_path), rules, outside)
+        with pytest.raises(NoRoomError, match=rf"{tmp_path}: File too large\. Make room\."):
+            fetch(wanted(host.put("/a", DATA), tmp_path), rules, outside=outside)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert "cannot be written" in error.reason
-    assert not error.is_final
     missing = failing_in(host.put("/a", DATA), tmp_path / "missing" / "file", rules, outside)
     assert "no such file or directory" in missing.reason
 

@@ -115,12 +115,11 @@ def test_a_destination_that_is_away(tmp_path: Path, mongod: Mongod) -> None:
         assert get(server, "/api/health").status_code == 200
 
 
-def test_a_worker_that_does_not_run_and_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = Settings(data=tmp_path)
+def test_a_worker_that_does_not_run_and_a_full_disk(tmp_path: Path) -> None:
+    settings = Settings(data=tmp_path, min_free=2**62)
     with Store(settings.store_path) as store:
         worker = Worker(store, settings)
         services = Services(settings, store, worker)
-        monkeypatch.setattr("chatferry.api.probes.ROOM", 2**62)
         found = {name: probe() for name, probe in probes(store, services.reading, worker, settings).items()}
     assert found["worker"] == "does not run"
     assert found["disk"] == "is almost full"

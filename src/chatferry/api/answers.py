@@ -28,6 +28,9 @@ def _success(fields: Schema, optional: Iterable[str] = ()) -> dict[str, Any]:
 
 SUCCESS = _success({})
 PENDING = _success({"count": _COUNT})
+_WAITING = {
+    "waitingFor": {"type": "string", "description": "What is away; the import goes on when it is back."}
+}
 PAUSED = _success({"paused": _BOOLEAN})
 
 _COUNTERS = ("total", "completed", "error", "users", "channels", "messages", "contacts")
@@ -55,17 +58,19 @@ OPERATIONS = {
 CURRENT_OPERATION = _success({"operation": OPERATION}, ["operation"])
 NEW_OPERATION = _success({"operation": OPERATION})
 STATUS = _success(
-    {"state": {"enum": list(get_args(State))}, "operation": OPERATION, "paused": _TRUE},
-    ["operation", "paused"],
+    {"state": {"enum": list(get_args(State))}, "operation": OPERATION, "paused": _TRUE, **_WAITING},
+    ["operation", "paused", "waitingFor"],
 )
 IMPORTERS = _list(_closed({"key": _STRING, "name": _STRING}))
 PROGRESS = _success(
     {
+        **_WAITING,
         "key": _STRING,
         "name": _STRING,
         "step": OPERATION["properties"]["status"],
         "count": _closed(dict.fromkeys(("completed", "total", "error"), _COUNT)),
-    }
+    },
+    ["waitingFor"],
 )
 
 _USER = _closed(

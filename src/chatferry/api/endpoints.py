@@ -375,6 +375,13 @@ ENDPOINTS = (
         answers=answers.PAUSED,
         example=examples.RESUME,
     ),
+    _post(
+        "import.retry",
+        imports.import_retry,
+        summary="Take up the import that failed last, where it stopped",
+        answers=answers.NEW_OPERATION,
+        example=examples.RETRY,
+    ),
     _open(
         "/api/info",
         sessions.info,

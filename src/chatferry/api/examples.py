@@ -316,6 +316,17 @@ def _not_importing(method: str) -> tuple[wire.JSON, ...]:
 
 PAUSE = Example(answer={"paused": True, **_SUCCESS}, refusals=_not_importing("import.pause"))
 RESUME = Example(answer={"paused": False, **_SUCCESS}, refusals=_not_importing("import.resume"))
+RETRY = Example(
+    answer={"operation": {**_READY, "status": "importer_importing_started"}, **_SUCCESS},
+    refusals=(
+        _not_found("import.retry"),
+        _refusal(
+            "The import operation is at importer_done, it has not failed",
+            "error-invalid-operation-status",
+            "import.retry",
+        ),
+    ),
+)
 PENDING_FILES = Example(body={}, answer={"count": 12, **_SUCCESS})
 PENDING_AVATARS = Example(body={}, answer={"count": 0, **_SUCCESS})
 HEALTH = Example(answer={"status": "alive", **_SUCCESS})

@@ -22,12 +22,14 @@ from chatferry.operations import (
     is_importing,
     is_preparing,
     may_pause,
+    may_retry,
+    retried,
     state,
 )
 from chatferry.origins import check_name
 from chatferry.pipeline import now
 from chatferry.records import Channel, Contact, User
-from chatferry.report import is_paused
+from chatferry.report import is_paused, waiting_for
 from chatferry.retention import clear_away
 
 LATEST = 20
@@ -146,7 +148,7 @@ def get_import_progress(call: Call) -> wire.JSON:
     """How far the current operation is."""
     operation = _last(call.services, "getImportProgress")
     importer = _importer(operation.importer_key, "getImportProgress")
-    return wire.progress(operation, importer.name)
+    return {**wire.progress(operation, importer.name), **_waiting(call.services, operation)}
 
 
 def import_status(call: Call) -> wire.JSON:
@@ -154,8 +156,17 @@ def import_status(call: Call) -> wire.JSON:
     operation = call.services.store.operations.last_summary()
     if operation is None:
         return {"state": state(None)}
-    answer: wire.JSON = {"state": state(operation), "operation": wire.operation(operation)}
+    answer = {
+        "state": state(operation),
+        "operation": wire.operation(operation),
+        **_waiting(call.services, operation),
+    }
     return {**answer, "paused": True} if is_paused(operation, call.services.store) else answer
+
+
+def _waiting(services: Services, operation: Summary) -> wire.JSON:
+    reason = waiting_for(operation) or services.worker.waiting_for(operation.id)
+    return {"waitingFor": reason} if reason and operation.status not in ENDS else {}
 
 
 def import_pause(call: Call) -> wire.JSON:
@@ -176,6 +187,26 @@ def import_resume(call: Call) -> wire.JSON:
         store.pauses.remove(operation.id)
     audit.record("import resumed", operation=operation.id)
     return {"paused": False}
+
+
+def import_retry(call: Call) -> wire.JSON:
+    """The current operation, which has failed, is taken up again where it stopped."""
+    services = call.services
+    with services.store.transaction():
+        operation = services.store.operations.last()
+        if operation is None or not operation.valid:
+            raise _not_found("import.retry")
+        if not may_retry(operation):
+            raise RequestError(
+                f"The import operation is at {operation.status}, it has not failed",
+                code="error-invalid-operation-status",
+                details="import.retry",
+            )
+        again = retried(operation, now())
+        services.store.operations.save(again)
+    audit.record("import retried", operation=again.id)
+    services.worker.wake(again.id)
+    return {"operation": wire.operation(again)}
 
 
 def _importing(services: Services, method: str) -> Summary:

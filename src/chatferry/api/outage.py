@@ -11,10 +11,9 @@ PAUSE = 5.0  # seconds
 
 
 class Outage:
-    """Remembers for a pause, in seconds, that a destination is away. Any thread may use it."""
+    """Remembers that a destination is away. Any thread may use it."""
 
-    def __init__(self, pause: float = PAUSE, clock: Callable[[], float] = time.monotonic) -> None:
-        self._pause = pause
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._error: DestinationError | None = None
@@ -28,7 +27,7 @@ class Outage:
             now = self._clock()
             if now < self._until:
                 raise DestinationError(str(self._error))
-            self._until = now + self._pause
+            self._until = now + PAUSE
 
     @contextmanager
     def watched(self) -> Iterator[None]:
@@ -39,7 +38,7 @@ class Outage:
             raise
         except DestinationError as error:
             with self._lock:
-                self._error, self._until = error, self._clock() + self._pause
+                self._error, self._until = error, self._clock() + PAUSE
             raise
         with self._lock:
             self._error = None

@@ -1,17 +1,16 @@
 """What has to be well for the server to be ready."""
 
-import shutil
 import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 
 from chatferry.destinations import Destination, Lookup
+from chatferry.errors import NoRoomError
 from chatferry.observing.readiness import Probe
-from chatferry.settings import MIB, Settings
+from chatferry.room import require_rest
+from chatferry.settings import Settings
 from chatferry.store import Store
 from chatferry.worker import Worker
-
-ROOM = 128 * MIB  # bytes that have to be free where the data directory is
 
 
 def probes(
@@ -40,6 +39,10 @@ def probes(
         return "" if worker.is_alive else "does not run"
 
     def room() -> str:
-        return "" if shutil.disk_usage(settings.data).free >= ROOM else "is almost full"
+        try:
+            require_rest(settings.disks, settings.min_free)
+        except NoRoomError:
+            return "is almost full"
+        return ""
 
     return {"store": write, "destination": ask, "worker": worker_runs, "disk": room}

@@ -3,8 +3,6 @@
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from msgspec.structs import replace
-
 from chatferry.api import imports, wire
 from chatferry.api.services import Call, Services
 from chatferry.api.uploads import file_name
@@ -12,7 +10,7 @@ from chatferry.errors import DownloadError, RequestError
 from chatferry.fetching.archives import ask_for_archive
 from chatferry.ids import new_id
 from chatferry.importers import Importer
-from chatferry.operations import ENDS, Operation, Status, advance
+from chatferry.operations import ENDS, Operation, Status, failed
 from chatferry.pipeline import now
 
 
@@ -78,7 +76,7 @@ def _fail(services: Services, operation_id: str, error: str) -> None:
     with services.store.transaction():
         operation = services.store.operations.get(operation_id)
         if operation is not None and operation.status not in ENDS:
-            services.store.operations.save(replace(advance(operation, Status.FAILED, now()), error=error))
+            services.store.operations.save(failed(operation, error, now()))
 
 
 def _refused_download(error: DownloadError) -> RequestError:

@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 
 import httpx
 
+from chatferry.disks import is_full
 from chatferry.downloads import DEFAULT_RULES, Downloaded, Request, Rules
 from chatferry.downloads.answers import (
     HEAD,
@@ -27,7 +28,7 @@ from chatferry.downloads.retries import count_failures, pause_before
 from chatferry.downloads.secrets import without_secrets
 from chatferry.downloads.unfinished import Unfinished
 from chatferry.downloads.urls import accepted_url, host_of, is_same_origin, next_url
-from chatferry.errors import DownloadError
+from chatferry.errors import DownloadError, NoRoomError
 
 Check = Callable[[], None]
 
@@ -80,6 +81,9 @@ class Downloader:
         except AttemptError as fault:
             error = self._error(fault)
         except OSError as failure:
+            if is_full(failure):
+                reason = failure.strerror or "the disk is full"
+                raise NoRoomError(f"{request.path.parent}: {reason}. Make room.") from failure
             why = f"the file cannot be written ({(failure.strerror or 'unknown reason').lower()})"
             error = DownloadError(self._where, why, "Make room, or let chatferry write there", is_final=False)
         try:

@@ -226,9 +226,7 @@ class _Files:
         if source is None or not source.archive:
             return None
         try:
-            archive = open_archive(
-                source.archive, self._run.settings.limits, rules=self._run.settings.downloads
-            )
+            archive = open_archive(source.archive, self._run.settings.limits)
         except ArchiveError:
             return None
         archive.before_read = self._run.check
