@@ -5,13 +5,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from testdata import hostile_export
-from tests.serving import PATIENCE, Server, login, serving, upload, wait_for
+from tests.serving import PATIENCE, Server, client, login, serving, upload, wait_for
 
 MIB = 2**20
 SIZE = 3_000
@@ -85,6 +86,26 @@ def test_a_small_crowd(tmp_path: Path) -> None:
     assert_harmless(answers, memory, log)
     assert len(took["../info"]) > 10
     assert {"log-in 401", "log-in 429"} <= answers.keys()
+
+
+def test_large_bodies_at_once(tmp_path: Path) -> None:
+    """One at a time is in memory; their last user is wrong."""
+    user = b'{"emails":["ada@example.org"],"importIds":["U1"],"bio":"%b"},' % (b"x" * 100)
+    body = b'{"users":[' + user * (15 * MIB // len(user)) + b"{}]}"
+    with serving(tmp_path) as server, login(server) as http, ThreadPoolExecutor(6) as threads:
+        http.post("import.new")
+        before = peak(server)
+
+        def send(_: int) -> str:
+            headers = {**http.headers, "Content-Type": "application/json"}
+            with client(server) as somebody:
+                return somebody.post("import.addUsers", content=body, headers=headers).text
+
+        assert "must have required property 'emails'" in threads.submit(send, 0).result()
+        alone = peak(server) - before
+        assert len(set(threads.map(send, range(6)))) == 1
+        assert peak(server) - before < 2 * alone
+        assert peak(server) < 200
 
 
 @pytest.mark.long

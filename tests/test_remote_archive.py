@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from chatferry.archive import MIB, open_archive
+from chatferry.downloads import Rules
 from chatferry.errors import ArchiveError
+from chatferry.settings import from_environment
 from tests.clusters import s3_server
 from tests.downloads.filehost import Exchange, FileHost, hosting
 from tests.serving import GOLDEN
@@ -180,3 +182,76 @@ def test_nobody_there_is_said(host: FileHost, monkeypatch: pytest.MonkeyPatch) -
     host.close()
     with pytest.raises(ArchiveError, match="cannot be read"):
         open_archive(host.url("/x.zip"))
+
+
+def test_the_host_that_was_named_is_asked_and_its_redirects_are_judged(host: FileHost) -> None:
+    """Its address may be a private one, and its port any; those of another host may not."""
+    data = zipped(a=b"a")
+    host.put("/x.zip", ranges(lambda: data))
+    there = f"http://127.0.0.1:{host.port}"
+    with open_archive(
+        host.put("/near", lambda to: to.head(302, location="/x.zip", content_length=0))
+    ) as archive:
+        assert archive.read("a") == b"a"
+    with hosting() as other:
+        url = other.put(
+            "/far", lambda to: to.head(302, location=f"{there}/x.zip?t=TOPSECRET", content_length=0)
+        )
+        with pytest.raises(ArchiveError, match=f"port {host.port} is not one that") as told:
+            open_archive(url)
+        assert "TOPSECRET" not in str(told.value)
+        with open_archive(url, rules=Rules(hosts=frozenset({f"127.0.0.1:{host.port}"}))) as archive:
+            assert archive.read("a") == b"a"
+    url = host.put("/metadata", lambda to: to.head(302, location="http://169.254.169.254/", content_length=0))
+    with pytest.raises(ArchiveError, match="asks only public hosts"):
+        open_archive(url)
+    loop = host.put("/loop", lambda to: to.head(302, location="/loop", content_length=0))
+    with pytest.raises(ArchiveError, match="redirects again and again"):
+        open_archive(loop)
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("https://user:TOPSECRET@files.example/x.zip", "holds a user name or password"),
+        ("https:///x.zip", "names no host"),
+        ("http://files.example:99999/x.zip", "there is no port 99999"),
+    ],
+)
+def test_addresses_that_are_not_asked(url: str, reason: str) -> None:
+    with pytest.raises(ArchiveError, match=reason) as told:
+        open_archive(url)
+    assert "TOPSECRET" not in str(told.value)
+
+
+def test_proxies_of_the_environment_are_used_only_when_asked_for(
+    host: FileHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chatferry.archive.remote._PAUSES", ())
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{host.port}")
+    monkeypatch.setenv("no_proxy", "internal.example")
+    data = zipped(a=b"a")
+    for name in ("files.invalid", "internal.example"):
+        host.answers[f"http://{name}/x.zip"] = ranges(lambda: data)
+    with pytest.raises(ArchiveError, match=r"files\.invalid"):
+        open_archive("http://files.invalid/x.zip")
+    assert host.asked == []
+    asked_for = from_environment({"CHATFERRY_ARCHIVE_PROXIES": "on"}).downloads
+    with open_archive("http://files.invalid/x.zip", rules=asked_for) as archive:
+        assert archive.read("a") == b"a"
+    with pytest.raises(ArchiveError):
+        open_archive("http://internal.example/x.zip", rules=asked_for)
+
+
+def test_proxies_are_not_used_for_s3_either(host: FileHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in s3_environment("http://s3.invalid").items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{host.port}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    host.answers["http://s3.invalid/exports/x.zip"] = lambda to: to.whole(b"", 404)
+    pytest.importorskip("boto3")
+    with pytest.raises(ArchiveError):
+        open_archive("s3://exports/x.zip")
+    assert host.asked == []

@@ -478,7 +478,7 @@ def inspect(export: Export, as_json: AsJson = False) -> None:
     """Say what is inside an export and what of it would be lost, without writing anything."""
     settings = from_environment()
     place = _place(export, "an export: a zip file or a folder")
-    with open_archive(place, settings.limits, single=True) as archive:
+    with open_archive(place, settings.limits, single=True, rules=settings.downloads) as archive:
         found = inspect_archive(detect(archive), archive)
     if as_json:
         print_json(found.as_json())

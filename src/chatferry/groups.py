@@ -14,6 +14,7 @@ from chatferry.archive import Archive, Limits, open_archive
 from chatferry.batches import Batch, Pack, Share, convert_parts
 from chatferry.convert import Known
 from chatferry.destinations import Destination, open_destination
+from chatferry.downloads import DEFAULT_RULES, Rules
 from chatferry.errors import ArchiveError, CancelledError
 from chatferry.importers import IMPORTERS
 from chatferry.parts import write_batches
@@ -59,7 +60,7 @@ class Others(Protocol):
 class Source(Struct, frozen=True):
     """Where records come from: an archive, by path or URL, and the key of the importer that reads it.
 
-    `fingerprint` is what the archive had at its first reading, "" if this is that.
+    `fingerprint` is what the archive had at its first reading, "" if this is that. `rules` are for URLs.
     """
 
     place: str
@@ -67,11 +68,12 @@ class Source(Struct, frozen=True):
     name: str
     importer: str
     fingerprint: str = ""
+    rules: Rules = DEFAULT_RULES
 
     def open(self) -> Archive:
         """Raises ArchiveError if the archive cannot be read, or is another than it was."""
         single = IMPORTERS[self.importer].single
-        archive = open_archive(self.place if self.place else {}, self.limits, self.name, single)
+        archive = open_archive(self.place if self.place else {}, self.limits, self.name, single, self.rules)
         if self.fingerprint and archive.fingerprint() != self.fingerprint:
             archive.close()
             raise ArchiveError(

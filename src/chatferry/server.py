@@ -38,6 +38,8 @@ WORKER_ENDED = 1  # the exit code when operations cannot be worked on any more
 # A call is answered in many short steps. Before each it waits until the thread that imports has had its turn.
 _TURN = 0.0005  # seconds; Python's own are ten times as long
 
+MOST_HEAD = 32 * 1024  # bytes of the head of a call
+
 
 def serve_http(settings: Settings, *, is_demo: bool) -> None:
     """Serve until the process is told to stop."""
@@ -74,6 +76,7 @@ def serve_http(settings: Settings, *, is_demo: bool) -> None:
         forwarded_allow_ips=",".join(settings.trusted_proxies),  # where it is empty nobody is believed
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key,
+        h11_max_incomplete_event_size=MOST_HEAD,
         timeout_keep_alive=settings.connection_wait,
         timeout_graceful_shutdown=5,
     )

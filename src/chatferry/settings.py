@@ -179,6 +179,7 @@ def from_environment(
         downloads=Rules(
             hosts=parse_hosts(environment.get(HOSTS, "")),
             limit=_number(environment, "CHATFERRY_MAX_DOWNLOAD_MIB", DEFAULT_RULES.limit // MIB) * MIB,
+            proxies=_switch(environment, "CHATFERRY_ARCHIVE_PROXIES", False),
         ),
         pace=pace,
         metrics_token=_token(environment, "CHATFERRY_METRICS_TOKEN"),

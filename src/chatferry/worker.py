@@ -155,7 +155,9 @@ def _to_its_end(
 def _source(operation: Operation, settings: Settings) -> Source:
     fingerprint = "" if is_preparing(operation.status) else operation.fingerprint
     name = _shown_name(operation)
-    return Source(operation.archive, settings.limits, name, operation.importer_key, fingerprint)
+    return Source(
+        operation.archive, settings.limits, name, operation.importer_key, fingerprint, settings.downloads
+    )
 
 
 def _shown_name(operation: Operation) -> str:

@@ -21,6 +21,7 @@ from tests.api.refusals import (
 from tests.serving import (
     ADMIN,
     PASSWORD,
+    PATIENCE,
     UNAUTHORIZED,
     Server,
     client,
@@ -44,6 +45,15 @@ def test_long_headers(server: Server, name: str) -> None:
         except httpx.TransportError:
             pass
         assert nobody.get("../info").status_code == 200
+
+
+def test_heads_are_limited(server: Server) -> None:
+    """Also those that never end: nobody keeps more of them."""
+    for size, status in ((30_000, b"200"), (33_000, b"400")):
+        head = b"GET /api/info HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-A: %b" % (b"x" * size)
+        with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as connection:
+            connection.sendall(head + b"\r\n\r\n" if status == b"200" else head)
+            assert connection.recv(1 << 16).startswith(b"HTTP/1.1 %b " % status)
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def asked(outage: Outage, error: Exception | None) -> str:
 
 def test_who_asks_after_a_failure_is_told_at_once_until_one_may_look_again() -> None:
     clock = Clock()
-    outage = Outage(clock)
+    outage = Outage(PAUSE, clock)
     assert asked(outage, None) == "answered"
     assert asked(outage, DestinationError("away")) == "away"
     assert asked(outage, None) == "away"  # nobody asked
@@ -58,8 +58,15 @@ def test_who_asks_after_a_failure_is_told_at_once_until_one_may_look_again() -> 
     assert asked(outage, None) == "answered"
 
 
+def test_without_a_pause_everybody_asks() -> None:
+    outage = Outage(0.0, Clock())
+    assert asked(outage, DestinationError("away")) == "away"
+    assert asked(outage, DestinationError("still away")) == "still away"
+    assert asked(outage, None) == "answered"
+
+
 def test_a_full_disk_is_no_outage() -> None:
-    outage = Outage(Clock())
+    outage = Outage(PAUSE, Clock())
     assert asked(outage, NoRoomError("full")) == "full"
     assert asked(outage, None) == "answered"
 

@@ -31,6 +31,8 @@ class Exchange(BaseHTTPRequestHandler):
         finally:
             host.leave(self)
 
+    do_HEAD = do_GET  # noqa: N815  (the name is the library's)
+
     def head(self, status: int = 200, **headers: object) -> None:
         """Status and headers; `content_length` stands for Content-Length."""
         self.send_response(status)

@@ -73,6 +73,14 @@ def test_these_are_refused_for_good_with_a_reason(text: str, why: str) -> None:
     assert caught.value.remedy
 
 
+def test_no_redirect_leads_from_https_to_http() -> None:
+    with pytest.raises(AttemptError, match="redirects from https to http") as told:
+        next_url(httpx.URL("https://files.example/a"), "http://files.example/a", RULES)
+    assert told.value.is_final
+    secure = "https://files.example/a"
+    assert str(next_url(httpx.URL("http://files.example/a"), secure, RULES)) == secure
+
+
 @given(st.text() | st.text().map("http://{}".format) | st.text().map("https://x/{}".format))
 def test_no_text_is_too_odd_to_be_judged(text: str) -> None:
     without_secrets(text)
@@ -89,7 +97,7 @@ def test_no_text_is_too_odd_to_be_judged(text: str) -> None:
         ("/b?c=d", "https://files.example/b?c=d"),
         ("b", "https://files.example/x/b"),
         ("//other.example/b", "https://other.example/b"),
-        ("http://other.example/b#f", "http://other.example/b"),
+        ("https://other.example/b#f", "https://other.example/b"),
     ],
 )
 def test_a_redirect_is_relative_to_where_it_stood(location: str, target: str) -> None:

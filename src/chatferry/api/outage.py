@@ -11,9 +11,10 @@ PAUSE = 5.0  # seconds
 
 
 class Outage:
-    """Remembers that a destination is away. Any thread may use it."""
+    """Remembers for a pause, in seconds, that a destination is away. Any thread may use it."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, pause: float = PAUSE, clock: Callable[[], float] = time.monotonic) -> None:
+        self._pause = pause
         self._clock = clock
         self._lock = threading.Lock()
         self._error: DestinationError | None = None
@@ -27,7 +28,7 @@ class Outage:
             now = self._clock()
             if now < self._until:
                 raise DestinationError(str(self._error))
-            self._until = now + PAUSE
+            self._until = now + self._pause
 
     @contextmanager
     def watched(self) -> Iterator[None]:
@@ -38,7 +39,7 @@ class Outage:
             raise
         except DestinationError as error:
             with self._lock:
-                self._error, self._until = error, self._clock() + PAUSE
+                self._error, self._until = error, self._clock() + self._pause
             raise
         with self._lock:
             self._error = None

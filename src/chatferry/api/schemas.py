@@ -118,9 +118,12 @@ def check_body(schema: Schema, body: object) -> dict[str, Any]:
     try:
         checked = _checked(_form(schema, opened), opened)
     except _MisfitError as error:
-        raise RequestError(str(error), type_="invalid-params") from None
-    assert isinstance(checked, dict)
-    return checked
+        reason = str(error)
+    else:
+        assert isinstance(checked, dict)
+        return checked
+    del body, opened  # what an error has in its frames, and in its cause's, may stay in memory for long
+    raise RequestError(reason, type_="invalid-params")
 
 
 def check_query(schema: Schema, query: Mapping[str, str]) -> None:

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from chatferry.api.attempts import Attempts
 from chatferry.api.grants import Grants
-from chatferry.api.outage import Outage
+from chatferry.api.outage import PAUSE, Outage
 from chatferry.api.probes import probes
 from chatferry.api.rate_limit import RateLimiter, neighbourhood
 from chatferry.binding import open_bound
@@ -146,11 +146,10 @@ class _Shared:
     def __init__(self, settings: Settings, store: Store) -> None:
         self._settings = settings
         self._store = store
-        self._turn: AbstractContextManager[object] = threading.Lock()
-        if takes_several(settings.destination_url):
-            self._turn = nullcontext()
+        is_server = takes_several(settings.destination_url)
+        self._turn: AbstractContextManager[object] = nullcontext() if is_server else threading.Lock()
         self._opening = threading.Lock()
-        self._outage = Outage()
+        self._outage = Outage(PAUSE if is_server else 0.0)  # a file on the disk is not waited for
         self._destination: Destination | None = None
 
     @contextmanager

@@ -27,6 +27,7 @@ from chatferry.archive.single import Single, is_text, open_single
 from chatferry.archive.tarred import TAR_BLOCK, open_tar, open_tar_gz
 from chatferry.archive.words import AGAIN, GIB, MIB, fault, quoted, unreadable
 from chatferry.archive.zipped import open_zip
+from chatferry.downloads import DEFAULT_RULES, Rules
 from chatferry.errors import ArchiveError
 
 __all__ = ["DEFAULT_LIMITS", "GIB", "MIB", "Archive", "Limits", "is_url", "name_of", "open_archive"]
@@ -202,10 +203,11 @@ def open_archive(
     limits: Limits = DEFAULT_LIMITS,
     name: str = "",
     single: bool = False,
+    rules: Rules = DEFAULT_RULES,
 ) -> Archive:
     """Open a zip, tar, tar.gz or folder, told apart by content, or a dict of contents by name.
 
-    A string is a path, or a URL (s3, http, https) whose file is read by ranges: the operator's own word.
+    A string is a path, or a URL (s3, http, https) whose file is read by ranges, as the `rules` allow.
     `name` is what messages call the archive, where that is not its file name. `single` lets a text file that
     is none of these pass as an archive whose one entry it is.
     A tar.gz is unpacked into a temporary file once, as it must be read in any order; closing deletes it.
@@ -214,7 +216,7 @@ def open_archive(
     if isinstance(source, Mapping):
         return Archive("archive", *open_dict("archive", source, limits))
     if isinstance(source, str) and is_url(source):
-        return _open_url(source, limits, name, single)
+        return _open_url(source, limits, name, single, rules)
     source = Path(source)
     try:
         mode = _mode(source)
@@ -233,9 +235,9 @@ def open_archive(
         raise unreadable(str(source), error) from error
 
 
-def _open_url(url: str, limits: Limits, name: str, single: bool) -> Archive:
+def _open_url(url: str, limits: Limits, name: str, single: bool, rules: Rules) -> Archive:
     with ExitStack() as stack:
-        file = RemoteFile(url)
+        file = RemoteFile(url, rules)
         stack.callback(file.close)
         archive = _open_file(name or url_name(url), file, limits, single, file.tag)
         stack.pop_all()

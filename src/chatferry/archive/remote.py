@@ -1,23 +1,32 @@
 """A file at a URL, read by ranges, without ever being downloaded whole.
 
-For URLs in the operator's own words: nothing here judges whether a host may be asked.
+The host in the operator's own words may be asked whatever its address. Where it redirects to is judged by the
+rules of every download.
 """
 
 import os
 import re
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies_environment, proxy_bypass
+
+from msgspec.structs import replace
 
 from chatferry.archive.files import File
 from chatferry.archive.words import AGAIN, MIB, fault
+from chatferry.downloads import DEFAULT_RULES, Rules
 from chatferry.downloads.secrets import without_secrets
 from chatferry.errors import ArchiveError, SettingsError
 
 if TYPE_CHECKING:
     import httpx
+
+    from chatferry.downloads.faults import AttemptError
+    from chatferry.downloads.network import Answer
 
 _BLOCK = 4 * MIB  # bytes asked for at once: some 30,000 messages, longer in the making than on their way
 _KEPT = 8  # blocks
@@ -43,9 +52,10 @@ def url_name(url: str) -> str:
 class RemoteFile(File):
     """`tag` is what the host calls this state of the file."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, rules: Rules = DEFAULT_RULES) -> None:
         shown = without_secrets(url)
-        self._remote: _Remote = _S3(url, shown) if url.lower().startswith("s3:") else _Http(url, shown)
+        is_s3 = url.lower().startswith("s3:")
+        self._remote: _Remote = _S3(url, shown, rules) if is_s3 else _Http(url, shown, rules)
         self.size = self._remote.size
         self.tag = self._remote.tag
         self._fetched = lru_cache(_KEPT)(self._remote.fetch)
@@ -75,14 +85,21 @@ class _Remote(Protocol):
 class _Http:
     """A file on a web server. Every answer says whether the file is still the one that was opened."""
 
-    def __init__(self, url: str, shown: str) -> None:
-        import httpx  # here, because it takes as long to load as a small import
+    def __init__(self, url: str, shown: str, rules: Rules) -> None:
+        # here, because they take as long to load as a small import
+        from chatferry.downloads.faults import AttemptError
+        from chatferry.downloads.network import REAL, Network
+        from chatferry.downloads.urls import accepted_url, origin_of
 
-        self._url = url
         self._shown = shown
-        self._errors = (httpx.HTTPError, httpx.InvalidURL)
-        headers = {"Accept-Encoding": "identity"}
-        self._client = httpx.Client(follow_redirects=True, timeout=_SILENCE, headers=headers)
+        self._error = AttemptError
+        try:
+            rules = replace(rules, hosts=rules.hosts | {origin_of(url)}, idle_seconds=_SILENCE)
+            self._url = accepted_url(url, rules)
+        except AttemptError as error:
+            raise self._unreadable(error) from None
+        self._rules = rules
+        self._network = Network(rules, REAL, lambda: None, _proxy(self._url) if rules.proxies else "")
         self.size, self.tag = 0, ""
         try:
             self.fetch(0, 1)
@@ -94,23 +111,22 @@ class _Http:
         for pause in (*_PAUSES, None):
             try:
                 return self._fetched(start, end)
-            except self._errors as error:
-                if pause is None or not _may_pass(error):
-                    raise self._fault(_reason(error), "Check the address.") from None
+            except self._error as error:
+                if pause is None or error.is_final:
+                    raise self._unreadable(error) from None
             time.sleep(pause)
         raise AssertionError("the last try gives bytes or an error")
 
     def close(self) -> None:
-        self._client.close()
+        self._network.close()
 
     def _fetched(self, start: int, end: int) -> bytes:
-        with self._client.stream("GET", self._url, headers={"Range": f"bytes={start}-{end - 1}"}) as answer:
-            if answer.status_code == 416:
+        with self._answer({"Range": f"bytes={start}-{end - 1}"}) as answer:
+            if answer.status == 416:
                 raise self._fault(_CHANGED, _ONCE_MORE) if self.size else self._fault("is empty", AGAIN)
-            answer.raise_for_status()
             self._judge(answer, start, end)
             data = bytearray()
-            for piece in answer.iter_raw():
+            for piece in answer.blocks:
                 data += piece
                 if len(data) > end - start:
                     break
@@ -118,10 +134,30 @@ class _Http:
             raise self._fault("is sent in another length than asked for", _DOWNLOAD)
         return bytes(data)
 
-    def _judge(self, answer: "httpx.Response", start: int, end: int) -> None:
+    @contextmanager
+    def _answer(self, headers: dict[str, str]) -> "Iterator[Answer]":
+        """Follow redirects to where the file is."""
+        from chatferry.downloads.answers import location
+        from chatferry.downloads.urls import next_url
+
+        url = self._url
+        for _ in range(self._rules.redirects + 1):
+            with self._network.get(url, headers) as answer:
+                target = location(answer.status, answer.headers)
+                if target is None:
+                    yield answer
+                    return
+            url = next_url(url, target, self._rules)
+        raise self._error("the host redirects again and again", "Check the address", is_final=True)
+
+    def _judge(self, answer: "Answer", start: int, end: int) -> None:
         """The answer holds the range that was asked for, of the file that was opened."""
+        status = answer.status
+        if status >= 400:
+            may_pass = status in (408, 425, 429) or status >= 500
+            raise self._error(f"its server answers {status}", "Check the address", is_final=not may_pass)
         range_ = _RANGE.fullmatch(answer.headers.get("Content-Range", ""))
-        if answer.status_code != 206 or not range_ or answer.headers.get("Content-Encoding"):
+        if status != 206 or not range_ or answer.headers.get("Content-Encoding"):
             raise self._fault(
                 "cannot be read in pieces: its server does not answer requests for ranges",
                 _DOWNLOAD,
@@ -135,32 +171,23 @@ class _Http:
         if (first, last) != (start, end - 1):
             raise self._fault("is sent in other pieces than asked for", _DOWNLOAD)
 
+    def _unreadable(self, error: "AttemptError") -> ArchiveError:
+        return self._fault(f"cannot be read ({error.why})", f"{error.remedy}.")
+
     def _fault(self, why: str, remedy: str) -> ArchiveError:
         return fault(self._shown, why, remedy)
 
 
-def _may_pass(error: Exception) -> bool:
-    import httpx
-
-    if isinstance(error, httpx.HTTPStatusError):
-        return error.response.status_code in (408, 425, 429) or error.response.status_code >= 500
-    return isinstance(error, httpx.TransportError) and not isinstance(error, httpx.UnsupportedProtocol)
-
-
-def _reason(error: Exception) -> str:
-    import httpx
-
-    if isinstance(error, httpx.HTTPStatusError):
-        return f"cannot be read (its server answers {error.response.status_code})"
-    if isinstance(error, httpx.TimeoutException):
-        return "cannot be read (its server does not answer in time)"
-    return f"cannot be read ({str(error) or type(error).__name__})"
+def _proxy(url: "httpx.URL") -> str:
+    """Return the proxy that the environment names for a URL; "" if none."""
+    host = url.host
+    return "" if proxy_bypass(host) else getproxies_environment().get(url.scheme, "")
 
 
 class _S3:
     """An object in S3, or in what speaks its language. Each answer has to be of the state that was opened."""
 
-    def __init__(self, url: str, shown: str) -> None:
+    def __init__(self, url: str, shown: str, rules: Rules) -> None:
         try:
             import boto3
             from botocore.config import Config
@@ -180,7 +207,14 @@ class _S3:
         retries = {"mode": "standard", "max_attempts": 5}
         try:
             self._client = boto3.client(
-                "s3", config=Config(connect_timeout=10, read_timeout=_SILENCE, retries=retries, s3=style)
+                "s3",
+                config=Config(
+                    connect_timeout=10,
+                    read_timeout=_SILENCE,
+                    retries=retries,
+                    s3=style,
+                    proxies=None if rules.proxies else {},  # None: those of the environment
+                ),
             )
             head = self._client.head_object(**self._object)
         except self._errors as error:

@@ -18,7 +18,9 @@ class Rules(Struct, frozen=True, kw_only=True):
     """What downloads keep to.
 
     `hosts` ("name" or "name:port") may be reached whatever their addresses and ports; `limit` is the largest
-    file in bytes. `total_seconds` is for one file with all its attempts; `longest_wait` lies between two.
+    file in bytes. `proxies`: an archive that the operator names by its URL comes through the proxies of the
+    environment; nothing else does. `total_seconds` is for one file with all its attempts; `longest_wait`
+    lies between two.
     """
 
     hosts: frozenset[str] = frozenset()
@@ -32,6 +34,7 @@ class Rules(Struct, frozen=True, kw_only=True):
     total_seconds: float = 6 * 3600
     parallel: int = 8
     per_host: int = 4
+    proxies: bool = False
 
 
 DEFAULT_RULES = Rules()

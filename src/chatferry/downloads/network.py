@@ -10,17 +10,20 @@ import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from socket import EAI_NODATA, EAI_NONAME, SOCK_STREAM, getaddrinfo
 from typing import Any
 
 import httpcore
 import httpx
 from msgspec import Struct
+from msgspec.structs import replace
 
 from chatferry.downloads import Rules
 from chatferry.downloads.addresses import check_addresses, is_exempt
 from chatferry.downloads.answers import declared_length, too_many
 from chatferry.downloads.faults import AGAIN, CHECK_ADDRESS, AttemptError
+from chatferry.downloads.urls import origin_of
 
 Resolve = Callable[[str, int], Sequence[str]]
 Tick = Callable[[], None]
@@ -61,7 +64,10 @@ class Network:
     """Requests over connections that stay open for the next one. `tick` is called at least four times a
     second while waiting for bytes; what it raises ends the request."""
 
-    def __init__(self, rules: Rules, outside: Outside, tick: Tick) -> None:
+    def __init__(self, rules: Rules, outside: Outside, tick: Tick, proxy: str = "") -> None:
+        if proxy:  # it looks up names itself, and is the operator's own
+            rules = replace(rules, hosts=rules.hosts | {origin_of(proxy)})
+        self._proxy = proxy
         self._backend = _Backend(rules, outside.resolve, tick)
         self._outside = outside
         self._pools: dict[str, httpcore.ConnectionPool] = {}
@@ -94,7 +100,8 @@ class Network:
 
     def _pool(self, scheme: str) -> httpcore.ConnectionPool:
         if scheme not in self._pools:  # loading certificates takes longer than most downloads
-            self._pools[scheme] = httpcore.ConnectionPool(
+            made = partial(httpcore.HTTPProxy, self._proxy) if self._proxy else httpcore.ConnectionPool
+            self._pools[scheme] = made(
                 ssl_context=self._outside.tls() if scheme == "https" else None,
                 network_backend=self._backend,
                 max_connections=4,

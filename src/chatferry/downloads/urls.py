@@ -11,6 +11,7 @@ from chatferry.downloads.faults import CHECK_ADDRESS, AttemptError
 PORTS = {"http": 80, "https": 443}
 USUAL_PORTS = {80, 443, 8080, 8443}
 
+_TELL_OWNER = "Tell the host's owner"
 _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+", re.IGNORECASE)
 
 
@@ -42,11 +43,14 @@ def accepted_url(text: str, rules: Rules) -> httpx.URL:
 def next_url(url: httpx.URL, location: str, rules: Rules) -> httpx.URL:
     """Where a redirect from `url` leads, if it is an address that may be asked for. Raises AttemptError."""
     try:
-        return accepted_url(str(url.join(location)), rules)
+        following = accepted_url(str(url.join(location)), rules)
     except httpx.InvalidURL:
         raise _refused("the host redirects to no valid address", CHECK_ADDRESS) from None
     except AttemptError as fault:
         raise _refused(f"the host redirects elsewhere, and there {fault.why}", fault.remedy) from None
+    if (url.scheme, following.scheme) == ("https", "http"):
+        raise _refused("the host redirects from https to http, which others can read and change", _TELL_OWNER)
+    return following
 
 
 def host_of(url: httpx.URL) -> str:
@@ -56,6 +60,16 @@ def host_of(url: httpx.URL) -> str:
 
 def port_of(url: httpx.URL) -> int:
     return PORTS[url.scheme] if url.port is None else url.port
+
+
+def origin_of(text: str) -> str:
+    """Return the host and port of a URL as the rules name hosts; "" if it has none."""
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL:
+        return ""
+    name = host_of(url).lower().rstrip(".")
+    return f"{f'[{name}]' if ':' in name else name}:{url.port or PORTS.get(url.scheme, 0)}"
 
 
 def is_same_origin(one: httpx.URL, other: httpx.URL) -> bool:

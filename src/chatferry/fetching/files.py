@@ -226,7 +226,9 @@ class _Files:
         if source is None or not source.archive:
             return None
         try:
-            archive = open_archive(source.archive, self._run.settings.limits)
+            archive = open_archive(
+                source.archive, self._run.settings.limits, rules=self._run.settings.downloads
+            )
         except ArchiveError:
             return None
         archive.before_read = self._run.check
