@@ -470,6 +470,37 @@ def purge(
             audit.record("purged", pending=pending_)
 
 
+# ---------------------------------------------------------------- backup
+
+
+@app.command("backup")
+def backup_(
+    folder: Annotated[Path, typer.Argument(help="The directory for the backup: a new one, or an empty one.")],
+    data: Data = Path("data"),
+) -> None:
+    """Back up a data directory, also while a server or an import works there."""
+    from chatferry.backup import make_backup
+
+    found = make_backup(from_environment(data=data), folder)
+    console.say(f"{folder} holds {found}, copied and checked.")
+    if found.elsewhere:
+        console.say(f"The documents are in {found.elsewhere}. Back that database up now.")
+
+
+@app.command("restore")
+def restore_(
+    folder: Annotated[Path, typer.Argument(help="The directory of a backup.")],
+    data: Data = Path("data"),
+) -> None:
+    """Bring a backup into an empty data directory."""
+    from chatferry import backup
+
+    found = backup.restore(folder, from_environment(data=data))
+    console.say(f"{data} holds {found}, copied and checked.")
+    if found.elsewhere:
+        console.say(f"The documents are in {found.elsewhere}: restore that database too, if need be.")
+
+
 # ---------------------------------------------------------------- looking
 
 

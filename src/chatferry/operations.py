@@ -169,6 +169,11 @@ def is_over(operation: Summary, now: int, is_idle: bool = False, at_once: bool =
     return not operation.valid and (is_idle or operation.status in AT_REST)
 
 
+def has_begun(status: Status) -> bool:
+    """Return whether anything may have been imported or fetched."""
+    return not is_preparing(status) and status != Status.SELECTION
+
+
 def is_importing(status: Status) -> bool:
     return status in _IMPORTING
 

@@ -7,10 +7,9 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chatferry.operations import ENDS, Operation, Status, Summary, is_preparing
+from chatferry.operations import ENDS, Operation, Status, Summary, has_begun
 from chatferry.store.database import Database, Row
 
-_BEFORE = frozenset(status for status in Status if is_preparing(status)) | {Status.SELECTION}
 _encode = msgspec.msgpack.encode
 _PAGE = 500
 _FIELDS = "SELECT data, valid, updated_at FROM operations"
@@ -85,7 +84,7 @@ class Operations:
 
     def have_begun(self) -> bool:
         """Return whether anything may have been imported, or was fetched."""
-        return any(_standing(data).status not in _BEFORE for (data,) in self._database.all(_DATA))
+        return any(has_begun(_standing(data).status) for (data,) in self._database.all(_DATA))
 
     def addressed(self) -> Iterator[Summary]:
         """Yield the operations whose archive lies or lay at a URL, in order of creation. Reads them all."""
