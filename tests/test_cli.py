@@ -3,13 +3,17 @@
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from chatferry import accounts
+from chatferry.destinations.sqlite import SqliteDestination
 from chatferry.importers import readers
 from tests.importing import write_folder
 from tests.serving import GOLDEN, environment, serving
@@ -96,11 +100,11 @@ def test_problems_say_where_why_and_what_to_do(tmp_path: Path) -> None:
 
 
 def test_what_an_export_says_cannot_command_a_terminal(tmp_path: Path) -> None:
-    user = {"id": "U0EVIL001", "name": "evil\x1b]0;mine\x07\x9b2J", "profile": {}}
+    user = {"id": "U0EVIL001", "name": "evil\x1b]0;mine\x07\x9b2J\u202e", "profile": {}}
     export = write_folder(tmp_path / "export", {"users.json": [user]})
     done = chatferry("import", "slack", export, "--data", tmp_path / "data")
     assert "evil\N{REPLACEMENT CHARACTER}]0;mine" in done.stdout
-    assert not set(done.stdout + done.stderr) & {"\x1b", "\x07", "\x9b"}
+    assert not set(done.stdout + done.stderr) & {"\x1b", "\x07", "\x9b", "\u202e"}
 
 
 def test_a_command_without_a_live_display_does_not_wait_for_it_to_load() -> None:
@@ -164,8 +168,59 @@ def test_the_password_of_a_new_workspace_is_shown_once(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "chatferry", "token", "--user", "admin", "--data", str(tmp_path)]
     first = subprocess.run(command, env=bare, capture_output=True, text=True, check=True)
     second = subprocess.run(command, env=bare, capture_output=True, text=True, check=True)
-    assert "password" in first.stderr
-    assert "password" not in second.stderr
+    path = tmp_path / "first-password"
+    password = path.read_text().strip()
+    assert f"Its administrator is admin, with the password in {path}\n" in first.stderr
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert f"still lies in {path}: delete the file" in second.stderr
+    assert password not in first.stderr + second.stderr + first.stdout
+    with closing(SqliteDestination(tmp_path / "workspace.sqlite3")) as workspace:
+        assert accounts.is_password(accounts.user_of_login(workspace, "admin"), password)
+    path.unlink()
+    third = subprocess.run(command, env=bare, capture_output=True, text=True, check=True)
+    assert "password" not in third.stderr
+
+
+def test_on_a_terminal_the_password_of_a_new_workspace_is_shown(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    bare = {name: value for name, value in environment().items() if not name.startswith("ADMIN_")}
+    shown = on_a_terminal(["token", "--user", "admin", "--data", str(data)], "stderr", **bare)
+    password = re.search(r"with the password (\S+)\r?\n", shown)
+    assert password and not (data / "first-password").exists()
+    with closing(SqliteDestination(data / "workspace.sqlite3")) as workspace:
+        assert accounts.is_password(accounts.user_of_login(workspace, "admin"), password[1])
+
+
+def on_a_terminal(arguments: list[str], stream: str = "stdout", **variables: str) -> str:
+    """What a command writes to a stream that is a terminal."""
+    main_end, other_end = pty.openpty()
+    out, err = (other_end if name == stream else subprocess.DEVNULL for name in ("stdout", "stderr"))
+    command = [sys.executable, "-m", "chatferry", *arguments]
+    process = subprocess.Popen(command, env=variables or environment(), stdout=out, stderr=err)
+    os.close(other_end)
+    shown = b""
+    with suppress(OSError):  # Linux says so when the other end is closed
+        while block := os.read(main_end, 65536):
+            shown += block
+    os.close(main_end)
+    assert process.wait() == 0
+    return shown.decode()
+
+
+def test_what_an_export_says_commands_no_terminal_as_json_either(tmp_path: Path) -> None:
+    """Escaped on a terminal, as it is where another program reads it."""
+    name = "x\x9b2J\u202egnp\u2066\x7f"
+    user = {"id": "U0EVIL001", "name": "evil", "real_name": name, "profile": {}}
+    export = write_folder(tmp_path / "export", {"users.json": [user, {"id": name, "name": {}}]})
+    done = chatferry("import", "slack", export, "--data", tmp_path / "data", "--json")
+    assert name in done.stdout
+    where = ["--data", str(tmp_path / "data")]
+    users = chatferry("dump", "users", *where).stdout
+    assert name in users
+    shown = [on_a_terminal([*command, *where]) for command in (["dump", "users"], ["report", "--json"])]
+    assert not set("".join(shown)) & set("\x9b\u202e\u2066\x7f")
+    assert [json.loads(line) for line in shown[0].splitlines()] == list(map(json.loads, users.splitlines()))
+    assert json.loads(shown[1])["problems"] == json.loads(done.stdout)["problems"] != []
 
 
 def test_inspect_says_what_is_inside(tmp_path: Path) -> None:

@@ -27,7 +27,8 @@ from tests.serving import (
     until,
 )
 
-DEPLOY = Path(__file__).parent.parent / "deploy"
+ROOT = Path(__file__).parent.parent
+DEPLOY = ROOT / "deploy"
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
 LEFT = ("login", "logout", "me", "users.", "info", "openapi.json")
 """What chatferry has besides the import endpoints: with Rocket.Chat in front these are Rocket.Chat's."""
@@ -67,6 +68,36 @@ def chatferry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     add_users(data, {"starter": ["starter"]}, run_import=("starter",))
     with serving(data, CHATFERRY_TRUSTED_PROXIES="127.0.0.1", CHATFERRY_RATE_LIMIT="on") as running:
         yield running
+
+
+def sent(path: str, rules: list[str]) -> bool:
+    """Whether a file is sent to a build: the last rule that names it, or a directory above it, says so."""
+    result = True
+    for rule in rules:
+        pattern = re.escape(rule.removeprefix("!")).replace(r"\*\*/", "(.*/)?").replace(r"\*", "[^/]*")
+        if re.fullmatch(f"{pattern}(/.*)?", path):
+            result = rule.startswith("!")
+    return result
+
+
+def test_an_image_is_built_from_the_source_alone() -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    rules = [line for line in lines if line and not line.startswith("#")]
+    secret = [
+        *("data/store.sqlite3", "data-2/uploads/x", "deploy/data/workspace.sqlite3", ".git/config"),
+        *(".venv/bin/python", ".env", "deploy/chatferry.env", "export.zip", "exports/acme.zip"),
+        *("src/data/x", "src/chatferry/__pycache__/cli.cpython-312.pyc", "auth.txt", "errors.log"),
+    ]
+    assert [path for path in secret if sent(path, rules)] == []
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed = ["pyproject.toml", project["readme"], *project["license-files"]]
+    for path in (ROOT / "src").rglob("*"):
+        if path.is_file() and "__pycache__" not in path.parts:
+            needed.append(str(path.relative_to(ROOT)))
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (DEPLOY / "Containerfile").read_text(), re.MULTILINE)
+    needed += [source for line in copied for source in line.split() if source != "."]
+    assert "deploy/requirements.lock" in needed
+    assert [path for path in needed if not sent(path, rules) or not (ROOT / path).exists()] == []
 
 
 def free_port() -> int:

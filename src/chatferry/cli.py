@@ -278,7 +278,7 @@ def _workplace(settings: Settings, dry_run: bool) -> Iterator[tuple[Store, Desti
     with _only_worker(settings), Store(settings.store_path) as store:
         workspace = open_bound(settings, store)
         try:
-            console.welcome(_open(workspace, settings))
+            console.welcome(_open(workspace, settings), settings.data)
             build_what_is_left(settings.destination_url, store)
             clear_away(store, settings, now(), is_idle=True)
             yield store, workspace
@@ -366,7 +366,7 @@ def _choice(wishes: list[str] | None, option: str, store: Store, operation: Oper
 def _conclude(operation: Operation, store: Store, as_json: bool, dry_run: bool) -> int:
     found = report.counts(operation, store)
     if as_json:
-        sys.stdout.writelines(report.as_text(operation, store))
+        console.print_raw(report.as_text(operation, store))
         if operation.error:
             console.complain(operation.error)
     else:
@@ -382,7 +382,7 @@ def exit_code(operation: Operation, found: dict[str, Any]) -> int:
 
 
 def print_json(value: object) -> None:
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    console.print_raw([json.dumps(value, ensure_ascii=False, indent=2) + "\n"])
 
 
 # ---------------------------------------------------------------- files
@@ -537,7 +537,7 @@ def report_(operation: OperationId = "", data: Data = Path("data"), as_json: AsJ
     """Show what became of an operation: counts and every problem."""
     with _operation(operation, data) as (found, store):
         if as_json:
-            sys.stdout.writelines(report.as_text(found, store))
+            console.print_raw(report.as_text(found, store))
         else:
             console.print_report(report.counts(found, store), store.problems.all(found.id), found, False)
 
@@ -633,7 +633,7 @@ def token(
     settings = from_environment(data=data, destination=bound_destination(data, destination))
     workspace = open_to_look(settings)
     try:
-        console.welcome(_open(workspace, settings))
+        console.welcome(_open(workspace, settings), settings.data)
         account = accounts.user_named(workspace, user)
         if account is None:
             raise SettingsError(f"There is no user {user} in this workspace.")
@@ -662,8 +662,10 @@ def dump(
         raise SettingsError(f"{data} holds no workspace. Give the directory of the import with --data.")
     workspace = open_to_look(settings)
     try:
-        for line in workspace.dump(collection):
-            sys.stdout.buffer.write(line + b"\n")
+        if sys.stdout.isatty():
+            console.print_raw(line.decode("utf-8", "replace") + "\n" for line in workspace.dump(collection))
+        else:
+            sys.stdout.buffer.writelines(line + b"\n" for line in workspace.dump(collection))
         sys.stdout.flush()
     except BrokenPipeError:  # `| head` has seen enough; what is still buffered goes nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

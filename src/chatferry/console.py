@@ -9,12 +9,14 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from chatferry import private
 from chatferry.inspection import Inspection
 from chatferry.operations import ENDS, Operation, Status
 from chatferry.records import Effect, Problem
@@ -25,7 +27,10 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 SHOWN_PER_KIND = 5
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_DIRECTION = "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"  # they show a text in another order than it has
+_CONTROL = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f{_DIRECTION}]")
+FIRST_PASSWORD = "first-password"
+"""The file, in the data directory, with the password that was made up where no person could read it."""
 _KINDS = ("users", "contacts", "rooms", "messages", "files")
 _OUTCOMES = ("read", "inserted", "updated", "unchanged", "skipped", "failed")
 _STEPS = {
@@ -63,14 +68,49 @@ def _harmless(text: str) -> str:
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-def welcome(admin: tuple[str, str] | None) -> None:
-    """Say, once, the password that was made up for the first administrator."""
-    if admin:
-        name, password = admin
+def print_raw(pieces: Iterable[str]) -> None:
+    """Print JSON as it is; to a terminal with those characters escaped that could do something to it."""
+    escape = partial(_CONTROL.sub, _escaped) if sys.stdout.isatty() else str
+    sys.stdout.writelines(map(escape, pieces))
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
+
+
+def welcome(admin: tuple[str, str] | None, data: Path) -> None:
+    """Say, once, the password that was made up for the first administrator.
+
+    Where a log keeps what is said, the password goes to a file instead.
+    """
+    path = data / FIRST_PASSWORD
+    if admin is None:
+        if path.exists():
+            _remark(f"The password of the first administrator still lies in {path}: delete the file.")
+        return
+    name, password = admin
+    if not sys.stderr.isatty() and _is_written(path, password):
         _remark(
-            f"A new workspace. Its administrator is {name} with the password {password}\n"
-            "This password is not shown again."
+            f"A new workspace. Its administrator is {name}, with the password in {path}\n"
+            "Only you can read this file. Delete it when you have the password."
         )
+        return
+    _remark(
+        f"A new workspace. Its administrator is {name} with the password {password}\n"
+        "This password is not shown again."
+    )
+
+
+def _is_written(path: Path, password: str) -> bool:
+    """Whether the password could be written; if not, saying it is better than losing it."""
+    try:
+        private.make_folder(path.parent)
+        path.unlink(missing_ok=True)
+        with open(path, "x", opener=private.opener, encoding="utf-8") as file:
+            file.write(password + "\n")
+    except OSError:
+        return False
+    return True
 
 
 def warn_of_readers(data: Path, is_open: bool, left: list[Path]) -> None:

@@ -10,7 +10,16 @@ from contextlib import suppress
 from pathlib import Path
 
 FILE, FOLDER, OTHERS = 0o600, 0o700, 0o077
-OWN = ("lock", "*.log", "store.sqlite3*", "workspace.sqlite3*", "uploads", "downloads", "known.msgpack")
+OWN = (
+    "lock",
+    "*.log",
+    "store.sqlite3*",
+    "workspace.sqlite3*",
+    "uploads",
+    "downloads",
+    "known.msgpack",
+    "first-password",
+)
 """What chatferry keeps in the data directory. Other files there are not its own."""
 
 

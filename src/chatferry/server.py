@@ -58,7 +58,8 @@ def serve_http(settings: Settings, *, is_demo: bool) -> None:
             demo.furnish(store, workspace, Date.at(now()))
         else:
             console.welcome(
-                accounts.open_workspace(workspace, settings.server_database, os.environ, Date.at(now()))
+                accounts.open_workspace(workspace, settings.server_database, os.environ, Date.at(now())),
+                settings.data,
             )
     resumable.sweep(services)
     resumable.take_up(services)

@@ -75,6 +75,8 @@ def test_one_bad_address_or_none_is_enough_to_refuse_a_name(addresses: list[str]
         check_addresses("files.example", addresses)
     assert caught.value.is_final
     assert "files.example" in caught.value.why
+    for told in (*addresses, "private", "loopback"):  # the address of an internal name is nobody's business
+        assert told not in str(caught.value)
 
 
 def test_only_good_addresses_are_no_reason_to_refuse() -> None:

@@ -177,8 +177,8 @@ def test_every_fault_is_told_once_and_good_files_come(
     urls |= {"inside": "http://169.254.169.254/latest", "strange": "http://example.com:22/x", "good": good}
     whys = {name: why for name, (_, why) in FAULTS.items()}
     whys |= {
-        "inside": "169.254.169.254 leads to 169.254.169.254, a link-local address, and chatferry asks only "
-        "public hosts",
+        "inside": "169.254.169.254 leads to an address that is not public, and chatferry asks only public "
+        "hosts",
         "strange": "port 22 is not one that files are usually offered at",
     }
     day = [

@@ -77,14 +77,13 @@ def check_addresses(host: str, addresses: Collection[str]) -> None:
     """Raises AttemptError if a name leads nowhere, or to an address that must not be connected to."""
     if not addresses:
         raise AttemptError(f"{host} has no address", "Check the address", is_final=True)
-    for address in addresses:
-        if kind := kind_of_refused(address):
-            raise AttemptError(
-                f"{host} leads to {address}, a {kind} address, and chatferry asks only public hosts",
-                f"If the host can be trusted, name it in {HOSTS}",
-                is_final=True,
-                is_refused=True,
-            )
+    if any(map(kind_of_refused, addresses)):
+        raise AttemptError(  # which address it is, or of what kind, is nobody's business
+            f"{host} leads to an address that is not public, and chatferry asks only public hosts",
+            f"If the host can be trusted, name it in {HOSTS}",
+            is_final=True,
+            is_refused=True,
+        )
 
 
 def is_exempt(host: str, port: int, hosts: Collection[str]) -> bool:
