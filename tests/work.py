@@ -7,10 +7,10 @@ import gc
 import time
 from collections.abc import Callable
 
-SMALL, LARGE = 12_500, 100_000
+SMALL, LARGE = 8_000, 64_000
 _MOST = 25.0  # linear work grows 8 times, quadratic 64 times
 _HOPELESS = 45.0
-_NEGLIGIBLE = 0.004  # seconds: so little cannot be compared, and is no quadratic work on 100 kB
+_NEGLIGIBLE = 0.004  # seconds: so little cannot be compared, and is no quadratic work on 64 kB
 _TRIES = 4
 
 

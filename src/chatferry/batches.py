@@ -21,6 +21,7 @@ from chatferry.store.parts import NumberedPart
 
 BATCH = 8 * 1024 * 1024  # bytes of JSON, with an allowance for each message: some 3,500 of them
 ALLOWANCE = 2000
+PROBLEM = 500  # bytes
 
 Pack = Callable[[Document, bytearray, bytes], Packed]
 """`Destination.pack`."""
@@ -137,6 +138,7 @@ def convert_parts(
                 elif (made := _made(item, noted, seen, encoded, share.result)) and made.document:
                     if made.problems or made.pending or made.files or made.links:
                         share.noteworthy.append((len(batch.messages), replace(made, document=None)))
+                        batch.size += PROBLEM * len(made.problems)
                     batch.messages.append(pack(made.document, encoded, digest(encoded)))
                     batch.files.append(item.file)
                     batch.positions.append(item.position)

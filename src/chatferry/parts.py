@@ -14,7 +14,7 @@ from chatferry.convert.files import completed, files_of
 from chatferry.convert.messages import update_message
 from chatferry.destinations import Destination, Lookup
 from chatferry.documents import Document, Update, has_format, is_alike
-from chatferry.problems import problem
+from chatferry.problems import MOST_OF_PART, Notes, problem
 from chatferry.records import Effect, Outcome, Problem, RecordType
 
 
@@ -168,13 +168,16 @@ def _settle(
         result.pending.extend(made.pending)
         if made.links:
             result.files[fate] += made.links
+    if len(result.problems) > MOST_OF_PART:
+        result.problems = merged(result.problems)
 
 
 def merged(notes: Iterable[Problem]) -> list[Problem]:
-    """Problems, with those that left out records of one file for one reason put together."""
+    """Problems, with those that left out records of one file for one reason put together, and as many of each
+    kind as are listed one by one."""
     together: dict[tuple[str, str, str, RecordType] | int, Problem] = {}
     for number, note in enumerate(notes):
         key = number if note.effect == Effect.NOTED else (note.kind, note.file, note.reason, note.record)
         first = together.get(key)
         together[key] = note if first is None else replace(first, count=first.count + note.count)
-    return list(together.values())
+    return Notes(MOST_OF_PART, together.values())

@@ -22,6 +22,7 @@ from chatferry.linking import Origins, settle_origin
 from chatferry.memory import peak_memory
 from chatferry.operations import Counts, Operation, Status, advance, may_follow
 from chatferry.parts import merged, whole_parts, write_batches
+from chatferry.problems import MOST_OF_ARCHIVE, Notes
 from chatferry.records import Channel, Contact, Outcome, Part, Problem, User
 from chatferry.staged import (
     STAGE_BATCH,
@@ -120,17 +121,22 @@ def prepare(operation: Operation, tools: Tools) -> Operation:
     progress.go(Status.PREPARING)
     store.forget(id)
     found = noted = 0
+    notes = Notes(MOST_OF_ARCHIVE)
     for batch in _soon(tools.importer.scan(tools.archive)):
         tools.check()
-        notes = [item for item in batch if isinstance(item, Problem)]
+        for item in batch:
+            if isinstance(item, Problem):
+                notes.append(item)
         with store.transaction():
-            store.problems.add(id, problems.PREPARE, notes, noted)
+            store.problems.add(id, problems.PREPARE, notes[noted:], noted)
             _stage(store, id, batch, found)
-        noted, found = noted + len(notes), found + len(batch)
+        noted, found = len(notes), found + len(batch)
         types = set(map(type, batch))
         for type_, status in _PREPARING.items():
             if type_ in types and may_follow(progress.operation.status, status):
                 progress.go(status)
+    for place in notes.counting.values():
+        store.problems.add(id, problems.PREPARE, [notes[place]], place)
     counts = _counted(store, id)
     progress.count(counts)
     if not any((counts.users, counts.channels, counts.contacts, counts.messages)):

@@ -3,9 +3,16 @@
 docs/problems.md lists the same kinds for administrators.
 """
 
+from collections.abc import Iterable
+
 from msgspec import Struct
+from msgspec.structs import replace
 
 from chatferry.records import Effect, Problem, RecordType
+
+MOST_OF_RECORD, MOST_OF_PART, MOST_OF_ARCHIVE = 100, 1_000, 10_000
+"""Problems of one kind that are listed one by one: of a record, of a part, of an archive's first reading."""
+_LONGEST = 500  # characters of a reason, and of the name of a file
 
 
 class Kind(Struct, frozen=True):
@@ -158,13 +165,44 @@ def problem(
         kind=kind,
         record=known.record,
         effect=known.effect,
-        reason=reason,
+        reason=_shortened(reason),
         remedy=known.remedy,
-        file=file,
+        file=_shortened(file),
         position=f"$[{position}]" if isinstance(position, int) else position,
         field=field,
         count=count,
     )
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 100]}…{text[-99:]}"
+
+
+class Notes(list[Problem]):
+    """Problems in order: of each kind the first `most`, and then one that counts the rest."""
+
+    def __init__(self, most: int, problems: Iterable[Problem] = ()) -> None:
+        super().__init__()
+        self.counting: dict[str, int] = {}  # where the problems stand that count others, by kind
+        self._most = most
+        self._counts: dict[str, int] = {}
+        for note in problems:
+            self.append(note)
+
+    def append(self, note: Problem) -> None:
+        count = self._counts[note.kind] = self._counts.get(note.kind, 0) + 1
+        if count <= self._most:
+            super().append(note)
+        elif (place := self.counting.get(note.kind)) is None:
+            self.counting[note.kind] = len(self)
+            super().append(replace(note, reason=UNLISTED, position="", field=""))
+        else:
+            rest = self[place]
+            file = rest.file if rest.file == note.file else ""
+            self[place] = replace(rest, file=file, count=rest.count + note.count)
+
+
+UNLISTED = "there are more problems of this kind than are listed one by one"
 
 
 class Spot(Struct, frozen=True, gc=False):

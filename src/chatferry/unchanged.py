@@ -21,6 +21,7 @@ from chatferry.convert import Known
 from chatferry.destinations import Destination
 from chatferry.documents import FORMAT
 from chatferry.importers import Importer
+from chatferry.parts import merged
 from chatferry.records import Outcome, Part
 from chatferry.store import Store
 from chatferry.store.imprints import Imprint
@@ -65,7 +66,7 @@ def imprint(result: PartResult, known: Known) -> Imprint:
         digests=xxh3_128_digest(b"".join(trace.digests)),
         messages=_again(result.messages),
         files=_again(result.files),
-        problems=result.problems,
+        problems=merged(result.problems),
         pending=[replace(file, url="") for file in result.pending],
     )
 

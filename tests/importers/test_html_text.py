@@ -29,6 +29,7 @@ BECOMES = {
     "a<script>alert(1)</script><style>b{}</style>c": "ac",
     "a <!-- comment --> b": "a b",
     "1 < 2 > 0 &lt;b&gt;": "1 < 2 > 0 <b>",
+    "&#65;&#0000000065;&#x41;&#99999999;&#65": "AAA\ufffdA",
     "<b>open": "*open*",
     "</b>closed": "closed",
     "<b><i>crossed</b></i>": "*_crossed_*",

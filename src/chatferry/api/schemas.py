@@ -307,7 +307,7 @@ def _to_null(value: object) -> object:
 
 
 _JS_SPACE = " \t\n\v\f\r\u00a0\u2028\u2029\ufeff"
-_JS_DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_JS_DECIMAL = re.compile(r"[+-]?([0-9]+(?:\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _JS_PREFIXED = re.compile(r"0([xX][0-9a-fA-F]{1,13}|[oO][0-7]{1,17}|[bB][01]{1,53})")
 _TYPE_NAMES = {
     type(None): "null",

@@ -74,7 +74,7 @@ def updated(document: Document, update: Update) -> Document:
     changed = {**document, **update.set}
     for key, values in update.add.items():
         before = list(changed.get(key, ()))
-        changed[key] = before + [value for value in values if value not in before]
+        changed[key] = list(dict.fromkeys((*before, *values)))
     return changed
 
 

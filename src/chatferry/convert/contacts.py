@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct
 
 from chatferry.convert import Decision, KnownUser, updated
-from chatferry.documents import CONTACTS, Change, Date, Document, Insert, Update
+from chatferry.documents import CONTACTS, Change, Date, Document, Insert, Update, encode
 from chatferry.origins import Links, Origin
 from chatferry.problems import problem
 from chatferry.records import Contact, Outcome, Problem
@@ -127,7 +127,8 @@ def _update(record: Contact, wanted: Document, match: Document) -> Update | None
     for key, value in wanted.items():
         have = match.get(key)
         if key in ("emails", "phones"):
-            value = [*(have or ()), *(entry for entry in value if entry not in (have or ()))]
+            had = {encode(entry) for entry in have or ()}
+            value = [*(have or ()), *(entry for entry in value if encode(entry) not in had)]
         elif key == "customFields":
             value = {**(have or {}), **value}
         if key == "name" and not record.name:

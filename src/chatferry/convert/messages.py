@@ -7,7 +7,7 @@ from msgspec import Struct
 from chatferry.convert import KnownUser, Noted
 from chatferry.documents import MESSAGES, Date, Document, Update
 from chatferry.ids import derived_hex
-from chatferry.problems import problem
+from chatferry.problems import MOST_OF_RECORD, Notes, problem
 from chatferry.records import (
     Attachment,
     ChannelMention,
@@ -188,6 +188,7 @@ def _write_text(record: Message, known: Noted, document: Document, problems: lis
     mentions: list[Document] = []
     channels: list[Document] = []
     words: list[str] = []
+    notes = Notes(MOST_OF_RECORD)
     for segment in record.text:
         if type(segment) is str:
             words.append(segment)
@@ -196,7 +197,7 @@ def _write_text(record: Message, known: Noted, document: Document, problems: lis
             if user is None:
                 words.append(f"@{segment.label or segment.id}")
                 reason = f"nobody in the export has the id {segment.id}, which the text mentions"
-                problems.append(_problem("unknown-mention", reason, record, "text"))
+                notes.append(_problem("unknown-mention", reason, record, "text"))
             else:
                 words.append(f"@{user.username or segment.label or segment.id}")
                 if not user.absent:
@@ -206,12 +207,13 @@ def _write_text(record: Message, known: Noted, document: Document, problems: lis
             words.append(f"#{room.name if room and room.name else segment.label or segment.id}")
             if room is None:
                 reason = f"no channel in the export has the id {segment.id}, which the text mentions"
-                problems.append(_problem("unknown-mention", reason, record, "text"))
+                notes.append(_problem("unknown-mention", reason, record, "text"))
             elif not room.absent and room.name:
                 channels.append({"_id": room.id, "name": room.name})
         elif type(segment) is GroupMention:
             words.append(f"@{segment.name}")
             mentions.append({"_id": segment.name, "username": segment.name})
+    problems += notes
     document["msg"] = "".join(words)
     if mentions:
         document["mentions"] = mentions
@@ -315,10 +317,12 @@ def _write_pin(record: Message, known: Noted, document: Document, problems: list
 
 def _write_reactions(record: Message, known: Noted, document: Document, problems: list[Problem]) -> None:
     reactions: Document = {}
+    notes = Notes(MOST_OF_RECORD)
     for reaction in record.reactions:
-        usernames = _reacting(reaction, record, known, problems)
+        usernames = _reacting(reaction, record, known, notes)
         if usernames:
             reactions[f":{reaction.name}:"] = {"usernames": usernames}
+    problems += notes
     if reactions:
         document["reactions"] = reactions
 
@@ -363,10 +367,11 @@ def _write_files(
     files: list[Document] = []
     pending: list[PendingFile] = []
     outcomes: dict[Outcome, int] = {}
+    notes = Notes(MOST_OF_RECORD)
     for number, file in enumerate(record.files):
         own_id = file.id or f"{record.id}/{number}"
         upload_id = derived_hex("upload", scope, own_id) if scope else derived_hex("upload", own_id)
-        outcome = _file_outcome(file, record, problems)
+        outcome = _file_outcome(file, record, notes)
         is_fetched = outcome is None and not file.link
         if outcome is not None:
             outcomes[outcome] = outcomes.get(outcome, 0) + 1
@@ -374,6 +379,7 @@ def _write_files(
             files.append(_file_entry(file, upload_id))
             pending.append(_pending(file, upload_id, document, author))
         attachments.append(_file_card(file, upload_id if is_fetched else ""))
+    problems += notes
     if files:
         document["files"] = files
     return pending, outcomes

@@ -9,7 +9,7 @@ from slugify import slugify
 from chatferry.convert import Decision, KnownUser, direct_subscription_id, subscription_id, updated
 from chatferry.documents import ROOMS, SUBSCRIPTIONS, USERS, Change, Date, Document, Insert, Update
 from chatferry.origins import Links, Origin
-from chatferry.problems import problem
+from chatferry.problems import MOST_OF_RECORD, Notes, problem
 from chatferry.records import ROCKET_CAT, Channel, Outcome, Problem
 
 NAME_TRIES = 9
@@ -135,7 +135,7 @@ def name_wishes(record: Channel) -> list[str]:
 
 def decide_room(record: Channel, known: KnownRooms, setup: RoomSetup, now: Date) -> Decision:
     """Insert a room with its members, or complete the one that matches."""
-    problems: list[Problem] = []
+    problems = Notes(MOST_OF_RECORD)
     members = _members(record, setup, problems)
     if record.type == "d":
         refused = _refused_direct(record, members, setup)

@@ -297,7 +297,8 @@ def _merge(record: User, match: Document, known: KnownUsers, setup: UserSetup) -
     if not is_linked:
         reason = f"the account {match.get('username', match['_id'])} has the same e-mail or username"
         problems.append(_problem("user-merged", reason, record))
-    new_ids = tuple(one for one in record.import_ids if one not in match.get("importIds", ()))
+    there = set(match.get("importIds", ()))
+    new_ids = tuple(one for one in record.import_ids if one not in there)
     changes: tuple[Change, ...] = links
     if set_ or new_ids:
         add = {"importIds": new_ids} if new_ids else {}

@@ -100,6 +100,9 @@ _EARLIEST, _LATEST = -62_135_596_800_000, 253_402_300_799_999  # years 1 to 9999
 # ---------------------------------------------------------------- differences
 
 
+_MOST_COMPARED = 1000  # items of a list; longer ones are written whole, as each item is compared with all
+
+
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The update operators that make one BSON document of the other, each with paths as deep as can be.
 
@@ -136,6 +139,8 @@ def _compare_lists(before: list[Any], after: list[Any], path: str, found: dict[s
     if len(before) == len(after):
         for place, (old, item) in enumerate(zip(before, after, strict=True)):
             _compare(old, item, f"{path}.{place}", found)
+    elif max(len(before), len(after)) > _MOST_COMPARED:
+        found["$set"][path] = after
     elif new and _same(before, after[: len(before)]) and _all_differ([*before, *new], len(before)):
         found["$addToSet"][path] = {"$each": new}
     elif not new and (gone := _pulled(before, after)):

@@ -197,10 +197,7 @@ def evolved(document: Document, update: Update) -> Document:
         holder, key = _place(document, path, make=True)
         if isinstance(holder, dict):
             holder.setdefault(key, [])
-        items = _list(holder, key)
-        for value in values:
-            if value not in items:
-                items.append(value)
+        _add(_list(holder, key), values)
     for path, (field, *gone) in update.pull.items():
         if place := _existing(document, path):
             found = _list(*place)
@@ -208,6 +205,18 @@ def evolved(document: Document, update: Update) -> Document:
     if document.get("_id") != update.id:
         raise ChangeError("its _id cannot change")
     return document
+
+
+def _add(items: list[Any], values: Iterable[Any]) -> None:
+    """Add the values that a list does not hold."""
+    texts = {item for item in items if type(item) is str}
+    for value in values:
+        if type(value) is str:
+            if value not in texts:
+                texts.add(value)
+                items.append(value)
+        elif value not in items:
+            items.append(value)
 
 
 def _without(items: list[Any], field: str, values: Iterable[Any]) -> list[Any]:

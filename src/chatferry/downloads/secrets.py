@@ -10,7 +10,7 @@ _SECRET_NAMES = re.compile(
     r"|.*(token|secret|signature|credential|passw|pwd|auth|key|session|jwt|policy).*",
     re.DOTALL,
 )
-_SLACK_TOKEN = re.compile(r"xox[a-z.]*-[\w-]+|xapp-[\w-]+", re.IGNORECASE)
+_SLACK_TOKEN = re.compile(r"xox[a-z.]{0,20}-[\w-]+|xapp-[\w-]+", re.IGNORECASE)
 _USER = re.compile(r"\A((?:[a-z][a-z0-9+.-]*:)?[/\\]+)?[^/\\?#]*@", re.IGNORECASE)
 
 
@@ -19,7 +19,8 @@ def without_secrets(text: str) -> str:
     address, question, query = text.strip().partition("#")[0].partition("?")
     address = _USER.sub(r"\1***@", address, count=1)
     if not _is_valid(address):  # where its host ends is anybody's guess
-        address = re.sub(r".*@", "***@", address, flags=re.DOTALL)
+        _, at, rest = address.rpartition("@")
+        address = f"***@{rest}" if at else rest
     fields = (_without_value(field) for field in re.split("[&;]", query))
     shown = _SLACK_TOKEN.sub("***", address) + question + "&".join(fields)
     shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in shown)
@@ -38,7 +39,7 @@ def _is_valid(address: str) -> bool:
 
     try:
         url = httpx.URL(address)
-    except httpx.InvalidURL:
+    except (httpx.InvalidURL, UnicodeError):
         return False
     return url.scheme in ("http", "https") and bool(url.host)
 

@@ -18,8 +18,8 @@ _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+", re.IGNORECASE)
 def accepted_url(text: str, rules: Rules) -> httpx.URL:
     """The URL, if it is one that may be asked for. Raises AttemptError."""
     try:
-        url = httpx.URL(text)
-    except httpx.InvalidURL:
+        url = httpx.URL(text).copy_with(fragment=None)
+    except (httpx.InvalidURL, UnicodeError):
         raise _refused("this is no valid address", CHECK_ADDRESS) from None
     if url.scheme not in PORTS:
         raise _refused("only http and https addresses can be fetched", CHECK_ADDRESS)
@@ -37,14 +37,14 @@ def accepted_url(text: str, rules: Rules) -> httpx.URL:
             f"port {port} is not one that files are usually offered at",
             f"If the host can be trusted, name {host_of(url)}:{port} in {HOSTS}",
         )
-    return url.copy_with(fragment=None)
+    return url
 
 
 def next_url(url: httpx.URL, location: str, rules: Rules) -> httpx.URL:
     """Where a redirect from `url` leads, if it is an address that may be asked for. Raises AttemptError."""
     try:
         following = accepted_url(str(url.join(location)), rules)
-    except httpx.InvalidURL:
+    except (httpx.InvalidURL, UnicodeError):
         raise _refused("the host redirects to no valid address", CHECK_ADDRESS) from None
     except AttemptError as fault:
         raise _refused(f"the host redirects elsewhere, and there {fault.why}", fault.remedy) from None

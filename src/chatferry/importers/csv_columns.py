@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from chatferry.archive import Archive
 from chatferry.importers.csv_table import HEAD, Form, Row, Rows, form_of, is_text, repaired
-from chatferry.problems import problem
+from chatferry.problems import MOST_OF_RECORD, Notes, problem
 from chatferry.records import Problem
 
 _SAMPLE = 50  # rows
@@ -151,6 +151,8 @@ def column(sheet: Sheet, place: int, name: str = "") -> str:
 
 def unknown_columns(sheet: Sheet) -> Iterator[Problem]:
     """What a table holds beyond the columns that become something."""
+    notes = Notes(MOST_OF_RECORD)
     for place in sheet.unknown:
         reason = "nothing in Rocket.Chat takes this column"
-        yield problem("column-not-imported", reason, file=sheet.file, field=column(sheet, place))
+        notes.append(problem("column-not-imported", reason, file=sheet.file, field=column(sheet, place)))
+    yield from notes

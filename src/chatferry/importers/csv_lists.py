@@ -21,7 +21,7 @@ from chatferry.importers.csv_columns import (
     where,
 )
 from chatferry.importers.csv_messages import MOST_NAME, username_of
-from chatferry.problems import problem
+from chatferry.problems import MOST_OF_RECORD, Notes, problem
 from chatferry.records import Channel, Problem, User
 
 
@@ -148,22 +148,17 @@ def read_users(archive: Archive, file: str) -> Iterator[User | Problem]:
 
 def emails_of(cell: str, sheet: Sheet, line: int) -> tuple[tuple[str, ...], list[Problem]]:
     """The e-mail addresses in a cell, and what of it is none."""
-    found = split(cell)
-    flaws = [
-        replace(
-            problem(
-                "field-dropped",
-                f"{email[:100]!r} is not an e-mail address",
-                file=sheet.file,
-                position=where(line),
-                field=column(sheet, sheet.places[1], "email"),
-            ),
-            record="user",
-        )
-        for email in found
-        if not _is_email(email)
-    ]
-    return tuple(email for email in found if _is_email(email)), flaws
+    emails: list[str] = []
+    flaws = Notes(MOST_OF_RECORD)
+    field = column(sheet, sheet.places[1], "email")
+    for email in split(cell):
+        if _is_email(email):
+            emails.append(email)
+            continue
+        reason = f"{email[:100]!r} is not an e-mail address"
+        flaw = problem("field-dropped", reason, file=sheet.file, position=where(line), field=field)
+        flaws.append(replace(flaw, record="user"))
+    return tuple(emails), flaws
 
 
 def _is_email(text: str) -> bool:

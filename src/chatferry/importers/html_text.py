@@ -10,6 +10,8 @@ from chatferry.importers.texts import link, marked
 # The standard library's parser takes a minute for 50 kB of "<a <a <a": it sees one short tag at a time.
 _TAG = re.compile(r"(</?[a-zA-Z][^<>]{0,4000}>|<![^<>]{0,4000}>)")
 _SPACE = re.compile(r"[ \t\r\n\f]+")
+_ZEROS = re.compile(r"&#0+(?=[0-9])")
+_NO_CHARACTER = re.compile(r"&#[0-9]{8,};?")
 _TRAILING = re.compile(r" (?=\n)")
 _SAFE = re.compile(r"(?:https?|ftp|mailto|tel):", re.IGNORECASE)
 
@@ -34,8 +36,15 @@ def from_html(text: str) -> str:
         if place % 2:
             writer.tag(piece)
         else:
-            writer.words(unescape(piece))
+            writer.words(_unescaped(piece))
     return writer.end()
+
+
+def _unescaped(text: str) -> str:
+    """The text with its character references resolved; what is no character is U+FFFD."""
+    if "&#" in text:  # Python reads no numbers of thousands of digits
+        text = _NO_CHARACTER.sub("\ufffd", _ZEROS.sub("&#", text))
+    return unescape(text)
 
 
 class _Open:
@@ -138,7 +147,7 @@ class _Writer(HTMLParser):
 
     def _line(self, blank: bool = False) -> None:
         """Go on in a new line, or after a blank one."""
-        ending = "".join(self._written[-2:])[-2:]
+        ending = "".join([piece[-2:] for piece in self._written[-2:]])[-2:]
         if self._written and not ending.endswith("\n"):
             self._put("\n")
         if self._written and blank and ending != "\n\n":

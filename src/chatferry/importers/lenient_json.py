@@ -3,13 +3,16 @@
 import json
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from functools import cache
+from itertools import islice
+from math import isfinite
+from typing import Any, TypeVar, get_args, get_origin
 
 import msgspec
 from msgspec import Raw, Struct
-from msgspec.structs import replace
+from msgspec.structs import fields, replace
 
-from chatferry.problems import problem
+from chatferry.problems import MOST_OF_RECORD, problem
 from chatferry.records import Problem, RecordType
 
 T = TypeVar("T")
@@ -150,39 +153,102 @@ def lenient(element: Any, kind: type[T], position: str) -> tuple[T | None, list[
         return None, [Flaw(position, "", f"an object was expected, not {_json_type(element)}", lost=True)]
     try:
         element, flaws = _clean(element, position)
-        while True:
-            try:
-                return msgspec.json.decode(json.dumps(element), type=kind), flaws
-            except msgspec.ValidationError as error:
-                reason, _, path = str(error).partition(" - at ")
-                field = _drop(element, path.strip("`"))
-                if not field:
-                    return None, [*flaws, Flaw(position, "", _in_words(reason), lost=True)]
-                flaws.append(Flaw(position, field, _in_words(reason)))
+        fit = _Fit(position, flaws)
+        fitting = fit.value(element, kind, "")
+        if fit.more:
+            flaws.append(Flaw(position, "", f"{fit.more:,} more values are of a wrong type"))
+        if fitting is _UNFIT:
+            return None, [*flaws, Flaw(position, "", fit.reason, lost=True)]
+        return msgspec.json.decode(json.dumps(fitting), type=kind), flaws
     except _UNREADABLE as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else "it cannot be read"
         return None, [Flaw(position, "", reason, lost=True)]
 
 
-_STEP = re.compile(r"\.(\w+)|\[(\d+)\]|\[\.\.\.\]")
+_UNFIT: Any = object()
 
 
-def _drop(element: dict[str, Any], path: str) -> str:
-    """Take away the value at msgspec's path ("$.files[0].size"), and say which field it was; "" if none."""
-    holder: Any = element
-    last: tuple[Any, Any] | None = None
-    steps: list[str] = []
-    for match in _STEP.finditer(path):
-        step: Any = match[1] if match[1] else int(match[2]) if match[2] else None
-        if step is None or (isinstance(holder, dict) and step not in holder):
-            break  # a value of a mapping whose key msgspec does not tell: its whole field goes
-        last = (holder, step)
-        steps.append(match[0])
-        holder = holder[step]
-    if last is None:
-        return ""
-    del last[0][last[1]]
-    return "".join(steps).removeprefix(".")
+class _Fit:
+    """Takes from values what does not fit a type, and says so in `flaws`, in the order of the JSON."""
+
+    def __init__(self, position: str, flaws: list[Flaw]) -> None:
+        self.more = 0  # that are not among the flaws
+        self.reason = ""  # why nothing fits
+        self._position = position
+        self._flaws = flaws
+
+    def value(self, value: Any, kind: Any, field: str) -> Any:
+        """What fits a `kind`, which looks at each value once; _UNFIT for nothing."""
+        if isinstance(value, float) and not isfinite(value):
+            raise ValueError("JSON has no such number")
+        if isinstance(value, dict) and (struct := _struct_in(kind)):
+            return self._object(value, struct, field)
+        if isinstance(value, list) and (inner := _element_of(kind)):
+            return self._list(value, inner, field)
+        try:
+            if kind is not Raw:
+                msgspec.convert(value, kind)
+            return value
+        except msgspec.ValidationError as error:
+            return self._unfit(field, str(error))
+
+    def _object(self, value: dict[str, Any], struct: type[Struct], field: str) -> Any:
+        kinds = _kinds(struct)
+        fitting = {}
+        for key, item in value.items():
+            if key in kinds:
+                item = self.value(item, kinds[key], f"{field}.{key}")
+            if item is not _UNFIT:
+                fitting[key] = item
+        for name in _required(struct):
+            if name not in fitting:
+                return self._unfit(field, f"Object missing required field `{name}`")
+        return fitting
+
+    def _list(self, value: list[Any], inner: Any, field: str) -> list[Any]:
+        fitting: list[Any] = []
+        for item in value:
+            item = self.value(item, inner, f"{field}[{len(fitting)}]")
+            if item is not _UNFIT:
+                fitting.append(item)
+        return fitting
+
+    def _unfit(self, field: str, reason: str) -> Any:
+        if not field:
+            self.reason = _in_words(reason)
+        elif len(self._flaws) < MOST_OF_RECORD:
+            self._flaws.append(Flaw(self._position, field.removeprefix("."), _in_words(reason)))
+        else:
+            self.more += 1
+        return _UNFIT
+
+
+@cache
+def _kinds(struct: type[Struct]) -> dict[str, Any]:
+    """The types of a struct's fields, by their names in JSON."""
+    return {field.encode_name: field.type for field in fields(struct)}
+
+
+@cache
+def _required(struct: type[Struct]) -> list[str]:
+    return [field.encode_name for field in fields(struct) if field.required]
+
+
+@cache
+def _struct_in(kind: Any) -> type[Struct] | None:
+    """The struct that a type is, or allows among others."""
+    return next((one for one in (kind, *get_args(kind)) if _is_struct(one)), None)
+
+
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Struct)
+
+
+@cache
+def _element_of(kind: Any) -> Any:
+    """The type of a list's elements; None for what is no list."""
+    lists = (one for one in (kind, *get_args(kind)) if get_origin(one) is list)
+    return next((get_args(one)[0] for one in lists), None)
 
 
 _WORDS = {
@@ -224,7 +290,7 @@ def _clean(element: dict[str, Any], position: str) -> tuple[dict[str, Any], list
             "characters that are no text (NUL bytes, invalid UTF-8) were replaced",
             repaired=True,
         )
-        for field in dict.fromkeys(cleaned)
+        for field in islice(dict.fromkeys(cleaned), MOST_OF_RECORD)
     ]
 
 

@@ -38,7 +38,7 @@ from chatferry.importers.slack_parts import Slice, parts
 from chatferry.importers.slack_runs import Run, Sizes
 from chatferry.importers.slack_survey import Survey
 from chatferry.importers.slack_wire import Envelope, SlackMessage, micros
-from chatferry.problems import Spot, problem
+from chatferry.problems import MOST_OF_PART, Notes, Spot, problem
 from chatferry.records import ROCKET_CAT, Channel, Message, Part, Problem, User
 
 SIZES = Sizes()
@@ -114,7 +114,8 @@ def read(archive: Archive, part: Part) -> Iterator[Message | Problem]:
         elements, flaws = read_elements(archive, file, SlackMessage)
         for flaw in flaws:
             yield flaw_problem(flaw, file, "message-not-readable", "message")
-        times, places, problems = in_order(elements, file, seen)
+        times, places, left_out = in_order(elements, file, seen)
+        problems = Notes(MOST_OF_PART, left_out)
         for index, ts in zip(places, spread(times, after), strict=True):
             message = elements[index]
             if message is not None:
@@ -146,7 +147,8 @@ def _read_run(archive: Archive, here: Slice, file: str, run: Run) -> Iterator[Me
     elements, flaws = decode_list(b"[%s]" % data, SlackMessage, range(run.first, run.first + run.count))
     for flaw in [*flaws, run.lost] if run.lost else flaws:
         yield flaw_problem(flaw, file, "message-not-readable", "message")
-    times, places, problems = in_order(elements, file, set(), run.first, run.twins)
+    times, places, left_out = in_order(elements, file, set(), run.first, run.twins)
+    problems = Notes(MOST_OF_PART, left_out)
     for index, time in zip(places, times, strict=True):
         message = elements[index - run.first]
         if message is not None:

@@ -113,17 +113,19 @@ def _messages(archive: Archive, day: Day, sizes: Sizes) -> Iterator[tuple[int, l
 def _stretches(days: list[Day], messages: int) -> Iterator[_Stretch]:
     """Files together that hold about so many messages; those that have runs are divided."""
     group: list[Day] = []
+    elements = 0
     for day in days:
         if day.runs:
             if group:
                 yield _Stretch(group)
-                group = []
+                group, elements = [], 0
             yield from (_Stretch([day], run) for run in day.runs)
             continue
         group.append(day)
-        if sum(each.elements for each in group) >= messages:
+        elements += day.elements
+        if elements >= messages:
             yield _Stretch(group)
-            group = []
+            group, elements = [], 0
     if group:
         yield _Stretch(group)
 

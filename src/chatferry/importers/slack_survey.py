@@ -66,7 +66,8 @@ class Survey:
         self._settled: set[str] = set()  # authors of whom nothing more is to be learnt
         self._roots: set[str] = set()
         self._lacking: dict[str, Place] = {}
-        self._replies: dict[str, Thread] = {}
+        self._replies: dict[str, tuple[int, int]] = {}  # how many of a thread, and when the last
+        self._repliers: dict[tuple[str, str], None] = {}  # threads with each of their authors
         self._first_reply: dict[str, Place] = {}
 
     def add(self, file: str, elements: Sequence[Envelope | None]) -> None:
@@ -128,7 +129,15 @@ class Survey:
         `roots` are the places of those that `rootless` named.
         """
         places = {**self._lacking, **roots}
-        return {ts: (place, self._replies[ts]) for ts, place in places.items() if ts in self._replies}
+        repliers: dict[str, list[str]] = {ts: [] for ts in places}
+        for ts, author in self._repliers:
+            if ts in repliers:
+                repliers[ts].append(author)
+        return {
+            ts: (place, Thread(*self._replies[ts], tuple(repliers[ts])))
+            for ts, place in places.items()
+            if ts in self._replies
+        }
 
     def _author(self, message: Envelope, file: str, index: int) -> None:
         if message.bot_id in self._all_bots:
@@ -157,10 +166,9 @@ class Survey:
                 self._lacking[root] = place
         elif micros(root) is not None and (root not in self._roots or root in self._lacking):
             self._first_reply.setdefault(root, place)
-            seen = self._replies.get(root, Thread(0, 0, ()))
-            author = author_of(message, self._all_bots)
-            repliers = seen.repliers if author in seen.repliers else (*seen.repliers, author)
-            self._replies[root] = Thread(seen.count + 1, max(seen.latest, millis(message.ts) or 0), repliers)
+            count, latest = self._replies.get(root, (0, 0))
+            self._replies[root] = count + 1, max(latest, millis(message.ts) or 0)
+            self._repliers[root, author_of(message, self._all_bots)] = None
 
     def _pin(self, message: Envelope) -> None:
         if message.item is None or not message.item.ts:

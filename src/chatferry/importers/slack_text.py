@@ -25,6 +25,8 @@ _ALIAS = re.compile("|".join(_EMOJI))
 _ALL, _HERE = GroupMention("all"), GroupMention("here")
 _GROUPS = {"channel": _ALL, "everyone": _ALL, "group": _ALL, "here": _HERE}
 _WEB = ("<https://", "<http://")
+_SHORT = 200  # characters of tokens that are kept in memory
+_DEEPEST = 32  # lists within lists; Slack itself has nine
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:\S")
 # A link to a file opens it without a log-in as long as its token is valid.
 _SECRET = re.compile(r"(\?|&(?:amp;)?)(?:t|token)=xox[\w.%-]*(&(?:amp;)?)?")
@@ -75,9 +77,17 @@ def without_secrets(text: str) -> str:
     return _SECRET.sub(lambda match: match[1] if match[2] else "", text)
 
 
-@lru_cache(maxsize=4096)  # the same people and channels are named again and again
 def _token(token: str) -> Segment:
     """What a token says: `<@U1|ada>`, `<#C1|general>`, `<!here>`, `<https://x|label>`."""
+    return _short_token(token) if len(token) <= _SHORT else _any_token(token)
+
+
+@lru_cache(maxsize=4096)  # the same people and channels are named again and again
+def _short_token(token: str) -> Segment:
+    return _any_token(token)
+
+
+def _any_token(token: str) -> Segment:
     target, _, label = token[1:-1].partition("|")
     kind = target[:1]
     if len(target) < 2:
@@ -177,7 +187,7 @@ def _rich_text(block: dict[str, Any]) -> Iterator[Segment]:
         line_open = not (text and isinstance(text[-1], str) and text[-1].endswith("\n"))
 
 
-def _rich_element(element: dict[str, Any]) -> Iterator[Segment]:
+def _rich_element(element: dict[str, Any], depth: int = 0) -> Iterator[Segment]:
     inner = element.get("elements")
     match element.get("type"):
         case "rich_text_section":
@@ -187,7 +197,7 @@ def _rich_element(element: dict[str, Any]) -> Iterator[Segment]:
         case "rich_text_preformatted":
             yield f"```\n{plain(joined(_inline(inner, styled=False)))}\n```"
         case "rich_text_list":
-            yield from _list(element)
+            yield from _list(element, depth + 1)
 
 
 def _quoted(text: Text) -> Iterator[Segment]:
@@ -196,7 +206,9 @@ def _quoted(text: Text) -> Iterator[Segment]:
         yield segment.replace("\n", "\n> ") if isinstance(segment, str) else segment
 
 
-def _list(element: dict[str, Any]) -> Iterator[Segment]:
+def _list(element: dict[str, Any], depth: int) -> Iterator[Segment]:
+    if depth > _DEEPEST:
+        raise RecursionError
     indent = element.get("indent")
     margin = "  " * min(indent, 8) if isinstance(indent, int) and indent > 0 else ""
     offset = element.get("offset")
@@ -204,7 +216,7 @@ def _list(element: dict[str, Any]) -> Iterator[Segment]:
     for number, item in enumerate(_dicts(element.get("elements"))):
         mark = f"{start + number}." if element.get("style") == "ordered" else "•"
         yield ("\n" if number else "") + f"{margin}{mark} "
-        yield from _rich_element(item)
+        yield from _rich_element(item, depth)
 
 
 def _inline(elements: Any, styled: bool = True) -> Iterator[Segment]:
