@@ -194,6 +194,19 @@ def test_archives_can_be_kept_for_some_hours(tmp_path: Path) -> None:
     assert Settings().uploads_kept == 0
 
 
+def test_an_operation_that_failed_is_not_taken_up_without_its_people(tmp_path: Path) -> None:
+    """Also one whose archive is the operator's, and still there."""
+    export = export_of(tmp_path / "export")
+    with Store(tmp_path / "store.sqlite3") as store:
+        failed = replace(import_archive(export, store=store).operation, status=Status.FAILED)
+        store.operations.save(failed)
+        for later, valid in ((FAILED_KEPT - 60_000, True), (FAILED_KEPT + 1, False)):
+            clear_away(store, Settings(data=tmp_path), failed.updated_at + later)
+            found = store.operations.get(failed.id)
+            assert found is not None and (found.valid, store.staging.operations() != []) == (valid, valid)
+    assert export.exists()
+
+
 def test_nothing_that_the_server_did_not_store_is_deleted(tmp_path: Path) -> None:
     """Whatever an operation says where its archive lies; nor an upload that is just arriving."""
     place = Place(tmp_path / "data")
@@ -227,6 +240,8 @@ def test_purge_says_what_it_deletes_and_can_only_say_it(tmp_path: Path) -> None:
         "Would delete", "Deleting"
     )
     assert (failed.exists(), waiting.exists()) == (False, True)
+    again = chatferry("retry", failed.name, "--data", tmp_path / "data")
+    assert again.returncode == 2 and "what was kept for it is gone" in again.stderr
     assert chatferry("purge", "--data", tmp_path / "data").stdout == "There is nothing to delete.\n"
     assert "holds no operations" in chatferry("purge", "--data", tmp_path / "nowhere").stderr
 

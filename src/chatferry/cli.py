@@ -618,7 +618,11 @@ def _taken_up(operation_id: str, store: Store) -> Operation:
 
 def _require_failed(operation: Operation) -> None:
     if not may_retry(operation):
-        how = operation.status if operation.valid else "not valid any more: another took its place"
+        how = (
+            operation.status
+            if operation.valid
+            else "not valid any more: another took its place, or what was kept for it is gone"
+        )
         raise SettingsError(f"Operation {operation.id} is {how}. Only one that failed can be taken up again.")
 
 

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from chatferry.downloads.secrets import holds_secret, without_secrets
 from chatferry.errors import ChatferryError
 from chatferry.observing.logs import event
-from chatferry.operations import Summary, is_over
+from chatferry.operations import Status, Summary, is_over
 from chatferry.settings import Settings
 from chatferry.store import Store
 
@@ -90,7 +90,7 @@ def leftovers(
 def described(found: Leftovers, store: Store) -> Iterator[str]:
     """Yield a line about each thing that is left over."""
     for path in found.archives:
-        operation = store.operations.get(path.name.removesuffix(PARTIAL))
+        operation = store.operations.get(_operation_of(path))
         size = sum(file.stat().st_size for file in (path, *path.rglob("*")) if file.is_file())
         what = (
             f"archive of operation {operation.id}, {operation.status}" if operation else "an unfinished file"
@@ -108,10 +108,15 @@ def described(found: Leftovers, store: Store) -> Iterator[str]:
 
 
 def remove(store: Store, found: Leftovers) -> None:
-    """Remove it. What the store held is overwritten, in its write-ahead log too."""
-    for path in found.archives:
-        discard(path)
+    """Remove it. What the store held is overwritten, in its write-ahead log too.
+
+    An operation that failed cannot be taken up again then.
+    """
     with store.transaction():
+        for id in {*found.staged, *found.told, *map(_operation_of, found.archives)}:
+            operation = store.operations.get(id)
+            if operation is not None and operation.status == Status.FAILED:
+                store.operations.invalidate(id)
         for id in found.staged:
             store.staging.reduce(id)
         for id in found.told:
@@ -122,7 +127,14 @@ def remove(store: Store, found: Leftovers) -> None:
             store.pending_files.give_up()
             store.avatar_addresses.clear()
             store.imprints.clear()  # so that importing again brings the files back
+    for path in found.archives:
+        discard(path)
     store.checkpoint()
+
+
+def _operation_of(path: Path) -> str:
+    """Return the id of the operation that has or had an archive at this path."""
+    return path.name.removesuffix(PARTIAL)
 
 
 def discard(path: Path) -> None:
@@ -170,7 +182,7 @@ def _archives(store: Store, settings: Settings, over: _Judge, is_idle: bool) -> 
                 if over.gives_up and any(path.iterdir()):
                     yield path
                 continue
-            operation = store.operations.get(path.name.removesuffix(PARTIAL))
+            operation = store.operations.get(_operation_of(path))
             if operation is not None:
                 if over.is_archive_over(operation):
                     yield path

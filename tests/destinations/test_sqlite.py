@@ -395,6 +395,15 @@ def test_a_workspace_in_a_directory_that_became_read_only(open_directory: Path) 
 # ---------------------------------------------------------------- what can go wrong later
 
 
+def test_what_was_replaced_is_in_the_file_no_more(path: Path) -> None:
+    with closing(SqliteDestination(path)) as workspace:
+        workspace.apply([message(f"m{number}", msg="rosebud " * 20) for number in range(100)])
+    with closing(SqliteDestination(path)) as workspace:
+        short = [Update(collection=MESSAGES, id=f"m{number}", set={"msg": "short"}) for number in range(100)]
+        assert workspace.apply(short) == []
+    assert b"rosebud" not in path.read_bytes()
+
+
 def test_a_full_disk(workspace: SqliteDestination, path: Path) -> None:
     workspace.apply([message("m1")])
     ((pages,),) = rows(path, "PRAGMA page_count")

@@ -282,6 +282,7 @@ def connected(path: Path) -> sqlite3.Connection:
     )
     # What was applied is on the disk: the store, which is told of it next, never knows of more than is there.
     db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA secure_delete = ON")  # an edited message, a token that has ended: overwritten
     db.execute(f"PRAGMA cache_size = -{_CACHE}")
     return db
 

@@ -61,6 +61,10 @@ class Operations:
         """No operation is valid any more; `updated_at` moves only where that is news."""
         self._database.run(_INVALIDATE, (now,))
 
+    def invalidate(self, id: str) -> None:
+        """Nobody can go on with this operation any more."""
+        self._database.run("UPDATE operations SET valid = 0 WHERE id = ?", (id,))
+
     def get(self, id: str) -> Operation | None:
         return _first(self._database.all(f"{_FIELDS} WHERE id = ?", (id,)), _operation)
 
