@@ -465,9 +465,9 @@ def test_no_room(tmp_path: Path, checked: bool) -> None:
         unlimited = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE)
         resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (4 * MIB, unlimited[1]))
         refused(
-            patch(http, path, 0, content, **headers), 400, "cannot be stored on the server: File too large."
+            patch(http, path, 0, content, **headers), 507, "cannot be stored on the server: File too large."
         )
-        refused(create(http, len(content), content), 400, "cannot be stored on the server: File too large.")
+        refused(create(http, len(content), content), 507, "cannot be stored on the server: File too large.")
         assert offset(http, path) == (0 if checked else 4 * MIB)
         assert [path.name for path in server.uploads] == [Path(path).name]
         resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, unlimited)

@@ -385,7 +385,7 @@ def test_no_room(tmp_path: Path, way: str) -> None:
         resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (4 * MIB, 4 * MIB))
         content = body_of(way, 8 * MIB)
         answer = http.post(way, content=content, headers={"Content-Type": WAYS[way][0]})
-        refused(server, http, answer, 400, "The file cannot be stored on the server: File too large.")
+        refused(server, http, answer, 507, "The file cannot be stored on the server: File too large.")
         if way == "import.upload":
             assert post_form(http, KEY, FILE).json() == SUCCESS
         else:

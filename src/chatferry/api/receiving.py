@@ -7,7 +7,8 @@ from pathlib import Path
 import anyio
 from starlette.requests import ClientDisconnect, Request
 
-from chatferry.errors import RequestError
+from chatferry.disks import is_full
+from chatferry.errors import NoRoomError, RequestError
 
 BLOCK = 256 * 1024
 
@@ -67,8 +68,16 @@ def too_large(limit: int, what: str = "upload", why: str = "") -> RequestError:
     )
 
 
-def cannot_store(error: OSError) -> RequestError:
+def cannot_store(error: OSError | NoRoomError) -> RequestError:
     """The answer when the server's disk refuses an upload."""
+    if isinstance(error, NoRoomError) or is_full(error):
+        reason = str(error) if isinstance(error, NoRoomError) else error.strerror
+        return RequestError(
+            f"The file cannot be stored on the server: {reason}. The administrator has to make room in the "
+            "data directory; then send the file again.",
+            code="error-no-room",
+            status=507,
+        )
     return RequestError(
         f"The file cannot be stored on the server: {error.strerror}. The administrator has to mend that "
         "(room in the data directory, its permissions); then send the file again."

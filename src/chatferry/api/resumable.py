@@ -23,7 +23,7 @@ from chatferry.api.receiving import BrokenOffError, blocks, cannot_store, discar
 from chatferry.api.services import Services
 from chatferry.api.uploads import begin_import
 from chatferry.documents import Document
-from chatferry.errors import DestinationError, RequestError
+from chatferry.errors import DestinationError, NoRoomError, RequestError
 from chatferry.ids import new_id
 from chatferry.pipeline import now
 from chatferry.retention import clear_away
@@ -46,6 +46,10 @@ async def create(request: Request, services: Services, user: Document) -> Respon
     if request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers:
         tus.check_content_type(request.headers)
     with _alone(services, upload.id):
+        try:
+            await run_sync(services.upload_room.promise, _path(services, upload), upload.length)
+        except NoRoomError as error:
+            raise cannot_store(error) from error
         try:
             offset = await _append(request, services, upload, 0)
         except BaseException:
@@ -194,6 +198,7 @@ def _is_complete(services: Services, upload: Upload) -> bool:
 
 def _remove(services: Services, upload: Upload) -> None:
     """Forget an upload. The file of a complete one is its operation's."""
+    services.upload_room.release(_path(services, upload))
     if not _is_complete(services, upload):
         discard(_path(services, upload))
     services.store.uploads.remove(upload.id)
@@ -215,7 +220,7 @@ async def _append(request: Request, services: Services, upload: Upload, offset: 
             size = await _write(request, services, upload, offset, file)
         if size == upload.length:
             await run_sync(_complete, services, upload)
-    except OSError as error:
+    except (OSError, NoRoomError) as error:
         raise cannot_store(error) from error
     return size
 
@@ -232,7 +237,7 @@ async def _write(request: Request, services: Services, upload: Upload, offset: i
     await run_sync(save, None if checksum is None else offset)
     try:
         async for block in _arriving(request, services, upload, offset):
-            await run_sync(_write_all, file, block)
+            await run_sync(_write_block, services, upload, file, block)
             if checksum is not None:
                 checksum.update(block)
         if checksum is not None:
@@ -263,6 +268,11 @@ def _save(services: Services, upload: Upload, certain: int | None) -> None:
     services.store.uploads.save(replace(upload, certain=certain, expires=_expiry(services)))
 
 
+def _write_block(services: Services, upload: Upload, file: FileIO, block: bytes) -> None:
+    services.upload_room.check(_path(services, upload))
+    _write_all(file, block)
+
+
 def _write_all(file: FileIO, block: bytes) -> None:
     rest = memoryview(block)
     while rest:
@@ -278,6 +288,7 @@ def _complete(services: Services, upload: Upload) -> None:
     fields = _fields(upload.metadata)
     key, name, type_ = fields["importerKey"], fields["filename"], fields["filetype"]
     begin_import(services, upload.id, upload.user, METHOD, key, name, type_, fields["origin"])
+    services.upload_room.release(_path(services, upload))
 
 
 # ---------------------------------------------------------------- now and then
@@ -286,7 +297,10 @@ def _complete(services: Services, upload: Upload) -> None:
 def take_up(services: Services) -> None:
     """Begin the imports whose last bytes had come when the server died."""
     for upload in services.store.uploads.all():
-        if not _is_complete(services, upload) and _offset(services, upload) == upload.length:
+        if _is_complete(services, upload):
+            continue
+        services.upload_room.promise_again(_path(services, upload), upload.length)
+        if _offset(services, upload) == upload.length:
             with suppress(RequestError):  # there is no such importer any more: it stays until it expires
                 _complete(services, upload)
 

@@ -14,6 +14,7 @@ from chatferry.api.grants import Grants
 from chatferry.api.outage import PAUSE, Outage
 from chatferry.api.probes import probes
 from chatferry.api.rate_limit import RateLimiter, neighbourhood
+from chatferry.api.upload_room import UploadRoom
 from chatferry.binding import open_bound
 from chatferry.destinations import Destination, takes_several
 from chatferry.documents import Document
@@ -61,6 +62,7 @@ class Services:
         self.grants = Grants()
         self.crowd = Crowd(settings.most_connections_of_one)
         self.uploading: set[str] = set()
+        self.upload_room = UploadRoom(settings.uploads, settings.min_free)
         self._workspace = _Shared(settings, store)
         self._read = self._workspace
         if not takes_several(settings.destination_url):

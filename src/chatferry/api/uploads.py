@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import anyio.to_thread
@@ -17,6 +18,7 @@ from chatferry.api.services import Services
 from chatferry.api.upload_body import UploadBody
 from chatferry.api.upload_form import FormBody
 from chatferry.documents import Document
+from chatferry.errors import NoRoomError
 from chatferry.ids import new_id
 from chatferry.observing.logs import event
 from chatferry.operations import Operation
@@ -67,15 +69,19 @@ async def _store(
     path = services.settings.uploads / id
     try:
         private.make_folder(path.parent)
-        with open(path, "xb", opener=private.opener) as sink:
-            fields = await _receive(request, services, way, open_body(sink))
+        size = int(request.headers.get("content-length", "0"))
+        with (
+            services.upload_room.promised(path, min(size, services.settings.max_upload)),
+            open(path, "xb", opener=private.opener) as sink,
+        ):
+            fields = await _receive(request, services, way, open_body(sink), path)
             await anyio.to_thread.run_sync(_keep, sink)
         begin = partial(begin_import, services, id, user["_id"], way.method)
         origin = imports.origin_name(fields.get("origin", ""), way.method)
         await anyio.to_thread.run_sync(
             begin, fields["importerKey"], fields["fileName"], fields["contentType"], origin
         )
-    except OSError as error:
+    except (OSError, NoRoomError) as error:
         discard(path)
         raise cannot_store(error) from error
     except BaseException:
@@ -84,12 +90,17 @@ async def _store(
     return {}
 
 
-async def _receive(request: Request, services: Services, way: _Way, body: Body) -> dict[str, str]:
+async def _receive(request: Request, services: Services, way: _Way, body: Body, path: Path) -> dict[str, str]:
     settings = services.settings
     too_much = too_large(settings.max_upload, "body", way.overhead)
     async for block in blocks(request, settings.max_upload, too_much, settings.upload_silence):
-        await anyio.to_thread.run_sync(body.feed, block)
+        await anyio.to_thread.run_sync(_feed, services, body, block, path)
     return schemas.check_body(way.schema, body.finish())
+
+
+def _feed(services: Services, body: Body, block: bytes, path: Path) -> None:
+    services.upload_room.check(path)
+    body.feed(block)
 
 
 def _keep(sink: BinaryIO) -> None:
