@@ -2,6 +2,7 @@
 
 import tarfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +79,9 @@ def ids(imported: Imported) -> dict[str, str]:
     return {one["msg"]: one["_id"] for one in imported.documents(MESSAGES)}
 
 
-def again(export: Path, imported: Imported, rewrite: bool = False) -> Imported:
-    store, destination, settings = imported.store, imported.destination, Settings(data=export.parent)
+def again(export: Path, imported: Imported, rewrite: bool = False, workers: int = 0) -> Imported:
+    store, destination = imported.store, imported.destination
+    settings = Settings(data=export.parent, workers=workers)
     operation = replace(new_operation(export, destination), rewrite=rewrite)
     store.operations.add(operation)
     operation = work_on(operation, store, destination, settings)
@@ -232,6 +234,17 @@ def test_a_message_of_another_importer_is_left_alone_if_it_was_edited_later(
     found = import_archive(export, destination)
     assert messages_of(found) == {"read": 3, "updated": 2, "unchanged": 1}
     assert sorted(one["msg"] for one in found.documents(MESSAGES)) == ["message 1", "message 3", "theirs"]
+
+
+def test_other_processes_know_what_is_to_be_overwritten(export: Path, mongod: Mongod) -> None:
+    with mongod.client() as client:
+        client.drop_database("edits")
+    with closing(MongoDestination(mongod.database_url("edits"))) as destination:
+        first = aged(import_archive(export, founded(destination)))
+        people(destination, ids(first)[EARLIER[0] + "message 2"], msg="edited")
+        assert messages_of(again(export, first, workers=2)) == {"read": 6, "updated": 5, "unchanged": 1}
+        rewritten = again(export, first, rewrite=True, workers=2)
+        assert messages_of(rewritten) == {"read": 6, "updated": 1, "unchanged": 5}
 
 
 def test_the_workspace_of_a_chatferry_without_formats(tmp_path: Path) -> None:

@@ -144,10 +144,12 @@ def _settle(
     result = share.result
     ids = [message[0] for message in batch.messages[share.first : end]]
     result.trace.ids += ids
-    result.trace.digests += [
-        message[1] if message[0] in updated or message[0] not in existing else existing[message[0]]
-        for message in batch.messages[share.first : end]
-    ]
+    digests = [message[1] for message in batch.messages[share.first : end]]
+    if existing:  # what was left alone keeps the digest that it had
+        digests = [
+            new if id in updated else existing.get(id, new) for id, new in zip(ids, digests, strict=True)
+        ]
+    result.trace.digests += digests
     result.trace.is_whole = refused.keys().isdisjoint(ids)
     if existing or refused:
         result.messages.update(map(outcome, ids))
