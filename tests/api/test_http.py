@@ -178,7 +178,7 @@ def test_a_destination_that_cannot_be_written_is_503_and_no_failure(tmp_path: Pa
         body = answer.json()
         assert (answer.status_code, body["success"]) == (503, False)
         assert body["errorType"] == "error-destination-away"
-        assert "workspace.sqlite3: the disk fails to" in body["error"]
+        assert str(tmp_path) not in body["error"]  # where it is is nobody's business
         assert body["error"].endswith(" [error-destination-away]")
         resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, unlimited)
         assert httpx.post(url, json=credentials, trust_env=False).status_code == 200

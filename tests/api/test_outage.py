@@ -123,7 +123,11 @@ def test_a_mongodb_that_says_nothing(own_mongod: Mongod, server: Server) -> None
         assert anybody.get("../info").status_code == 200
         assert len(select(waiting, [], [], 0)[0]) < 40
         for connection in waiting:
-            assert answered(connection).startswith(b"HTTP/1.1 503 ")
+            answer = answered(connection)
+            assert answer.startswith(b"HTTP/1.1 503 ")
+            assert b"mongodb://" not in answer  # where it is is nobody's business
+    told = (server.data / "stderr").read_text()
+    assert told.count("the destination cannot be used") == 1 and "mongodb://" in told
     own_mongod.go_on()
     until(lambda: me(server).startswith(b"200 "))
 
@@ -133,7 +137,7 @@ def test_a_mongodb_that_is_gone(own_mongod: Mongod, server: Server) -> None:
     assert me(server).startswith(b"200 ")
     own_mongod.kill()
     until(lambda: me(server).startswith(b"503 "))
-    assert b"the server does not answer" in me(server)
+    assert b"[error-destination-away]" in me(server)
     for _ in range(200):  # each is refused at once, or this would take a quarter of an hour
         assert me(server).startswith(b"503 ")
     with client(server) as anybody:

@@ -1,5 +1,7 @@
 """The HTTP edge: requests in, JSON out. Every answer passes here, every error becomes one here."""
 
+import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from functools import partial
@@ -28,12 +30,17 @@ from chatferry.documents import Document
 from chatferry.errors import ChatferryError, DestinationError, NoRoomError, RequestError, SettingsError
 from chatferry.observing import audit
 from chatferry.observing.calls import CallLog, note_endpoint, note_user
+from chatferry.observing.logs import event
+from chatferry.observing.seldom import Seldom
 from chatferry.pipeline import now
 from chatferry.worker import write_down
 
 MOST_PARAMETERS = 1000  # in a query; Rocket.Chat's own limit
 _HEADERS = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 _UNLIMITED = "api-bypass-rate-limit"
+_AWAY = "The destination of imports cannot be used just now. Try again later; the server's log says why."
+_LOG = logging.getLogger("chatferry.api")
+_SELDOM = Seldom()
 _FORBIDDEN = "User does not have the permissions required for this action [error-unauthorized]"
 
 
@@ -244,8 +251,12 @@ def _refused(error: RequestError) -> Response:
 
 
 def _unavailable(error: ChatferryError) -> RequestError:
-    code = "error-no-room" if isinstance(error, NoRoomError) else "error-destination-away"
-    return RequestError(str(error), code=code, status=503)
+    """Say that the destination is away. Which one it is, and where, the log says alone: anybody may call."""
+    if isinstance(error, NoRoomError):
+        return RequestError(str(error), code="error-no-room", status=503)
+    if _SELDOM.may(str(error), time.monotonic()):
+        event(_LOG, "the destination cannot be used", level=logging.WARNING, reason=str(error))
+    return RequestError(_AWAY, code="error-destination-away", status=503)
 
 
 async def _no_such_endpoint(request: Request, error: Exception) -> Response:

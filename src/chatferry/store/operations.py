@@ -17,6 +17,7 @@ _LAST = f"{_FIELDS} ORDER BY ts DESC, number DESC LIMIT 1"
 _LATEST = f"{_FIELDS} ORDER BY updated_at DESC, number DESC LIMIT ?"
 _VALID = f"{_FIELDS} WHERE valid = 1 ORDER BY number"
 _DATA = "SELECT data FROM operations"
+_ADDRESSED = f"{_FIELDS} WHERE instr(data, CAST('://' AS BLOB)) ORDER BY number"
 _INVALIDATE = "UPDATE operations SET valid = 0, updated_at = ? WHERE valid = 1"
 
 Some = TypeVar("Some", bound=Summary)
@@ -91,23 +92,20 @@ class Operations:
         return any(has_begun(_standing(data).status) for (data,) in self._database.all(_DATA))
 
     def addressed(self) -> Iterator[Summary]:
-        """Yield the operations whose archive lies or lay at a URL, in order of creation. Reads them all."""
-        for row in self._all():
+        """Yield the operations whose archive is or was at a URL, in order of creation. Looks at them all."""
+        for row in self._database.all(_ADDRESSED):
             place = _place(row[0])
             if place.url or "://" in place.archive:
                 yield _of(row, _summary)
 
     def unfinished(self) -> Iterator[Summary]:
         """Those that have not come to an end, in order of creation. Reads them all."""
-        return (_of(row, _summary) for row in self._all() if _standing(row[0]).status not in ENDS)
-
-    def _all(self) -> Iterator[Row]:
         number = -1
         sql = (
             "SELECT number, data, valid, updated_at FROM operations WHERE number > ? ORDER BY number LIMIT ?"
         )
         while rows := self._database.all(sql, (number, _PAGE)):
-            yield from (row[1:] for row in rows)
+            yield from (_of(row[1:], _summary) for row in rows if _standing(row[1]).status not in ENDS)
             number = rows[-1][0]
 
     def statuses(self, since: int) -> Iterator[tuple[int, Status, int]]:
