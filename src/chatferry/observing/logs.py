@@ -83,8 +83,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "event": _text(record),
         }
-        # json leaves DEL as it is.
-        return json.dumps({**entry, **_fields(record), **entry}).replace("\x7f", "\\u007f")
+        return json.dumps({**entry, **_fields(record), **entry})
 
 
 class _Handler(logging.StreamHandler):  # type: ignore[type-arg]
