@@ -1,5 +1,6 @@
 """Of several chatferrys with one MongoDB database one imports at a time."""
 
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -18,7 +19,20 @@ from chatferry.pipeline import now
 from chatferry.store import Store
 from tests.importing import new_operation
 from tests.mongo import Mongod
-from tests.serving import ADMIN, GOLDEN, PASSWORD, login, serving, start, upload, wait_for
+from tests.serving import (
+    ADMIN,
+    GOLDEN,
+    PASSWORD,
+    PATIENCE,
+    command,
+    environment,
+    login,
+    serving,
+    start,
+    until,
+    upload,
+    wait_for,
+)
 from tests.test_cli import chatferry
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "slack-small.zip"
@@ -155,6 +169,21 @@ def test_a_user_who_may_not_write_the_collection_is_told(tmp_path: Path) -> None
         assert "readWrite" in str(told.value) and "secret" not in str(told.value)
     finally:
         server.kill()
+
+
+def test_an_import_waits_for_another_and_goes_on(url: str, tmp_path: Path) -> None:
+    told = tmp_path / "stderr"
+    with closing(open_lease(url)) as other, told.open("wb") as stderr:
+        other.acquire("of-another", nobodys)
+        arguments = ("import", "slack", str(GOLDEN), "--data", str(tmp_path / "data"), "--destination", url)
+        process = subprocess.Popen(command(*arguments), env=environment(), stderr=stderr)
+        try:
+            until(lambda: b"another chatferry has been importing" in told.read_bytes())
+            assert process.poll() is None
+            other.close()
+            assert process.wait(PATIENCE) == 0
+        finally:
+            process.kill()
 
 
 def test_an_import_beside_a_running_one_waits_and_says_for_what(

@@ -100,7 +100,7 @@ class Outage:
                 self._store.operations.save(self._operation)
         level = logging.WARNING if reason else logging.INFO
         text = "operation waits" if reason else "operation goes on after an outage"
-        event(LOG, text, level=level, operation=self._operation.id, reason=reason or None)
+        event(LOG, text, level, operation=self._operation.id, reason=reason or None)
         self._watch(self._operation)
 
 

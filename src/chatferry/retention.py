@@ -53,7 +53,7 @@ def clear_away(store: Store, settings: Settings, now: int, *, is_idle: bool = Fa
     try:
         remove(store, leftovers(store, settings, now, is_idle=is_idle))
     except (ChatferryError, OSError, sqlite3.Error) as error:
-        event(_log, "what is left over cannot be removed", level=logging.WARNING, reason=str(error))
+        event(_log, "what is left over cannot be removed", logging.WARNING, reason=str(error))
 
 
 def leftovers(

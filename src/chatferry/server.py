@@ -88,7 +88,7 @@ def serve_http(settings: Settings, *, is_demo: bool) -> None:
         console.announce(address, settings, is_demo)
         event(LOG, "serving", address=address)
         if settings.is_open:
-            event(LOG, "serving beyond this machine without TLS", level=logging.WARNING, host=settings.host)
+            event(LOG, "serving beyond this machine without TLS", logging.WARNING, host=settings.host)
 
     for name in ("uvicorn.error", "asyncio"):
         logging.getLogger(name).addFilter(SeldomFilter())

@@ -64,16 +64,20 @@ def work_on(
 
     def work() -> Operation:
         index = TextIndexLast(operation.id, store, destination.address if settings.text_index_last else "")
-        sole = SoleImporter(
-            operation.id, destination.address if is_importing(operation.status) else "", store
-        )
+        writes = destination.address if is_importing(operation.status) else ""
+        sole = SoleImporter(operation.id, writes, store)
 
         def stop() -> None:
             check()
             sole.check()
 
         pause = Pause(store, operation.id, stop, index.rest, partial(_require_room, settings))
-        probe = partial(destination.find, Lookup.USER_ID, ["-"])
+
+        def probe() -> None:
+            destination.find(Lookup.USER_ID, ["-"])
+            with SoleImporter(operation.id, writes, store):
+                pass
+
         outage = Outage(operation, store, pause, settings.longest_outage, watch, probe)
         with index:
             return outage.outlast(
@@ -256,7 +260,7 @@ class Worker:
             write_down(self._settings)
         if self._closing.is_set():
             return
-        event(LOG, "the worker has ended, so chatferry ends too", level=logging.CRITICAL)
+        event(LOG, "the worker has ended, so chatferry ends too", logging.CRITICAL)
         self.has_given_up = True
         self._give_up()
 
@@ -275,7 +279,7 @@ class Worker:
             try:
                 return work()
             except (DestinationError, OSError) as error:
-                event(LOG, "the worker waits", level=logging.WARNING, reason=error)
+                event(LOG, "the worker waits", logging.WARNING, reason=error)
                 faults += outage(error) is None
             except Exception:
                 write_down(self._settings)

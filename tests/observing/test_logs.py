@@ -15,6 +15,7 @@ from chatferry.observing import logs
 from chatferry.observing.logs import LogFormat, LogLevel
 from tests.serving import GOLDEN, environment
 
+SOURCE = Path(__file__).parents[2] / "src"
 LOG = logging.getLogger("chatferry.tests")
 SECRETS = (
     "https://files.slack.com/files-pri/T1-F1/a.png?t=xoxe-1-ABCDEF0123456789",
@@ -142,3 +143,10 @@ def test_an_unknown_level_or_format_is_wrong_usage(
     )
     assert done.returncode == 2
     assert "'debug', 'info', 'warning', 'error'" in done.stderr or "'text', 'json'" in done.stderr
+
+
+def test_no_level_is_taken_for_a_field() -> None:
+    """The level stands behind the text, without a name: fields have the names."""
+    source = "".join(path.read_text() for path in SOURCE.rglob("*.py"))
+    assert len(re.findall(r"\bevent\(", source)) > 20
+    assert not re.findall(r"\bevent\([^()]*\blevel=", source)

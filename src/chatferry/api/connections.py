@@ -158,7 +158,7 @@ class Connections:
                 peer.line.end()
         for why in [why for why in self._refused if self._seldom.may(why, now)]:
             refused = self._refused.pop(why)
-            event(LOG, "connections refused", level=logging.WARNING, why=why, refused=refused)
+            event(LOG, "connections refused", logging.WARNING, why=why, refused=refused)
 
 
 def _since(peer: Peer) -> float:
