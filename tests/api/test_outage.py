@@ -86,10 +86,10 @@ def test_several_threads_ask_mongodb_at_once(own_mongod: Mongod, tmp_path: Path)
     settings = Settings(data=tmp_path, destination=own_mongod.database_url("beside"))
     with Store() as store:
         services = Services(settings, store, Worker(store, settings))
-        with ThreadPoolExecutor(1) as thread, services.destination() as held, services.reading():
+        with ThreadPoolExecutor(1) as thread, services.destination() as held:
 
             def found() -> int:
-                with services.destination() as destination, services.reading():
+                with services.reading() as destination:
                     return len(destination.find(Lookup.USER_ROLE, ["admin"]))
 
             assert thread.submit(found).result(PATIENCE) == len(held.find(Lookup.USER_ROLE, ["admin"])) > 0
