@@ -95,7 +95,7 @@ def test_who_begins_no_handshake_is_closed_and_keeps_nobody_out(server: Server) 
         (["--tls-cert", "cert.pem", "--tls-key", "."], "cannot be read: Is a directory."),
         (
             ["--tls-cert", "cert.pem"],
-            "(without --tls-key it holds both) cannot be used: the are no PEM",
+            "(without --tls-key it holds both) cannot be used: the files are",
         ),
         (["--tls-cert", "nonsense.pem", "--tls-key", "key.pem"], "cannot be used: the files are no PEM"),
         (["--tls-cert", "cert.pem", "--tls-key", "other.pem"], "the key is not that of the certificate."),
