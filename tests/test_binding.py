@@ -4,12 +4,14 @@ import shutil
 import tarfile
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 from pymongo.database import Database
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from chatferry.binding import bound_destination, open_bound
@@ -18,6 +20,7 @@ from chatferry.destinations import ADDRESS, Lookup, open_destination
 from chatferry.destinations.urls import without_secrets
 from chatferry.documents import MESSAGES, UPLOADS, USERS
 from chatferry.errors import SettingsError
+from chatferry.operations import Status
 from chatferry.settings import Settings, from_environment
 from chatferry.store import Store
 from tests.downloads.filehost import FileHost, hosting, noise
@@ -99,30 +102,59 @@ def test_commands_take_the_destination_of_the_data_directory(
     from_environment({}, data=data, destination=bound_destination(data, ""), text_index_last=True)
 
 
+REFUSING: dict[str, list[tuple[str, ...]]] = {
+    "import": [("import", "slack", "{export}"), ("import", "slack", "{export}", "--dry-run")],
+    "files": [("files",)],
+    "retry": [("retry",)],
+    "token": [("token", "--user", "admin")],
+    "dump": [("dump", USERS)],
+}
+
+
 def test_every_command_refuses_another_destination(tmp_path: Path, export: Path) -> None:
     data, other = tmp_path / "data", tmp_path / "other.sqlite3"
     imported(export, Settings(data=data))
+    with Store(data / "store.sqlite3") as store:
+        last = store.operations.last()
+        assert last is not None
+        store.operations.save(replace(last, status=Status.FAILED))
     open_destination(f"sqlite:{other}").close()
-    commands: list[tuple[str, ...]] = [
-        ("import", "slack", str(export)),
-        ("import", "slack", str(export), "--dry-run"),
-        ("files",),
-        ("token", "--user", "admin"),
-        ("dump", USERS),
-    ]
     where = ("--data", str(data), "--destination", f"sqlite:{other}")
     text = (
         f"{data} belongs to the workspace {data / 'workspace.sqlite3'}, and sqlite:{other} is another "
         "destination. Leave out --destination and CHATFERRY_DESTINATION, or choose another directory with "
         "--data."
     )
-    for command in commands:
-        refused = CliRunner().invoke(app, [*command, *where]).exception
+    for command in chain.from_iterable(REFUSING.values()):
+        words = [word.format(export=export) for word in command]
+        refused = CliRunner().invoke(app, [*words, *where]).exception
         assert isinstance(refused, SettingsError) and str(refused) == text, command
     done = chatferry("serve", "--port", "0", *where)
     assert done.returncode == 2 and text in done.stderr
     with closing(open_destination(f"sqlite:{other}")) as opened_:
         assert documents_of(opened_, USERS) == []
+
+
+def test_no_command_makes_a_workspace_in_the_place_of_a_missing_one(tmp_path: Path, export: Path) -> None:
+    """Each takes the destination from the data directory, where there is one."""
+    settings = Settings(data=tmp_path / "data", destination=f"sqlite:{tmp_path / 'away.sqlite3'}")
+    imported(export, settings)
+    (tmp_path / "away.sqlite3").rename(tmp_path / "gone.sqlite3")
+    for command in chain.from_iterable(REFUSING.values()):
+        words = [word.format(export=export) for word in command]
+        refused = CliRunner().invoke(app, [*words, "--data", str(settings.data)]).exception
+        assert isinstance(refused, SettingsError) and "away.sqlite3 is missing" in str(refused), command
+    assert not settings.workspace_path.exists() and not (tmp_path / "away.sqlite3").exists()
+
+
+def test_all_commands_with_a_destination_are_among_these() -> None:
+    takers = {
+        name
+        for name, one in getattr(get_command(app), "commands", {}).items()
+        for each in getattr(one, "commands", {"": one}).values()
+        if any("--destination" in parameter.opts for parameter in each.params)
+    }
+    assert takers == {*REFUSING, "serve"}
 
 
 # ---------------------------------------------------------------- which destination it is

@@ -589,7 +589,11 @@ def retry(
     """Take up an import that failed, where it stopped; --users and --channels count if none were chosen."""
     logs.set_up(log_level or LogLevel.WARNING, log_format)
     settings = from_environment(
-        data=data, destination=destination, workers=workers, cluster=cluster, text_index_last=text_index_last
+        data=data,
+        destination=bound_destination(data, destination),
+        workers=workers,
+        cluster=cluster,
+        text_index_last=text_index_last,
     )
     with _operation(operation, data) as (found, _):
         _require_failed(found)
