@@ -481,7 +481,10 @@ def backup_(
     """Back up a data directory, also while a server or an import works there."""
     from chatferry.backup import make_backup
 
-    found = make_backup(from_environment(data=data), folder)
+    settings = from_environment(data=data)
+    found = make_backup(settings, folder)
+    audit.set_up(settings.audit_log)
+    audit.record("backed up", to=folder.resolve())
     console.say(f"{folder} holds {found}, copied and checked.")
     if found.elsewhere:
         console.say(f"The documents are in {found.elsewhere}. Back that database up now.")
@@ -495,7 +498,10 @@ def restore_(
     """Bring a backup into an empty data directory."""
     from chatferry import backup
 
-    found = backup.restore(folder, from_environment(data=data))
+    settings = from_environment(data=data)
+    found = backup.restore(folder, settings)
+    audit.set_up(settings.audit_log)
+    audit.record("restored", of=folder.resolve())
     console.say(f"{data} holds {found}, copied and checked.")
     if found.elsewhere:
         console.say(f"The documents are in {found.elsewhere}: restore that database too, if need be.")

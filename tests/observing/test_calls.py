@@ -243,12 +243,17 @@ def test_commands_audit_too(tmp_path: Path, host: FileHost) -> None:
     assert re.search(r"INFO chatferry\.files a file did not come .*kind=file-not-fetched .*404", told)
     assert "TOPSECRET" not in told
     run("token", "--user", ADMIN)
-    for command_line in (("report",), ("purge", "--dry-run"), ("purge",)):
+    copy = str(tmp_path / "backup")
+    for command_line in (("report",), ("purge", "--dry-run"), ("purge",), ("backup", copy)):
         run(*command_line)
     entries = audited(data)
-    assert [entry["event"] for entry in entries] == ["import started"] * 3 + ["token made", "purged"]
+    events = ["import started"] * 3 + ["token made", "purged", "backed up"]
+    assert [entry["event"] for entry in entries] == events
     assert [entry.get("importer") for entry in entries[:3]] == ["slack", "pending-files", "pending-avatars"]
     assert all("uid" in entry for entry in entries)
+    data = tmp_path / "restored"
+    run("restore", copy)
+    assert (audited(data)[-1]["event"], audited(data)[-1]["of"]) == ("restored", copy)
 
 
 def test_the_audit_log_can_be_rotated(tmp_path: Path) -> None:
