@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from chatferry.convert.messages import PendingFile
 from chatferry.destinations.memory import MemoryDestination
 from chatferry.ids import new_id
 from chatferry.operations import FAILED_KEPT, Status, is_over
@@ -223,6 +224,36 @@ def test_nothing_that_the_server_did_not_store_is_deleted(tmp_path: Path) -> Non
     assert mine.exists() and arriving.exists() and not linked.is_symlink()
     clear_away(place.store, place.settings, now(), is_idle=True)
     assert mine.exists() and not arriving.exists() and folder.exists()
+    place.store.close()
+
+
+def test_what_a_process_left_that_was_killed(tmp_path: Path) -> None:
+    """The people of its import, and files on their way; what can go on there is kept while it is pending."""
+    place = Place(tmp_path)
+    files = place.settings.fetched / "files"
+    (files / "x.part").mkdir(parents=True)
+    for path in (tmp_path / "known.msgpack", files / "y"):
+        path.write_bytes(b"")
+    pending = PendingFile(
+        upload_id="x",
+        import_id="F1",
+        message_id="m",
+        room_id="r",
+        user_id="u",
+        name="x",
+        mime="",
+        size=1,
+        url="http://x/x",
+        path="",
+    )
+    place.store.pending_files.add("o", [pending])
+    clear_away(place.store, place.settings, now())
+    assert len(list(files.iterdir())) == 2 and (tmp_path / "known.msgpack").exists()
+    clear_away(place.store, place.settings, now(), is_idle=True)
+    assert [path.name for path in files.iterdir()] == ["x.part"] and not (tmp_path / "known.msgpack").exists()
+    place.store.fetches.note("o", Outcome.INSERTED, "x", "m")
+    clear_away(place.store, place.settings, now(), is_idle=True)
+    assert list(files.iterdir()) == []
     place.store.close()
 
 

@@ -33,6 +33,7 @@ from chatferry.errors import ProcessError
 from chatferry.groups import NOTICE, Convert, Done, G, Group, Source, Workplace, grouped, work_on_groups
 from chatferry.memory import collect_rarely, peak_memory
 from chatferry.parts import write_batches
+from chatferry.retention import KNOWN
 from chatferry.store.parts import NumberedPart
 
 WORTH = 20_000  # messages; fewer are done before another process has started
@@ -76,7 +77,7 @@ class Processes:
     def __init__(self, count: int, source: Source, folder: Path, serving: bool = False) -> None:
         self._count = count
         self._source = source
-        self._known = folder / "known.msgpack"
+        self._known = folder / KNOWN
         self._serving = serving
         self._memory: dict[str, float] = {}
         self._processes = get_context("spawn")  # a fork would copy the locks that other threads hold

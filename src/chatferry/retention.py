@@ -23,6 +23,8 @@ from chatferry.store import Store
 FILES = "files"
 """The folder, among downloads, of files on their way to the destination."""
 PARTIAL = ".part"
+KNOWN = "known.msgpack"
+"""The file, in the data directory, in which the processes of an import find its people and rooms."""
 
 _log = logging.getLogger("chatferry.retention")
 
@@ -175,12 +177,14 @@ class _Judge:
 
 def _archives(store: Store, settings: Settings, over: _Judge, is_idle: bool) -> Iterator[Path]:
     """Yield archives that the server stored, whole and in part, and that nobody needs any more."""
+    known = settings.data / KNOWN
+    if is_idle and known.exists():
+        yield known
     arriving = {upload.id for upload in store.uploads.all()}
     for folder in (settings.uploads, settings.fetched):
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
             if path == settings.fetched / FILES:
-                if over.gives_up and any(path.iterdir()):
-                    yield path
+                yield from _files(store, path, over, is_idle)
                 continue
             operation = store.operations.get(_operation_of(path))
             if operation is not None:
@@ -188,6 +192,14 @@ def _archives(store: Store, settings: Settings, over: _Judge, is_idle: bool) -> 
                     yield path
             elif is_idle and path.name not in arriving and (path.is_file() or path.suffix == PARTIAL):
                 yield path  # it never became an operation
+
+
+def _files(store: Store, folder: Path, over: _Judge, is_idle: bool) -> Iterator[Path]:
+    """Yield files that were on their way to the destination; only those that can go on there are of use."""
+    is_wanted = bool(store.pending_files.count()) and not over.gives_up
+    for path in sorted(folder.iterdir()) if is_idle else ():
+        if not is_wanted or path.suffix != PARTIAL:
+            yield path
 
 
 def _tells(operation: Summary) -> bool:
