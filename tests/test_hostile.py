@@ -15,7 +15,6 @@ from testdata import hostile_export
 from tests.serving import PATIENCE, Server, client, login, serving, upload, wait_for
 
 MIB = 2**20
-SIZE = 3_000
 
 
 @contextmanager
@@ -54,7 +53,7 @@ def calls_under_attack(
     Gives how long calls took, what the crowd was answered, the server's memory, and the size of its logs.
     """
     export = tmp_path / "hostile.zip"
-    hostile_export.write_export(export, size=SIZE, days=days)
+    hostile_export.write_export(export, days=days)
     took: dict[str, list[float]] = {"../info": [], "getImportProgress": []}
     answers: dict[str, int] = {}
     with serving(tmp_path / "data", CHATFERRY_RATE_LIMIT="on") as server, login(server) as http:
