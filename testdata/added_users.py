@@ -177,7 +177,7 @@ def _email_exists(number: int, by: str, shape: Shape) -> Item:
 
 def _username_exists(number: int, by: str, shape: Shape) -> Item:
     sent, _ = _given(number, shape)
-    account = Account(sent["username"], f"Old {number}", f"old{number}@example.com")
+    account = Account(sent["username"], f"Old {number}", "")
     return Item(
         sent={**sent, "username": account.username.upper()}, person=None, why=["exists"], account=account
     )

@@ -8,7 +8,7 @@ from msgspec import Struct, field
 
 
 class Account(Struct, frozen=True, tag_field="kind", tag="account"):
-    """Somebody who has to be in the workspace before the import."""
+    """Somebody who has to be in the workspace before the import; without an e-mail address where it is ""."""
 
     username: str
     name: str

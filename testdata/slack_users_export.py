@@ -202,17 +202,17 @@ def _same_email(login: str, number: int, shape: Shape) -> Row:
 
 
 def _same_username(login: str, number: int, shape: Shape) -> Row:
-    account = Account(login, f"Old {number}", f"old{number}@example.com")
+    account = Account(login, f"Old {number}", "")
     row = Row(username=login.upper(), email=_address(login), full_name="New Name", person=None)
-    return _merged(account, row)
+    return _merged(account, row, "merged by username")
 
 
-def _merged(account: Account, row: Row) -> Row:
+def _merged(account: Account, row: Row, why: str = "merged") -> Row:
     person = Person(
         import_ids=[row.email],
         username=account.username,
         name=account.name,
-        emails=[account.email],
+        emails=[account.email] if account.email else [],
         joined=False,
     )
     return Row(
@@ -221,7 +221,7 @@ def _merged(account: Account, row: Row) -> Row:
         status=row.status,
         full_name=row.full_name,
         person=person,
-        why=["merged"],
+        why=[why],
         account=account,
     )
 

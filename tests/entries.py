@@ -21,7 +21,7 @@ def add_accounts(destination: Destination, accounts: Iterable[Account]) -> None:
                 "_id": derived_id("test", account.username),
                 "username": account.username,
                 "name": account.name,
-                "emails": [{"address": account.email, "verified": True}],
+                "emails": [{"address": account.email, "verified": True}] if account.email else [],
                 "type": "user",
                 "roles": ["user"],
                 "active": True,

@@ -21,7 +21,8 @@ KINDS = {
     "no e-mail": "user-without-id",
     "e-mail dropped": "field-dropped",
     "e-mail twice": "user-twice",
-    "merged": "user-merged",
+    "merged": "user-merged-by-email",
+    "merged by username": "user-merged-by-username",
 }
 
 

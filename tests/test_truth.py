@@ -17,7 +17,7 @@ KINDS = ("users", "contacts", "rooms", "messages", "files")
 # The kind of problem by which each fault is reported; None where nothing is lost or changed by it.
 REPORTED = {
     "user-without-email": "user-without-email",
-    "duplicate-user-email": "user-merged",
+    "duplicate-user-email": "user-merged-by-email",
     "unknown-author": "user-not-listed",
     "unknown-mention": "unknown-mention",
     "unknown-reaction-user": "unknown-reaction-user",

@@ -48,7 +48,12 @@ KINDS: dict[str, Kind] = {
         "user", NOTED, "Take the role away in Rocket.Chat if the person is not to be an administrator."
     ),
     "user-is-slackbot": Kind("user", SKIPPED, "Nothing: Rocket.Chat's own bot, rocket.cat, takes its place."),
-    "user-merged": Kind("user", NOTED, "Nothing, if both are one person. Otherwise change one e-mail first."),
+    "user-merged-by-email": Kind(
+        "user", NOTED, "Nothing, if both are one person. If not, change one e-mail before you import."
+    ),
+    "user-merged-by-username": Kind(
+        "user", NOTED, "Nothing, if both are one person. If not, rename the account before you import."
+    ),
     "username-changed": Kind("user", NOTED, "Rename the user in Rocket.Chat if another name is wanted."),
     "user-not-listed": Kind(
         "user", NOTED, "Nothing: an inactive placeholder holds the messages. Activate it if it is needed."
@@ -78,6 +83,9 @@ KINDS: dict[str, Kind] = {
     "channel-without-name": Kind("channel", NOTED, "Rename the room in Rocket.Chat."),
     "channel-without-members": Kind(
         "channel", NOTED, "Check the members: they were taken from the authors of its messages."
+    ),
+    "room-merged": Kind(
+        "channel", NOTED, "Nothing, if both are one. If not, rename the room before you import."
     ),
     "channel-name-taken": Kind("channel", NOTED, "Rename the room in Rocket.Chat if another name is wanted."),
     "channel-twice": Kind("channel", SKIPPED, "Nothing, if both are one channel: the first was kept."),

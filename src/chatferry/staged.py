@@ -96,9 +96,20 @@ def _known_accounts(
     known = convert_users.KnownUsers(destination.find(Lookup.USER_ID, own_ids | linked_ids), links)
     new = [record for record in records if known.own(record, setup) is None]
     known.fold_all(destination.find(Lookup.USER_EMAIL, [email for record in new for email in record.emails]))
-    known.fold_all(destination.find(Lookup.USERNAME, convert_users.first_wishes(new)))
+    named = destination.find(Lookup.USERNAME, convert_users.first_wishes(new))
+    known.fold_all(named)
+    known.claimed.update(_claimed(named, work))
     known.fold_all(destination.find(Lookup.USERNAME, convert_users.further_wishes(new, known)))
     return known
+
+
+def _claimed(accounts: Collection[Document], work: Work) -> Iterator[str]:
+    """Yield the ids of the accounts that stand for users of the archive's origin already."""
+    links = work.links("user", {id for account in accounts for id in account.get("importIds") or ()})
+    for account in accounts:
+        for id in account.get("importIds") or ():
+            if account["_id"] in (links.get(id), work.origins.own.document_id("user", id)):
+                yield account["_id"]
 
 
 def _unselected_user(

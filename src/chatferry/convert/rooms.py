@@ -383,6 +383,8 @@ def _complete(
         changes.append(Update(collection=ROOMS, id=room["_id"], set=set_, add=add))
     inside = known.members.get(room["_id"], {})
     if room["t"] != "d":
+        if not is_linked:
+            problems.append(_merged(record, room, len(members), len(inside)))
         new = _entering(record, room, members, inside, setup, problems)
         changes += [
             Insert(SUBSCRIPTIONS, subscription) for subscription in _subscriptions({**room, **set_}, new, now)
@@ -407,6 +409,18 @@ def _complete(
         changes=(*changes, *links),
         problems=tuple(problems),
     )
+
+
+def _merged(record: Channel, room: Document, members: int, inside: int) -> Problem:
+    reason = (
+        f"the channel {record.name.strip() or record.id} ({_members_of(members)}) goes to the room "
+        f"{room.get('name', room['_id'])} ({_members_of(inside)}), which was there already"
+    )
+    return _problem("room-merged", reason, record)
+
+
+def _members_of(number: int) -> str:
+    return "1 member" if number == 1 else f"{number} members"
 
 
 def _entering(

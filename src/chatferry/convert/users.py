@@ -1,8 +1,9 @@
-"""Users: matched by import id, e-mail or username; existing passwords, roles and e-mails stay untouched."""
+"""Users: matched by import id, e-mail or username; existing passwords and roles stay untouched."""
 
 import re
 from collections.abc import Collection, Iterable
 from functools import lru_cache
+from typing import Literal
 
 from msgspec import Struct
 from slugify import slugify
@@ -17,6 +18,9 @@ from chatferry.records import Outcome, Problem, User
 NAME_TRIES = 9  # alice, alice-1 ... alice-9
 _PENDING_AVATAR = "_pendingAvatarUrl"
 _VALID_NAME = re.compile(r"[0-9a-zA-Z\-_.]+")  # Rocket.Chat's UTF8_User_Names_Validation
+
+Means = Literal["id", "email", "username"]
+"""By what a user is matched with an account."""
 
 
 class UserSetup(Struct, frozen=True, kw_only=True):
@@ -36,11 +40,22 @@ class UserSetup(Struct, frozen=True, kw_only=True):
     skip_existing: bool = False
 
 
+class Match(Struct, frozen=True):
+    """The account of a user, and by what it was found."""
+
+    account: Document
+    by: Means
+
+
 class KnownUsers:
-    """The accounts that a batch may meet, by everything that identifies them, and the links of its users."""
+    """The accounts that a batch may meet, by everything that identifies them, and the links of its users.
+
+    `claimed` are the accounts that stand for users of this origin already.
+    """
 
     def __init__(self, documents: Iterable[Document], links: Links) -> None:
         self.links = links
+        self.claimed: set[str] = set()
         self._by_id: dict[str, Document] = {}
         self._by_email: dict[str, Document] = {}
         self._by_username: dict[str, Document] = {}
@@ -63,40 +78,72 @@ class KnownUsers:
         self._by_id[document["_id"]] = document
         if username := document.get("username"):
             self._by_username[username.casefold()] = document
-        for email in document.get("emails", ()):
-            self._by_email[email["address"].casefold()] = document
+        for address in _addresses(document):
+            self._by_email[address] = document
 
     def own(self, record: User, setup: UserSetup) -> Document | None:
         """Return the account that an earlier import made of this user, or linked to it."""
         ids = (*map(self.links.get, record.import_ids), new_id(record, setup))
         return next((self._by_id[id] for id in ids if id in self._by_id), None)
 
-    def match(self, record: User, setup: UserSetup) -> Document | None:
-        """The account of this user.
+    def match(self, record: User, setup: UserSetup) -> Match | None:
+        """Return the account of this user.
 
         A placeholder is nobody's account but its own, unless its source knows people by their usernames:
         then it is the account of exactly that username.
         """
         own = self.own(record, setup)
         if own is not None:
-            return own
+            return Match(own, "id")
         if record.placeholder and record.username != record.id:
             return None
         for email in record.emails[:1]:
-            if match := self._by_email.get(email.strip().casefold()):
-                return match
-        match = self._by_username.get(record.username.casefold())
-        if record.placeholder and match is not None and match["username"] != record.username:
+            if account := self._by_email.get(email.strip().casefold()):
+                return Match(account, "email")
+        account = self.namesake(record)
+        if account is None or self.why_another(record, account, setup):
             return None
-        if match is None:
+        if record.placeholder and account["username"] != record.username:
             return None
+        return Match(account, "username")
+
+    def holder(self, record: User, setup: UserSetup) -> Match | None:
+        """Return the account that had the user's username before the import, whoever's it is."""
+        account = self.namesake(record)
+        if account is None or not setup.archive_ids.isdisjoint(account.get("importIds", ())):
+            return None
+        return Match(account, "username")
+
+    def namesake(self, record: User) -> Document | None:
+        """Return the account that has the user's username."""
+        return self._by_username.get(record.username.casefold())
+
+    def why_another(self, record: User, account: Document, setup: UserSetup) -> str:
+        """Return why the account of a user's username is somebody else's; "" if nothing speaks against it."""
+        if "admin" in account.get("roles", ()):
+            return "is an administrator's"
+        known = frozenset(_addresses(account))
+        if known and record.emails and known.isdisjoint(email.strip().casefold() for email in record.emails):
+            return "has another e-mail address"
         # Two people of one archive are never one account because their names are alike, nor are two of
         # different workspaces.
-        imported = frozenset(match.get("importIds", ()))
-        return None if imported & setup.archive_ids or (imported and setup.origin.is_stranger) else match
+        imported = frozenset(account.get("importIds", ()))
+        if account["_id"] in self.claimed or imported & setup.archive_ids:
+            return "has another import id"
+        if imported and setup.origin.is_stranger:
+            return "was imported from another workspace"
+        return "is in use: somebody has logged in to it" if account.get("lastLogin") else ""
+
+    def by_email(self, address: str) -> Document | None:
+        """Return the account that has an e-mail address."""
+        return self._by_email.get(address.strip().casefold())
 
     def is_taken(self, username: str) -> bool:
         return username.casefold() in self._by_username or username.casefold() in ("all", "here")
+
+
+def _addresses(account: Document) -> list[str]:
+    return [email["address"].casefold() for email in account.get("emails") or ()]
 
 
 def new_id(record: User, setup: UserSetup) -> str:
@@ -146,8 +193,10 @@ def may_grant(own: Collection[str], role: str) -> bool:
 def decide_user(record: User, known: KnownUsers, setup: UserSetup, now: Date) -> Decision:
     """Insert a new account, or link and complete the one that matches."""
     match = known.match(record, setup)
-    if match is not None and setup.skip_existing:
-        return _left_alone(record, match)
+    if setup.skip_existing:
+        match = match or known.holder(record, setup)
+        if match is not None:
+            return _left_alone(record, match)
     if match is not None:
         return _merge(record, match, known, setup)
     document, problems = _new_user(record, known, setup, now)
@@ -180,8 +229,10 @@ def _new_user(record: User, known: KnownUsers, setup: UserSetup, now: Date) -> t
     username = next((name for name in username_wishes(record) if not known.is_taken(name)), "")
     if not username:
         username = f"{_base_name(record)}-{new_id(record, setup)[:6]}"
-    if record.username and username != record.username and not record.placeholder:
-        reason = f"{record.username} is taken or not allowed in Rocket.Chat: the user is {username} there"
+    is_wish = bool(record.username) and (not record.placeholder or record.username == record.id)
+    if is_wish and username != record.username:
+        why = _why_not(record, known, setup)
+        reason = f"{_person(record)} is {username} in Rocket.Chat, not {record.username}: {why}"
         problems.append(_problem("username-changed", reason, record, "name"))
     granted = [role for role in record.roles if may_grant(setup.starter_roles, role)]
     if refused := [role for role in record.roles if role not in granted]:
@@ -206,6 +257,23 @@ def _new_user(record: User, known: KnownUsers, setup: UserSetup, now: Date) -> t
         document["emails"] = [{"address": email, "verified": False} for email in record.emails]
     document.update(_details(record))
     return document, problems
+
+
+def _why_not(record: User, known: KnownUsers, setup: UserSetup) -> str:
+    """Return why a user cannot have the username of the archive."""
+    account = known.namesake(record)
+    if account is None:
+        is_reserved = known.is_taken(record.username)
+        return "that name is reserved" if is_reserved else "that is no valid username there"
+    why = known.why_another(record, account, setup)
+    return f"the account of that name {why}" if why else "another account has that name"
+
+
+def _person(record: User) -> str:
+    """Return how a report names a user: by name, import id and e-mail address."""
+    known_by = ", ".join(dict.fromkeys((record.id, *record.emails[:1])))
+    name = record.name or record.username
+    return f"{name} ({known_by})" if name and name != record.id else known_by
 
 
 def is_avatar_pending(change: Change) -> bool:
@@ -276,40 +344,52 @@ def _joined(user: Document, room: Document, now: Date) -> Document:
 # ---------------------------------------------------------------- existing accounts
 
 
-def _left_alone(record: User, match: Document) -> Decision:
-    username = match.get("username", match["_id"])
-    reason = f"the account {username} has the same import id, e-mail or username as {record.id}"
+_SHARED: dict[Means, str] = {"id": "import id", "email": "e-mail address", "username": "username"}
+
+
+def _left_alone(record: User, match: Match) -> Decision:
+    account = match.account
+    username = account.get("username", account["_id"])
+    reason = f"the account {username} has the same {_SHARED[match.by]} as {record.id}"
     return Decision(
         outcome=Outcome.SKIPPED,
-        id=match["_id"],
-        name=match.get("username", ""),
+        id=account["_id"],
+        name=account.get("username", ""),
         problems=(_problem("user-exists", reason, record),),
     )
 
 
-def _merge(record: User, match: Document, known: KnownUsers, setup: UserSetup) -> Decision:
+def _merge(record: User, match: Match, known: KnownUsers, setup: UserSetup) -> Decision:
     """Link an account that was there before; bring one that an import made up to date."""
-    is_own = match["_id"] == new_id(record, setup)
-    is_linked = is_own or all(known.links.get(one) == match["_id"] for one in record.import_ids)
-    links = known.links.changes(record.import_ids, match["_id"], record.id if is_own else "")
+    account = match.account
+    is_own = account["_id"] == new_id(record, setup)
+    is_linked = is_own or all(known.links.get(one) == account["_id"] for one in record.import_ids)
+    links = known.links.changes(record.import_ids, account["_id"], record.id if is_own else "")
     problems: list[Problem] = []
-    set_ = _news(record, match, setup, problems) if is_own else {}
-    if not is_linked:
-        reason = f"the account {match.get('username', match['_id'])} has the same e-mail or username"
-        problems.append(_problem("user-merged", reason, record))
-    there = set(match.get("importIds", ()))
+    set_ = _news(record, account, setup, problems) if is_own else {}
+    if match.by != "id":
+        problems.append(_merged(record, match))
+    there = set(account.get("importIds", ()))
     new_ids = tuple(one for one in record.import_ids if one not in there)
     changes: tuple[Change, ...] = links
     if set_ or new_ids:
         add = {"importIds": new_ids} if new_ids else {}
-        changes = (Update(collection=USERS, id=match["_id"], set=set_, add=add), *links)
+        changes = (Update(collection=USERS, id=account["_id"], set=set_, add=add), *links)
     return Decision(
         outcome=Outcome.UPDATED if set_ or new_ids or not is_linked else Outcome.UNCHANGED,
-        id=match["_id"],
-        name=match.get("username", ""),
+        id=account["_id"],
+        name=account.get("username", ""),
         changes=changes,
         problems=tuple(problems),
     )
+
+
+def _merged(record: User, match: Match) -> Problem:
+    account = match.account
+    name = account.get("username", account["_id"])
+    whose = f" of {account['name']}" if account.get("name", name) != name else ""
+    reason = f"{_person(record)} becomes the account {name}{whose}, which has the same {_SHARED[match.by]}"
+    return _problem(f"user-merged-by-{match.by}", reason, record)
 
 
 def _news(record: User, document: Document, setup: UserSetup, problems: list[Problem]) -> Document:
