@@ -71,19 +71,11 @@ def test_a_full_disk_is_no_outage() -> None:
     assert asked(outage, None) == "answered"
 
 
-@pytest.fixture(scope="module")
-def own_mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
-    mongod = Mongod(tmp_path_factory.mktemp("mongod"))
-    mongod.start()
-    with mongod.client() as mongo:
-        rocketchat.seed(mongo.beside)
-    yield mongod
-    mongod.kill()
-
-
-def test_several_threads_ask_mongodb_at_once(own_mongod: Mongod, tmp_path: Path) -> None:
+def test_several_threads_ask_mongodb_at_once(mongod: Mongod, tmp_path: Path) -> None:
     """One that holds it does not keep the others waiting; SQLite has one at a time."""
-    settings = Settings(data=tmp_path, destination=own_mongod.database_url("beside"))
+    settings = Settings(data=tmp_path, destination=mongod.database_url("at_once"))
+    with mongod.client() as mongo:
+        rocketchat.seed(mongo.at_once)
     with Store() as store:
         services = Services(settings, store, Worker(store, settings))
         with ThreadPoolExecutor(1) as thread, services.destination() as held:
@@ -93,6 +85,16 @@ def test_several_threads_ask_mongodb_at_once(own_mongod: Mongod, tmp_path: Path)
                     return len(destination.find(Lookup.USER_ROLE, ["admin"]))
 
             assert thread.submit(found).result(PATIENCE) == len(held.find(Lookup.USER_ROLE, ["admin"])) > 0
+
+
+@pytest.fixture(scope="module")
+def own_mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
+    mongod = Mongod(tmp_path_factory.mktemp("mongod"))
+    mongod.start()
+    with mongod.client() as mongo:
+        rocketchat.seed(mongo.beside)
+    yield mongod
+    mongod.kill()
 
 
 @pytest.fixture
@@ -115,6 +117,7 @@ def me(server: Server) -> bytes:
         return answered(connection).partition(b" ")[2]
 
 
+@pytest.mark.long
 def test_a_mongodb_that_says_nothing(own_mongod: Mongod, server: Server) -> None:
     assert me(server).startswith(b"200 ")
     own_mongod.fall_silent()

@@ -16,6 +16,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from chatferry.api.tls import check_certificate
+from chatferry.errors import SettingsError
+from chatferry.settings import Settings
 from tests.serving import PATIENCE, Server, command, environment, login, run_import, serving, until
 
 AUTHORITY = trustme.CA()
@@ -88,21 +91,31 @@ def test_who_begins_no_handshake_is_closed_and_keeps_nobody_out(server: Server) 
 
 
 @pytest.mark.parametrize(
+    ("certificate", "key", "told"),
+    [
+        ("none.pem", "", "none.pem cannot be read: No such file or directory."),
+        ("cert.pem", ".", "cannot be read: Is a directory."),
+        ("cert.pem", "", "(without --tls-key it holds both) cannot be used: the files are no PEM"),
+        ("nonsense.pem", "key.pem", "cannot be used: the files are no PEM"),
+        ("cert.pem", "other.pem", "the key is not that of the certificate."),
+        ("cert.pem", "locked.pem", "--tls-key: the key is encrypted"),
+    ],
+)
+def test_files_that_cannot_be_used(files: Path, certificate: str, key: str, told: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        check_certificate(files / certificate, files / key if key else None)
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("options", "told"),
     [
         (["--tls-key", "key.pem"], "--tls-key is the key of a certificate: give that too, with --tls-cert."),
-        (["--tls-cert", "none.pem"], "none.pem cannot be read: No such file or directory."),
-        (["--tls-cert", "cert.pem", "--tls-key", "."], "cannot be read: Is a directory."),
-        (
-            ["--tls-cert", "cert.pem"],
-            "(without --tls-key it holds both) cannot be used: the files are",
-        ),
-        (["--tls-cert", "nonsense.pem", "--tls-key", "key.pem"], "cannot be used: the files are no PEM"),
-        (["--tls-cert", "cert.pem", "--tls-key", "other.pem"], "the key is not that of the certificate."),
         (["--tls-cert", "cert.pem", "--tls-key", "locked.pem"], "--tls-key: the key is encrypted"),
     ],
 )
-def test_files_that_cannot_be_used(files: Path, options: list[str], told: str) -> None:
+def test_options_that_cannot_be_used(files: Path, options: list[str], told: str) -> None:
+    """That is one line, and the exit code of wrong usage."""
     run = subprocess.run(
         command("serve", "--port", "0", "--data", "data", *options),
         cwd=files,
@@ -112,27 +125,34 @@ def test_files_that_cannot_be_used(files: Path, options: list[str], told: str) -
         timeout=PATIENCE,
         stdin=subprocess.DEVNULL,
     )
-    assert (run.returncode, run.stdout) == (2, "")
-    assert run.stderr.count("\n") == 1
+    assert (run.returncode, run.stdout, run.stderr.count("\n")) == (2, "", 1)
     assert told in run.stderr
 
 
 @pytest.mark.parametrize(
-    ("host", "settings", "is_told"),
+    ("settings", "is_open"),
     [
-        ("127.0.0.1", {}, False),
-        ("localhost", {}, False),
-        ("0.0.0.0", {}, True),
-        ("0.0.0.0", {"CHATFERRY_TRUSTED_PROXIES": "10.0.0.1"}, False),
-        ("0.0.0.0", {"CHATFERRY_TLS_CERT": "both.pem"}, False),
+        (Settings(), False),
+        (Settings(host="localhost"), False),
+        (Settings(host="::1"), False),
+        (Settings(host="127.8.8.8"), False),
+        (Settings(host="0.0.0.0"), True),
+        (Settings(host="::"), True),
+        (Settings(host="chat.example.org"), True),
+        (Settings(host="0.0.0.0", trusted_proxies=("10.0.0.1",)), False),
+        (Settings(host="0.0.0.0", tls_cert=Path("cert.pem")), False),
     ],
 )
-def test_a_server_that_can_be_overheard_says_so(
-    files: Path, tmp_path: Path, host: str, settings: dict[str, str], is_told: bool
-) -> None:
-    settings = {name: value.replace("both", str(files / "both")) for name, value in settings.items()}
-    with serving(tmp_path, "--host", host, **settings) as server:
-        until(lambda: "Get a token" in (server.data / "stderr").read_text())
-        told = (server.data / "stderr").read_text()
-    assert ("Passwords and tokens can be read on their way" in told) is is_told
-    assert ("serving beyond this machine without TLS" in told) is is_told
+def test_what_can_be_overheard(settings: Settings, is_open: bool) -> None:
+    assert settings.is_open is is_open
+
+
+def test_a_server_that_can_be_overheard_says_so(server: Server, tmp_path: Path) -> None:
+    with serving(tmp_path, "--host", "0.0.0.0") as overheard:
+        until(lambda: "serving beyond this machine without TLS" in log(overheard))
+        assert "Passwords and tokens can be read on their way" in log(overheard)
+    assert "can be read" not in log(server)
+
+
+def log(server: Server) -> str:
+    return (server.data / "stderr").read_text()
