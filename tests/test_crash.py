@@ -2,19 +2,38 @@
 
 import os
 import random
+import re
 import sqlite3
+import subprocess
+import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 from msgspec import Struct
 
 from chatferry.documents import COLLECTIONS
+from chatferry.store import Store
 from testdata.slack_export import Shape, write_export
 from tests.importing import lasting
-from tests.serving import PATIENCE, Server, documents, login, serving, start, upload, wait_for
+from tests.serving import (
+    GOLDEN,
+    PATIENCE,
+    Server,
+    current,
+    documents,
+    environment,
+    login,
+    serving,
+    start,
+    until,
+    upload,
+    wait_for,
+)
 
 LONG = os.environ.get("CHATFERRY_TEST_LONG") == "1"
 SEEDS = range(20 if LONG else 4)
@@ -59,7 +78,7 @@ def test_a_killed_server_goes_on_where_it_was(
 ) -> None:
     chance = random.Random(seed)
     workers = "2" if seed % 2 else "0"
-    server = start(tmp_path, CHATFERRY_WORKERS=workers)
+    server = start(tmp_path, CHATFERRY_WORKERS=workers, CHATFERRY_MAX_DEATHS="100")
     with login(server) as http:
         upload(http, export)
     for _ in range(KILLS_PREPARING):
@@ -82,7 +101,7 @@ def killed(server: Server, workers: str, delay: float) -> Server:
     time.sleep(delay)
     server.kill()
     points.append(status_on_disk(server.data))
-    return start(server.data, CHATFERRY_WORKERS=workers)
+    return start(server.data, CHATFERRY_WORKERS=workers, CHATFERRY_MAX_DEATHS="100")
 
 
 def test_enough_points_were_inside_the_work() -> None:
@@ -121,3 +140,57 @@ def contents(data: Path) -> dict[str, Any]:
         if subscription["u"]["username"] == "admin":  # his id is made by chance
             del subscriptions[id]
     return found
+
+
+# ---------------------------------------------------------------- an operation over which the server dies
+
+
+def test_an_operation_that_kills_the_server_again_and_again_is_ended(tmp_path: Path) -> None:
+    """The server is killed while it converts messages: no record more ends, as with too little memory."""
+    with serving(tmp_path) as server, login(server) as http:
+        id = upload(http, GOLDEN)
+        wait_for(http, "importer_user_selection")
+        server.stop()
+    for _ in range(3):
+        dying(tmp_path)
+    with serving(tmp_path) as server, login(server) as http:
+        until(lambda: current(http)["status"] == "importer_import_failed")
+        reason = http.get("getImportFileData").json()["error"]
+        assert "died 3 times in a row at the same place" in reason
+        assert "CHATFERRY_WORKERS=0" in reason and f"chatferry retry {id}" in reason
+        server.kill()
+    with serving(tmp_path) as server, login(server) as http:
+        assert current(http)["status"] == "importer_import_failed"
+        assert http.post("import.retry").json()["success"] is True
+        wait_for(http, ENDED)
+
+
+def dying(data: Path) -> None:
+    """Start a server that dies where it would write messages, and let it go on or begin with its import."""
+    program = (
+        "import os, chatferry.pipeline as p; p.write_batches = lambda *given: os.kill(os.getpid(), 9);"
+        "from chatferry.cli import main; main()"
+    )
+    line = [sys.executable, "-c", program, "serve", "--data", str(data), "--port", "0"]
+    with (data / "told").open("wb") as told:
+        process = subprocess.Popen(line, stderr=told, env=environment(CHATFERRY_WORKERS="0"))
+    while process.poll() is None and not (
+        found := re.search(rb"(http://\S+:\d+)\n", (data / "told").read_bytes())
+    ):
+        time.sleep(0.02)
+    if process.poll() is None and found:
+        server = Server(data, found[1].decode(), process)
+        with suppress(httpx.HTTPError), login(server) as http:
+            if current(http)["status"] == "importer_user_selection":
+                start_all(server)
+    assert process.wait(PATIENCE) == -9
+
+
+def test_a_death_while_it_was_paused_or_waited_does_not_count(tmp_path: Path) -> None:
+    with Store(tmp_path / "store") as store:
+        deaths = [store.attempts.begin("one", "here") for _ in range(3)]
+        assert deaths == [0, 1, 2]
+        assert store.attempts.begin("one", "further on") == 1
+        assert store.attempts.begin("another", "here") == 0
+        store.attempts.end("one")
+        assert store.attempts.begin("one", "further on") == 0

@@ -1,5 +1,6 @@
 """What stands in deploy/: nginx hands chatferry the import endpoints and nothing else; the unit is one."""
 
+import configparser
 import json
 import re
 import shutil
@@ -232,6 +233,20 @@ def test_the_unit_is_one_that_systemd_takes(tmp_path: Path) -> None:
     )
     about_it = [line for line in done.stderr.splitlines() if "chatferry" in line]
     assert (done.returncode, about_it) == (0, [])
+
+
+def test_the_unit_survives_what_its_processes_do_not() -> None:
+    unit = configparser.ConfigParser(interpolation=None, strict=False)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read(DEPLOY / "chatferry.service")
+    service = unit["Service"]
+    assert (service["Restart"], service["OOMPolicy"]) == ("on-failure", "continue")
+    assert service["RestartPreventExitStatus"] == "2"
+    assert int(service["LimitNOFILE"]) >= 10_000
+    assert {"MemoryHigh", "MemoryMax", "TasksMax"} <= set(service)
+    # An outage of the destination, at every start, must not use the starts up.
+    minutes = int(unit["Unit"]["StartLimitIntervalSec"].removesuffix("min"))
+    assert minutes * 60 / int(service["RestartSec"]) < int(unit["Unit"]["StartLimitBurst"])
 
 
 def test_the_settings_are_known_ones() -> None:

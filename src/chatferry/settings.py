@@ -33,6 +33,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     `upload_kept`, how long a resumable upload is kept after that, and `longest_outage`, how long an import
     waits for a destination. `uploads_kept`: how long archives are kept after the end of their operation, in
     ms. `min_free`: bytes that uploads leave free on the disk, None for a suitable number.
+    `most_deaths`: how often the process may die over an operation at the same place.
     """
 
     data: Path = Path("data")
@@ -46,6 +47,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     login_days: int = 90
     login_tokens: int = 50
     longest_outage: int = 24 * 60 * 60
+    most_deaths: int = 3
     min_free: int | None = None
     import_dirs: tuple[Path, ...] = ()
     limits: Limits = Limits()
@@ -158,6 +160,7 @@ def from_environment(
         login_days=_number(environment, "CHATFERRY_LOGIN_DAYS", 90),
         login_tokens=_number(environment, "CHATFERRY_LOGIN_TOKENS", 50),
         uploads_kept=_number_or_off(environment, "CHATFERRY_KEEP_UPLOADS_HOURS") * 60 * 60 * 1000,
+        most_deaths=_number(environment, "CHATFERRY_MAX_DEATHS", 3),
         longest_outage=_number(environment, "CHATFERRY_MAX_OUTAGE_SECONDS", 24 * 60 * 60),
         min_free=_mebibytes(environment, "CHATFERRY_MIN_FREE_MIB"),
         import_dirs=tuple(

@@ -15,7 +15,7 @@ from chatferry.binding import open_bound
 from chatferry.coordination import SoleImporter
 from chatferry.destinations import Destination, Lookup
 from chatferry.disks import outage
-from chatferry.errors import CancelledError, ChatferryError, DestinationError
+from chatferry.errors import CancelledError, ChatferryError, DestinationError, ProcessError
 from chatferry.groups import Source
 from chatferry.helpers import Helpers
 from chatferry.importers import IMPORTERS
@@ -30,6 +30,7 @@ from chatferry.operations import (
     failed,
     is_importing,
     is_preparing,
+    place,
 )
 from chatferry.outage import FIRST_DELAY, LONGEST_DELAY, Outage
 from chatferry.pause import Pause
@@ -320,11 +321,32 @@ class Worker:
         store, settings, watch = self._store, self._settings, logged(operation, self._note)
 
         def work() -> Operation:
+            self._require_survival(operation)
             return work_on(operation, store, self._opened(operation, check), settings, check, watch)
 
-        with suppress(_Closing):  # the operation's status says where to go on
-            _to_its_end(work, operation, store, settings, watch)
+        try:
+            with suppress(_Closing):  # the operation's status says where to go on
+                _to_its_end(work, operation, store, settings, watch)
+        finally:
+            store.attempts.end(operation.id)
+        if not self._closing.is_set():
             clear_away(store, settings, now())
+
+    def _require_survival(self, operation: Operation) -> None:
+        """Raise ProcessError if the process has died over an operation again and again at the same place."""
+        attempts, most = self._store.attempts, self._settings.most_deaths
+        if operation.waiting_for or self._store.pauses.has(operation.id):
+            attempts.end(operation.id)  # nothing was being done when it died
+        deaths = attempts.begin(operation.id, place(operation))
+        if deaths >= most:
+            ended, total = (operation.count.completed or 0), operation.count.total or 0
+            raise ProcessError(
+                f"chatferry died {deaths} times in a row at the same place of this operation, at "
+                f"{operation.status} with {ended:,} of {total:,} records, mostly for want of memory. What "
+                "was imported stays. See why in the system's log (journalctl -k, dmesg). Give chatferry more "
+                "memory or less to do at once (CHATFERRY_WORKERS=0), then go on: "
+                f"chatferry retry {operation.id}, or import.retry."
+            )
 
     def _note(self, operation: Operation) -> None:
         self._waiting = operation.id, operation.waiting_for

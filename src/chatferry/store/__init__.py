@@ -3,6 +3,7 @@
 from pathlib import Path
 from types import TracebackType
 
+from chatferry.store.attempts import Attempts
 from chatferry.store.binding import BindingTable
 from chatferry.store.database import Database
 from chatferry.store.fetches import AvatarAddresses, Fetches
@@ -27,6 +28,7 @@ class Store:
         self.staging = Staging(self._database)
         self.parts = Parts(self._database)
         self.imprints = Imprints(self._database)
+        self.attempts = Attempts(self._database)
         self.problems = Problems(self._database)
         self.pending_files = PendingFiles(self._database)
         self.uploads = Uploads(self._database)

@@ -1,0 +1,25 @@
+"""How often a process died while it worked on an operation, and where that stood."""
+
+from chatferry.store.database import Database
+
+
+class Attempts:
+    """A row lasts as long as the work. One that is there before it begins tells of a process that died."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def begin(self, operation_id: str, place: str) -> int:
+        """Note that the work begins at a place; how many processes died there in a row."""
+        with self._database.transaction():
+            row = self._database.one(
+                "SELECT place, deaths FROM attempts WHERE operation = ?", (operation_id,)
+            )
+            deaths = 0 if row is None else row[1] + 1 if row[0] == place else 1
+            values = (operation_id, place, deaths)
+            self._database.run("INSERT OR REPLACE INTO attempts VALUES (?, ?, ?)", values)
+        return deaths
+
+    def end(self, operation_id: str) -> None:
+        """Note that the work came to an end, whatever that was."""
+        self._database.run("DELETE FROM attempts WHERE operation = ?", (operation_id,))
