@@ -33,6 +33,7 @@ from chatferry.report import is_paused, waiting_for
 from chatferry.retention import clear_away
 
 LATEST = 20
+_AWAY = "The destination cannot be used just now. The server's log says why, and so does chatferry report."
 
 
 def get_latest_import_operations(call: Call) -> list[wire.JSON]:
@@ -166,7 +167,9 @@ def import_status(call: Call) -> wire.JSON:
 
 def _waiting(services: Services, operation: Summary) -> wire.JSON:
     reason = waiting_for(operation) or services.worker.waiting_for(operation.id)
-    return {"waitingFor": reason} if reason and operation.status not in ENDS else {}
+    if not reason or operation.status in ENDS:
+        return {}
+    return {"waitingFor": _AWAY if "://" in reason else reason}
 
 
 def import_pause(call: Call) -> wire.JSON:
