@@ -420,3 +420,12 @@ def test_an_export_of_strangers_is_asked_for_its_origin(tmp_path: Path) -> None:
     assert run("carol").returncode == 0  # it is known now
     rooms = {one["name"] for one in documents(tmp_path / "data", "rocketchat_room")}
     assert rooms == {"general", "management", "management-1"}
+
+
+def test_commands_load_no_server() -> None:
+    """It takes longer to load than a small import takes."""
+    script = (
+        "import sys, chatferry.cli; print(*{'asyncio', 'starlette', 'prometheus_client'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

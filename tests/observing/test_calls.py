@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from chatferry.observing import calls
-from chatferry.observing.calls import CallRecord
+from chatferry.observing.current import CallRecord
 from tests.downloads.conftest import host as host
 from tests.downloads.filehost import FileHost
 from tests.fetching.exports import DAY, file, message, write_export

@@ -17,7 +17,7 @@ from chatferry.api.probes import probes
 from chatferry.api.services import Services
 from chatferry.errors import SettingsError
 from chatferry.observing import metrics, readiness
-from chatferry.observing.calls import CallRecord
+from chatferry.observing.current import CallRecord
 from chatferry.observing.metrics import Metrics
 from chatferry.observing.readiness import Finding, Readiness
 from chatferry.problems import KINDS

@@ -29,7 +29,8 @@ from chatferry.api.sessions import LoginError
 from chatferry.documents import Document
 from chatferry.errors import ChatferryError, DestinationError, NoRoomError, RequestError, SettingsError
 from chatferry.observing import audit
-from chatferry.observing.calls import CallLog, note_endpoint, note_user
+from chatferry.observing.calls import CallLog
+from chatferry.observing.current import note_endpoint, note_user
 from chatferry.observing.logs import event
 from chatferry.observing.seldom import Seldom
 from chatferry.pipeline import now

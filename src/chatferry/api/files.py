@@ -19,7 +19,7 @@ from chatferry.convert.files import UNKNOWN_TYPE, avatar_id
 from chatferry.destinations import Destination, Lookup
 from chatferry.documents import AVATARS, UPLOADS, Document
 from chatferry.errors import DestinationError, RequestError, SettingsError
-from chatferry.observing.calls import note_endpoint, note_user
+from chatferry.observing.current import note_endpoint, note_user
 from chatferry.pipeline import now
 from chatferry.worker import write_down
 

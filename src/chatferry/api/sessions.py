@@ -9,7 +9,7 @@ from chatferry.api.services import TOO_MANY, Call
 from chatferry.documents import Date, Document
 from chatferry.errors import RequestError
 from chatferry.observing import audit
-from chatferry.observing.calls import note_user
+from chatferry.observing.current import note_user
 from chatferry.pipeline import now
 
 SPOKEN_VERSION = "8.8"  # the Rocket.Chat release whose API this is

@@ -10,7 +10,7 @@ from logging.handlers import WatchedFileHandler
 from pathlib import Path
 
 from chatferry import private
-from chatferry.observing.calls import CURRENT
+from chatferry.observing.current import CURRENT
 from chatferry.observing.logs import JsonFormatter, event
 
 LOG = logging.getLogger("chatferry.audit")

@@ -1,4 +1,4 @@
-"""The call that is being answered: its id, who calls, and the line that the log gets at its end."""
+"""Calls: an id for each, and a line in the log at its end."""
 
 import asyncio
 import logging
@@ -6,13 +6,12 @@ import re
 import secrets
 import time
 from collections.abc import Callable
-from contextvars import ContextVar
 
 import msgspec
-from msgspec import Struct
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chatferry.api.rate_limit import RateLimiter
+from chatferry.observing.current import CURRENT, CallRecord
 from chatferry.observing.logs import REQUEST_ID, event
 
 LOG = logging.getLogger("chatferry.access")
@@ -23,33 +22,8 @@ _GIVEN_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 _STOPPING = {"success": False, "error": "The server is stopping. Send the request again in a moment."}
 
 
-class CallRecord(Struct):
-    """One call. `endpoint` is its path in the table of endpoints, "" if there is none; `user` an id."""
-
-    id: str
-    address: str
-    method: str
-    endpoint: str = ""
-    user: str = ""
-
-
-CURRENT: ContextVar[CallRecord | None] = ContextVar("call", default=None)
-"""The call that this code answers, in threads too; None outside of calls."""
-
 Told = Callable[[CallRecord, int, float], None]
 """Takes a call that has ended, its status and its seconds."""
-
-
-def note_endpoint(path: str) -> None:
-    """Note the endpoint that answers the current call."""
-    if call := CURRENT.get():
-        call.endpoint = path
-
-
-def note_user(user_id: str) -> None:
-    """Note who makes the current call."""
-    if call := CURRENT.get():
-        call.user = user_id
 
 
 class CallLog:

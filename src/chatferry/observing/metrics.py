@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from chatferry import __version__
-from chatferry.observing.calls import CallRecord
+from chatferry.observing.current import CallRecord
 from chatferry.operations import ENDS, Operation, Status, Summary, is_importing
 from chatferry.problems import KINDS
 from chatferry.report import tallies
