@@ -9,16 +9,19 @@ from typing import Any
 
 import pytest
 
-from chatferry.destinations import Destination
+from chatferry import outage
+from chatferry.destinations import Destination, mongo_server
 from chatferry.destinations.memory import MemoryDestination
 from chatferry.destinations.mongodb import MongoDestination
 from chatferry.destinations.sqlite import SqliteDestination
 from chatferry.documents import COLLECTIONS, MESSAGES, ROOMS, SUBSCRIPTIONS, USERS
-from chatferry.operations import Status
+from chatferry.operations import ENDS, Status, is_importing
+from chatferry.settings import Settings
 from chatferry.store import Store
 from testdata.slack_export import Shape, write_export
 from tests.importing import Imported, documents_of, founded, import_archive, lasting
 from tests.mongo import Mongod, make_indexes
+from tests.serving import until
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "slack-small.zip"
 LONG = os.environ.get("CHATFERRY_TEST_LONG") == "1"
@@ -112,3 +115,45 @@ def import_while_killing(
         assert found[collection] == expected[collection], collection
     opened.close()
     return killed
+
+
+def test_an_import_waits_for_a_server_that_is_away_and_goes_on_by_itself(
+    server: Mongod, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server is away for longer than a destination tries again by itself."""
+    monkeypatch.setattr(mongo_server, "PATIENCE", 0.2)
+    monkeypatch.setattr(outage, "LONGEST_DELAY", 0.5)
+    export = tmp_path / "export.zip"
+    write_export(export, SHAPE)
+    unbroken = import_archive(export, founded(MemoryDestination()))
+    opened = founded(MongoDestination(server.database_url("away") + "&serverSelectionTimeoutMS=500"))
+    store, ended = Store(tmp_path / "store"), []
+    settings = Settings(data=tmp_path, workers=0)
+
+    def work() -> None:
+        ended.append(import_archive(export, opened, store, settings=settings))
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    for completed in (0, 3_000) if LONG else (3_000,):
+        until(lambda completed=completed: has_brought(store, completed))  # type: ignore[misc]
+        server.kill()
+        until(lambda: "does not answer" in waiting_for(store))
+        server.start()
+        until(lambda: not waiting_for(store))
+    worker.join()
+    (imported,) = ended
+    assert imported.operation.status == Status.DONE, imported.operation.error
+    assert contents(opened) == contents(unbroken.destination)
+    opened.close()
+
+
+def has_brought(store: Store, completed: int) -> bool:
+    last = store.operations.last()
+    return last is not None and is_importing(last.status) and (last.count.completed or 0) >= completed
+
+
+def waiting_for(store: Store) -> str:
+    last = store.operations.last()
+    assert last is not None and last.status not in ENDS
+    return last.waiting_for

@@ -29,7 +29,7 @@ Row = dict[str, Any]
 P = ParamSpec("P")
 T = TypeVar("T")
 
-PATIENCE = 60.0  # seconds that a server may be away
+PATIENCE = 30.0  # seconds that a server may be away
 _DEFAULTS: dict[str, Any] = {
     "appname": "chatferry",
     "serverSelectionTimeoutMS": 10_000,  # until a server that does not answer counts as away
@@ -69,8 +69,8 @@ _log = logging.getLogger(__name__)
 class Server:
     """A client of the database that a URL names. `name` is what people see: no user, no password.
 
-    `patience`: seconds after which an operation has failed, None for as long as it takes, and a minute more
-    where the server is away. `fixed`: options that count whatever the URL says.
+    `patience`: seconds after which an operation has failed, None for as long as it takes, and half a minute
+    more where the server is away. `fixed`: options that count whatever the URL says.
     """
 
     def __init__(self, url: str, patience: float | None = None, **fixed: Any) -> None:
