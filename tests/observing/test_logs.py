@@ -15,7 +15,6 @@ from chatferry.observing import logs
 from chatferry.observing.logs import LogFormat, LogLevel
 from tests.serving import GOLDEN, environment
 
-SOURCE = Path(__file__).parents[2] / "src"
 LOG = logging.getLogger("chatferry.tests")
 SECRETS = (
     "https://files.slack.com/files-pri/T1-F1/a.png?t=xoxe-1-ABCDEF0123456789",
@@ -145,8 +144,12 @@ def test_an_unknown_level_or_format_is_wrong_usage(
     assert "'debug', 'info', 'warning', 'error'" in done.stderr or "'text', 'json'" in done.stderr
 
 
-def test_no_level_is_taken_for_a_field() -> None:
-    """The level stands behind the text, without a name: fields have the names."""
-    source = "".join(path.read_text() for path in SOURCE.rglob("*.py"))
-    assert len(re.findall(r"\bevent\(", source)) > 20
-    assert not re.findall(r"\bevent\([^()]*\blevel=", source)
+def test_the_level_of_an_event_may_be_named(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.set_up(LogLevel.WARNING, LogFormat.TEXT)
+    logs.event(LOG, "named", level=logging.ERROR, why="so")
+    logs.event(LOG, "third", logging.ERROR, why="so")
+    told = capsys.readouterr().err
+    assert re.findall(r" (ERROR chatferry\.tests .*)", told) == [
+        "ERROR chatferry.tests named why=so",
+        "ERROR chatferry.tests third why=so",
+    ]

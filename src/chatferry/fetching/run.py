@@ -51,8 +51,15 @@ class Run:
     def settle(self, outcome: Outcome, ids: list[tuple[str, str]], note: Problem | None = None) -> None:
         """Note what became of files, each given by its id and its message's, and the problem with them."""
         if note is not None and outcome == Outcome.FAILED:
-            where = {"operation": self.operation.id, "file": note.file, "message": note.position or None}
-            event(LOG, "a file did not come", kind=note.kind, reason=note.reason, **where)
+            event(
+                LOG,
+                "a file did not come",
+                operation=self.operation.id,
+                file=note.file,
+                message=note.position or None,
+                kind=note.kind,
+                reason=note.reason,
+            )
         with self.store.transaction():
             if note is not None:
                 first = sum(self._ended.values())

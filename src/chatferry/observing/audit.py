@@ -11,7 +11,7 @@ from pathlib import Path
 
 from chatferry import private
 from chatferry.observing.current import CURRENT
-from chatferry.observing.logs import JsonFormatter, event
+from chatferry.observing.logs import JsonFormatter, log_event
 
 LOG = logging.getLogger("chatferry.audit")
 _COMPLAINTS = logging.getLogger("chatferry.observing")
@@ -32,9 +32,10 @@ def record(action: str, /, **fields: object) -> None:
     """Note an action with the caller of the current call, or with the owner of a command's process."""
     call = CURRENT.get()
     if call is None:
-        event(LOG, action, **{"uid": os.getuid(), **fields})
+        who: dict[str, object] = {"uid": os.getuid()}
     else:
-        event(LOG, action, **{"address": call.address, "user": call.user or None, **fields})
+        who = {"address": call.address, "user": call.user or None}
+    log_event(LOG, action, logging.INFO, {**who, **fields})
 
 
 class _AuditFile(WatchedFileHandler):

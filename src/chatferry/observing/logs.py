@@ -56,8 +56,13 @@ def set_up(level: LogLevel, format: LogFormat) -> None:
     logging.getLogger("chatferry").setLevel(level.upper())
 
 
-def event(log: logging.Logger, text: str, level: int = logging.INFO, /, **fields: object) -> None:
+def event(log: logging.Logger, text: str, /, level: int = logging.INFO, **fields: object) -> None:
     """Log an event: constant words, and fields for everything that varies; leave out fields that are None."""
+    log_event(log, text, level, fields)
+
+
+def log_event(log: logging.Logger, text: str, level: int, fields: Mapping[str, object]) -> None:
+    """Log an event whose fields are in a mapping."""
     if log.isEnabledFor(level):
         log.log(level, text, extra={"fields": fields})
 

@@ -2,7 +2,7 @@
 
 import logging
 
-from chatferry.observing.logs import event
+from chatferry.observing.logs import log_event
 from chatferry.operations import Operation, Status
 from chatferry.pipeline import Watch
 
@@ -34,13 +34,13 @@ def log_step(operation: Operation) -> None:
         "completed": count.completed,
         "failed": count.error,
     }
-    seconds = round(operation.seconds, 3) or None
+    timed = {**fields, "seconds": round(operation.seconds, 3) or None}
     if operation.status == Status.FAILED:
-        event(LOG, "operation failed", logging.ERROR, **fields, reason=operation.error)
+        log_event(LOG, "operation failed", logging.ERROR, {**fields, "reason": operation.error})
     elif operation.status == Status.DONE:
         memory = round(operation.peak_memory, 1)
-        event(LOG, "operation done", **fields, seconds=seconds, peak_memory_mib=memory)
+        log_event(LOG, "operation done", logging.INFO, {**timed, "peak_memory_mib": memory})
     elif operation.status == Status.CANCELLED:
-        event(LOG, "operation cancelled", **fields, seconds=seconds)
+        log_event(LOG, "operation cancelled", logging.INFO, timed)
     else:
-        event(LOG, "operation step", **fields, seconds=seconds)
+        log_event(LOG, "operation step", logging.INFO, timed)
