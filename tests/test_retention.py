@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from chatferry.convert.messages import PendingFile
 from chatferry.destinations.memory import MemoryDestination
 from chatferry.ids import new_id
-from chatferry.operations import FAILED_KEPT, Status, is_over
+from chatferry.operations import FAILED_KEPT, Status, is_over, may_retry
 from chatferry.pipeline import now
 from chatferry.records import Outcome
 from chatferry.retention import clear_away, leftovers
@@ -271,8 +271,9 @@ def test_purge_says_what_it_deletes_and_can_only_say_it(tmp_path: Path) -> None:
         "Would delete", "Deleting"
     )
     assert (failed.exists(), waiting.exists()) == (False, True)
-    again = chatferry("retry", failed.name, "--data", tmp_path / "data")
-    assert again.returncode == 2 and "what was kept for it is gone" in again.stderr
+    with Store(tmp_path / "data" / "store.sqlite3") as store:
+        gone, kept = map(store.operations.get, (failed.name, waiting.name))
+        assert gone and not may_retry(gone) and kept and kept.valid
     assert chatferry("purge", "--data", tmp_path / "data").stdout == "There is nothing to delete.\n"
     assert "holds no operations" in chatferry("purge", "--data", tmp_path / "nowhere").stderr
 
