@@ -173,6 +173,7 @@ def from_environment(
             entry_bytes=_number(environment, "CHATFERRY_MAX_ENTRY_MIB", defaults.entry_bytes // MIB) * MIB,
             total_bytes=_number(environment, "CHATFERRY_MAX_TOTAL_MIB", defaults.total_bytes // MIB) * MIB,
             ratio=_number(environment, "CHATFERRY_MAX_RATIO", defaults.ratio),
+            names_bytes=_number(environment, "CHATFERRY_MAX_NAMES_MIB", defaults.names_bytes // MIB) * MIB,
         ),
         rate_limit=_switch(environment, "CHATFERRY_RATE_LIMIT", True),
         most_connections=_number(environment, "CHATFERRY_MAX_CONNECTIONS", 1000),

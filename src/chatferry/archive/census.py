@@ -18,6 +18,7 @@ class Limits(Struct, frozen=True):
     total_bytes  bytes of all entries, inflated
     ratio        inflated / packed size, of one entry and of the whole archive
     ratio_from   inflated bytes from which on the ratio is judged: small files may well repeat themselves
+    names_bytes  bytes of all names, and of a zip's table of contents: these are held in memory
     """
 
     entries: int = 1_000_000
@@ -25,6 +26,7 @@ class Limits(Struct, frozen=True):
     total_bytes: int = 512 * GIB
     ratio: int = 200
     ratio_from: int = 64 * MIB
+    names_bytes: int = 128 * MIB
 
 
 DEFAULT_LIMITS = Limits()
@@ -56,6 +58,7 @@ class Census:
         self._archive = archive
         self._limits = limits
         self._count = 0
+        self._names = 0  # bytes
         self._total = 0
         self._entries: dict[str, Entry] = {}
         self._written: dict[str, str] = {}  # how the archive writes a name, where it was cleaned
@@ -65,6 +68,8 @@ class Census:
         self.last = written
         self._count += 1
         self.expect(self._count)
+        self._names += len(written) if written.isascii() else 4 * len(written)
+        self.judge_names(self._names)
         if reason := _unsafe(written):
             raise self.fault(written, reason, REPACK)
         parts = [part for part in written.split("/") if part not in ("", ".")]
@@ -109,6 +114,13 @@ class Census:
             after = f" (the first beyond is {quoted(self.last)})" if self.last else ""
             why = f"holds more than the {self._limits.entries} entries allowed{after}"
             raise fault(self._archive, why, TRUST.format("entries"))
+
+    def judge_names(self, size: int) -> None:
+        """Refuse names that take more memory than allowed."""
+        if size > self._limits.names_bytes:
+            allowed = amount(self._limits.names_bytes)
+            why = f"has names of {amount(size)}, more than the {allowed} allowed"
+            raise fault(self._archive, why, TRUST.format("names_bytes"))
 
     def judge_ratio(self, packed: int) -> None:
         """Refuse an archive whose entries together inflate too much: many of them can share the same data."""

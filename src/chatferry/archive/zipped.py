@@ -113,6 +113,7 @@ class _Table(zipfile.ZipFile):
 def open_zip(archive: str, file: File, limits: Limits) -> tuple[Contents, Zip]:
     census = Census(archive, limits)
     try:
+        _judge_end(_ZipCursor(file, census), census)
         with _Table(_ZipCursor(file, census)) as table:
             entries = table.listing.entries
         while entries:
@@ -121,6 +122,13 @@ def open_zip(archive: str, file: File, limits: Limits) -> tuple[Contents, Zip]:
         raise fault(archive, "is a zip that is damaged or incomplete", AGAIN) from error
     census.judge_ratio(file.size)
     return census.contents(), Zip(file)
+
+
+def _judge_end(cursor: Cursor, census: Census) -> None:
+    """Judge a table of contents by what the end of the file says of it, before it is read."""
+    if end := zipfile._EndRecData(cursor):  # type: ignore[attr-defined]  # private: it knows ZIP64
+        census.expect(end[zipfile._ECD_ENTRIES_TOTAL])  # type: ignore[attr-defined]
+        census.judge_names(end[zipfile._ECD_SIZE])  # type: ignore[attr-defined]
 
 
 def _add_zip_entry(census: Census, listed: _Listed, file_size: int) -> None:
