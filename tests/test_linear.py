@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,10 +38,12 @@ from chatferry.importers.csv_table import Form, Rows, repaired
 from chatferry.importers.hipchat_messages import names_in, with_names
 from chatferry.importers.html_text import from_html
 from chatferry.importers.texts import fitting, joined, link, marked
+from chatferry.operations import Status
 from chatferry.origins import Links, Origin
 from chatferry.records import Channel, Contact, Part, User
 from chatferry.store.parts import NumberedPart
-from testdata.hostile_export import FIELDS, TEXTS
+from testdata.hostile_export import FIELDS, TEXTS, write_export
+from tests.importing import import_archive
 from tests.work import growth, is_linear
 
 NAMES = {"ann": "1", "bob": "2"}
@@ -473,3 +476,11 @@ OF_LIST = [join_words, link_user, complete_contact, fill_room, add_values, wish_
 def test_work_on_a_list_grows_as_the_list_does(make: Callable[[int], Callable[[], object]]) -> None:
     factor = growth(make)
     assert is_linear(factor), f"{factor:.0f} times the work for 8 times the list"
+
+
+def test_an_import_of_hostile_messages_ends(tmp_path: Path) -> None:
+    count = write_export(tmp_path / "export.zip", size=20_000)
+    found = import_archive(tmp_path / "export.zip")
+    assert found.operation.status == Status.DONE
+    assert found.report["messages"]["inserted"] == found.report["messages"]["read"] == count
+    assert len(found.report["problems"]) < 5000

@@ -6,6 +6,7 @@ Memory: some numbers for each message of the one file that is being read, never 
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
+from itertools import pairwise
 
 import msgspec
 from msgspec import Struct
@@ -27,6 +28,7 @@ from chatferry.importers.milliseconds import placed
 from chatferry.records import ROCKET_CAT, Part, User
 
 PART_MESSAGES = 3000
+PART_BYTES = 8 << 20
 NO_TIME = -1
 
 Claim = Callable[[str, str, int], bool]
@@ -195,9 +197,10 @@ def parts(reading: Reading, channel: str, found: Found, with_rest: bool = False)
     moved, twins = _placed(found)
     total = len(found.places)
     broken = reading.broken if with_rest else ""
-    for start in range(0, max(total, bool(broken)), PART_MESSAGES):
-        places = found.places[start : start + PART_MESSAGES]
-        is_last = start + PART_MESSAGES >= total
+    starts = list(_starts(found)) or [0] * bool(broken)
+    for start, stop in pairwise([*starts, total] if starts else ()):
+        places = found.places[start:stop]
+        is_last = stop == total
         here = Slice(
             folder=reading.folder,
             channel=channel,
@@ -210,6 +213,16 @@ def parts(reading: Reading, channel: str, found: Found, with_rest: bool = False)
         )
         messages = len(places) + bool(here.broken)
         yield Part(channel=channel, messages=messages, data=msgspec.msgpack.encode(here))
+
+
+def _starts(found: Found) -> Iterator[int]:
+    """Where parts begin."""
+    first = size = 0
+    for n in range(len(found.places)):
+        if n == 0 or n - first >= PART_MESSAGES or size >= PART_BYTES:
+            yield n
+            first, size = n, 0
+        size += found.ends[n] - found.starts[n]
 
 
 def _runs(found: Found, start: int, stop: int) -> Iterator[Run]:

@@ -3,20 +3,28 @@
 import json
 import re
 from collections.abc import Iterator
-from itertools import islice
 from typing import BinaryIO, Generic, NamedTuple, TypeVar
 
 from msgspec import Struct
 
 from chatferry.archive import Archive
 from chatferry.errors import ArchiveError
-from chatferry.importers.lenient_json import NO_LIST, Broken, Flaw, decode_list, end_of
+from chatferry.importers.lenient_json import (
+    NO_LIST,
+    Broken,
+    Flaw,
+    decode_list,
+    end_of,
+    has_too_many,
+    is_large,
+)
 
 T = TypeVar("T")
 
 BATCH = 500
 WINDOW = 1 << 20  # bytes read at a time
-LARGEST = 64 << 20  # bytes; what is longer is no element
+BATCH_BYTES = 4 << 20
+LARGEST = 16 << 20  # bytes; what is longer is no element
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _MARK = "\xef\xbb\xbf"  # UTF-8's byte order mark
@@ -56,7 +64,7 @@ def read_batches(archive: Archive, file: str, kind: type[T]) -> Iterator[Batch[T
 
 def _batches(found: Iterator[Element | Broken], kind: type[T]) -> Iterator[Batch[T]]:
     first, broken = 0, ""
-    while not broken and (some := list(islice(found, BATCH))):
+    while not broken and (some := _some(found)):
         last = some[-1]
         broken = last.reason if isinstance(last, Broken) else ""
         places = [entry for entry in some if isinstance(entry, Element)]
@@ -64,6 +72,18 @@ def _batches(found: Iterator[Element | Broken], kind: type[T]) -> Iterator[Batch
         values, flaws = decode_list(b"[%s]" % b",".join([place.data for place in places]), kind, numbers)
         yield Batch(first, places, values, flaws, broken)
         first += len(places)
+
+
+def _some(found: Iterator[Element | Broken]) -> list[Element | Broken]:
+    """The next elements that are decoded together."""
+    some: list[Element | Broken] = []
+    size = 0
+    for one in found:
+        some.append(one)
+        size += len(one.data) if isinstance(one, Element) else 0
+        if len(some) >= BATCH or size >= BATCH_BYTES:
+            break
+    return some
 
 
 def elements(stream: BinaryIO) -> Iterator[Element | Broken]:
@@ -161,6 +181,10 @@ class Window:
 
     def _end(self) -> int | None:
         """Where the element ends; None if the window may end before."""
+        if is_large(self._text, self.place):  # then it is not decoded before it is whole, and judged
+            end = end_of(self._text, self.place)
+            if end is None or has_too_many(self._text, self.place, end):
+                return end
         try:
             _, end = self._decoder.raw_decode(self._text, self.place)
         except RecursionError:

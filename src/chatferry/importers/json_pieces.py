@@ -32,14 +32,14 @@ _BLOCK = 1 << 20
 
 
 class Piece(Struct, Generic[T], frozen=True):
-    """Elements that follow each other: their bytes in the file, the number of the first, and their values;
-    None for one that cannot be read. `is_flawed`: something was wrong with one of them."""
+    """Elements that follow each other: their bytes in the file, the number of the first, their values, None
+    for one that cannot be read, and what is wrong with them."""
 
     start: int
     end: int
     first: int
     values: list[T | None]
-    is_flawed: bool = False
+    flaws: list[Flaw] = []
 
 
 class Break(Struct, frozen=True):
@@ -88,8 +88,8 @@ def _pieces(window: Window, kind: type[T], size: int) -> Iterator[Piece[T]]:
         if values is None:
             if start >= singly:
                 singly = start + size  # up to there they are found one by one
-            values, flaws = _one(window, kind)
-        yield Piece(start, window.offset, first, values, bool(flaws))
+            values, flaws = _one(window, kind, first)
+        yield Piece(start, window.offset, first, values, flaws)
         first += len(values)
         sign = window.next_sign()
         if sign == ",":
@@ -113,12 +113,12 @@ def _several(window: Window, kind: type[T], size: int) -> list[T | None] | None:
     return None
 
 
-def _one(window: Window, kind: type[T]) -> tuple[list[T | None], list[Flaw]]:
+def _one(window: Window, kind: type[T], number: int) -> tuple[list[T | None], list[Flaw]]:
     try:
         element = window.element()
     except BrokenError as error:
         raise _BreakError(NOT_VALID, window.offset) from error
-    return decode_list(b"[%s]" % element.data, kind)
+    return decode_list(b"[%s]" % element.data, kind, [number])
 
 
 def _characters(archive: Archive, file: str, end: int) -> int:

@@ -48,7 +48,7 @@ def decode_list(data: bytes, kind: type[T], numbers: Sequence[int] = ()) -> tupl
     field, a broken file only what follows the break. `numbers`: where the list is put together from elements
     of a longer one, their places there.
     """
-    if (values := strict_list(data, kind)) is not None:
+    if not is_dense(data) and (values := strict_list(data, kind)) is not None:
         return list(values), []
     flaws: list[Flaw] = []
     elements: list[T | None] = []
@@ -102,8 +102,15 @@ def raw_elements(data: bytes) -> Iterator[Any]:
         return
     place = _skip(text, place + 1)
     while text[place : place + 1] != "]":
+        end = end_of(text, place) if is_large(text, place) else 0
+        if end is None:
+            yield Broken(NOT_VALID.format(place))
+            return
         try:
-            value, place = decoder.raw_decode(text, place)
+            if has_too_many(text, place, end):
+                value, place = Broken(TOO_MANY), end
+            else:
+                value, place = decoder.raw_decode(text, place)
         except RecursionError:
             value, place = Broken("it is nested too deeply"), end_of(text, place) or len(text)
         except ValueError:
@@ -126,7 +133,7 @@ def _integer(digits: str) -> int | float:
 
 
 _SPACE = re.compile(r"[ \t\r\n]*")
-_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+_BRACKET = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)
 
 
 def _skip(text: str, place: int) -> int:
@@ -143,6 +150,27 @@ def end_of(text: str, place: int) -> int | None:
         if depth == 0:
             return match.end()
     return None
+
+
+MOST_VALUES = 1_000_000
+"""Values that one element may hold: Python takes up to 72 bytes for each."""
+TOO_MANY = f"it holds more than {MOST_VALUES:,} values"
+_FEW = 1 << 20  # characters that cannot hold too many
+
+
+def is_dense(data: bytes) -> bool:
+    """Whether data may hold an element with too many values."""
+    return len(data) > _FEW and sum(map(data.count, (b",", b"[", b"{"))) > MOST_VALUES
+
+
+def is_large(text: str, place: int) -> bool:
+    """Whether what begins at a place may hold too many values."""
+    return len(text) - place > _FEW and text[place] in "[{"
+
+
+def has_too_many(text: str, place: int, end: int) -> bool:
+    """Whether what stands between two places holds too many values."""
+    return end - place > _FEW and sum(text.count(sign, place, end) for sign in ",[{") > MOST_VALUES
 
 
 def lenient(element: Any, kind: type[T], position: str) -> tuple[T | None, list[Flaw]]:

@@ -293,12 +293,24 @@ def _survey(archive: Archive, aid: _Aid, task: _Task) -> list[_Found]:
 def _survey_one(archive: Archive, aid: _Aid, conversation: Conversation, files: list[str]) -> _Found:
     survey = Survey(aid.users, aid.bots)
     for file in files:
-        if archive.size(file) <= aid.sizes.whole:
-            survey.add(file, read_elements(archive, file, Envelope)[0])
+        elements = _whole(archive, file, aid.sizes)
+        if elements is not None:
+            survey.add(file, elements)
         else:
             survey.add_pieces(file, read_pieces(archive, file, Envelope, aid.sizes.piece), aid.sizes)
     authors = () if conversation.members_known else tuple(survey.authors)
     return _Found(list(parts(archive, conversation, survey, aid.sizes)), authors, survey.strangers)
+
+
+def _whole(archive: Archive, file: str, sizes: Sizes) -> list[Envelope | None] | None:
+    """Return the elements of a day file; None for one that is to be read in pieces."""
+    if archive.size(file) > sizes.whole:
+        return None
+    try:
+        data = archive.read(file)
+    except ArchiveError:
+        return [None]
+    return decode_list(data, Envelope)[0] if data.count(b"{") <= sizes.objects else None
 
 
 def _without_members(conversation: Conversation) -> Conversation:

@@ -69,17 +69,19 @@ def read_elements(archive: Archive, name: str, kind: type[T]) -> tuple[list[T | 
 
 
 def _listed(archive: Archive, file: str, kind: type[T]) -> Iterator[tuple[int, T] | Flaw]:
-    """The elements of a list with their numbers, and what is wrong with others: of a long one, at its end."""
-    if archive.size(file) > WHOLE and _is_sound(archive, file):
-        is_flawed = False
+    """The elements of a list with their numbers, and what is wrong with them."""
+    if archive.size(file) > WHOLE:
+        if damage := _damage(archive, file):
+            yield Flaw("", "", damage, lost=True)
+            return
+        count = 0
         for piece in read_pieces(archive, file, kind, PIECE):
             if isinstance(piece, Break):
-                is_flawed = True
+                yield Flaw(f"$[{count}]", "", piece.reason, lost=True)
             else:
-                is_flawed = is_flawed or piece.is_flawed
+                count = piece.first + len(piece.values)
+                yield from piece.flaws
                 yield from _numbered(piece.values, piece.first)
-        if is_flawed:
-            yield from read_elements(archive, file, kind)[1]
         return
     elements, flaws = read_elements(archive, file, kind)
     yield from flaws
@@ -90,15 +92,15 @@ def _numbered(elements: Iterable[T | None], first: int = 0) -> Iterator[tuple[in
     return ((index, element) for index, element in enumerate(elements, first) if element is not None)
 
 
-def _is_sound(archive: Archive, file: str) -> bool:
-    """Whether all of an entry can be read: nothing is taken from one that is damaged."""
+def _damage(archive: Archive, file: str) -> str:
+    """Return why an entry cannot be read to its end; "" if it can. Nothing is taken from a damaged one."""
     try:
         with archive.open(file) as stream:
             while stream.read(MIB):
                 pass
-    except ArchiveError:
-        return False
-    return True
+    except ArchiveError as error:
+        return str(error)
+    return ""
 
 
 # ---------------------------------------------------------------- users

@@ -24,12 +24,14 @@ class Sizes(Struct, frozen=True):
     """How much is read at once.
 
     whole      bytes of a day file up to which it is read whole, and never divided
+    objects    objects in a day file up to which that is so
     piece      bytes that are looked at together in a larger one
     messages, bytes   what a part holds, about
     first    bytes of day files that are read for the first time together
     """
 
     whole: int = 4 << 20
+    objects: int = 200_000
     piece: int = PIECE
     messages: int = 1000
     bytes: int = 8 << 20
