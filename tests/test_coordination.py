@@ -1,5 +1,6 @@
 """Of several chatferrys with one MongoDB database one imports at a time."""
 
+import json
 import subprocess
 import time
 from collections.abc import Iterator
@@ -180,6 +181,8 @@ def test_an_import_waits_for_another_and_goes_on(url: str, tmp_path: Path) -> No
         try:
             until(lambda: b"another chatferry has been importing" in told.read_bytes())
             assert process.poll() is None
+            report = json.loads(chatferry("report", "--data", tmp_path / "data", "--json").stdout)
+            assert report["operation"]["status"] == "importer_importing_started"  # it has been read
             other.close()
             assert process.wait(PATIENCE) == 0
         finally:
