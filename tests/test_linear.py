@@ -37,6 +37,8 @@ from chatferry.importers.csv_lists import split
 from chatferry.importers.csv_table import Form, Rows, repaired
 from chatferry.importers.hipchat_messages import names_in, with_names
 from chatferry.importers.html_text import from_html
+from chatferry.importers.slack_parts import _stretches
+from chatferry.importers.slack_survey import Day
 from chatferry.importers.texts import fitting, joined, link, marked
 from chatferry.operations import Status
 from chatferry.origins import Links, Origin
@@ -362,7 +364,6 @@ OF_SLACK: Mapping[str, Callable[[int], Files]] = {
 OF_HIPCHAT: Mapping[str, Callable[[int], Files]] = {
     "names": lambda size: hipchat({"message": "@ann " * (size // 5)}),
     "html": lambda size: html("<p>a<b>@ann</b>" * (size // 15)),
-    "a long text before blocks": lambda size: html("a" * (8 * size) + "<div>" * (size // 10)),
     "wrong mentions": lambda size: hipchat({"message": "a", "mentions": [[]] * (size // 4)}),
     "unknown kinds": lambda size: history([{"Odd": {"message": "a"}}] * (size // 29)),
     "elements that are none": lambda size: history([1] * (size // 3)),
@@ -465,11 +466,33 @@ def open_many(size: int) -> Callable[[], object]:
     return lambda: open_archive(files).close()
 
 
+def write_blocks(size: int) -> Callable[[], object]:
+    """Each block asks how a long text before it ends."""
+    return lambda: from_html("a" * (64 * size) + "<div>" * (size // 10))
+
+
+def group_days(size: int) -> Callable[[], object]:
+    """Day files without a message."""
+    days = [Day(file, 0, 0) for file in numbered("{:06}", size)]
+    return lambda: list(_stretches(days, 1000))
+
+
 def join_words(size: int) -> Callable[[], object]:
     return lambda: joined(["a"] * size)
 
 
-OF_LIST = [join_words, link_user, complete_contact, fill_room, add_values, wish_names, coerce_list, open_many]
+OF_LIST = [
+    write_blocks,
+    group_days,
+    join_words,
+    link_user,
+    complete_contact,
+    fill_room,
+    add_values,
+    wish_names,
+    coerce_list,
+    open_many,
+]
 
 
 @pytest.mark.parametrize("make", OF_LIST)

@@ -270,8 +270,11 @@ def urls_in(text: str) -> list[str]:
 
 def _without_trailing(url: str) -> str:
     """The address without punctuation at its end, and without brackets there that it does not open."""
-    end = len(url.rstrip(_TRAILING))
-    surplus = url.count(")", 0, end) - url.count("(", 0, end)
+    url = url.rstrip(_TRAILING)
+    if url[-1] != ")":
+        return url
+    end = len(url)
+    surplus = url.count(")") - url.count("(")
     while surplus > 0 and url[end - 1] == ")":
         surplus -= 1
         end -= 1
