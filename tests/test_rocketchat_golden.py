@@ -225,10 +225,18 @@ def _bot_names(mine: Document, other: Document, given: Document) -> None:
         assert mine.pop("alias") == given["username"]
 
 
+def _named_once(mine: Document, other: Document, given: Document) -> None:
+    """Whoever is named several times is mentioned once; theirs repeats them."""
+    for name in ("mentions", "channels"):
+        if name in other:
+            other[name] = list({one["_id"]: one for one in other[name]}.values())
+
+
 DIFFERENCES: tuple[Callable[[Document, Document, Document], None], ...] = (
     _milliseconds,
     _reactions,
     _bot_names,
+    _named_once,
 )
 
 

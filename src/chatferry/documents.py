@@ -97,7 +97,7 @@ encode = _encoder.encode
 encode_into = _encoder.encode_into  # the same into a bytearray
 
 
-FORMAT = 2
+FORMAT = 3
 """Which documents chatferry makes of messages. It grows whenever the same source becomes another document."""
 _FORMAT = bytes([FORMAT])
 _HASH = 8  # bytes; digests of format 1 had nothing else

@@ -185,8 +185,8 @@ def _present(import_ids: tuple[str, ...], known: Noted) -> list[KnownUser]:
 
 
 def _write_text(record: Message, known: Noted, document: Document, problems: list[Problem]) -> None:
-    mentions: list[Document] = []
-    channels: list[Document] = []
+    mentions: dict[str, Document] = {}
+    channels: dict[str, Document] = {}
     words: list[str] = []
     notes = Notes(MOST_OF_RECORD)
     for segment in record.text:
@@ -201,7 +201,7 @@ def _write_text(record: Message, known: Noted, document: Document, problems: lis
             else:
                 words.append(f"@{user.username or segment.label or segment.id}")
                 if not user.absent:
-                    mentions.append(_mention(user))
+                    mentions[user.id] = _mention(user)
         elif type(segment) is ChannelMention:
             room = known.rooms[segment.id]
             words.append(f"#{room.name if room and room.name else segment.label or segment.id}")
@@ -209,16 +209,16 @@ def _write_text(record: Message, known: Noted, document: Document, problems: lis
                 reason = f"no channel in the export has the id {segment.id}, which the text mentions"
                 notes.append(_problem("unknown-mention", reason, record, "text"))
             elif not room.absent and room.name:
-                channels.append({"_id": room.id, "name": room.name})
+                channels[room.id] = {"_id": room.id, "name": room.name}
         elif type(segment) is GroupMention:
             words.append(f"@{segment.name}")
-            mentions.append({"_id": segment.name, "username": segment.name})
+            mentions[segment.name] = {"_id": segment.name, "username": segment.name}
     problems += notes
     document["msg"] = "".join(words)
     if mentions:
-        document["mentions"] = mentions
+        document["mentions"] = list(mentions.values())
     if channels:
-        document["channels"] = channels
+        document["channels"] = list(channels.values())
 
 
 def _shown(segment: Segment, known: Noted) -> str:
@@ -248,6 +248,7 @@ _CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
 # Looked for only where a run of a scheme's characters begins: from each of them it would take quadratic time.
 _SCHEME = r"[a-zA-Z][\w+.-]*+://"
 _URL = re.compile(rf"(?<=\(){_SCHEME}[^\s()]++(?=\))|(?<![\w+.-])(?:[^\Wa-zA-Z]|[+.-])*+({_SCHEME}[^\s<>]++)")
+_OWN_LABEL = re.compile(r"\[https?://[^\s\[\]]+\]\(")  # the label of a link that is its address
 _NOT_ALONE = re.compile("[()<>]")
 _TRAILING = ".,;:!?'\"*_~"
 
@@ -256,6 +257,8 @@ def urls_in(text: str) -> list[str]:
     """The addresses in a text, outside of code, each once."""
     if "`" in text:
         text = _CODE.sub(" ", text)
+    if "](" in text:
+        text = _OWN_LABEL.sub("(", text)
     found: dict[str, None] = {}
     for word in text.split():
         if "://" not in word:
