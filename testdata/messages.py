@@ -196,6 +196,12 @@ _EMOJI = (
     ("flag-de",),
     ("man-shrugging::skin-tone-4",),
 )
+_WITH_TONES = {
+    "+1::skin-tone-2": "+1_tone1",
+    "+1::skin-tone-3": "+1_tone2",
+    "man-shrugging::skin-tone-4": "man_shrugging_tone3",
+    "wave::skin-tone-6": "wave_tone5",
+}
 
 
 def _reactions(rng: random.Random, people: Sequence[tuple[str, str]]) -> list[Reaction]:
@@ -211,7 +217,7 @@ def _reaction(
         users = rng.sample(people, min(len(people), 1 + int(rng.random() ** 2 * 6)))
         more = 7 if turn % 5 == 1 else 0  # Slack counts more people than it names when they are many
         entries.append({"name": name, "users": [id for id, _ in users], "count": len(users) + more})
-        shown[f":{name}:"] = [username for _, username in users]
+        shown[f":{_WITH_TONES.get(name, name)}:"] = [username for _, username in users]
     return Raw(msgspec.json.encode(entries)), Raw(msgspec.json.encode(shown))
 
 

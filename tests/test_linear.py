@@ -37,8 +37,10 @@ from chatferry.importers.csv_lists import split
 from chatferry.importers.csv_table import Form, Rows, repaired
 from chatferry.importers.hipchat_messages import names_in, with_names
 from chatferry.importers.html_text import from_html
+from chatferry.importers.slack_blocks import from_blocks
 from chatferry.importers.slack_parts import _stretches
 from chatferry.importers.slack_survey import Day
+from chatferry.importers.slack_tones import in_rocket_chat
 from chatferry.importers.texts import fitting, joined, link, marked
 from chatferry.operations import Status
 from chatferry.origins import Links, Origin
@@ -123,12 +125,30 @@ def file_of_hipchat(text: str) -> object:
         return list(IMPORTERS["hipchatenterprise"].scan(archive))
 
 
+def rich_text(text: str) -> list[dict[str, Any]]:
+    """Return a block with the text in a link, in code, and around somebody named."""
+    link = {"type": "link", "url": f"https://example.org/{text}", "text": text}
+    inline: list[dict[str, Any]] = [
+        {"type": "text", "text": text},
+        {"type": "user", "user_id": "U1"},
+        link,
+        link,
+    ]
+    styled = [{**one, "style": {"code": True, "bold": True}} for one in inline]
+    section = {"type": "rich_text_section", "elements": inline + styled}
+    code = {"type": "rich_text_preformatted", "elements": inline}
+    return [{"type": "rich_text", "elements": [section, code, section]}]
+
+
 OF_TEXT: Mapping[str, Callable[[str], object]] = {
     "slack: text": slack_text.from_mrkdwn,
     "slack: one token": lambda text: slack_text.from_mrkdwn(f"<{text}|{text}>"),
-    "slack: code": lambda text: slack_text.from_mrkdwn(f"`{text}"),
+    "slack: after every token": lambda text: slack_text.from_mrkdwn(f"<@U1>{text}<https://a.b|{text}>{text}"),
+    "slack: code": lambda text: slack_text.from_mrkdwn(f"```{text}``` `{text}"),
+    "slack: tone": lambda text: in_rocket_chat(f"{text}::skin-tone-2"),
+    "slack: rich text": lambda text: from_blocks(rich_text(text)),
     "slack: secrets": slack_text.without_secrets,
-    "slack: blocks": lambda text: slack_text.from_blocks(
+    "slack: blocks": lambda text: from_blocks(
         [
             {"type": "section", "text": {"type": "mrkdwn", "text": text}},
             {"type": "rich_text", "elements": [

@@ -5,14 +5,16 @@ from typing import Any
 
 import msgspec
 
-from chatferry.importers.slack_text import from_blocks, from_mrkdwn, without_secrets
+from chatferry.importers.slack_blocks import from_blocks
+from chatferry.importers.slack_text import from_mrkdwn, without_secrets
 from chatferry.importers.slack_wire import SlackFile, SlackMessage, millis
 from chatferry.problems import Spot
 from chatferry.records import Attachment, File, Problem, Text
 
 # ---------------------------------------------------------------- attachments
 
-_TEXTS = ("text", "title", "fallback")  # Rocket.Chat's importer sets these three always
+_ALWAYS = ("text", "title", "fallback")  # Rocket.Chat's importer sets these three in every attachment
+_TEXTS = {*_ALWAYS, "pretext", "footer", "service_name", "author_name"}
 _LINKS = {
     "title_link", "image_url", "thumb_url", "author_link", "author_icon", "audio_url", "video_url",
     "message_link",
@@ -23,7 +25,7 @@ def attachment(card: dict[str, Any], spot: Spot, problems: list[Problem]) -> Att
     texts: dict[str, Text] = {}
     values: dict[str, str | int | float | bool] = {}
     for name, value in card.items():
-        if name in _TEXTS or name == "pretext":
+        if name in _TEXTS:
             texts[name] = from_mrkdwn(value) if isinstance(value, str) else ()
         elif name in _LINKS:
             if isinstance(value, str) and value.startswith(("http://", "https://")):
@@ -43,7 +45,7 @@ def attachment(card: dict[str, Any], spot: Spot, problems: list[Problem]) -> Att
             values[name] = without_secrets(value)
         elif isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**53):
             values[name] = value
-    for name in _TEXTS:
+    for name in _ALWAYS:
         texts.setdefault(name, ())
     if not texts["text"] and (blocks := from_blocks(card.get("blocks") or _message_blocks(card))):
         texts["text"] = blocks
@@ -105,7 +107,7 @@ def _file(file: SlackFile, folder: str, stored: Callable[[str], bool]) -> File:
     path = next((path for path in _paths(file.id, name, folder) if stored(path)), "") if file.id else ""
     external = file.mode == "external" or file.is_external is True
     address = file.url_private_download or file.url_private or ""
-    gone = "" if path else _GONE.get(file.mode or "", "") or _GONE.get(file.file_access or "", "")
+    gone = "" if path else _gone(file)
     return File(
         id=file.id,
         name=name,
@@ -120,6 +122,13 @@ def _file(file: SlackFile, folder: str, stored: Callable[[str], bool]) -> File:
         preview=without_secrets(file.preview or ""),
         gone=gone,
     )
+
+
+def _gone(file: SlackFile) -> str:
+    """Return why there is nothing to fetch, "" if there is."""
+    if file.is_hidden_by_limit:
+        return _GONE["hidden_by_limit"]
+    return _GONE.get(file.mode or "", "") or _GONE.get(file.file_access or "", "")
 
 
 def _pixels(number: int | float | None) -> int | None:

@@ -4,6 +4,7 @@ What each subtype becomes follows Rocket.Chat's own importer where that keeps th
 of all others. Only what repeats another message is left out.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,10 +12,13 @@ import msgspec
 from msgspec import Struct
 
 from chatferry.importers.lenient_json import NO_JSON
+from chatferry.importers.slack_blocks import from_blocks
 from chatferry.importers.slack_cards import attachment, files
-from chatferry.importers.slack_text import from_blocks, from_mrkdwn, without_secrets
+from chatferry.importers.slack_text import from_mrkdwn, without_secrets
+from chatferry.importers.slack_tones import in_rocket_chat
 from chatferry.importers.slack_wire import (
     SLACKBOT,
+    BotProfile,
     Envelope,
     SlackMessage,
     SlackReaction,
@@ -22,9 +26,19 @@ from chatferry.importers.slack_wire import (
     millis,
     person,
 )
-from chatferry.importers.texts import VERY_LONG, fitting, joined, plain
+from chatferry.importers.texts import VERY_LONG, fitting, joined
 from chatferry.problems import Spot
-from chatferry.records import ROCKET_CAT, Edit, Message, Pin, Problem, Reaction, Text
+from chatferry.records import (
+    ROCKET_CAT,
+    Edit,
+    GroupMention,
+    Message,
+    Pin,
+    Problem,
+    Reaction,
+    Segment,
+    Text,
+)
 
 CONTENT = {
     "", "me_message", "thread_broadcast", "reply_broadcast", "bot_message", "slackbot_response", "file_share",
@@ -78,6 +92,7 @@ class Room(Struct, frozen=True, kw_only=True):
     threads: dict[str, Thread] = {}
     pins: dict[str, PinNote] = {}
     bots: dict[str, str] = {}  # bot id -> the user it writes as
+    people: tuple[str, ...] = ()  # who posted something with an app that is not theirs
 
 
 def message_id(channel: str, ts: str) -> str:
@@ -147,7 +162,7 @@ def to_record(
     if message.thread_ts is not None or message.ts in room.threads:
         _thread(message, room, Spot(file, index), more, problems)
     if message.edited is not None:
-        more["edit"] = _edit(message)
+        more["edit"] = _edit(message, room)
         if more["edit"] is None:
             reason = "the time of the edit is not a time"
             problems.append(Spot(file, index).problem("field-dropped", reason, "edited"))
@@ -192,8 +207,9 @@ def _of_a_kind(
     if message.subtype:
         _note_subtype(message.subtype, spot, more, problems)
     if message.bot_id or "bot" in more:
-        more["alias"] = _alias(message)
-        more["avatar"] = _avatar(message)
+        profile = None if _is_persons(message, room) else message.bot_profile
+        more["alias"] = message.username or (profile.name if profile else "") or ""
+        more["avatar"] = _avatar(message, profile)
     return author
 
 
@@ -217,10 +233,10 @@ def _system_text(message: SlackMessage, system: str) -> Text:
         case "room_changed_description":
             raw = message.purpose
         case "r":
-            raw = message.name
+            return (without_secrets(message.name),) if message.name else ()
         case _:
             return ()
-    return (without_secrets(raw),) if raw else ()
+    return from_mrkdwn(raw) if raw else ()
 
 
 def _text(message: SlackMessage) -> Text:
@@ -238,7 +254,7 @@ def _text(message: SlackMessage) -> Text:
     if message.blocks is NO_JSON or not _blocks_may_hold_more(message):
         return text
     blocks = from_blocks(_loads(message.blocks))
-    return blocks if _letters(blocks) > _letters(text) else text
+    return text if _says(blocks) <= _says(text) else blocks
 
 
 def _blocks_may_hold_more(message: SlackMessage) -> bool:
@@ -255,8 +271,18 @@ def _loads(raw: msgspec.Raw) -> Any:
         return None
 
 
-def _letters(text: Text) -> int:
-    return sum(sign.isalnum() for sign in plain(text))
+_WORD = re.compile(r"@S[A-Z0-9]{8,}\b|\w+")
+
+
+def _says(text: Text) -> set[Segment]:
+    """Return the words of a text, those of its addresses too, and who is named, each once."""
+    words: set[Segment] = set()
+    for segment in text:
+        if isinstance(segment, str):
+            words.update(_WORD.findall(segment))
+        else:
+            words.add(segment if isinstance(segment, GroupMention) else segment.id)
+    return {word for word in words if not (isinstance(word, str) and word.startswith("@"))}
 
 
 def _duration(message: SlackMessage) -> str:
@@ -295,10 +321,13 @@ def _last(message: SlackMessage) -> int:
     return max((millis(reply.ts) or 0 for reply in message.replies or ()), default=0)
 
 
-def _edit(message: SlackMessage) -> Edit | None:
+def _edit(message: SlackMessage, room: Room) -> Edit | None:
     edited = message.edited
     at = millis(edited.ts) if edited else None
-    return None if edited is None or at is None else Edit(at, person(edited.user or ""))
+    if edited is None or at is None:
+        return None
+    editor = edited.user or ""
+    return Edit(at, person(room.bots.get(editor, editor)))
 
 
 def _pin(message: SlackMessage, ts: int, room: Room) -> Pin | None:
@@ -316,9 +345,10 @@ def _reactions(given: list[SlackReaction]) -> tuple[Reaction, ...]:
             people = reaction.users
             if SLACKBOT in people:
                 people = [person(user) for user in people]
-            if len(people) > 1 or reaction.name in users:
-                people = list(dict.fromkeys((*users.get(reaction.name, ()), *people)))
-            users[reaction.name] = tuple(people)
+            name = in_rocket_chat(reaction.name) if "::" in reaction.name else reaction.name
+            if len(people) > 1 or name in users:
+                people = list(dict.fromkeys((*users.get(name, ()), *people)))
+            users[name] = tuple(people)
     return tuple([Reaction(name, people) for name, people in users.items()])
 
 
@@ -331,8 +361,9 @@ def _missing(reaction: SlackReaction, spot: Spot) -> Problem:
 # ---------------------------------------------------------------- bots
 
 
-def _alias(message: SlackMessage) -> str:
-    return message.username or (message.bot_profile.name if message.bot_profile else "") or ""
+def _is_persons(message: SlackMessage, room: Room) -> bool:
+    """Whether a person posted the message with an app, as with /giphy: Slack shows the person then."""
+    return message.user in room.people and room.bots.get(message.bot_id or "") != message.user
 
 
 def _emoji(message: SlackMessage) -> str:
@@ -340,11 +371,11 @@ def _emoji(message: SlackMessage) -> str:
     return emoji if isinstance(emoji, str) else ""
 
 
-def _avatar(message: SlackMessage) -> str:
+def _avatar(message: SlackMessage, profile: BotProfile | None) -> str:
     """The largest picture a bot brought with the message; an emoji goes before it."""
     if _emoji(message):
         return ""
-    icons = message.icons or (message.bot_profile.icons if message.bot_profile else None) or {}
+    icons = message.icons or (profile.icons if profile else None) or {}
     for size in ("image_72", "image_64", "image_48", "image_36"):
         url = icons.get(size)
         if isinstance(url, str) and url.startswith(("http://", "https://")):

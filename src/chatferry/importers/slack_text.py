@@ -1,65 +1,68 @@
-"""Slack's mrkdwn and rich_text blocks, as Rocket.Chat's markdown.
+"""Slack's mrkdwn as Rocket.Chat's markdown.
 
-Bold, italic, strike and code look the same in both; tokens in angle brackets and the three entities do not.
-Format: https://docs.slack.dev/messaging/formatting-message-text and
-https://docs.slack.dev/reference/block-kit/blocks/rich-text-block.
+Bold, italic and strike look the same in both; tokens in angle brackets, the three entities and code do not.
+Format: https://docs.slack.dev/messaging/formatting-message-text.
 """
 
 import re
-from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
 
-from chatferry.importers.slack_wire import SLACKBOT, person
-from chatferry.importers.texts import joined, link, marked, plain
+from chatferry.importers.markdown import Bare, Markdown
+from chatferry.importers.slack_tones import in_rocket_chat
+from chatferry.importers.slack_wire import SLACKBOT
+from chatferry.importers.texts import labelled, link
 from chatferry.records import ROCKET_CAT, ChannelMention, GroupMention, Segment, Text, UserMention
 
 # Code, a token, or an emoji. Each alternative begins with a plain character: only then is the search fast.
 _TOKEN = re.compile(
-    r"(`(?:``.*?```|[^`\n]+`)|<[^<>\n]+>|:(?:simple_smile|memo|piggy|uk):)",
+    r"(`(?:``.*?```|[^`\n]+`)|<[^<>\n]+>|:(?:simple_smile|memo|piggy|uk):"
+    r"|:[\w+-]{1,64}::skin-tone-[2-6](?:-[2-6])?:)",
     re.DOTALL,
 )
 _BRACKETS = re.compile(r"(<[^<>\n]+>)")  # all there is to find where there is neither code nor emoji
 _EMOJI = {":simple_smile:": ":smile:", ":memo:": ":pencil:", ":piggy:": ":pig:", ":uk:": ":gb:"}
-_ALIAS = re.compile("|".join(_EMOJI))
+_ALIAS = re.compile("|".join((*_EMOJI, "::skin-tone-")))
 _ALL, _HERE = GroupMention("all"), GroupMention("here")
 _GROUPS = {"channel": _ALL, "everyone": _ALL, "group": _ALL, "here": _HERE}
-_WEB = ("<https://", "<http://")
 _SHORT = 200  # characters of tokens that are kept in memory
-_DEEPEST = 32  # lists within lists; Slack itself has nine
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:\S")
+_SHORTENED = "[...]"  # what Slack puts in the place of the middle of a long address
 # A link to a file opens it without a log-in as long as its token is valid.
 _SECRET = re.compile(r"(\?|&(?:amp;)?)(?:t|token)=xox[\w.%-]*(&(?:amp;)?)?")
 
 
 def from_mrkdwn(text: str) -> Text:
-    """A text with its tokens read first, and entities decoded after; code keeps its tokens as they are."""
+    """Return a text whose tokens were read first, and whose entities were decoded after."""
     if "xox" in text:
         text = without_secrets(text)
     if "`" in text or (":" in text and _ALIAS.search(text) is not None):
         pieces = _TOKEN.split(text)  # text, token, text, token, ... text
+        if "```" in text:
+            _set_apart(pieces)
     elif "<" in text:
         pieces = _BRACKETS.split(text)
     else:
         return (decode_entities(text) if "&" in text else text,) if text else ()
-    escaped = "&" in text
-    rest = iter(pieces)
-    words = decode_entities(next(rest))
-    segments: list[Segment] = []
-    for token, after in zip(rest, rest, strict=True):
-        segment = _token(token) if token[0] == "<" else _EMOJI.get(token) or decode_entities(token)
-        if escaped:
-            after = decode_entities(after)
-        if type(segment) is str:
-            words += segment + after
+    line = Markdown()
+    words = line.words
+    is_token = False
+    for piece in pieces:
+        if not is_token:
+            words(decode_entities(piece))
+        elif piece[0] == "<":
+            segment = _token(piece)
+            if isinstance(segment, str):
+                line.link(segment)
+            elif isinstance(segment, Bare):
+                line.bare(segment.url)
+            else:
+                line.mention(segment)
+        elif piece[0] == "`":
+            line.code(_code(piece))
         else:
-            if words:
-                segments.append(words)
-            segments.append(segment)
-            words = after
-    if words:
-        segments.append(words)
-    return tuple(segments)
+            words(emoji(piece[1:-1]))
+        is_token = not is_token
+    return line.done()
 
 
 def decode_entities(text: str) -> str:
@@ -77,23 +80,27 @@ def without_secrets(text: str) -> str:
     return _SECRET.sub(lambda match: match[1] if match[2] else "", text)
 
 
-def _token(token: str) -> Segment:
-    """What a token says: `<@U1|ada>`, `<#C1|general>`, `<!here>`, `<https://x|label>`."""
+def emoji(name: str) -> str:
+    """Return an emoji as Rocket.Chat writes it; `name` is Slack's, without colons."""
+    return _EMOJI.get(f":{name}:") or f":{in_rocket_chat(name)}:"
+
+
+def _token(token: str) -> Segment | Bare:
+    """Return what a token says: `<@U1|ada>`, `<#C1|general>`, `<!here>`, `<https://x|label>`."""
     return _short_token(token) if len(token) <= _SHORT else _any_token(token)
 
 
 @lru_cache(maxsize=4096)  # the same people and channels are named again and again
-def _short_token(token: str) -> Segment:
+def _short_token(token: str) -> Segment | Bare:
     return _any_token(token)
 
 
-def _any_token(token: str) -> Segment:
+def _any_token(token: str) -> Segment | Bare:
     target, _, label = token[1:-1].partition("|")
     kind = target[:1]
     if len(target) < 2:
         return decode_entities(token)
-    if "&" in label:
-        label = decode_entities(label)
+    label = decode_entities(label)
     if kind == "@":
         id = target[1:]
         return UserMention(ROCKET_CAT if id == SLACKBOT else id, label.removeprefix("@"))
@@ -101,8 +108,8 @@ def _any_token(token: str) -> Segment:
         return ChannelMention(target[1:], label.removeprefix("#"))
     if kind == "!":
         return _command(target[1:], label)
-    if token.startswith(_WEB) or _URL.match(target):
-        return link(decode_entities(target) if "&" in target else target, label)
+    if _URL.match(target):
+        return address(decode_entities(target), label)
     return decode_entities(token)
 
 
@@ -122,140 +129,75 @@ def group(name: str) -> Segment:
     return _GROUPS.get(name) or f"@{name}"
 
 
-# ---------------------------------------------------------------- blocks
+# ---------------------------------------------------------------- links
 
 
-def from_blocks(blocks: Any) -> Text:
-    """The text of a message's blocks; () where they hold none, or too deep. Takes any JSON value."""
-    lines: list[Segment] = []
-    try:
-        for block in _dicts(blocks):
-            text = joined(_block(block))
-            if text:
-                lines.extend(("\n", *text) if lines else text)
-    except RecursionError:
-        return ()
-    return joined(lines)
+def address(url: str, label: str) -> str | Bare:
+    """Return a link whose label Slack may have made of the address itself."""
+    shown = "" if _is_shortened(label, url) else label.strip()
+    if shown not in ("", url):
+        return link(url, label)
+    if url.startswith(("https://", "http://")):
+        return Bare(url)
+    return labelled(url, url) if "://" in url else link(url, "")
 
 
-def _dicts(value: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(value, list):
-        yield from (item for item in value if isinstance(item, dict))
+def _is_shortened(label: str, url: str) -> bool:
+    """Whether a label is an address of which Slack left out the middle: `https://x.org/a[...]z`."""
+    head, dots, tail = label.strip().partition(_SHORTENED)
+    if not dots or not head:
+        return False
+    return url.endswith(tail) and url.startswith((head, f"https://{head}", f"http://{head}"))
 
 
-def _string(block: dict[str, Any], key: str) -> str:
-    value = block.get(key)
-    return without_secrets(value) if isinstance(value, str) else ""
+# ---------------------------------------------------------------- code
 
 
-def _block(block: dict[str, Any]) -> Iterator[Segment]:
-    match block.get("type"):
-        case "rich_text":
-            yield from _rich_text(block)
-        case "section":
-            yield from _texts([block.get("text"), *_dicts(block.get("fields"))])
-        case "header":
-            yield from _texts([block.get("text")], before="*", after="*")
-        case "context":
-            yield from _texts(list(_dicts(block.get("elements"))), between=" ")
-        case "image":
-            yield link(_string(block, "image_url"), _string(block, "alt_text"))
-
-
-def _texts(objects: list[Any], before: str = "", after: str = "", between: str = "\n") -> Iterator[Segment]:
-    """Text objects: {"type": "mrkdwn" or "plain_text", "text": ...}; images by their description."""
-    first = True
-    for item in objects:
-        if not isinstance(item, dict):
+def _set_apart(pieces: list[str]) -> None:
+    """Give fences of code lines of their own: Rocket.Chat knows no other fences, Slack shows all so."""
+    last = len(pieces) - 1
+    for place in range(1, last, 2):
+        if pieces[place][:3] != "```" or not pieces[place][3:-3].strip():
             continue
-        text = _string(item, "text") or _string(item, "alt_text")
-        shown = (decode_entities(text),) if item.get("type") == "plain_text" else from_mrkdwn(text)
-        if text:
-            yield from ("" if first else between, before, *shown, after)
-            first = False
+        before, after = pieces[place - 1].rstrip(" "), pieces[place + 1].lstrip(" ")
+        if before[-1:] != "\n" and (before or place > 1):
+            before += "\n"
+        if after[:1] != "\n" and (after or place + 1 < last):
+            after = f"\n{after}"
+        pieces[place - 1], pieces[place + 1] = before, after
 
 
-def _rich_text(block: dict[str, Any]) -> Iterator[Segment]:
-    inline = line_open = False  # the last element was a section; it did not end its line
-    for element in _dicts(block.get("elements")):
-        text = joined(_rich_element(element))
-        is_section = element.get("type") == "rich_text_section"
-        if line_open and not (inline and is_section):  # lists, quotes and code stand on lines of their own
-            yield "\n"
-        yield from text
-        inline = is_section
-        line_open = not (text and isinstance(text[-1], str) and text[-1].endswith("\n"))
+def _code(token: str) -> Text:
+    """Return code, in which Slack shows people, channels and addresses as everywhere, but links nothing."""
+    inner = token.strip("`")
+    if token[:3] != "```":
+        return _in_code(token) if "<" in token else (decode_entities(token),)
+    if not inner.strip():
+        return (token,)
+    return ("```\n", *_in_code(token[3:-3].strip("\n")), "\n```")
 
 
-def _rich_element(element: dict[str, Any], depth: int = 0) -> Iterator[Segment]:
-    inner = element.get("elements")
-    match element.get("type"):
-        case "rich_text_section":
-            yield from _inline(inner)
-        case "rich_text_quote":
-            yield from _quoted(joined(_inline(inner)))
-        case "rich_text_preformatted":
-            yield f"```\n{plain(joined(_inline(inner, styled=False)))}\n```"
-        case "rich_text_list":
-            yield from _list(element, depth + 1)
+def _in_code(code: str) -> Text:
+    pieces = _BRACKETS.split(code)
+    shown = [_shown(piece) if place % 2 else decode_entities(piece) for place, piece in enumerate(pieces)]
+    return tuple([piece for piece in shown if piece])
 
 
-def _quoted(text: Text) -> Iterator[Segment]:
-    yield "> "
-    for segment in text:
-        yield segment.replace("\n", "\n> ") if isinstance(segment, str) else segment
+def _shown(token: str) -> Segment:
+    """Return what Slack shows of a token in code."""
+    segment = _token(token)
+    target, _, label = token[1:-1].partition("|")
+    if isinstance(segment, UserMention | ChannelMention):
+        return segment
+    if isinstance(segment, GroupMention):
+        return f"@{target[1:].partition('^')[0]}"
+    if target[:1] != "!" and _URL.match(target):
+        return in_code(decode_entities(target), decode_entities(label))
+    return segment if isinstance(segment, str) else segment.url
 
 
-def _list(element: dict[str, Any], depth: int) -> Iterator[Segment]:
-    if depth > _DEEPEST:
-        raise RecursionError
-    indent = element.get("indent")
-    margin = "  " * min(indent, 8) if isinstance(indent, int) and indent > 0 else ""
-    offset = element.get("offset")
-    start = 1 + offset if isinstance(offset, int) else 1
-    for number, item in enumerate(_dicts(element.get("elements"))):
-        mark = f"{start + number}." if element.get("style") == "ordered" else "•"
-        yield ("\n" if number else "") + f"{margin}{mark} "
-        yield from _rich_element(item, depth)
-
-
-def _inline(elements: Any, styled: bool = True) -> Iterator[Segment]:
-    for element in _dicts(elements):
-        segment = _inline_element(element)
-        style = element.get("style")
-        if styled and isinstance(segment, str) and isinstance(style, dict):
-            segment = _styled(segment, style)
-        yield segment
-
-
-def _inline_element(element: dict[str, Any]) -> Segment:
-    match element.get("type"):
-        case "text":
-            return _string(element, "text")
-        case "link":
-            return link(_string(element, "url"), _string(element, "text"))
-        case "user":
-            return UserMention(person(_string(element, "user_id")))
-        case "channel":
-            return ChannelMention(_string(element, "channel_id"))
-        case "broadcast":
-            return group(_string(element, "range"))
-        case "usergroup":
-            return f"@{_string(element, 'usergroup_id')}"
-        case "emoji":
-            tone = element.get("skin_tone")
-            name = _string(element, "name")
-            emoji = f":{name}:"
-            return f":{name}::skin-tone-{tone}:" if isinstance(tone, int) else _EMOJI.get(emoji, emoji)
-        case "date":
-            return _string(element, "fallback") or str(element.get("timestamp", ""))
-        case "color":
-            return _string(element, "value")
-    return _string(element, "text")
-
-
-def _styled(text: str, style: dict[str, Any]) -> str:
-    for name, mark in (("code", "`"), ("strike", "~"), ("italic", "_"), ("bold", "*")):
-        if style.get(name) is True:
-            text = marked(text, mark)
-    return text
+def in_code(url: str, label: str) -> str:
+    """Return what Slack shows of a link in code."""
+    return (
+        url.removeprefix("mailto:").removeprefix("tel:") if _is_shortened(label, url) or not label else label
+    )

@@ -1,5 +1,6 @@
 """Texts, whatever format they come from: pieces of Rocket.Chat's markdown, and how long they may be."""
 
+import re
 from collections.abc import Iterable
 
 from chatferry.records import ChannelMention, GroupMention, Segment, Text, UserMention
@@ -43,16 +44,35 @@ def _plain(segment: Segment) -> str:
 
 
 def link(url: str, label: str) -> str:
-    """A link in markdown; one that is labelled with itself stays bare."""
-    if not label and url.startswith("http"):
-        return url
+    """Return a link in markdown; one that is labelled with itself stays bare."""
     address = url.removeprefix("mailto:").removeprefix("tel:")
     shown = label.strip()
-    if not shown or shown in (address, url):
-        return address
-    if address == url and url.partition("://")[2] == shown:
-        return url
-    return f"[{label}]({url})"
+    return address if not shown or shown in (address, url) else labelled(url, label)
+
+
+_TICKS = re.compile("``+")
+_CODE = re.compile("`([^`]+)`")
+_PAIR = re.compile(r"\([^()]*\)")
+_BRACKET = re.compile("[()]")
+_NO_ADDRESS = re.compile(r"[\s|\\]")
+
+
+def labelled(url: str, label: str) -> str:
+    """Return a labelled link in markdown that can be read whatever the two hold: Rocket.Chat shows no code in
+    labels, and ends them at "](" and addresses at a bracket that they do not open."""
+    if "`" in label:
+        label = _CODE.sub(r"\1", _TICKS.sub("", label))
+    label = label.replace("](", "] (")
+    return f"[{label}]({_within_parentheses(url)})"
+
+
+def _within_parentheses(url: str) -> str:
+    url = _NO_ADDRESS.sub(_percent, url)
+    return _BRACKET.sub(_percent, url) if _BRACKET.search(_PAIR.sub("", url)) else url
+
+
+def _percent(match: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in match[0].encode())
 
 
 def marked(text: str, mark: str) -> str:
