@@ -14,18 +14,20 @@ from chatferry.errors import ArchiveError
 from chatferry.importers.json_pieces import PIECE, Break, read_pieces
 from chatferry.importers.lenient_json import Flaw, decode_list, flaw_problem
 from chatferry.importers.slack_messages import PinNote
-from chatferry.importers.slack_text import without_secrets
+from chatferry.importers.slack_text import from_mrkdwn
 from chatferry.importers.slack_wire import (
     SLACKBOT,
     Membership,
     Profile,
     SlackChannel,
     SlackUser,
+    Topic,
     Writer,
     person,
 )
+from chatferry.importers.texts import plain
 from chatferry.problems import problem
-from chatferry.records import Channel, Problem, User
+from chatferry.records import Channel, ChannelMention, Problem, User, UserMention
 
 T = TypeVar("T")
 
@@ -246,6 +248,7 @@ def _listed_conversations(
     archive: Archive, folders: Mapping[str, object]
 ) -> Iterator[Conversation | Problem]:
     people: dict[str, str] = {}  # each id once: a list may name one a thousand times
+    names = _named(archive)
     for prefix in prefixes(archive):
         for name, type_ in ROOM_LISTS.items():
             file = prefix + name
@@ -254,7 +257,7 @@ def _listed_conversations(
                     yield flaw_problem(item, file, "channel-not-readable", "channel")
                     continue
                 index, channel = item
-                record = _channel(channel, file, f"$[{index}]", _type(channel, type_), people)
+                record = _channel(channel, file, f"$[{index}]", _type(channel, type_), people, names)
                 folder = _folder(channel, prefix, folders)
                 yield Conversation(record, folder, channel.members is not None, _pins(channel))
 
@@ -279,9 +282,15 @@ def _folder(channel: SlackChannel, prefix: str, folders: Mapping[str, object]) -
 
 
 def _channel(
-    channel: SlackChannel, file: str, position: str, type_: Literal["c", "p", "d"], people: dict[str, str]
+    channel: SlackChannel,
+    file: str,
+    position: str,
+    type_: Literal["c", "p", "d"],
+    people: dict[str, str],
+    names: dict[str, str],
 ) -> Channel:
-    """The record. `people` has the ids met so far; equal ones become one text."""
+    """The record. `people` has the ids met so far; equal ones become one text. `names` are of those whom
+    topics name."""
     members = list(channel.members or ())
     if type_ == "d" and not members and channel.user:
         members = [channel.user]
@@ -291,13 +300,69 @@ def _channel(
         name=channel.name or "",
         creator=person(channel.creator or ""),
         members=tuple(dict.fromkeys(people.setdefault(id, id) for id in map(person, members))),
-        topic=without_secrets((channel.topic.value if channel.topic else "") or ""),
-        description=without_secrets((channel.purpose.value if channel.purpose else "") or ""),
+        topic=_about(channel.topic, names),
+        description=_about(channel.purpose, names),
         created=_created(channel.created),
         archived=channel.is_archived is True,
         general=channel.is_general is True,
         file=file,
         position=position,
+    )
+
+
+# ---------------------------------------------------------------- topics and descriptions
+
+
+class _Named(Struct, frozen=True, gc=False):
+    """The little that is needed of a `SlackUser` or `SlackChannel` to name it."""
+
+    id: str
+    name: str | None = None
+
+
+class _About(Struct, frozen=True, gc=False):
+    topic: Topic | None = None
+    purpose: Topic | None = None
+
+
+def _named(archive: Archive) -> dict[str, str]:
+    """Return the names of the people and channels that topics and descriptions name."""
+    wanted = {
+        segment.id
+        for about in _all(archive, _room_lists(archive), _About)
+        for topic in (about.topic, about.purpose)
+        if topic and topic.value and "<" in topic.value
+        for segment in from_mrkdwn(topic.value)
+        if isinstance(segment, UserMention | ChannelMention)
+    }
+    if not wanted:
+        return {}
+    lists = [*_user_lists(archive), *_room_lists(archive)]
+    return {one.id: one.name for one in _all(archive, lists, _Named) if one.id in wanted and one.name}
+
+
+def _room_lists(archive: Archive) -> list[str]:
+    places = [prefix + name for prefix in prefixes(archive) for name in ROOM_LISTS]
+    return [place for place in places if place in archive]
+
+
+def _all(archive: Archive, lists: Iterable[str], kind: type[T]) -> Iterator[T]:
+    for file in lists:
+        for item in _listed(archive, file, kind):
+            if not isinstance(item, Flaw):
+                yield item[1]
+
+
+def _about(topic: Topic | None, names: dict[str, str]) -> str:
+    """Return a topic or description; in rooms nobody can be named but as text."""
+    text = from_mrkdwn((topic.value if topic else None) or "")
+    return plain(
+        tuple(
+            replace(segment, label=names.get(segment.id) or segment.label)
+            if isinstance(segment, UserMention | ChannelMention)
+            else segment
+            for segment in text
+        )
     )
 
 
