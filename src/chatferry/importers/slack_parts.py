@@ -59,7 +59,12 @@ def parts(archive: Archive, conversation: Conversation, survey: Survey, sizes: S
     lost = _dealt(sorted(missing.items()), stretches)
     hints = _dealt([(ts, place) for ts, (place, _) in threads.items()], stretches)
     pins = {**survey.pins, **conversation.pins}
-    room = Room(channel=conversation.record.id, folder=conversation.folder, bots=survey.bots)
+    room = Room(
+        channel=conversation.record.id,
+        folder=conversation.folder,
+        bots=survey.bots,
+        people=tuple(survey.people),
+    )
     for number, stretch in enumerate(stretches):
         here = Slice(
             room=replace(

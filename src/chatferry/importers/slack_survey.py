@@ -57,6 +57,7 @@ class Survey:
         self.authors: dict[str, None] = {}
         self.strangers: dict[str, User] = {}
         self.bots: dict[str, str] = {}
+        self.people: dict[str, None] = {}  # who are listed and posted something with an app
         self.pins: dict[str, PinNote] = {}
         self._known = known
         self._all_bots = bots
@@ -114,6 +115,8 @@ class Survey:
                 self._author(message, file, index)
                 if message.subtype in ("pinned_item", "unpinned_item"):
                     self._pin(message)
+            if message.edited is not None and message.edited.user in self._all_bots:
+                self.bots[message.edited.user] = self._all_bots[message.edited.user]
             if message.thread_ts is not None:
                 self._thread(message, Place(file, index))
         return times
@@ -142,6 +145,9 @@ class Survey:
     def _author(self, message: Envelope, file: str, index: int) -> None:
         if message.bot_id in self._all_bots:
             self.bots[message.bot_id] = self._all_bots[message.bot_id]
+        user = message.user
+        if user and message.bot_id and user in self._known and self._all_bots.get(message.bot_id) != user:
+            self.people[user] = None
         author = author_of(message, self._all_bots)
         if not author or author in self._settled:
             return

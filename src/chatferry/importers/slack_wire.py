@@ -25,7 +25,7 @@ class Topic(Struct, frozen=True):
 
 class ChannelPin(Struct, frozen=True):
     id: str | None = None
-    created: int | None = None
+    created: int | str | None = None
     user: str | None = None
 
 
@@ -104,6 +104,7 @@ class SlackFile(Struct, frozen=True, kw_only=True, gc=False):
     file_access: str | None = None
     size: int | None = None
     is_external: bool | None = None
+    is_hidden_by_limit: bool | int | None = None  # beyond the limit of a free plan
     url_private: str | None = None
     url_private_download: str | None = None
     permalink: str | None = None
@@ -165,6 +166,7 @@ class Envelope(Struct, frozen=True, kw_only=True, gc=False):
     reply_count: int | None = None
     reply_users: list[str] | None = None
     latest_reply: str | None = None
+    edited: Edited | None = None
     item: PinnedItem | None = None
 
 
