@@ -71,6 +71,7 @@ def calls_under_attack(
                     assert answer.status_code == 200
                     status = answer.json().get("step", "")
                 time.sleep(0.04)
+        assert (server.data / "audit.log").read_text().count("too many attempts") in (1, 2, 3)  # one a minute
         return took, answers, peak(server), logged(server)
 
 

@@ -21,6 +21,7 @@ from chatferry.documents import Document
 from chatferry.errors import RequestError
 from chatferry.observing.metrics import Metrics
 from chatferry.observing.readiness import Readiness
+from chatferry.observing.seldom import Seldom
 from chatferry.settings import Settings
 from chatferry.store import Store
 from chatferry.worker import Worker
@@ -60,6 +61,7 @@ class Services:
         self.limiter = RateLimiter() if settings.rate_limit else None
         self.attempts = Attempts() if settings.rate_limit else None
         self.grants = Grants()
+        self.refusals = Seldom()  # of log-ins of an account that were audited
         self.crowd = Crowd(settings.most_connections_of_one)
         self.uploading: set[str] = set()
         self.upload_room = UploadRoom(settings.uploads, settings.min_free)

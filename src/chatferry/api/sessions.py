@@ -1,5 +1,6 @@
 """Logging in and out, who am I, and what server this is."""
 
+import time
 from math import ceil
 from typing import Any
 
@@ -64,7 +65,9 @@ def _begin_attempt(call: Call, account: str, user: Document | None) -> None:
     """Refuse an attempt at an account at which too many have failed, before its password is looked at."""
     wait = call.services.attempts.begin(account, call.address) if call.services.attempts is not None else 0
     if wait:
-        audit.record("log-in refused", account=user["_id"] if user else None, reason="too many attempts")
+        id = str(user["_id"]) if user else ""
+        if call.services.refusals.may(id, time.monotonic()):  # or strangers could fill the disk
+            audit.record("log-in refused", account=id or None, reason="too many attempts")
         raise RequestError(TOO_MANY.format(ceil(wait)), status=429)
 
 

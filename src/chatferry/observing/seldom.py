@@ -1,6 +1,7 @@
 """Log lines that strangers can cause: the same one at most once a minute."""
 
 import logging
+import threading
 import time
 
 PAUSE = 60.0  # seconds
@@ -8,21 +9,23 @@ _MOST = 1000  # different ones that are remembered
 
 
 class Seldom:
-    """Remembers what was said when."""
+    """Remembers what was said when. Any thread may use it."""
 
     def __init__(self, pause: float = PAUSE) -> None:
         self._pause = pause
+        self._lock = threading.Lock()
         self._said: dict[str, float] = {}
 
     def may(self, what: str, now: float) -> bool:
         """Return whether it is time to say this again, and take it for said then."""
-        if now < self._said.get(what, now):
-            return False
-        self._said.pop(what, None)
-        if len(self._said) >= _MOST:
-            self._said.pop(next(iter(self._said)))
-        self._said[what] = now + self._pause
-        return True
+        with self._lock:
+            if now < self._said.get(what, now):
+                return False
+            self._said.pop(what, None)
+            if len(self._said) >= _MOST:
+                self._said.pop(next(iter(self._said)))
+            self._said[what] = now + self._pause
+            return True
 
 
 class SeldomFilter(logging.Filter):
