@@ -93,10 +93,15 @@ def _may_bind(destination: Destination, settings: Settings, store: Store, known:
         return True
     wrote = store.staging.document_ids()
     if known is None and not wrote:
-        return bool(settings.destination)
+        return bool(settings.destination) or not _remembers(store)
     # A server gets its id when Rocket.Chat is started on its database, and may be given another one.
     has_same_place = known is None or known.id.startswith(ADDRESS) or known.url == _here(settings, "").url
     return has_same_place and _has(destination, wrote)
+
+
+def _remembers(store: Store) -> bool:
+    """Whether the store holds anything that is true of one destination only."""
+    return store.imprints.any() or store.pending_files.count() > 0 or store.parts.any_done()
 
 
 def _refusal(settings: Settings, known: Binding | None, here: Binding) -> SettingsError:

@@ -54,7 +54,8 @@ def http(server: Server) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def keeper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(tmp_path_factory.mktemp("keeping") / "data") as running:
+    data = tmp_path_factory.mktemp("keeping") / "data"
+    with serving(data, CHATFERRY_KEEP_UPLOADS_HOURS="1") as running:
         yield running
 
 

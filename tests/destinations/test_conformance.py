@@ -22,7 +22,9 @@ from chatferry.documents import (
     AVATARS,
     COLLECTIONS,
     CONTACTS,
+    LINKS,
     MESSAGES,
+    ORIGINS,
     PERMISSIONS,
     ROOMS,
     SUBSCRIPTIONS,
@@ -199,6 +201,8 @@ SOME_OF_EACH: Sequence[Change] = [
     Insert(AVATARS, {"_id": "a1", "userId": "u1"}),
     Insert(UPLOADS, {"_id": "f1", "name": "a.txt", "size": 3}),
     Insert(PERMISSIONS, {"_id": "run-import", "roles": ["admin"]}),
+    Insert(ORIGINS, {"_id": "csv/csv", "importer": "csv", "name": "csv"}),
+    Insert(LINKS, {"_id": "l1", "origin": "csv/csv", "importId": "7", "document": "u1"}),
 ]
 
 
@@ -534,6 +538,8 @@ FOUND: list[tuple[Lookup, list[str], list[str]]] = [
     (Lookup.UPLOAD_ID, ["f1"], ["f1"]),
     (Lookup.AVATAR_ID, ["a1", "f1"], ["a1"]),
     (Lookup.PERMISSION_ID, ["run-import", "f1"], ["run-import"]),
+    (Lookup.ORIGIN_ID, ["csv/csv", "csv/b"], ["csv/csv"]),
+    (Lookup.LINK_ID, ["l1", "l2"], ["l1"]),
 ]
 
 

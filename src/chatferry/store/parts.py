@@ -61,6 +61,10 @@ class Parts:
                 ),
             )
 
+    def any_done(self) -> bool:
+        """Return whether messages of any operation were imported."""
+        return self._database.one("SELECT 1 FROM parts WHERE done = 1 LIMIT 1") is not None
+
     def outcomes(self, operation_id: str, type: Literal["message", "file"]) -> dict[Outcome, int]:
         sql = (
             "SELECT outcome, sum(count) FROM part_outcomes WHERE operation = ? AND type = ? GROUP BY outcome"
