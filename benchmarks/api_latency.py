@@ -145,8 +145,8 @@ def _leave(store: Store, id: str) -> None:
     users = [User(id=f"U{n:08}", username=f"person{n}", name=f"Person {n}") for n in range(20)]
     channels = [Channel(id=f"C{n:08}", type="c", name=f"channel{n}") for n in range(5)]
     store.staging.add(id, enumerate([*users, *channels]))
-    store.staging.decide(id, "user", [Result(n, Outcome.INSERTED, f"user{n}") for n in range(20)])
-    store.staging.decide(id, "channel", [Result(n, Outcome.INSERTED, f"room{n}") for n in range(20, 25)])
+    store.staging.decide(id, "user", [Result(n, Outcome.INSERTED) for n in range(20)])
+    store.staging.decide(id, "channel", [Result(n, Outcome.INSERTED) for n in range(20, 25)])
     parts = [(n, Part(channel=f"C{n - 25:08}", messages=195)) for n in range(25, 30)]
     store.parts.add(id, parts)
     for n, _ in parts:
@@ -164,7 +164,7 @@ def measure(folder: Path, export: Path, workers: str, destination: str, pause: f
     data.mkdir()
     shutil.copy(folder / "store.sqlite3", data)
     options = ["--workers", workers] if workers != "default" else []
-    options += ["--destination", destination] if destination else []
+    options += ["--destination", destination or f"sqlite:{data / 'workspace.sqlite3'}"]
     folders = {"CHATFERRY_IMPORT_DIRS": str(export.parent)}
     with (
         serving(data, *options, **folders, CHATFERRY_RATE_LIMIT="on") as server,
