@@ -164,7 +164,9 @@ def measure(folder: Path, export: Path, workers: str, destination: str, pause: f
     data.mkdir()
     shutil.copy(folder / "store.sqlite3", data)
     options = ["--workers", workers] if workers != "default" else []
-    options += ["--destination", destination or f"sqlite:{data / 'workspace.sqlite3'}"]
+    destination = destination or f"sqlite:{data / 'workspace.sqlite3'}"
+    open_destination(destination).close()  # a history without its workspace would be refused
+    options += ["--destination", destination]
     folders = {"CHATFERRY_IMPORT_DIRS": str(export.parent)}
     with (
         serving(data, *options, **folders, CHATFERRY_RATE_LIMIT="on") as server,
