@@ -10,8 +10,8 @@ from anyio import CapacityLimiter
 from msgspec import Struct
 
 from chatferry.api.attempts import Attempts
+from chatferry.api.circuit_breaker import PAUSE, CircuitBreaker
 from chatferry.api.grants import Grants
-from chatferry.api.outage import PAUSE, Outage
 from chatferry.api.probes import probes
 from chatferry.api.rate_limit import RateLimiter, neighbourhood
 from chatferry.api.upload_room import UploadRoom
@@ -153,20 +153,20 @@ class _Shared:
         is_server = takes_several(settings.destination_url)
         self._turn: AbstractContextManager[object] = nullcontext() if is_server else threading.Lock()
         self._opening = threading.Lock()
-        self._outage = Outage(PAUSE if is_server else 0.0)  # a file on the disk is not waited for
+        self._breaker = CircuitBreaker(PAUSE if is_server else 0.0)  # a file on the disk is not waited for
         self._destination: Destination | None = None
 
     @contextmanager
     def taken(self) -> Iterator[Destination]:
-        self._outage.check()
-        with self._turn, self._outage.watched():
+        self._breaker.check()
+        with self._turn, self._breaker.watched():
             yield self._opened()
 
     def _opened(self) -> Destination:
         if self._destination is None:
             with self._opening:
                 if self._destination is None:
-                    self._outage.check()
+                    self._breaker.check()
                     self._destination = open_bound(self._settings, self._store, patience=PATIENCE)
         return self._destination
 

@@ -9,7 +9,7 @@ from select import select
 
 import pytest
 
-from chatferry.api.outage import PAUSE, Outage
+from chatferry.api.circuit_breaker import PAUSE, CircuitBreaker
 from chatferry.api.services import Services
 from chatferry.destinations import Lookup
 from chatferry.errors import DestinationError, NoRoomError
@@ -28,7 +28,7 @@ class Clock:
         return self.now
 
 
-def asked(outage: Outage, error: Exception | None) -> str:
+def asked(outage: CircuitBreaker, error: Exception | None) -> str:
     """Ask a destination that answers like this; what comes of it."""
     try:
         outage.check()
@@ -42,7 +42,7 @@ def asked(outage: Outage, error: Exception | None) -> str:
 
 def test_who_asks_after_a_failure_is_told_at_once_until_one_may_look_again() -> None:
     clock = Clock()
-    outage = Outage(PAUSE, clock)
+    outage = CircuitBreaker(PAUSE, clock)
     assert asked(outage, None) == "answered"
     assert asked(outage, DestinationError("away")) == "away"
     assert asked(outage, None) == "away"  # nobody asked
@@ -59,14 +59,14 @@ def test_who_asks_after_a_failure_is_told_at_once_until_one_may_look_again() -> 
 
 
 def test_without_a_pause_everybody_asks() -> None:
-    outage = Outage(0.0, Clock())
+    outage = CircuitBreaker(0.0, Clock())
     assert asked(outage, DestinationError("away")) == "away"
     assert asked(outage, DestinationError("still away")) == "still away"
     assert asked(outage, None) == "answered"
 
 
 def test_a_full_disk_is_no_outage() -> None:
-    outage = Outage(PAUSE, Clock())
+    outage = CircuitBreaker(PAUSE, Clock())
     assert asked(outage, NoRoomError("full")) == "full"
     assert asked(outage, None) == "answered"
 

@@ -10,7 +10,7 @@ from chatferry.errors import DestinationError, NoRoomError
 PAUSE = 5.0  # seconds
 
 
-class Outage:
+class CircuitBreaker:
     """Remembers for a pause, in seconds, that a destination is away. Any thread may use it."""
 
     def __init__(self, pause: float = PAUSE, clock: Callable[[], float] = time.monotonic) -> None:
