@@ -189,13 +189,13 @@ def _unknown_mention(case: _Case) -> None:
 
 
 def _unknown_reaction_user(case: _Case) -> None:
-    who = case.nobody()
+    who = case.nobody(seen=True)
     element, line = case.say("who likes it?")
     element["reactions"] = [
         {"name": "eyes", "users": [case.bob.id, who], "count": 2},
         {"name": "+1", "users": [who], "count": 1},
     ]
-    line.reactions = {":eyes:": [case.bob.username]}
+    line.reactions = {":eyes:": [case.bob.username, who.lower()], ":+1:": [who.lower()]}
     case.between((element, line), "substituted")
 
 

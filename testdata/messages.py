@@ -251,11 +251,10 @@ def start_thread(missing: tuple[str, ...], turn: Turn) -> Pair:
 
 
 def start_counted_thread(turn: Turn) -> Pair:
-    """Slack counts replies that were deleted since."""
+    """Slack counts replies that were deleted since, which nobody can read any more."""
     element, line = start_thread(("replies",), turn)
     if line.reply_count:
-        line.reply_count += 2
-        element["reply_count"] = line.reply_count
+        element["reply_count"] = line.reply_count + 2
     return element, line
 
 
@@ -310,9 +309,8 @@ def _plan_late_reply(turn: Turn, later: Later, thread: Thread) -> None:
 
 
 def _thread_fields(thread: Thread, missing: tuple[str, ...]) -> tuple[Json, list[str]]:
-    people = list({person.id: person for _, person in thread.replies}.values())
-    if "reply_users" not in missing:
-        people = people[:5]  # Slack names five at most
+    everybody = list({person.id: person for _, person in thread.replies}.values())
+    people = everybody[:5]  # Slack names five at most
     fields: Json = {
         "thread_ts": thread.ts, "reply_count": len(thread.replies), "reply_users_count": len(people),
         "latest_reply": slack_ts(thread.replies[-1][0]), "reply_users": [person.id for person in people],
@@ -321,7 +319,7 @@ def _thread_fields(thread: Thread, missing: tuple[str, ...]) -> tuple[Json, list
     }  # fmt: skip
     for field in missing:
         del fields[field]
-    return fields, [person.username for person in people]
+    return fields, [person.username for person in everybody]
 
 
 def _reply(thread: Thread, author: Person, turn: Turn) -> Pair:

@@ -166,8 +166,8 @@ def test_threads_are_whole(large: tuple[dict[str, bytes], dict[str, list[Json]]]
     roots = {message["id"]: message for message in replies.pop("")}
     assert replies.keys() == {id for id, root in roots.items() if root["reply_count"]}
     for id, thread in replies.items():
-        assert roots[id]["reply_count"] >= len(thread)
-        assert set(roots[id]["repliers"]) <= {reply["author"] for reply in thread}
+        assert roots[id]["reply_count"] == len(thread)
+        assert set(roots[id]["repliers"]) == {reply["author"] for reply in thread}
 
 
 def test_plain_means_words_and_threads(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ REPORTED = {
     "duplicate-user-email": "user-merged-by-email",
     "unknown-author": "user-not-listed",
     "unknown-mention": "unknown-mention",
-    "unknown-reaction-user": "unknown-reaction-user",
+    "unknown-reaction-user": "user-not-listed",
     "unknown-creator": "unknown-creator",
     "unknown-member": "unknown-member",
     "members-null": "channel-without-members",

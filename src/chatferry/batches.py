@@ -90,7 +90,8 @@ class Share(Struct):
 class Batch(Struct):
     """Messages ready to be written, in the order of their parts, and where each one stands.
 
-    `rewrite`: what people have edited is overwritten too.
+    `rewrite`: what people have edited is overwritten too. `placeholders` are ids of messages that stand for
+    others.
     """
 
     shares: list[Share] = []
@@ -99,6 +100,7 @@ class Batch(Struct):
     positions: list[str | int] = []
     size: int = 0
     rewrite: bool = False
+    placeholders: set[str] = set()
 
     def open(self, part: int) -> Share:
         share = Share(len(self.messages), PartResult(part))
@@ -139,6 +141,8 @@ def convert_parts(
                     if made.problems or made.pending or made.files or made.links:
                         share.noteworthy.append((len(batch.messages), replace(made, document=None)))
                         batch.size += PROBLEM * len(made.problems)
+                    if made.placeholder:
+                        batch.placeholders.add(made.document["_id"])
                     batch.messages.append(pack(made.document, encoded, digest(encoded)))
                     batch.files.append(item.file)
                     batch.positions.append(item.position)

@@ -84,7 +84,7 @@ def inspect_archive(importer: Importer, archive: Archive) -> Inspection:
 
 def _count(message: Message, found: Inspection) -> None:
     found.messages += 1
-    found.threads += message.reply_count > 0
+    found.threads += bool(message.replies)
     found.reactions += sum(len(reaction.users) for reaction in message.reactions)
     found.files += len(message.files)
     found.file_bytes += sum(file.size or 0 for file in message.files)

@@ -3,7 +3,7 @@
 Part of the pipeline, the half that is done per message. Whatever is done twice gives the same documents.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from msgspec.structs import replace
@@ -15,7 +15,7 @@ from chatferry.convert.messages import update_message
 from chatferry.destinations import Destination, Lookup
 from chatferry.documents import Document, Update, has_format, is_alike
 from chatferry.problems import MOST_OF_PART, Notes, problem
-from chatferry.records import Effect, Outcome, Problem, RecordType
+from chatferry.records import ROCKET_CAT, Effect, Outcome, Problem, RecordType
 
 
 def write_batches(
@@ -87,6 +87,9 @@ def _updates(
         if existing.get(message[0], message[1]) != message[1]
         and not is_alike(existing[message[0]], message[1])
     ]
+    if batch.placeholders:
+        kept = _held(batch.placeholders.intersection(id for id, *_ in changed), destination)
+        changed = [message for message in changed if message[0] not in kept]
     made = [destination.unpack(packed) for packed in changed]
     doubtful = [id for id, *_ in changed if not batch.rewrite and not has_format(existing[id])]
     found = destination.find(Lookup.MESSAGE_ID, doubtful) if doubtful else []
@@ -102,6 +105,14 @@ def _updates(
         else:
             edited.add(id_)
     return updates, edited
+
+
+def _held(ids: Collection[str], destination: Destination) -> set[str]:
+    """Return which of the messages an import has brought, so that no placeholder is to stand for them."""
+    found = destination.find(Lookup.MESSAGE_ID, ids) if ids else []
+    return {
+        message["_id"] for message in found if (message.get("t"), message["u"]["_id"]) != ("rm", ROCKET_CAT)
+    }
 
 
 def _note_edited(share: Share, end: int, batch: Batch, edited: set[str]) -> None:

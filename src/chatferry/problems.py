@@ -124,6 +124,9 @@ KINDS: dict[str, Kind] = {
     "thread-without-root": Kind(
         "message", NOTED, "Nothing: a placeholder opens the thread. An older export may hold the message."
     ),
+    "thread-root-left-out": Kind(
+        "message", NOTED, "Nothing: a placeholder opens the thread. Import again and select the author."
+    ),
     "message-channel-not-selected": Kind("message", SKIPPED, "Import again and select the channel."),
     "message-channel-failed": Kind(
         "message", FAILED, "See why the channel failed, correct it, import again."

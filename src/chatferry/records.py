@@ -116,6 +116,14 @@ class Reaction(Struct, frozen=True, gc=False):
     users: tuple[str, ...]
 
 
+class Replies(Struct, frozen=True, gc=False, array_like=True):
+    """What one person or bot wrote in a thread: how many replies, and when the last one."""
+
+    author: str
+    count: int
+    last: int
+
+
 class Edit(Struct, frozen=True, gc=False):
     at: int
     by: str = ""
@@ -153,7 +161,11 @@ class File(Struct, frozen=True, kw_only=True):
 
 
 class Message(Struct, frozen=True, gc=False, tag_field="is", tag="message"):
-    """A message. `position`: a number is the place in the file's JSON list."""
+    """A message. `position`: a number is the place in the file's JSON list.
+
+    `replies` are those that the archive holds, on the thread's first message. A `placeholder` stands for a
+    first message that the archive does not hold.
+    """
 
     id: str
     channel: str
@@ -169,9 +181,8 @@ class Message(Struct, frozen=True, gc=False, tag_field="is", tag="message"):
     bot: bool = False
     thread: str = ""  # id of the thread's first message
     in_channel: bool = False  # a reply that is shown in the channel too
-    reply_count: int = 0
-    last_reply: int = 0
-    repliers: tuple[str, ...] = ()
+    replies: tuple[Replies, ...] = ()
+    placeholder: bool = False
     edit: Edit | None = None
     pin: Pin | None = None
     reactions: tuple[Reaction, ...] = ()

@@ -222,7 +222,9 @@ def test_a_first_message_that_comes_twice_is_told_of_its_thread_where_it_is_kept
     with open_archive(export(messages)) as archive:
         found = everything(archive, LONG)
         assert found == everything(archive, WHOLE)
-    assert [message.reply_count for message in found["messages"] if message.reply_count] == [1]
+    assert [[one.count for one in message.replies] for message in found["messages"] if message.replies] == [
+        [1]
+    ]
 
 
 def test_messages_that_two_large_files_hold() -> None:

@@ -1,14 +1,17 @@
 """Messages: documents as Rocket.Chat 8.x clients read them."""
 
 import re
+from collections.abc import Iterable
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from chatferry.convert import KnownUser, Noted
 from chatferry.documents import MESSAGES, Date, Document, Update
 from chatferry.ids import derived_hex
 from chatferry.problems import MOST_OF_RECORD, Notes, problem
 from chatferry.records import (
+    ROCKET_CAT,
     Attachment,
     ChannelMention,
     File,
@@ -17,6 +20,7 @@ from chatferry.records import (
     Outcome,
     Problem,
     Reaction,
+    Replies,
     Segment,
     Text,
     UserMention,
@@ -56,6 +60,7 @@ class Converted(Struct, frozen=True, gc=False):
     pending: list[PendingFile]
     files: dict[Outcome, int]
     links: int = 0  # files that live elsewhere: what becomes of the message becomes of them
+    placeholder: bool = False  # stands for a message that was not imported
 
     @property
     def all_files(self) -> int:
@@ -72,7 +77,7 @@ def convert_message(record: Message, known: Noted) -> Converted:
     room = known.rooms[record.channel]
     author = known.users[record.author]
     if room is None or room.absent or author is None or author.absent:
-        return Converted(None, [_refusal(record, known)], [], _lost_files(record, known))
+        return _refused(record, known)
     text = record.text
     only = text[0] if len(text) == 1 else None
     msg = only if isinstance(only, str) else ""
@@ -97,10 +102,8 @@ def convert_message(record: Message, known: Noted) -> Converted:
         document["tmid"] = f"{scope}-{record.thread}" if scope else record.thread
         if record.in_channel:
             document["tshow"] = True
-    if record.reply_count or record.last_reply:
-        document["tcount"] = record.reply_count
-        document["tlm"] = Date.at(record.last_reply or record.ts)
-        document["replies"] = [user.id for user in _present(record.repliers, known)]
+    if record.replies:
+        _write_thread(record.replies, known, document)
     if record.alias:
         document["alias"] = record.alias
     if record.emoji:
@@ -118,7 +121,7 @@ def convert_message(record: Message, known: Noted) -> Converted:
     if record.attachments:
         document["attachments"] = [_attachment(card, known) for card in record.attachments]
     if not record.files:
-        return Converted(document, problems, [], _NO_FILES)
+        return Converted(document, problems, [], _NO_FILES, placeholder=record.placeholder)
     pending, files = _write_files(record, scope, author, document, problems)
     links = sum(bool(file.link and not file.gone) for file in record.files)
     return Converted(document, problems, pending, files, links)
@@ -171,14 +174,38 @@ def _lost_files(record: Message, known: Noted) -> dict[Outcome, int]:
     return {Outcome(refusal.effect.value): len(record.files)}
 
 
-def _present(import_ids: tuple[str, ...], known: Noted) -> list[KnownUser]:
-    """The accounts behind import ids, each once, without those that are not there."""
-    found: dict[str, KnownUser] = {}
-    for import_id in import_ids:
-        user = known.users[import_id]
-        if user is not None and not user.absent:
-            found.setdefault(user.id, user)
-    return list(found.values())
+def _refused(record: Message, known: Noted) -> Converted:
+    """Leave a message out; the first one of a thread that is imported leaves a placeholder."""
+    refusal, files = _refusal(record, known), _lost_files(record, known)
+    room = known.rooms[record.channel]
+    if room is None or room.absent or not _present(record.replies, known):
+        return Converted(None, [refusal], [], files)
+    root = Message(
+        record.id,
+        record.channel,
+        ROCKET_CAT,
+        record.ts,
+        system="rm",
+        replies=record.replies,
+        placeholder=True,
+    )
+    note = _problem("thread-root-left-out", f"{refusal.reason}; others replied to it", record, "user")
+    return replace(convert_message(root, known), problems=[note], files=files)
+
+
+def _present(replies: Iterable[Replies], known: Noted) -> list[tuple[KnownUser, Replies]]:
+    """Return those replies whose authors are there, with these."""
+    found = [(known.users[one.author], one) for one in replies]
+    return [(user, one) for user, one in found if user is not None and not user.absent]
+
+
+def _write_thread(replies: Iterable[Replies], known: Noted, document: Document) -> None:
+    """Count the replies of a thread that are imported; whoever wrote one follows it."""
+    present = _present(replies, known)
+    if present:
+        document["tcount"] = sum(one.count for _, one in present)
+        document["tlm"] = Date.at(max(one.last for _, one in present))
+        document["replies"] = list(dict.fromkeys(user.id for user, _ in present))
 
 
 # ---------------------------------------------------------------- text

@@ -36,7 +36,7 @@ from chatferry.importers.slack_messages import (
 from chatferry.importers.slack_order import in_order
 from chatferry.importers.slack_parts import Slice, parts
 from chatferry.importers.slack_runs import Run, Sizes
-from chatferry.importers.slack_survey import Survey
+from chatferry.importers.slack_survey import Survey, nameless
 from chatferry.importers.slack_wire import Envelope, SlackMessage, micros
 from chatferry.problems import MOST_OF_PART, Notes, Spot, problem
 from chatferry.records import ROCKET_CAT, Channel, Message, Part, Problem, User
@@ -253,7 +253,8 @@ def _survey_all(
     for task, all_found in zip(tasks, archive.each(_survey, aid, tasks), strict=True):
         for (conversation, files), found in zip(task, all_found, strict=True):
             for id, user in found.strangers.items():
-                strangers.setdefault(id, user)
+                if id not in strangers or _is_nameless(strangers[id]):
+                    strangers[id] = user
             if not conversation.members_known:
                 conversation = _with_authors(conversation, found.authors)
                 yield conversation.record
@@ -262,12 +263,18 @@ def _survey_all(
             if conversation.record.type == "d":
                 for member in conversation.record.members:
                     if member != ROCKET_CAT and member not in users and member not in strangers:
-                        strangers[member] = _absent(member, conversation.record)
+                        strangers[member] = nameless(
+                            member, conversation.record.file, conversation.record.position
+                        )
             yield from found.parts
     for user in strangers.values():
         yield user
-        reason = f"no list of users names {user.id}, an inactive placeholder holds its messages"
+        reason = f"no list of users names {user.id}, an inactive placeholder stands for it"
         yield problem("user-not-listed", reason, file=user.file, position=user.position, field="user")
+
+
+def _is_nameless(user: User) -> bool:
+    return user.name == user.id.lower()
 
 
 def _tasks(
@@ -335,16 +342,4 @@ def _members_guessed(conversation: Conversation) -> Problem:
         file=record.file,
         position=record.position,
         field="members",
-    )
-
-
-def _absent(id: str, channel: Channel) -> User:
-    return User(
-        id=id,
-        username=id.lower(),
-        name=id.lower(),
-        deleted=True,
-        placeholder=True,
-        file=channel.file,
-        position=channel.position,
     )

@@ -5,7 +5,7 @@ of all others. Only what repeats another message is left out.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -36,6 +36,7 @@ from chatferry.records import (
     Pin,
     Problem,
     Reaction,
+    Replies,
     Segment,
     Text,
 )
@@ -68,16 +69,6 @@ REPEATS = {
     "emoji_changed": "it announces a change of the custom emoji",
 }
 
-MOST_REPLIES = 1_000_000_000
-
-
-class Thread(Struct, frozen=True, array_like=True):
-    """What a thread's replies say, for a first message that does not say it."""
-
-    count: int
-    latest: int
-    repliers: tuple[str, ...]
-
 
 class PinNote(Struct, frozen=True, array_like=True):
     at: int
@@ -89,7 +80,7 @@ class Room(Struct, frozen=True, kw_only=True):
 
     channel: str
     folder: str
-    threads: dict[str, Thread] = {}
+    threads: dict[str, tuple[Replies, ...]] = {}  # by the `ts` of their first message
     pins: dict[str, PinNote] = {}
     bots: dict[str, str] = {}  # bot id -> the user it writes as
     people: tuple[str, ...] = ()  # who posted something with an app that is not theirs
@@ -120,16 +111,14 @@ def is_kept(message: SlackMessage | Envelope) -> bool:
 
 def placeholder_root(ts: str, room: Room, file: str) -> Message:
     """Stands for a thread's first message that the archive does not hold."""
-    seen = room.threads.get(ts, Thread(0, 0, ()))
     return Message(
         message_id(room.channel, ts),
         room.channel,
         ROCKET_CAT,
         millis(ts) or 0,
         system="rm",
-        reply_count=seen.count,
-        last_reply=seen.latest,
-        repliers=seen.repliers,
+        replies=room.threads.get(ts, ()),
+        placeholder=True,
         file=file,
     )
 
@@ -169,7 +158,7 @@ def to_record(
     if message.pinned_to is not None or message.ts in room.pins:
         more["pin"] = _pin(message, ts, room)
     if message.reactions is not None:
-        more["reactions"] = _reactions(message.reactions)
+        more["reactions"] = _reactions(message.reactions, room.bots)
         for reaction in message.reactions:
             if reaction.count > len(reaction.users):
                 problems.append(_missing(reaction, Spot(file, index)))
@@ -298,6 +287,8 @@ def _duration(message: SlackMessage) -> str:
 def _thread(
     message: SlackMessage, room: Room, spot: Spot, more: dict[str, Any], problems: list[Problem]
 ) -> None:
+    """Note the thread that a message belongs to, and the replies to it that the export has."""
+    more["replies"] = room.threads.get(message.ts or "", ())
     root = message.thread_ts or message.ts or ""
     if root != message.ts:
         if micros(root) is None:
@@ -305,20 +296,6 @@ def _thread(
             return
         more["thread"] = message_id(room.channel, root)
         more["in_channel"] = message.subtype in ("thread_broadcast", "reply_broadcast")
-        return
-    seen = room.threads.get(root, Thread(0, 0, ()))
-    repliers = message.reply_users or [reply.user for reply in message.replies or () if reply.user]
-    count = message.reply_count if message.reply_count is not None else seen.count
-    count = min(max(count, 0), MOST_REPLIES)
-    latest = millis(message.latest_reply) or seen.latest or _last(message)
-    if count or latest:
-        more["reply_count"] = count
-        more["last_reply"] = latest
-        more["repliers"] = tuple(dict.fromkeys(map(person, repliers))) or seen.repliers
-
-
-def _last(message: SlackMessage) -> int:
-    return max((millis(reply.ts) or 0 for reply in message.replies or ()), default=0)
 
 
 def _edit(message: SlackMessage, room: Room) -> Edit | None:
@@ -337,14 +314,14 @@ def _pin(message: SlackMessage, ts: int, room: Room) -> Pin | None:
     return Pin(ts) if message.pinned_to else None
 
 
-def _reactions(given: list[SlackReaction]) -> tuple[Reaction, ...]:
-    """One reaction per name, each of its people once."""
+def _reactions(given: list[SlackReaction], bots: Mapping[str, str]) -> tuple[Reaction, ...]:
+    """Return one reaction per name, each of its people once. `bots`: whom bots write as."""
     users: dict[str, tuple[str, ...]] = {}
     for reaction in given:
         if reaction.name:
             people = reaction.users
-            if SLACKBOT in people:
-                people = [person(user) for user in people]
+            if bots or SLACKBOT in people:
+                people = [bots.get(user) or person(user) for user in people]
             name = in_rocket_chat(reaction.name) if "::" in reaction.name else reaction.name
             if len(people) > 1 or name in users:
                 people = list(dict.fromkeys((*users.get(name, ()), *people)))

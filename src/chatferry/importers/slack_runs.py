@@ -88,6 +88,11 @@ class LongFile:
         self._is_full = True
 
     @property
+    def highest(self) -> int:
+        """The last time so far; NO_TIME for none."""
+        return self._highest
+
+    @property
     def elements(self) -> int:
         return len(self._times) + (self._lost is not None)
 

@@ -1,6 +1,7 @@
 """The first reading of a conversation's messages: how many, by whom, and what its threads lack.
 
-Memory: a number per thread, never a message; and some per message of a file that is read in pieces.
+Memory: some numbers per thread and person in it, never a message; and some per message of a file that is
+read in pieces.
 """
 
 import re
@@ -15,13 +16,21 @@ from chatferry.importers.json_pieces import Break, Piece
 from chatferry.importers.slack_lists import shown_name
 from chatferry.importers.slack_messages import (
     PinNote,
-    Thread,
     author_of,
     is_kept,
 )
+from chatferry.importers.slack_order import NO_TIME
 from chatferry.importers.slack_runs import LongFile, Run, Sizes, Times
-from chatferry.importers.slack_wire import BotProfile, Envelope, Profile, micros, millis
-from chatferry.records import ROCKET_CAT, User
+from chatferry.importers.slack_wire import (
+    BotProfile,
+    Envelope,
+    Profile,
+    SlackReaction,
+    micros,
+    millis,
+    person,
+)
+from chatferry.records import ROCKET_CAT, Replies, User
 
 _LENGTH = 17  # of Slack's `ts`: those of the years 2001 to 2286 sort as texts
 _NO_NAME = re.compile(r"[^a-z0-9._-]+")
@@ -65,11 +74,11 @@ class Survey:
         self._times: dict[str, None] = {}  # of the day before
         self._long: Times | None = None  # these, if it was read in pieces
         self._settled: set[str] = set()  # authors of whom nothing more is to be learnt
-        self._roots: set[str] = set()
-        self._lacking: dict[str, Place] = {}
-        self._replies: dict[str, tuple[int, int]] = {}  # how many of a thread, and when the last
-        self._repliers: dict[tuple[str, str], None] = {}  # threads with each of their authors
+        self._reacting: set[str] = set()  # everybody who was seen to react
+        self._roots: dict[str, Place] = {}
+        self._replies: dict[tuple[str, str], tuple[int, int]] = {}  # by root and author: how many, the last
         self._first_reply: dict[str, Place] = {}
+        self._ids: dict[str, str] = {}  # of roots and authors of replies, each once
 
     def add(self, file: str, elements: Sequence[Envelope | None]) -> None:
         times = self._look_at(file, elements)
@@ -86,22 +95,38 @@ class Survey:
         """Take a file of which nothing but a piece is ever held. A damaged one is one lost element."""
         before_it = {name: copy(value) for name, value in vars(self).items()}
         long = LongFile(sizes)
+        doubtful: list[tuple[int, Envelope]] = []  # replies that may repeat earlier ones of the file
         for piece in found:
             if isinstance(piece, Piece):
-                self._look_at(file, piece.values, piece.first)
+                self._look_at(file, piece.values, piece.first, long.highest, doubtful)
                 long.add(piece)
                 continue
             if piece.is_damage:  # then nothing that was read of the file can be trusted
                 vars(self).update(before_it)
-                long = LongFile(sizes)
+                long, doubtful = LongFile(sizes), []
             long.end(piece)
         before: Container[int] = self._long or {micros(ts) or 0 for ts in self._times}
-        self.days.append(Day(file, long.elements, self._last, runs=tuple(long.runs(self._last, before))))
+        runs = tuple(long.runs(self._last, before))
+        twins = {index for run in runs for index in run.twins}
+        for index, reply in doubtful:
+            if index not in twins:
+                self._reply(reply, Place(file, index))
+        self.days.append(Day(file, long.elements, self._last, runs=runs))
         self._times, self._long = {}, long.times
         self._last = max(long.times.last // 1000, 0) or self._last
 
-    def _look_at(self, file: str, elements: Sequence[Envelope | None], first: int = 0) -> dict[str, None]:
-        """Take note of a file's elements from number `first` on; the `ts` of messages."""
+    def _look_at(
+        self,
+        file: str,
+        elements: Sequence[Envelope | None],
+        first: int = 0,
+        highest: int = NO_TIME,
+        doubtful: list[tuple[int, Envelope]] | None = None,
+    ) -> dict[str, None]:
+        """Take note of a file's elements from number `first` on; the `ts` of messages.
+
+        Replies that are not after `highest`, the last time in the file so far, are left in `doubtful`.
+        """
         times: dict[str, None] = {}
         settled = self._settled
         for index, message in enumerate(elements, first):
@@ -110,6 +135,7 @@ class Survey:
             ts = message.ts
             if ts is None or (len(ts) != 17 and micros(ts) is None):
                 continue
+            is_again = ts in times
             times[ts] = None
             if message.user not in settled or message.subtype is not None or message.bot_id is not None:
                 self._author(message, file, index)
@@ -117,8 +143,16 @@ class Survey:
                     self._pin(message)
             if message.edited is not None and message.edited.user in self._all_bots:
                 self.bots[message.edited.user] = self._all_bots[message.edited.user]
-            if message.thread_ts is not None:
-                self._thread(message, Place(file, index))
+            if message.reactions is not None:
+                self._reactions(message.reactions, file, index)
+            if message.thread_ts is None or is_again:
+                continue
+            if message.thread_ts == ts:
+                self._roots.setdefault(ts, Place(file, index))
+            elif doubtful is not None and (micros(ts) or 0) <= highest:
+                doubtful.append((index, message))
+            else:
+                self._reply(message, Place(file, index))
         return times
 
     @property
@@ -126,21 +160,16 @@ class Survey:
         """Threads whose first message was not seen to open one, with the place of their first reply."""
         return {ts: place for ts, place in self._first_reply.items() if ts not in self._roots}
 
-    def threads(self, roots: Mapping[str, Place]) -> dict[str, tuple[Place, Thread]]:
-        """What the replies say of threads whose first messages do not say it, and where these stand.
+    def threads(self, roots: Mapping[str, Place]) -> dict[str, tuple[Place, tuple[Replies, ...]]]:
+        """Return the replies of each thread, and where its first message stands.
 
         `roots` are the places of those that `rootless` named.
         """
-        places = {**self._lacking, **roots}
-        repliers: dict[str, list[str]] = {ts: [] for ts in places}
-        for ts, author in self._repliers:
-            if ts in repliers:
-                repliers[ts].append(author)
-        return {
-            ts: (place, Thread(*self._replies[ts], tuple(repliers[ts])))
-            for ts, place in places.items()
-            if ts in self._replies
-        }
+        places = {**self._roots, **roots}
+        threads: dict[str, list[Replies]] = {}
+        for (root, author), (count, last) in self._replies.items():
+            threads.setdefault(root, []).append(Replies(author, count, last))
+        return {root: (places[root], tuple(replies)) for root, replies in threads.items()}
 
     def _author(self, message: Envelope, file: str, index: int) -> None:
         if message.bot_id in self._all_bots:
@@ -164,17 +193,30 @@ class Survey:
         if found.name != author.lower():
             self._settled.add(author)
 
-    def _thread(self, message: Envelope, place: Place) -> None:
-        root = message.thread_ts or ""
-        if root == message.ts:
-            self._roots.add(root)
-            if message.reply_count is None or not message.latest_reply or not message.reply_users:
-                self._lacking[root] = place
-        elif micros(root) is not None and (root not in self._roots or root in self._lacking):
-            self._first_reply.setdefault(root, place)
-            count, latest = self._replies.get(root, (0, 0))
-            self._replies[root] = count + 1, max(latest, millis(message.ts) or 0)
-            self._repliers[root, author_of(message, self._all_bots)] = None
+    def _reactions(self, reactions: Iterable[SlackReaction], file: str, index: int) -> None:
+        """Take note of people who reacted and whom no list names."""
+        for reaction in reactions:
+            for id in reaction.users:
+                if id in self._reacting:
+                    continue
+                self._reacting.add(id)
+                if id in self._all_bots:
+                    self.bots[id] = self._all_bots[id]
+                elif id and id not in self._known and person(id) != ROCKET_CAT:
+                    self.strangers.setdefault(id, nameless(id, file, f"$[{index}]"))
+
+    def _reply(self, message: Envelope, place: Place) -> None:
+        root, ts = message.thread_ts or "", message.ts or ""
+        if micros(root) is None:
+            return
+        # A reply that the day before holds too is left out.
+        if ts in self._times or (self._long is not None and micros(ts) in self._long):
+            return
+        self._first_reply.setdefault(root, place)
+        author = author_of(message, self._all_bots) or ROCKET_CAT
+        key = self._ids.setdefault(root, root), self._ids.setdefault(author, author)
+        count, last = self._replies.get(key, (0, 0))
+        self._replies[key] = count + 1, max(last, millis(ts) or 0)
 
     def _pin(self, message: Envelope) -> None:
         if message.item is None or not message.item.ts:
@@ -187,6 +229,22 @@ class Survey:
 
 def _span(times: Iterable[str]) -> tuple[str, str] | None:
     return (min(times), max(times)) if {*map(len, times)} == {_LENGTH} else None
+
+
+def nameless(id: str, file: str, position: str) -> User:
+    """Return a placeholder for somebody of whom nothing but the id is known. Those of bots begin with B."""
+    is_bot = id.startswith("B")
+    return User(
+        id=id,
+        username=id.lower(),
+        name=id.lower(),
+        type="bot" if is_bot else "user",
+        roles=("bot",) if is_bot else (),
+        deleted=True,
+        placeholder=True,
+        file=file,
+        position=position,
+    )
 
 
 def stranger(id: str, message: Envelope, file: str, position: str) -> User:

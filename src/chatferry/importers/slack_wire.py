@@ -124,11 +124,6 @@ class Edited(Struct, frozen=True, gc=False):
     ts: str | None = None
 
 
-class Reply(Struct, frozen=True, gc=False):
-    user: str | None = None
-    ts: str | None = None
-
-
 class Comment(Struct, frozen=True, gc=False):
     user: str | None = None
     comment: str | None = None
@@ -163,10 +158,8 @@ class Envelope(Struct, frozen=True, kw_only=True, gc=False):
     room: Huddle | None = None
     user_profile: Raw = NO_JSON
     bot_profile: Raw = NO_JSON
-    reply_count: int | None = None
-    reply_users: list[str] | None = None
-    latest_reply: str | None = None
     edited: Edited | None = None
+    reactions: list[SlackReaction] | None = None
     item: PinnedItem | None = None
 
 
@@ -191,10 +184,6 @@ class SlackMessage(Struct, frozen=True, kw_only=True, gc=False):
     file: SlackFile | None = None
     reactions: list[SlackReaction] | None = None
     edited: Edited | None = None
-    reply_count: int | None = None
-    reply_users: list[str] | None = None
-    replies: list[Reply] | None = None
-    latest_reply: str | None = None
     pinned_to: list[str] | None = None
     topic: str | None = None
     purpose: str | None = None
