@@ -54,6 +54,11 @@ class Origins:
             *(Origin(key, "") for key in IMPORTERS if key != own.key),
         ]
 
+    @property
+    def all(self) -> tuple[Origin, ...]:
+        """All origins, and those of documents that were imported before origins were kept."""
+        return (self.own, *self._rivals)
+
     def links(self, destination: Destination, type: RecordType, import_ids: Collection[str]) -> Links:
         """Return what the import ids of the archive's own origin are linked to."""
         wanted = {link_id(self.own, type, import_id) for import_id in import_ids}

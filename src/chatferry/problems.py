@@ -40,7 +40,9 @@ KINDS: dict[str, Kind] = {
     "user-not-readable": Kind("user", FAILED, "Correct the entry in the file and import again."),
     "user-without-name": Kind("user", NOTED, "Rename the user in Rocket.Chat, and set an e-mail address."),
     "user-without-email": Kind(
-        "user", NOTED, "Set an e-mail address in Rocket.Chat, so that the person can set a password."
+        "user",
+        NOTED,
+        "Import a list that has the address (slack-users), or set it in Rocket.Chat: no log-in without one.",
     ),
     "user-without-id": Kind("user", SKIPPED, "Give the user an e-mail address in the file and import again."),
     "user-twice": Kind("user", SKIPPED, "Nothing, if both are one person: the first was kept."),

@@ -66,6 +66,7 @@ def import_users(work: Work) -> None:
         starter_roles=frozenset(starter[0].get("roles", ())) if starter else frozenset(),
         default_rooms=tuple(default_rooms),
         skip_existing=work.operation.only_new,
+        makers=work.origins.all,
     )
     undecided = work.store.staging.records(work.operation.id, "user", undecided=True)
     for batch in batches(undecided, USER_BATCH):
@@ -87,15 +88,18 @@ def import_users(work: Work) -> None:
 def _known_accounts(
     records: list[User], setup: convert_users.UserSetup, work: Work
 ) -> convert_users.KnownUsers:
-    """Return the accounts that the records may meet. A record that has its own account meets no other."""
+    """Return the accounts that the records may meet. A record that has its own account meets no other, unless
+    it has the e-mail address that its account lacks."""
     destination = work.destination
     import_ids = [id for record in records for id in record.import_ids]
     links = work.links("user", import_ids)
     own_ids = {convert_users.new_id(record, setup) for record in records}
     linked_ids = {id for id in map(links.get, import_ids) if id}
     known = convert_users.KnownUsers(destination.find(Lookup.USER_ID, own_ids | linked_ids), links)
-    new = [record for record in records if known.own(record, setup) is None]
-    known.fold_all(destination.find(Lookup.USER_EMAIL, [email for record in new for email in record.emails]))
+    own = [(record, known.own(record, setup)) for record in records]
+    new = [record for record, account in own if account is None]
+    addresses = [email for one, account in own if not (account or {}).get("emails") for email in one.emails]
+    known.fold_all(destination.find(Lookup.USER_EMAIL, addresses))
     named = destination.find(Lookup.USERNAME, convert_users.first_wishes(new))
     known.fold_all(named)
     known.claimed.update(_claimed(named, work))

@@ -31,6 +31,7 @@ class UserSetup(Struct, frozen=True, kw_only=True):
     starter_roles   the roles of the account in whose name it runs
     default_rooms   the rooms that new accounts join
     skip_existing   accounts that exist are left as they are, and not even linked
+    makers          the origins whose users may have become accounts
     """
 
     origin: Origin
@@ -38,6 +39,7 @@ class UserSetup(Struct, frozen=True, kw_only=True):
     starter_roles: frozenset[str]
     default_rooms: tuple[Document, ...] = ()
     skip_existing: bool = False
+    makers: tuple[Origin, ...] = ()
 
 
 class Match(Struct, frozen=True):
@@ -254,7 +256,7 @@ def _new_user(record: User, known: KnownUsers, setup: UserSetup, now: Date) -> t
     if record.password:
         document["services"]["password"] = {"bcrypt": record.password}
     if record.emails:
-        document["emails"] = [{"address": email, "verified": False} for email in record.emails]
+        document["emails"] = _emails(record)
     document.update(_details(record))
     return document, problems
 
@@ -366,7 +368,10 @@ def _merge(record: User, match: Match, known: KnownUsers, setup: UserSetup) -> D
     is_linked = is_own or all(known.links.get(one) == account["_id"] for one in record.import_ids)
     links = known.links.changes(record.import_ids, account["_id"], record.id if is_own else "")
     problems: list[Problem] = []
-    set_ = _news(record, account, setup, problems) if is_own else {}
+    wanted = _wanted(record, account) if is_own else {}
+    if record.emails and not account.get("emails") and (is_own or _is_imported(account, setup)):
+        wanted["emails"] = _emails(record)
+    set_ = _news(wanted, record, account, known, setup, problems)
     if match.by != "id":
         problems.append(_merged(record, match))
     there = set(account.get("importIds", ()))
@@ -392,16 +397,37 @@ def _merged(record: User, match: Match) -> Problem:
     return _problem(f"user-merged-by-{match.by}", reason, record)
 
 
-def _news(record: User, document: Document, setup: UserSetup, problems: list[Problem]) -> Document:
+def _is_imported(account: Document, setup: UserSetup) -> bool:
+    """Return whether an import made an account, of whatever origin."""
+    made = (origin.document_id("user", id) for id in account.get("importIds", ()) for origin in setup.makers)
+    return account["_id"] in made
+
+
+def _emails(record: User) -> list[Document]:
+    return [{"address": email, "verified": False} for email in record.emails]
+
+
+def _wanted(record: User, document: Document) -> Document:
+    """Return what the account that an import made of a user should have by now."""
     wanted = _details(record)
     if record.name:
         wanted["name"] = record.name
     if "avatarOrigin" in document:  # the picture has been fetched
         wanted.pop(_PENDING_AVATAR, None)
-    if record.emails and not document.get("emails"):
-        wanted["emails"] = [{"address": email, "verified": False} for email in record.emails]
     if record.deleted:
         wanted["active"] = False
+    return wanted
+
+
+def _news(
+    wanted: Document,
+    record: User,
+    document: Document,
+    known: KnownUsers,
+    setup: UserSetup,
+    problems: list[Problem],
+) -> Document:
+    """Return what of the wanted is new to an account and may be written."""
     news = {key: value for key, value in wanted.items() if document.get(key) != value}
     # Whose e-mail address an account has may ask for a new password.
     kept = [] if "admin" in setup.starter_roles else [key for key in ("emails", "active") if key in news]
@@ -411,4 +437,13 @@ def _news(record: User, document: Document, setup: UserSetup, problems: list[Pro
             f"{document.get('username', document['_id'])} keeps its {what}: only administrators change that"
         )
         problems.append(_problem("account-not-changed", reason, record))
+    if "emails" in news and "emails" not in kept:
+        holders = [holder for email in record.emails if (holder := known.by_email(email)) is not None]
+        if holders:
+            kept.append("emails")
+            reason = (
+                f"{document.get('username', document['_id'])} gets no e-mail address: the account "
+                f"{holders[0].get('username', holders[0]['_id'])} has the one of {_person(record)}"
+            )
+            problems.append(_problem("account-not-changed", reason, record))
     return {key: value for key, value in news.items() if key not in kept}
