@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 
 from chatferry.api.endpoints import ENDPOINTS, Endpoint
+from chatferry.documents import MESSAGES
 from tests.serving import ADMIN, PASSWORD, Server, environment, serving
+from tests.shown import corpus, rocketchat
+from tests.test_shown_text import imported, message
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("CHATFERRY_TEST_CLIENTS"), reason="needs other people's packages: make test-clients"
@@ -88,3 +91,16 @@ def test_rocket_chats_own_client_and_validators(server: Server, tmp_path: Path) 
     assert done.returncode == 0, done.stderr
     endpoints, bodies = (int(word) for word in done.stdout.split() if word.isdigit())
     assert (endpoints, bodies) >= (20, 60)
+
+
+def test_the_parser_shows_what_the_tests_of_texts_take_it_to_show(tmp_path: Path) -> None:
+    """tests/shown has rules of its own for what Rocket.Chat shows."""
+    said = [message(number, one) for number, one in enumerate(corpus.messages(3_000, seed=1))]
+    documents = imported(tmp_path, said).documents(MESSAGES)
+    given = "".join(f"{json.dumps(document, default=str)}\n" for document in documents)
+    ran = subprocess.run(
+        ["node", HERE / "shown.mjs"], input=given, capture_output=True, text=True, check=True, timeout=120
+    )
+    for document, line in zip(documents, ran.stdout.splitlines(), strict=True):
+        found, expected = rocketchat.parsed(json.loads(line)), rocketchat.shown(document)
+        assert rocketchat.decoded(found) == rocketchat.decoded(expected), document["msg"]

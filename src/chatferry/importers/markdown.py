@@ -2,7 +2,7 @@
 
 What the parser (npm package @rocket.chat/message-parser) needs: white space or an opening sign before a
 mention, and nothing after it that a username could go on with; white space around an address that has no
-label, and no punctuation at its end.
+label, and no punctuation at its end; no word with a dot inside right before a labelled link.
 """
 
 import re
@@ -13,15 +13,22 @@ from chatferry.importers.texts import labelled
 from chatferry.records import Segment, Text
 
 _OPENS_MENTION = frozenset("([*_`~|")
+_FEW = 20  # signs that are looked at after a name
 _GOES_ON = re.compile(r"[\w@]|[.:-]+\w")
-_ENDS_ADDRESS = re.compile(r"[.,:;!'\")]*(?:\s|\Z)")
+_CLOSING = ".,:;!'\")"
+_ENDS_ADDRESS = re.compile(rf"[{_CLOSING}]*\s")
+_DOTTED = re.compile(r"\w\.\w\S*\Z")
+_STYLES = ("*", "_", "~")
+_MARKS = frozenset(_STYLES)
+_NUMBER = re.compile(r"\+\d{6,15}")
 _UNSAFE_END = "!\"%'()*,.:;=~"  # taken for the punctuation of the sentence
 
 
 class Bare(Struct, frozen=True, gc=False):
-    """An address that is shown without a label."""
+    """An address that is shown without a label; `shown` is what is seen of it."""
 
     url: str
+    shown: str
 
 
 class Markdown:
@@ -30,51 +37,68 @@ class Markdown:
     def __init__(self) -> None:
         self._segments: list[Segment] = []
         self._words: list[str] = []  # since the last mention, none of them empty
-        self._bare = ""  # an address that stays bare if what follows lets it
+        self._is_name_open = False  # somebody was named, and nothing followed that ends a name
+        self._bare: Bare | None = None  # waits for what follows it
+        self._tail = ""  # punctuation after it
 
     def words(self, text: str) -> None:
         """Take words, or markdown."""
         if not text:
             return
         if self._bare:
-            self._settle(_ENDS_ADDRESS.match(text) is not None)
-        elif not self._words and self._segments and _GOES_ON.match(text) is not None:
-            self._words.append(" ")
+            self._after_bare(text)
+            return
+        if self._is_name_open:
+            self._end_name(text)
         self._words.append(text)
 
     def mention(self, segment: Segment) -> None:
         """Take somebody or something named."""
         if self._bare:
-            self._settle(False)
-        before = self._before()
-        if before and not before.isspace() and before not in _OPENS_MENTION:
+            self._settle("@")
+        if not self._opens_mention():
             self._words.append(" ")
         self._name(segment)
+        self._is_name_open = True
 
     def link(self, markdown: str) -> None:
-        """Take a labelled link; after "!" it would be a picture."""
-        self.words(f" {markdown}" if self._before() == "!" and not self._bare else markdown)
+        """Take a labelled link: after "!" it would be a picture, after a word with a dot inside no link."""
+        if self._bare:
+            self._settle("[")
+        before = ""
+        for words in reversed(self._words[-_FEW:]):
+            if words[0] == "[" or len(before) > _FEW:
+                break
+            before = words[-_FEW:] + before
+        is_hidden = before.endswith("!") or _DOTTED.search(before) is not None
+        self.words(f" {markdown}" if is_hidden else markdown)
 
-    def bare(self, url: str) -> None:
+    def bare(self, address: Bare) -> None:
         """Take an address without a label."""
-        before = "" if self._bare else self._before()
-        if self._bare or not (is_safe(url) and (not before or before.isspace() or before == "(")):
-            self.link(labelled(url, url))
-        else:
-            self._bare = url
+        self._settle("h")
+        before = self._before()
+        if not is_found(address) and not _MARKS.isdisjoint(address.shown):
+            address = _encoded(address)
+        if not is_found(address) or before in _STYLES:
+            self.link(labelled(address.url, address.shown))
+            return
+        if before and not before.isspace() and before != "(":
+            self.words(" ")
+        self._bare = address
 
     def code(self, text: Text) -> None:
         """Take code, in which nothing is changed."""
+        self._settle("`")
+        self._is_name_open = False
         for segment in text:
             if isinstance(segment, str):
-                self.words(segment)
+                self._words.append(segment)
             else:
                 self._name(segment)
 
     def done(self) -> Text:
         """Return the text."""
-        if self._bare:
-            self._settle(True)
+        self._settle("\n")
         self._flush()
         return tuple(self._segments)
 
@@ -84,13 +108,46 @@ class Markdown:
             return self._words[-1][-1]
         return "@" if self._segments else ""
 
+    def _opens_mention(self) -> bool:
+        before = self._before()
+        if before == "_":  # one that ends italics does not
+            before = self._words[-1][-2:-1]
+        return not before or before in _OPENS_MENTION or before.isspace()
+
     def _name(self, segment: Segment) -> None:
         self._flush()
         self._segments.append(segment)
 
-    def _settle(self, is_bare: bool) -> None:
-        url, self._bare = self._bare, ""
-        self._words.append(url if is_bare else labelled(url, url))
+    def _end_name(self, text: str) -> None:
+        """Put a space after somebody named if the name would go on in what follows."""
+        if text[0] in " ,\n":
+            self._is_name_open = False
+            return
+        if _GOES_ON.match("".join((*self._words, text[:_FEW]))) is not None:
+            self._words.insert(0, " ")
+        self._is_name_open = len(self._words) < _FEW and not text.strip(".:-")
+
+    def _after_bare(self, text: str) -> None:
+        self._tail += text
+        if self._tail.strip(_CLOSING) or len(self._tail) > _FEW:
+            tail, self._tail = self._tail, ""
+            self._settle(tail)
+            self._words.append(tail)
+
+    def _settle(self, follows: str) -> None:
+        """Write the address that waits, with a space if it would go on in what follows."""
+        if self._bare is None:
+            return
+        address, self._bare = self._bare, None
+        tail, self._tail = self._tail, ""
+        if (tail or follows)[0] in _STYLES:
+            self._words.append(labelled(address.url, address.shown))
+        elif _ENDS_ADDRESS.match(tail + follows[:_FEW]) is not None:
+            self._words.append(address.shown)
+        else:
+            self._words.append(f"{address.shown} ")
+        if tail:
+            self._words.append(tail)
 
     def _flush(self) -> None:
         if self._words:
@@ -98,7 +155,20 @@ class Markdown:
             self._words.clear()
 
 
-def is_safe(url: str) -> bool:
-    """Whether the parser takes all of an address for one."""
-    host = url.partition("://")[2].partition("/")[0]
-    return url[-1] not in _UNSAFE_END and ("." in host or host.startswith("localhost"))
+def is_found(address: Bare) -> bool:
+    """Whether the parser takes all of a bare address for one."""
+    scheme, _, rest = address.url.partition(":")
+    if scheme == "tel":
+        return _NUMBER.fullmatch(rest) is not None
+    host = rest.removeprefix("//").partition("/")[0]
+    return rest[-1:] not in _UNSAFE_END and ("." in host or host.startswith("localhost"))
+
+
+def _encoded(address: Bare) -> Bare:
+    """Return an address so that it is found: in labels it would be torn by its marks of styles."""
+    if not address.url.startswith(("https://", "http://")):
+        return address
+    url = address.url.replace("(", "%28").replace(")", "%29")
+    if url[-1] in _UNSAFE_END:
+        url = f"{url[:-1]}%{ord(url[-1]):02X}"
+    return Bare(url, url)

@@ -4,7 +4,7 @@ Format: https://docs.slack.dev/reference/block-kit/blocks and
 https://docs.slack.dev/reference/block-kit/blocks/rich-text-block.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any
 
@@ -18,7 +18,6 @@ from chatferry.importers.slack_text import (
     in_code,
     without_secrets,
 )
-from chatferry.importers.slack_tones import with_tone
 from chatferry.importers.slack_wire import person
 from chatferry.importers.texts import joined, labelled, marked
 from chatferry.records import ChannelMention, GroupMention, Segment, Text, UserMention
@@ -93,18 +92,26 @@ def _texts(objects: list[Any], before: str = "", after: str = "", between: str =
 
 def _rich_text(block: dict[str, Any]) -> Iterator[Segment]:
     """Sections follow each other on a line; lists, quotes and code stand on lines of their own."""
-    before = ""  # the type of the element before
-    line_open = False  # which did not end its line
-    for element in _dicts(block.get("elements")):
-        kind = element.get("type")
-        text = joined(_rich_element(element))
-        if "rich_text_preformatted" in (kind, before):
-            text = _trimmed(text, at_end=False)
-        if line_open and not (before == kind == "rich_text_section"):
-            yield "\n"
-        yield from text
-        before = kind if isinstance(kind, str) else ""
-        line_open = not (text and isinstance(text[-1], str) and text[-1].endswith("\n"))
+    line_open = after_code = False  # what came before did not end its line; it was code
+    for is_section, elements in groupby(_dicts(block.get("elements")), _is_section):
+        for element in [_together(elements)] if is_section else elements:
+            text = joined(_rich_element(element))
+            if after_code:
+                text = _trimmed(text, at_end=False)
+            if line_open:
+                yield "\n"
+            yield from text
+            after_code = element.get("type") == "rich_text_preformatted"
+            line_open = not (text and isinstance(text[-1], str) and text[-1].endswith("\n"))
+
+
+def _is_section(element: dict[str, Any]) -> bool:
+    return element.get("type") == "rich_text_section"
+
+
+def _together(sections: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    inner = [element for section in sections for element in _dicts(section.get("elements"))]
+    return {"type": "rich_text_section", "elements": inner}
 
 
 def _rich_element(element: dict[str, Any], depth: int = 0) -> Iterator[Segment]:
@@ -173,9 +180,9 @@ def _write_link(url: str, parts: list[dict[str, Any]], line: Markdown) -> None:
     label = "".join(_string(part, "text") for part in parts)
     shown = address(url, label)
     if isinstance(shown, Bare) and not _styles(parts[0]):
-        line.bare(shown.url)
+        line.bare(shown)
     elif len(parts) == 1 or isinstance(shown, Bare):
-        link = shown if isinstance(shown, str) else labelled(url, url)
+        link = shown if isinstance(shown, str) else labelled(url, shown.shown)
         line.link(_styled(link, parts[0], in_label=True))
     else:
         line.link(
@@ -195,7 +202,7 @@ def _inline_element(element: dict[str, Any]) -> Segment:
             return f"@{_string(element, 'usergroup_id')}"
         case "emoji":
             name, tone = _string(element, "name"), element.get("skin_tone")
-            return f":{with_tone(name, tone)}:" if isinstance(tone, int) else emoji(name)
+            return emoji(f"{name}::skin-tone-{tone}" if isinstance(tone, int) else name)
         case "date":
             return _string(element, "fallback") or str(element.get("timestamp", ""))
         case "color":

@@ -243,7 +243,8 @@ def _text(message: SlackMessage) -> Text:
     if message.blocks is NO_JSON or not _blocks_may_hold_more(message):
         return text
     blocks = from_blocks(_loads(message.blocks))
-    return text if _says(blocks) <= _says(text) else blocks
+    said = _says(blocks)
+    return text if text and said and said <= _says(text) else blocks or text
 
 
 def _blocks_may_hold_more(message: SlackMessage) -> bool:
@@ -260,7 +261,7 @@ def _loads(raw: msgspec.Raw) -> Any:
         return None
 
 
-_WORD = re.compile(r"@S[A-Z0-9]{8,}\b|\w+")
+_WORD = re.compile(r"@S[A-Z0-9]{8,}\b|\w+|[^\w\s\x00-\x7f]")
 
 
 def _says(text: Text) -> set[Segment]:

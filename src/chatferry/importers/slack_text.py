@@ -10,13 +10,13 @@ from functools import lru_cache
 from chatferry.importers.markdown import Bare, Markdown
 from chatferry.importers.slack_tones import in_rocket_chat
 from chatferry.importers.slack_wire import SLACKBOT
-from chatferry.importers.texts import labelled, link
+from chatferry.importers.texts import labelled
 from chatferry.records import ROCKET_CAT, ChannelMention, GroupMention, Segment, Text, UserMention
 
 # Code, a token, or an emoji. Each alternative begins with a plain character: only then is the search fast.
 _TOKEN = re.compile(
-    r"(`(?:``.*?```|[^`\n]+`)|<[^<>\n]+>|:(?:simple_smile|memo|piggy|uk):"
-    r"|:[\w+-]{1,64}::skin-tone-[2-6](?:-[2-6])?:)",
+    r"(`(?:``.*?```|[^`\n]+`)|<[^<>\n]+>|:[\w+-]{1,64}::skin-tone-[2-6](?:-[2-6])?:"
+    r"|:(?:simple_smile|memo|piggy|uk):)",
     re.DOTALL,
 )
 _BRACKETS = re.compile(r"(<[^<>\n]+>)")  # all there is to find where there is neither code nor emoji
@@ -26,6 +26,7 @@ _ALL, _HERE = GroupMention("all"), GroupMention("here")
 _GROUPS = {"channel": _ALL, "everyone": _ALL, "group": _ALL, "here": _HERE}
 _SHORT = 200  # characters of tokens that are kept in memory
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:\S")
+_FOUND = ("https://", "http://", "mailto:", "tel:")  # the addresses that Rocket.Chat finds without a label
 _SHORTENED = "[...]"  # what Slack puts in the place of the middle of a long address
 # A link to a file opens it without a log-in as long as its token is valid.
 _SECRET = re.compile(r"(\?|&(?:amp;)?)(?:t|token)=xox[\w.%-]*(&(?:amp;)?)?")
@@ -54,7 +55,7 @@ def from_mrkdwn(text: str) -> Text:
             if isinstance(segment, str):
                 line.link(segment)
             elif isinstance(segment, Bare):
-                line.bare(segment.url)
+                line.bare(segment)
             else:
                 line.mention(segment)
         elif piece[0] == "`":
@@ -82,7 +83,8 @@ def without_secrets(text: str) -> str:
 
 def emoji(name: str) -> str:
     """Return an emoji as Rocket.Chat writes it; `name` is Slack's, without colons."""
-    return _EMOJI.get(f":{name}:") or f":{in_rocket_chat(name)}:"
+    shown = f":{in_rocket_chat(name)}:"
+    return _EMOJI.get(shown, shown)
 
 
 def _token(token: str) -> Segment | Bare:
@@ -134,12 +136,10 @@ def group(name: str) -> Segment:
 
 def address(url: str, label: str) -> str | Bare:
     """Return a link whose label Slack may have made of the address itself."""
-    shown = "" if _is_shortened(label, url) else label.strip()
-    if shown not in ("", url):
-        return link(url, label)
-    if url.startswith(("https://", "http://")):
-        return Bare(url)
-    return labelled(url, url) if "://" in url else link(url, "")
+    seen = url.removeprefix("mailto:").removeprefix("tel:")
+    if label.strip() in ("", url, seen) or _is_shortened(label, url):
+        return Bare(url, seen) if url.startswith(_FOUND) else labelled(url, seen)
+    return labelled(url, label)
 
 
 def _is_shortened(label: str, url: str) -> bool:
@@ -193,7 +193,7 @@ def _shown(token: str) -> Segment:
         return f"@{target[1:].partition('^')[0]}"
     if target[:1] != "!" and _URL.match(target):
         return in_code(decode_entities(target), decode_entities(label))
-    return segment if isinstance(segment, str) else segment.url
+    return segment if isinstance(segment, str) else segment.shown
 
 
 def in_code(url: str, label: str) -> str:

@@ -65,22 +65,16 @@ _LISTED = """
     woman_with_veil women_holding_hands writing_hand
 """
 _NAMES = frozenset(_LISTED.split())
-_TONE = re.compile(r"(.+)::skin-tone-(\d)(-\d)?", re.DOTALL)
+_TONE = re.compile(r"(.+)::skin-tone-([2-6])", re.DOTALL)
+_TONES = re.compile(r"(.+)::skin-tone-[\d-]+", re.DOTALL)
 
 
 def in_rocket_chat(name: str) -> str:
     """Return Rocket.Chat's name of an emoji, both without the colons around them; the emoji without its tone
     where the set has none with it."""
-    toned = _TONE.fullmatch(name)
-    if toned is None:
-        return name
-    base, tone, second = toned.groups()
-    return with_tone(base, int(tone)) if second is None else base
-
-
-def with_tone(name: str, tone: int) -> str:
-    """Return Rocket.Chat's name of an emoji that Slack shows with the skin tone 2 to 6."""
-    for known in (name, name.replace("-", "_")):
-        if 2 <= tone <= 6 and known in _NAMES:
-            return f"{known}_tone{tone - 1}"
-    return name
+    if toned := _TONE.fullmatch(name):
+        for known in (toned[1], toned[1].replace("-", "_")):
+            if known in _NAMES:
+                return f"{known}_tone{int(toned[2]) - 1}"
+    several = _TONES.fullmatch(name)
+    return several[1] if several else name

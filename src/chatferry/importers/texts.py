@@ -53,16 +53,21 @@ def link(url: str, label: str) -> str:
 _TICKS = re.compile("``+")
 _CODE = re.compile("`([^`]+)`")
 _PAIR = re.compile(r"\([^()]*\)")
+_MARKS = "_*~"
 _BRACKET = re.compile("[()]")
 _NO_ADDRESS = re.compile(r"[\s|\\]")
 
 
 def labelled(url: str, label: str) -> str:
     """Return a labelled link in markdown that can be read whatever the two hold: Rocket.Chat shows no code in
-    labels, and ends them at "](" and addresses at a bracket that they do not open."""
+    labels, ends them at "](" and addresses at a bracket that they do not open, and takes the marks of a style
+    in both for a style that spans them."""
     if "`" in label:
         label = _CODE.sub(r"\1", _TICKS.sub("", label))
     label = label.replace("](", "] (")
+    for mark in _MARKS:
+        if mark in label and mark in url:
+            url = url.replace(mark, f"%{ord(mark):02X}")
     return f"[{label}]({_within_parentheses(url)})"
 
 
