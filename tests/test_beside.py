@@ -111,7 +111,7 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {
             "users.json": [
                 person("U1", "ada.l", "ADA@example.org", is_admin=True, deleted=True),
-                person("U2", "ben", "ben.of.slack@example.org", real_name="Somebody Else"),
+                person("U2", "benny", "BEN@example.org", real_name="Somebody Else"),
                 person("U3", "cleo", "cleo@example.org"),
             ],
             "channels.json": [

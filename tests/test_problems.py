@@ -35,7 +35,7 @@ def test_beyond_some_of_a_kind_the_rest_is_one_that_counts() -> None:
 
 def test_a_long_reason_and_a_long_name_are_cut() -> None:
     note = problem("message-twice", "a" * 100_000 + "!", file="b" * 100_000 + ".json")
-    assert len(note.reason) == len(note.file) == 500
+    assert len(note.reason) == len(note.file) == 1000
     assert (note.reason[-2:], note.file[-6:]) == ("a!", "b.json")
 
 

@@ -177,7 +177,7 @@ class Place:
         self.settings.uploads.mkdir()
 
     def add(self, status: Status, *, valid: bool = True) -> Path:
-        operation = replace(OPERATION, id=new_id())
+        operation = replace(OPERATION, id=new_id(), updated_at=now())
         path = self.settings.uploads / operation.id
         path.write_bytes(b"archive")
         self.store.operations.add(replace(operation, status=status, valid=valid, archive=str(path)))

@@ -50,6 +50,7 @@ class Place(Struct):
 def host() -> Iterator[FileHost]:
     with hosting() as found:
         found.put("/plan", lambda to: to.whole(PLAN, content_type="text/plain"))
+        found.put("/nothing-there", lambda to: to.whole(b"", 404))
         found.put("/other", lambda to: to.whole(b"other bytes", content_type="text/plain"))
         yield found
 

@@ -12,7 +12,7 @@ from chatferry.records import Effect, Problem, RecordType
 
 MOST_OF_RECORD, MOST_OF_PART, MOST_OF_ARCHIVE = 100, 1_000, 10_000
 """Problems of one kind that are listed one by one: of a record, of a part, of an archive's first reading."""
-_LONGEST = 500  # characters of a reason, and of the name of a file
+_LONGEST = 1000  # characters of a reason, and of the name of a file
 
 
 class Kind(Struct, frozen=True):

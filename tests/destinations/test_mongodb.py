@@ -663,18 +663,16 @@ def test_a_server_that_steps_down_is_waited_for(own_server: Mongod) -> None:
     opened.close()
 
 
-def test_a_server_that_stays_away_is_an_error_and_work_goes_on_when_it_is_back(
-    own_server: Mongod, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    opened = MongoDestination(own_server.database_url("own") + "&serverSelectionTimeoutMS=300")
-    assert insert(opened, message("m1")) == []
+def test_a_server_that_stays_away_is_an_error_and_work_goes_on_when_it_is_back(own_server: Mongod) -> None:
+    url = own_server.database_url("own") + "&serverSelectionTimeoutMS=300"
+    hasty, opened = MongoDestination(url, patience=0.5), MongoDestination(url, patience=30)
+    assert insert(hasty, message("m1")) == []
     own_server.kill()
-    monkeypatch.setattr(mongo_server, "PATIENCE", 0.5)
     with pytest.raises(DestinationError, match="does not answer"):
-        insert(opened, message("m2"))
+        insert(hasty, message("m2"))
     with pytest.raises(DestinationError, match="does not answer"):
-        opened.find(Lookup.USER_ID, ["u1"])
-    monkeypatch.setattr(mongo_server, "PATIENCE", 30)
+        hasty.find(Lookup.USER_ID, ["u1"])
+    hasty.close()
     restart = threading.Thread(target=own_server.start)
     restart.start()
     assert insert(opened, message("m1"), message("m2")) == []

@@ -63,12 +63,12 @@ def parts(archive: Archive, conversation: Conversation, survey: Survey, sizes: S
         channel=conversation.record.id,
         folder=conversation.folder,
         bots=survey.bots,
-        people=tuple(survey.people),
     )
     for number, stretch in enumerate(stretches):
         here = Slice(
             room=replace(
                 room,
+                people=tuple(dict.fromkeys(person for day in stretch.days for person in day.people)),
                 threads={ts: threads[ts][1] for ts in hints.get(number, ())},
                 pins={ts: note for ts, note in pins.items() if stretch.may_hold(ts)},
             ),

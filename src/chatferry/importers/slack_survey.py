@@ -40,7 +40,8 @@ class Day(Struct, frozen=True):
     """A day file: its name, its elements, the time of the last message before it (ms), and the `ts` that the
     day before holds too. A file that is read in pieces has `runs`.
 
-    `span` are the `ts` of its first and last message, where these can be compared as texts.
+    `span` are the `ts` of its first and last message, where these can be compared as texts. `people` are
+    listed, and posted something with an app that is not theirs.
     """
 
     file: str
@@ -49,6 +50,7 @@ class Day(Struct, frozen=True):
     twins: tuple[str, ...] = ()
     runs: tuple[Run, ...] = ()
     span: tuple[str, str] | None = None
+    people: tuple[str, ...] = ()
 
 
 class Place(Struct, frozen=True, array_like=True):
@@ -66,7 +68,7 @@ class Survey:
         self.authors: dict[str, None] = {}
         self.strangers: dict[str, User] = {}
         self.bots: dict[str, str] = {}
-        self.people: dict[str, None] = {}  # who are listed and posted something with an app
+        self._people: dict[str, None] = {}  # of the file at hand: who are listed and posted with an app
         self.pins: dict[str, PinNote] = {}
         self._known = known
         self._all_bots = bots
@@ -81,18 +83,21 @@ class Survey:
         self._ids: dict[str, str] = {}  # of roots and authors of replies, each once
 
     def add(self, file: str, elements: Sequence[Envelope | None]) -> None:
+        self._people = {}
         times = self._look_at(file, elements)
         if self._long is not None:
             twins = tuple(sorted(ts for ts in times if micros(ts) in self._long))
             self._long = None
         else:
             twins = tuple(sorted(times.keys() & self._times.keys()))
-        self.days.append(Day(file, len(elements), self._last, twins, span=_span(times)))
+        people = tuple(self._people)
+        self.days.append(Day(file, len(elements), self._last, twins, span=_span(times), people=people))
         self._times = times
         self._last = millis(max(times, default="")) or self._last
 
     def add_pieces(self, file: str, found: Iterable[Piece[Envelope] | Break], sizes: Sizes) -> None:
         """Take a file of which nothing but a piece is ever held. A damaged one is one lost element."""
+        self._people = {}
         before_it = {name: copy(value) for name, value in vars(self).items()}
         long = LongFile(sizes)
         doubtful: list[tuple[int, Envelope]] = []  # replies that may repeat earlier ones of the file
@@ -111,7 +116,7 @@ class Survey:
         for index, reply in doubtful:
             if index not in twins:
                 self._reply(reply, Place(file, index))
-        self.days.append(Day(file, long.elements, self._last, runs=runs))
+        self.days.append(Day(file, long.elements, self._last, runs=runs, people=tuple(self._people)))
         self._times, self._long = {}, long.times
         self._last = max(long.times.last // 1000, 0) or self._last
 
@@ -176,7 +181,7 @@ class Survey:
             self.bots[message.bot_id] = self._all_bots[message.bot_id]
         user = message.user
         if user and message.bot_id and user in self._known and self._all_bots.get(message.bot_id) != user:
-            self.people[user] = None
+            self._people[user] = None
         author = author_of(message, self._all_bots)
         if not author or author in self._settled:
             return
