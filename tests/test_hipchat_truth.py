@@ -43,7 +43,11 @@ def test_everything_of_an_export_is_imported(tmp_path: Path) -> None:
     assert imported.report["messages"]["read"] == truth.totals["elements"]
     assert imported.report["messages"]["skipped"] == truth.totals["skipped"] > 0
     assert imported.report["files"]["read"] == truth.totals["files"] > 0
-    assert set(imported.problem_kinds) == {"file-not-imported", "message-not-chat"}
+    assert set(imported.problem_kinds) == {
+        "file-not-imported",
+        "message-not-chat",
+        "room-name-changed",
+    }
 
 
 def test_importing_twice_changes_nothing_and_a_newer_archive_only_adds(tmp_path: Path) -> None:

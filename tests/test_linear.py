@@ -25,6 +25,7 @@ from chatferry.convert import contacts as convert_contacts
 from chatferry.convert import rooms as convert_rooms
 from chatferry.convert import users as convert_users
 from chatferry.convert.messages import urls_in
+from chatferry.convert.names import SETTINGS, RoomNames, room_names
 from chatferry.destinations import rules
 from chatferry.destinations.memory import MemoryDestination
 from chatferry.documents import USERS, Date, Update
@@ -63,7 +64,9 @@ def name_of_user(text: str) -> object:
 
 
 def name_of_room(text: str) -> object:
-    return convert_rooms.name_wishes(Channel(id="C1", type="c", name=text))
+    channel = Channel(id="C1", type="c", name=text)
+    embedded = room_names(rules.embedded_settings(SETTINGS))
+    return convert_rooms.name_wishes(channel, RoomNames()), convert_rooms.name_wishes(channel, embedded)
 
 
 def avatar_of_user(text: str) -> object:

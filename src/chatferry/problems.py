@@ -86,6 +86,11 @@ KINDS: dict[str, Kind] = {
     "channel-without-members": Kind(
         "channel", NOTED, "Check the members: they were taken from the authors of its messages."
     ),
+    "room-name-changed": Kind(
+        "channel",
+        NOTED,
+        "Rename the room, or let UTF8_Channel_Names_Validation allow the characters before you import.",
+    ),
     "room-merged": Kind(
         "channel", NOTED, "Nothing, if both are one. If not, rename the room before you import."
     ),

@@ -11,6 +11,8 @@ from chatferry.convert import Decision, KnownRoom, KnownUser
 from chatferry.convert import contacts as convert_contacts
 from chatferry.convert import rooms as convert_rooms
 from chatferry.convert import users as convert_users
+from chatferry.convert.names import SETTINGS as NAME_SETTINGS
+from chatferry.convert.names import room_names
 from chatferry.destinations import Destination, Lookup, Rejection
 from chatferry.documents import Date, Document
 from chatferry.downloads.secrets import holds_secret
@@ -211,6 +213,7 @@ def import_channels(work: Work, users: dict[str, KnownUser]) -> None:
         users=users,
         starter=_account(starter[0]) if starter else users[ROCKET_CAT],
         may_add=is_administrator(work.destination, work.starter),
+        names=room_names(work.destination.settings(NAME_SETTINGS)),
     )
     entered = _entered_before(work)
     try:
@@ -289,7 +292,7 @@ def _room_documents(
     general = [convert_rooms.GENERAL] if any(record.general for record in records) else []
     yield from destination.find(Lookup.ROOM_ID, [*ids, *general])
     named = [record for record in records if record.type != "d" or record.name]
-    wishes = [name for record in named for name in convert_rooms.name_wishes(record)]
+    wishes = [name for record in named for name in convert_rooms.name_wishes(record, setup.names)]
     yield from destination.find(Lookup.ROOM_NAME, wishes)
     keys = [
         convert_rooms.members_key(

@@ -76,6 +76,7 @@ class Throttled:
         self._due = 0.0
         self._to = destination
         self.unique_id = destination.unique_id
+        self.settings = destination.settings
         self.find = destination.find
         self.digests = destination.digests
         self.pack = destination.pack

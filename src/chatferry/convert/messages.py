@@ -178,7 +178,7 @@ def _refused(record: Message, known: Noted) -> Converted:
     """Leave a message out; the first one of a thread that is imported leaves a placeholder."""
     refusal, files = _refusal(record, known), _lost_files(record, known)
     room = known.rooms[record.channel]
-    if room is None or room.absent or not _present(record.replies, known):
+    if room is None or room.absent or record.placeholder or not _present(record.replies, known):
         return Converted(None, [refusal], [], files)
     root = Message(
         record.id,

@@ -1,12 +1,11 @@
 """Rooms and their members: matched by import id, then by name; what was private never becomes public."""
 
-import re
 from collections.abc import Collection, Iterable, Mapping
 
 from msgspec import Struct
-from slugify import slugify
 
 from chatferry.convert import Decision, KnownUser, direct_subscription_id, subscription_id, updated
+from chatferry.convert.names import RoomNames
 from chatferry.documents import ROOMS, SUBSCRIPTIONS, USERS, Change, Date, Document, Insert, Update
 from chatferry.origins import Links, Origin
 from chatferry.problems import MOST_OF_RECORD, Notes, problem
@@ -14,7 +13,6 @@ from chatferry.records import ROCKET_CAT, Channel, Outcome, Problem
 
 NAME_TRIES = 9
 GENERAL = "GENERAL"
-_VALID_NAME = re.compile(r"[0-9a-zA-Z\-_.]+")  # Rocket.Chat's UTF8_Channel_Names_Validation
 
 
 class RoomSetup(Struct, frozen=True, kw_only=True):
@@ -25,6 +23,7 @@ class RoomSetup(Struct, frozen=True, kw_only=True):
     users         the accounts of its users
     starter       the account in whose name it runs; owns rooms whose creator is not known
     may_add       whether the starter may add people to private rooms that exist and that it is not in
+    names         which names rooms may have
     max_direct    how many people fit into a direct room (Rocket.Chat's setting DirectMesssage_maxUsers)
     """
 
@@ -33,6 +32,7 @@ class RoomSetup(Struct, frozen=True, kw_only=True):
     users: Mapping[str, KnownUser]
     starter: KnownUser
     may_add: bool
+    names: RoomNames = RoomNames()
     max_direct: int = 8
 
 
@@ -81,7 +81,9 @@ class KnownRooms:
         elif record.general:
             candidate = self._by_id.get(GENERAL)
         elif type_ == "c":
-            candidate = self._by_name.get(room_name(record)) or self._by_name.get(record.name.strip())
+            candidate = self._by_name.get(room_name(record, setup.names)) or self._by_name.get(
+                record.name.strip()
+            )
         else:  # the same name is no reason to let one private room's people read the other
             candidate = None
         if candidate is None or (candidate["t"] != type_ and not record.general):
@@ -118,18 +120,14 @@ def new_id(record: Channel, setup: RoomSetup) -> str:
     return setup.origin.document_hex("room", record.id)
 
 
-def room_name(record: Channel) -> str:
-    """The name in characters that Rocket.Chat allows in one."""
-    name = record.name.strip()
-    if _VALID_NAME.fullmatch(name):
-        return name
-    made = slugify(name, separator="-", lowercase=False, regex_pattern=r"[^0-9a-zA-Z\-_.]+")
-    return str(made) or record.id
+def room_name(record: Channel, names: RoomNames) -> str:
+    """Return the name in characters that the destination allows in one."""
+    return names.fitted(record.name.strip()) or record.id
 
 
-def name_wishes(record: Channel) -> list[str]:
+def name_wishes(record: Channel, names: RoomNames) -> list[str]:
     """The names that `decide_room` may give to a new room, best first, and the one shown."""
-    base = room_name(record)
+    base = room_name(record, names)
     return [base, *(f"{base}-{number}" for number in range(1, NAME_TRIES + 1)), record.name.strip()]
 
 
@@ -273,13 +271,21 @@ def _free_name(record: Channel, known: KnownRooms, setup: RoomSetup, problems: l
     if not record.name.strip():
         reason = f"the channel has no name in the export; it is called {record.id}"
         problems.append(_problem("channel-without-name", reason, record, "name"))
-    wishes = name_wishes(record)[: NAME_TRIES + 1]
+    wishes = name_wishes(record, setup.names)[: NAME_TRIES + 1]
     name = next((wish for wish in wishes if not known.is_taken(wish)), "")
     name = name or f"{wishes[0]}-{new_id(record, setup)[:6]}"
-    if record.name and name != room_name(record):
-        reason = f"another room is called {room_name(record)}: this one is {name}"
+    _note_changed_name(record, wishes[0], setup, problems)
+    if record.name and name != wishes[0]:
+        reason = f"another room is called {wishes[0]}: this one is {name}"
         problems.append(_problem("channel-name-taken", reason, record, "name"))
     return name
+
+
+def _note_changed_name(record: Channel, name: str, setup: RoomSetup, problems: list[Problem]) -> None:
+    wish = record.name.strip()
+    if wish and name != wish and not setup.names.shows_any:
+        reason = f"the channel {wish} is called {name}: not all its characters are allowed in a room's name"
+        problems.append(_problem("room-name-changed", reason, record, "name"))
 
 
 def _subscriptions(room: Document, users: Iterable[KnownUser], now: Date) -> list[Document]:
@@ -371,9 +377,10 @@ def _complete(
     is_linked = bool(derived) or known.links.get(record.id) == room["_id"]
     if record.created is not None and not is_linked:
         wanted["ts"] = Date.at(record.created)
-    if record.general and not is_linked and not known.is_taken(room_name(record)):
+    if record.general and not is_linked and not known.is_taken(room_name(record, setup.names)):
         # Rocket.Chat renames its first room after the export's.
-        wanted |= {"name": room_name(record), "fname": record.name.strip()}
+        wanted |= {"name": room_name(record, setup.names), "fname": record.name.strip()}
+        _note_changed_name(record, wanted["name"], setup, problems)
     if record.archived and is_linked:
         wanted["archived"] = True
     set_ = {key: value for key, value in wanted.items() if room.get(key) != value}

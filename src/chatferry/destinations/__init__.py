@@ -81,6 +81,10 @@ class Destination(Protocol):
         """
         ...
 
+    def settings(self, names: Collection[str]) -> dict[str, Any]:
+        """Return those of Rocket.Chat's settings that have one of `names`, as far as there are any."""
+        ...
+
     def find(self, lookup: Lookup, values: Collection[str]) -> list[Document]:
         """The documents whose looked-up field has one of `values`, each once, in no set order."""
         ...

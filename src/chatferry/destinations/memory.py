@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from operator import itemgetter
+from typing import Any
 
 from chatferry.destinations import Destination, Lookup, Packed, Rejection
 from chatferry.destinations.rules import (
@@ -13,6 +14,7 @@ from chatferry.destinations.rules import (
     ChangeError,
     as_stored,
     columns,
+    embedded_settings,
     evolve,
     identity,
     keys,
@@ -95,6 +97,9 @@ class MemoryDestination:
 
     def unique_id(self) -> str:
         return self._base.unique_id() if self._base else ""
+
+    def settings(self, names: Collection[str]) -> dict[str, Any]:
+        return self._base.settings(names) if self._base else embedded_settings(names)
 
     def find(self, lookup: Lookup, values: Collection[str]) -> list[Document]:
         collection, field = FIELDS[lookup]

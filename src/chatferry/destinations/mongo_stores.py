@@ -10,7 +10,7 @@ from chatferry.destinations.s3_files import S3Files
 from chatferry.documents import AVATARS, UPLOADS, Document
 from chatferry.errors import SettingsError
 
-_SETTINGS = "rocketchat_settings"
+SETTINGS = "rocketchat_settings"
 _WANTED = {"$regex": "^(FileUpload_(Storage_Type|FileSystemPath|S3_.*)|uniqueID)$"}
 _GRIDFS, _DIRECTORY, _S3 = "GridFS", "FileSystem", "AmazonS3"
 _NOT_OURS = ("GoogleCloudStorage", "Webdav")
@@ -53,7 +53,7 @@ class FileStores:
         self._bucket.close()
 
     def _read_settings(self) -> Row:
-        rows = self._server.database[_SETTINGS].find({"_id": _WANTED}, {"value": 1})
+        rows = self._server.database[SETTINGS].find({"_id": _WANTED}, {"value": 1})
         return {row["_id"]: row.get("value") for row in rows}
 
 

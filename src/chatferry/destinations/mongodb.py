@@ -4,7 +4,7 @@ import hashlib
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from bson.raw_bson import RawBSONDocument
 from pymongo.client_session import ClientSession
@@ -24,7 +24,7 @@ from chatferry.destinations.mongo_queries import (
     slices,
 )
 from chatferry.destinations.mongo_server import DISK_FULL, DUPLICATE, Row, Server, is_passing, refusal
-from chatferry.destinations.mongo_stores import FileStores
+from chatferry.destinations.mongo_stores import SETTINGS, FileStores
 from chatferry.destinations.mongo_totals import RoomTotals
 from chatferry.destinations.rules import FIELDS, ChangeError, identity
 from chatferry.documents import (
@@ -70,6 +70,13 @@ class MongoDestination:
         if self._files.server_id:
             return f"server {self._files.server_id}"
         return f"{ADDRESS} {hashlib.sha256(self._server.name.encode()).hexdigest()[:32]}"
+
+    def settings(self, names: Collection[str]) -> dict[str, Any]:
+        return self._server.patiently(self._settings, [*names])
+
+    def _settings(self, names: list[str]) -> dict[str, Any]:
+        rows = self._server.database[SETTINGS].find({"_id": {"$in": names}}, {"value": 1})
+        return {row["_id"]: row.get("value") for row in rows}
 
     def find(self, lookup: Lookup, values: Collection[str]) -> list[Document]:
         collection, _ = FIELDS[lookup]

@@ -1,7 +1,7 @@
 """The rules that our own destinations share: what finds a document, and what a change makes of it."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
 from typing import Any
@@ -311,3 +311,14 @@ def totals(room_id: str, messages: int, users: int, newest: Document | None) -> 
         return Update(collection=ROOMS, id=room_id, set=counts, unset=("lm", "lastMessage"))
     last = {key: value for key, value in newest.items() if key != "_updatedAt"}
     return Update(collection=ROOMS, id=room_id, set=counts | {"lm": newest["ts"], "lastMessage": last})
+
+
+# ---------------------------------------------------------------- settings
+
+# Names of rooms may have any letters, but no white space and nothing that ends a name in a text.
+_EMBEDDED = {"UTF8_Channel_Names_Validation": r"[^\s\x00-\x1f\x7f-\x9f/\\#@:`]+"}
+
+
+def embedded_settings(names: Collection[str]) -> dict[str, Any]:
+    """Return those of an embedded workspace's settings that have one of these names."""
+    return {name: value for name, value in _EMBEDDED.items() if name in names}

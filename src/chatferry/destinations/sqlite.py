@@ -12,6 +12,7 @@ from chatferry import private
 from chatferry.destinations import Lookup, Packed, Rejection
 from chatferry.destinations.rules import (
     FIELDS,
+    embedded_settings,
     identity,
     looked_up,
     shown,
@@ -90,6 +91,9 @@ class SqliteDestination:
 
     def unique_id(self) -> str:
         return f"workspace {self._rows(_UNIQUE_ID, ())[0][0]}"
+
+    def settings(self, names: Collection[str]) -> dict[str, Any]:
+        return embedded_settings(names)
 
     def find(self, lookup: Lookup, values: Collection[str]) -> list[Document]:
         collection, field = FIELDS[lookup]
