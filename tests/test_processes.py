@@ -66,7 +66,14 @@ def helpers(pid: int) -> list[int]:
     """The processes that a process has started for its parts."""
     children = Path(f"/proc/{pid}/task").glob("*/children")
     found = [int(child) for file in children for child in file.read_text().split()]
-    return [child for child in found if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()]
+    return [child for child in found if "spawn_main" in _command_line(child)]
+
+
+def _command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except (FileNotFoundError, ProcessLookupError):  # it has gone since it was listed
+        return ""
 
 
 def blocked(pid: int) -> set[int]:
