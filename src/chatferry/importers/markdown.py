@@ -25,10 +25,12 @@ _UNSAFE_END = "!\"%'()*,.:;=~"  # taken for the punctuation of the sentence
 
 
 class Bare(Struct, frozen=True, gc=False):
-    """An address that is shown without a label; `shown` is what is seen of it."""
+    """An address without a label; `shown` is what is seen of it, `is_found` whether the parser takes all of
+    that for an address."""
 
     url: str
     shown: str
+    is_found: bool
 
 
 class Markdown:
@@ -62,24 +64,17 @@ class Markdown:
         self._is_name_open = True
 
     def link(self, markdown: str) -> None:
-        """Take a labelled link: after "!" it would be a picture, after a word with a dot inside no link."""
+        """Take a labelled link."""
         if self._bare:
             self._settle("[")
-        before = ""
-        for words in reversed(self._words[-_FEW:]):
-            if words[0] == "[" or len(before) > _FEW:
-                break
-            before = words[-_FEW:] + before
-        is_hidden = before.endswith("!") or _DOTTED.search(before) is not None
-        self.words(f" {markdown}" if is_hidden else markdown)
+        self.words(f" {markdown}" if self._hides_link() else markdown)
 
     def bare(self, address: Bare) -> None:
         """Take an address without a label."""
-        self._settle("h")
+        if self._bare:
+            self._settle("h")
         before = self._before()
-        if not is_found(address) and not _MARKS.isdisjoint(address.shown):
-            address = _encoded(address)
-        if not is_found(address) or before in _STYLES:
+        if not address.is_found or before in _STYLES:
             self.link(labelled(address.url, address.shown))
             return
         if before and not before.isspace() and before != "(":
@@ -88,7 +83,8 @@ class Markdown:
 
     def code(self, text: Text) -> None:
         """Take code, in which nothing is changed."""
-        self._settle("`")
+        if self._bare:
+            self._settle("`")
         self._is_name_open = False
         for segment in text:
             if isinstance(segment, str):
@@ -98,7 +94,8 @@ class Markdown:
 
     def done(self) -> Text:
         """Return the text."""
-        self._settle("\n")
+        if self._bare:
+            self._settle("\n")
         self._flush()
         return tuple(self._segments)
 
@@ -108,8 +105,21 @@ class Markdown:
             return self._words[-1][-1]
         return "@" if self._segments else ""
 
+    def _hides_link(self) -> bool:
+        """Whether a link would be a picture, after "!", or no link, after a word with a dot inside."""
+        if not self._words or self._words[-1][-1] in " \n":
+            return False
+        before = ""
+        for words in reversed(self._words[-_FEW:]):
+            if words[0] == "[" or len(before) > _FEW:
+                break
+            before = words[-_FEW:] + before
+        return before.endswith("!") or _DOTTED.search(before) is not None
+
     def _opens_mention(self) -> bool:
-        before = self._before()
+        if not self._words:
+            return not self._segments
+        before = self._words[-1][-1]
         if before == "_":  # one that ends italics does not
             before = self._words[-1][-2:-1]
         return not before or before in _OPENS_MENTION or before.isspace()
@@ -155,20 +165,22 @@ class Markdown:
             self._words.clear()
 
 
-def is_found(address: Bare) -> bool:
-    """Whether the parser takes all of a bare address for one."""
-    scheme, _, rest = address.url.partition(":")
+def bare(url: str, shown: str) -> Bare:
+    """Return an address without a label; where it would not be found, and its marks of styles tear labels,
+    with its brackets percent-encoded."""
+    if not _is_found(url) and not _MARKS.isdisjoint(shown) and url.startswith(("https://", "http://")):
+        url = shown = _encoded(url)
+    return Bare(url, shown, _is_found(url))
+
+
+def _is_found(url: str) -> bool:
+    scheme, _, rest = url.partition(":")
     if scheme == "tel":
         return _NUMBER.fullmatch(rest) is not None
     host = rest.removeprefix("//").partition("/")[0]
     return rest[-1:] not in _UNSAFE_END and ("." in host or host.startswith("localhost"))
 
 
-def _encoded(address: Bare) -> Bare:
-    """Return an address so that it is found: in labels it would be torn by its marks of styles."""
-    if not address.url.startswith(("https://", "http://")):
-        return address
-    url = address.url.replace("(", "%28").replace(")", "%29")
-    if url[-1] in _UNSAFE_END:
-        url = f"{url[:-1]}%{ord(url[-1]):02X}"
-    return Bare(url, url)
+def _encoded(url: str) -> str:
+    url = url.replace("(", "%28").replace(")", "%29")
+    return f"{url[:-1]}%{ord(url[-1]):02X}" if url[-1] in _UNSAFE_END else url

@@ -7,7 +7,7 @@ Format: https://docs.slack.dev/messaging/formatting-message-text.
 import re
 from functools import lru_cache
 
-from chatferry.importers.markdown import Bare, Markdown
+from chatferry.importers.markdown import Bare, Markdown, bare
 from chatferry.importers.slack_tones import in_rocket_chat
 from chatferry.importers.slack_wire import SLACKBOT
 from chatferry.importers.texts import labelled
@@ -46,10 +46,12 @@ def from_mrkdwn(text: str) -> Text:
         return (decode_entities(text) if "&" in text else text,) if text else ()
     line = Markdown()
     words = line.words
+    is_escaped = "&" in text
     is_token = False
     for piece in pieces:
         if not is_token:
-            words(decode_entities(piece))
+            if piece:
+                words(decode_entities(piece) if is_escaped else piece)
         elif piece[0] == "<":
             segment = _token(piece)
             if isinstance(segment, str):
@@ -58,10 +60,12 @@ def from_mrkdwn(text: str) -> Text:
                 line.bare(segment)
             else:
                 line.mention(segment)
-        elif piece[0] == "`":
+        elif piece[0] == ":":
+            words(_short_emoji(piece[1:-1]))
+        elif "<" in piece or piece[1] == "`":
             line.code(_code(piece))
         else:
-            words(emoji(piece[1:-1]))
+            words(decode_entities(piece) if is_escaped else piece)
         is_token = not is_token
     return line.done()
 
@@ -85,6 +89,9 @@ def emoji(name: str) -> str:
     """Return an emoji as Rocket.Chat writes it; `name` is Slack's, without colons."""
     shown = f":{in_rocket_chat(name)}:"
     return _EMOJI.get(shown, shown)
+
+
+_short_emoji = lru_cache(maxsize=1024)(emoji)
 
 
 def _token(token: str) -> Segment | Bare:
@@ -138,7 +145,7 @@ def address(url: str, label: str) -> str | Bare:
     """Return a link whose label Slack may have made of the address itself."""
     seen = url.removeprefix("mailto:").removeprefix("tel:")
     if label.strip() in ("", url, seen) or _is_shortened(label, url):
-        return Bare(url, seen) if url.startswith(_FOUND) else labelled(url, seen)
+        return bare(url, seen) if url.startswith(_FOUND) else labelled(url, seen)
     return labelled(url, label)
 
 
