@@ -21,6 +21,9 @@ from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
+from chatferry.convert.names import SETTINGS
+from chatferry.destinations.rules import embedded_settings
+
 INDEXES = Path(__file__).parent / "golden" / "slack-300" / "indexes.json"
 PATIENCE = 60  # seconds until a test gives up; no test expects to wait that long
 _NOT_INITIALISED, _NOT_ALLOWED = 94, 13
@@ -114,6 +117,12 @@ def set_settings(database: "Database[dict[str, Any]]", settings: Mapping[str, An
     rows = [{"_id": name, "value": value, "type": "string"} for name, value in settings.items()]
     if rows:
         collection.insert_many(rows)
+
+
+def allow_letters(mongod: Mongod, database: str) -> None:
+    """Let rooms have the names that they have in an embedded workspace, so that documents can be compared."""
+    with mongod.client() as client:
+        set_settings(client[database], embedded_settings(SETTINGS))
 
 
 def make_indexes(database: "Database[dict[str, Any]]", *collections: str) -> None:

@@ -29,7 +29,7 @@ from testdata.slack_export import Shape, write_export
 from tests.clusters import DaskCluster
 from tests.downloads.filehost import hosting
 from tests.importing import ALL, Imported, import_archive, new_operation
-from tests.mongo import Mongod
+from tests.mongo import Mongod, allow_letters
 from tests.serving import GOLDEN, PATIENCE
 from tests.test_cli import chatferry
 from tests.test_processes import contents
@@ -71,6 +71,8 @@ def destination(mongod: Mongod, request: pytest.FixtureRequest) -> Iterator[Dest
 
 def workspace(mongod: Mongod, database: str, login: str = "") -> Destination:
     """A new workspace in MongoDB, with an administrator."""
+    if not login:
+        allow_letters(mongod, database)
     opened = open_destination(mongod.database_url(database).replace("//", f"//{login}"))
     accounts.found_workspace(opened, Date.at(now()))
     accounts.ensure_admin(opened, {"ADMIN_PASS": "secret"}, Date.at(now()))

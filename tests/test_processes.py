@@ -27,7 +27,7 @@ from chatferry.store import Store
 from chatferry.worker import work_on
 from testdata.slack_export import Shape, write_export
 from tests.importing import ALL, Imported, import_archive, lasting, new_operation, sqlite_workspace, workspace
-from tests.mongo import Mongod
+from tests.mongo import Mongod, allow_letters
 from tests.serving import PATIENCE, command, environment, login, serving, upload, wait_for
 
 SHAPE = Shape(users=30, channels=8, messages=14_000, seed=5, days=None, layout="corporate")
@@ -119,6 +119,7 @@ def test_the_documents_are_those_of_one_process(
 def test_processes_that_write_write_the_same(
     tmp_path: Path, export: Path, alone: Imported, mongod: Mongod
 ) -> None:
+    allow_letters(mongod, "processes")
     destination = open_destination(mongod.database_url("processes"))
     accounts.found_workspace(destination, Date.at(now()))
     accounts.ensure_admin(destination, {"ADMIN_PASS": "secret"}, Date.at(now()))
@@ -158,6 +159,7 @@ def test_a_killed_process_costs_nothing_but_time(
 ) -> None:
     destination: Destination = workspace()
     if kind == "mongodb":
+        allow_letters(request.getfixturevalue("mongod"), "killed")
         destination = open_destination(request.getfixturevalue("mongod").database_url("killed"))
         accounts.found_workspace(destination, Date.at(now()))
         accounts.ensure_admin(destination, {"ADMIN_PASS": "secret"}, Date.at(now()))
