@@ -20,7 +20,7 @@ from chatferry.settings import Settings
 from chatferry.store import Store
 from testdata.slack_export import Shape, write_export
 from tests.importing import Imported, documents_of, founded, import_archive, lasting
-from tests.mongo import Mongod, make_indexes
+from tests.mongo import Mongod, allow_letters, make_indexes
 from tests.serving import until
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "slack-small.zip"
@@ -46,6 +46,7 @@ def contents(destination: Destination) -> dict[str, Any]:
 def test_one_import_gives_the_same_documents_as_in_the_embedded_workspace(
     mongod: Mongod, tmp_path: Path
 ) -> None:
+    allow_letters(mongod, "same")
     opened = MongoDestination(mongod.database_url("same"))
     first = import_archive(EXAMPLE, founded(opened))
     embedded = SqliteDestination(tmp_path / "workspace.db")
@@ -93,6 +94,7 @@ def import_while_killing(
     chance, killed, ended = random.Random(seed), 0, []
     with server.client() as client:
         make_indexes(client[database], MESSAGES, ROOMS, SUBSCRIPTIONS, USERS)
+    allow_letters(server, database)
     opened = founded(MongoDestination(server.database_url(database)))
 
     def work() -> None:
@@ -126,6 +128,7 @@ def test_an_import_waits_for_a_server_that_is_away_and_goes_on_by_itself(
     export = tmp_path / "export.zip"
     write_export(export, SHAPE)
     unbroken = import_archive(export, founded(MemoryDestination()))
+    allow_letters(server, "away")
     opened = founded(MongoDestination(server.database_url("away") + "&serverSelectionTimeoutMS=500"))
     store, ended = Store(tmp_path / "store"), []
     settings = Settings(data=tmp_path, workers=0)
