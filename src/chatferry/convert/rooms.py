@@ -393,9 +393,10 @@ def _complete(
         if not is_linked:
             problems.append(_merged(record, room, len(members), len(inside)))
         new = _entering(record, room, members, inside, setup, problems)
-        changes += [
-            Insert(SUBSCRIPTIONS, subscription) for subscription in _subscriptions({**room, **set_}, new, now)
-        ]
+        joins = _subscriptions({**room, **set_}, new, now)
+        changes += [Insert(SUBSCRIPTIONS, subscription) for subscription in joins]
+        if derived:
+            changes += _owner_later(record, room, [*inside.values(), *joins], setup)
     if "name" in set_:
         names = {"name": set_["name"], "fname": record.name.strip()}
         changes += [
@@ -416,6 +417,25 @@ def _complete(
         changes=(*changes, *links),
         problems=tuple(problems),
     )
+
+
+def _owner_later(
+    record: Channel, room: Document, subscriptions: list[Document], setup: RoomSetup
+) -> list[Change]:
+    """Make the creator the owner of a room that was made while the creator was not there."""
+    creator = setup.users.get(record.creator)
+    owner = room.get("u", {}).get("_id", "")
+    may_give = setup.may_add or setup.starter.id == owner
+    if creator is None or creator.absent or creator.id == owner or not may_give:
+        return []
+    own = next((one for one in subscriptions if one["u"]["_id"] == creator.id), None)
+    if own is None:
+        return []
+    whose = {"_id": creator.id, "username": creator.username, "name": creator.name}
+    return [
+        Update(collection=ROOMS, id=room["_id"], set={"u": whose}),
+        Update(collection=SUBSCRIPTIONS, id=own["_id"], add={"roles": ("owner",)}),
+    ]
 
 
 def _merged(record: Channel, room: Document, members: int, inside: int) -> Problem:
