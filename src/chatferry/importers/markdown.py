@@ -58,9 +58,13 @@ class Markdown:
         """Take somebody or something named."""
         if self._bare:
             self._settle("@")
-        if not self._opens_mention():
-            self._words.append(" ")
-        self._name(segment)
+        if self._words:
+            if not self._opens_mention():
+                self._words.append(" ")
+            self._flush()
+        elif self._segments:
+            self._segments.append(" ")
+        self._segments.append(segment)
         self._is_name_open = True
 
     def link(self, markdown: str) -> None:
@@ -117,8 +121,7 @@ class Markdown:
         return before.endswith("!") or _DOTTED.search(before) is not None
 
     def _opens_mention(self) -> bool:
-        if not self._words:
-            return not self._segments
+        """Whether a name may follow the last of the words."""
         before = self._words[-1][-1]
         if before == "_":  # one that ends italics does not
             before = self._words[-1][-2:-1]

@@ -317,7 +317,8 @@ def _whole(archive: Archive, file: str, sizes: Sizes) -> list[Envelope | None] |
         data = archive.read(file)
     except ArchiveError:
         return [None]
-    return decode_list(data, Envelope)[0] if data.count(b"{") <= sizes.objects else None
+    is_small = len(data) <= sizes.objects or data.count(b"{") <= sizes.objects
+    return decode_list(data, Envelope)[0] if is_small else None
 
 
 def _without_members(conversation: Conversation) -> Conversation:

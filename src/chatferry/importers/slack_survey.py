@@ -115,7 +115,7 @@ class Survey:
         twins = {index for run in runs for index in run.twins}
         for index, reply in doubtful:
             if index not in twins:
-                self._reply(reply, Place(file, index))
+                self._reply(reply, file, index)
         self.days.append(Day(file, long.elements, self._last, runs=runs, people=tuple(self._people)))
         self._times, self._long = {}, long.times
         self._last = max(long.times.last // 1000, 0) or self._last
@@ -157,7 +157,7 @@ class Survey:
             elif doubtful is not None and (micros(ts) or 0) <= highest:
                 doubtful.append((index, message))
             else:
-                self._reply(message, Place(file, index))
+                self._reply(message, file, index)
         return times
 
     @property
@@ -210,14 +210,15 @@ class Survey:
                 elif id and id not in self._known and person(id) != ROCKET_CAT:
                     self.strangers.setdefault(id, nameless(id, file, f"$[{index}]"))
 
-    def _reply(self, message: Envelope, place: Place) -> None:
+    def _reply(self, message: Envelope, file: str, index: int) -> None:
         root, ts = message.thread_ts or "", message.ts or ""
-        if micros(root) is None:
-            return
         # A reply that the day before holds too is left out.
         if ts in self._times or (self._long is not None and micros(ts) in self._long):
             return
-        self._first_reply.setdefault(root, place)
+        if root not in self._first_reply:
+            if micros(root) is None:
+                return
+            self._first_reply[root] = Place(file, index)
         author = author_of(message, self._all_bots) or ROCKET_CAT
         key = self._ids.setdefault(root, root), self._ids.setdefault(author, author)
         count, last = self._replies.get(key, (0, 0))
