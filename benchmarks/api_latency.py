@@ -25,10 +25,10 @@ import httpx
 from benchmarks.exports import export as generated
 from benchmarks.suite import CACHE
 from chatferry import accounts
+from chatferry.clock import now
 from chatferry.destinations import open_destination
 from chatferry.documents import MESSAGES, Date
 from chatferry.operations import ENDS, Choice, Counts, Operation, Selection, Status
-from chatferry.pipeline import now
 from chatferry.problems import problem
 from chatferry.records import Channel, Outcome, Part, User
 from chatferry.store import Store, problems

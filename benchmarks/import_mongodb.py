@@ -24,9 +24,9 @@ from benchmarks.measuring import apart
 from benchmarks.reports import Report, print_json
 from benchmarks.suite import measure_all, parser
 from chatferry import accounts
+from chatferry.clock import now
 from chatferry.destinations import open_destination
 from chatferry.documents import MESSAGES, ROOMS, SUBSCRIPTIONS, USERS, Date
-from chatferry.pipeline import now
 from chatferry.processes import cores
 from tests.mongo import Mongod, make_indexes
 

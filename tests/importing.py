@@ -9,12 +9,12 @@ import msgspec
 from msgspec.structs import replace
 
 from chatferry import accounts, report
+from chatferry.clock import now
 from chatferry.destinations import Destination
 from chatferry.destinations.memory import MemoryDestination
 from chatferry.documents import Date, Document, decode
 from chatferry.ids import new_id
 from chatferry.operations import EVERYTHING, Operation, Selection, Status, advance
-from chatferry.pipeline import now
 from chatferry.settings import Settings
 from chatferry.store import Store
 from chatferry.worker import work_on

@@ -16,11 +16,11 @@ from typing import Any
 import httpx
 
 from chatferry import accounts
+from chatferry.clock import now
 from chatferry.destinations.sqlite import SqliteDestination
 from chatferry.documents import PERMISSIONS, USERS, Date, Document, Insert, Update, decode
 from chatferry.ids import derived_id
 from chatferry.operations import ENDS
-from chatferry.pipeline import now
 
 ADMIN, PASSWORD, EMAIL = "admin", "Sesame, öffne dich", "admin@example.com"
 PATIENCE = 120  # seconds until a test gives up; no test expects to wait that long

@@ -17,11 +17,12 @@ from distributed import Client
 from msgspec.structs import replace
 
 from chatferry import accounts, cluster
+from chatferry.clock import now
 from chatferry.destinations import Destination, open_destination, takes_several
 from chatferry.documents import COLLECTIONS, Date
 from chatferry.errors import CancelledError
 from chatferry.operations import Operation, Status, advance
-from chatferry.pipeline import Check, Watch, now
+from chatferry.pipeline import Check, Watch
 from chatferry.settings import Settings
 from chatferry.store import Store
 from chatferry.worker import work_on

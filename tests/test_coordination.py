@@ -12,11 +12,11 @@ import pytest
 from pymongo.database import Database
 
 from chatferry import accounts
+from chatferry.clock import now
 from chatferry.coordination import SoleImporter
 from chatferry.destinations import mongo_lease, open_destination, open_lease
 from chatferry.documents import Date
 from chatferry.errors import DestinationError, SettingsError
-from chatferry.pipeline import now
 from chatferry.store import Store
 from tests.importing import new_operation
 from tests.mongo import Mongod

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from chatferry.clock import now
 from chatferry.destinations import Destination, Lookup
 from chatferry.destinations.memory import MemoryDestination
 from chatferry.destinations.mongodb import MongoDestination
 from chatferry.documents import FORMAT, MESSAGES, UPLOADS, Date, Document, Update, decode, digest, encode
 from chatferry.operations import Status, advance
-from chatferry.pipeline import now
 from chatferry.settings import Settings
 from chatferry.store import Store
 from chatferry.worker import work_on

@@ -9,11 +9,11 @@ from msgspec.structs import replace
 
 from chatferry import processes
 from chatferry.archive import open_archive
+from chatferry.clock import now
 from chatferry.errors import CancelledError
 from chatferry.groups import GROUP, Source, grouped
 from chatferry.helpers import Helpers
 from chatferry.operations import Operation, Status, advance
-from chatferry.pipeline import now
 from chatferry.processes import WORTH_KEEPING, cores, worth_reading
 from chatferry.records import Part
 from chatferry.settings import Settings

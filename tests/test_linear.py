@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from chatferry import redaction
 from chatferry.api import ranges, schemas, tus
 from chatferry.api.upload_body import UploadBody
 from chatferry.api.upload_form import FormBody
@@ -29,7 +30,7 @@ from chatferry.convert.names import SETTINGS, RoomNames, room_names
 from chatferry.destinations import rules
 from chatferry.destinations.memory import MemoryDestination
 from chatferry.documents import USERS, Date, Update
-from chatferry.downloads import DEFAULT_RULES, secrets, urls
+from chatferry.downloads import DEFAULT_RULES, urls
 from chatferry.downloads.addresses import parse_hosts
 from chatferry.downloads.faults import AttemptError
 from chatferry.errors import ChatferryError
@@ -181,9 +182,9 @@ OF_TEXT: Mapping[str, Callable[[str], object]] = {
     "user: name": name_of_user,
     "user: avatar": avatar_of_user,
     "room: name": name_of_room,
-    "secrets: shown": secrets.without_secrets,
-    "secrets: shown, invalid": lambda text: secrets.without_secrets(f"http://{text}\n"),
-    "secrets: told": secrets.holds_secret,
+    "secrets: shown": redaction.without_secrets,
+    "secrets: shown, invalid": lambda text: redaction.without_secrets(f"http://{text}\n"),
+    "secrets: told": redaction.holds_secret,
     "download: address": lambda text: urls.accepted_url(f"https://example.org/{text}", DEFAULT_RULES),
     "setting: hosts": parse_hosts,
     "archive: name": entry_of_archive,

@@ -13,12 +13,12 @@ import pytest
 from msgspec.structs import replace
 
 from chatferry import outage
+from chatferry.clock import now
 from chatferry.destinations import Destination
 from chatferry.destinations.memory import MemoryDestination
 from chatferry.documents import COLLECTIONS, USERS
 from chatferry.errors import CancelledError, DestinationError, NoRoomError, SettingsError
 from chatferry.operations import Operation, Status, advance, failed, may_retry, retried
-from chatferry.pipeline import now
 from chatferry.settings import Settings
 from chatferry.store import Store
 from chatferry.worker import Worker, work_on

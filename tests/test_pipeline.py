@@ -7,8 +7,8 @@ import pytest
 from msgspec.structs import replace
 
 from chatferry import pipeline
+from chatferry.clock import now
 from chatferry.operations import Operation, Status, advance
-from chatferry.pipeline import now
 from chatferry.settings import Settings
 from chatferry.store import Store
 from chatferry.worker import work_on

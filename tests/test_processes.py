@@ -15,12 +15,12 @@ import pytest
 from msgspec.structs import replace
 
 from chatferry import accounts
+from chatferry.clock import now
 from chatferry.destinations import Destination, open_destination
 from chatferry.documents import COLLECTIONS, Date
 from chatferry.errors import CancelledError
 from chatferry.groups import Source
 from chatferry.operations import Operation, Status, advance
-from chatferry.pipeline import now
 from chatferry.processes import PIPE, WORTH, Processes, cores, worthwhile
 from chatferry.settings import Settings
 from chatferry.store import Store

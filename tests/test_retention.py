@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from chatferry.convert.messages import PendingFile
+from chatferry.clock import now
 from chatferry.destinations.memory import MemoryDestination
 from chatferry.ids import new_id
 from chatferry.operations import FAILED_KEPT, Status, is_over, may_retry
-from chatferry.pipeline import now
-from chatferry.records import Outcome
+from chatferry.records import Outcome, PendingFile
 from chatferry.retention import clear_away, leftovers
 from chatferry.settings import Settings, from_environment
 from chatferry.store import Store

@@ -6,11 +6,12 @@ import pytest
 from msgspec.structs import replace
 
 from chatferry import staged
+from chatferry.clock import now
 from chatferry.destinations import Destination, Lookup
 from chatferry.documents import USERS, Insert
 from chatferry.errors import CancelledError
 from chatferry.operations import Operation, Status, advance
-from chatferry.pipeline import Check, now
+from chatferry.pipeline import Check
 from chatferry.settings import Settings
 from chatferry.store import Store
 from chatferry.worker import work_on

@@ -13,10 +13,10 @@ from msgspec.structs import replace
 from pymongo.database import Database
 
 from chatferry import accounts
+from chatferry.clock import now
 from chatferry.destinations import mongo_text_index, open_destination, open_text_index
 from chatferry.documents import MESSAGES, Date
 from chatferry.operations import Operation, Status, advance
-from chatferry.pipeline import now
 from chatferry.settings import Settings
 from chatferry.store import Store
 from chatferry.text_index import TextIndexLast, build_what_is_left

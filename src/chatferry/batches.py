@@ -11,12 +11,12 @@ from msgspec.structs import replace
 
 from chatferry.archive import Archive
 from chatferry.convert import Known, KnownRoom, Noted
-from chatferry.convert.messages import Converted, PendingFile, convert_message
+from chatferry.convert.messages import Converted, convert_message
 from chatferry.destinations import Packed
 from chatferry.documents import Document, digest, encode_into
 from chatferry.importers import Importer
 from chatferry.problems import problem
-from chatferry.records import Effect, Message, Outcome, Part, Problem
+from chatferry.records import Effect, Message, Outcome, Part, PendingFile, Problem
 from chatferry.store.parts import NumberedPart
 
 BATCH = 8 * 1024 * 1024  # bytes of JSON, with an allowance for each message: some 3,500 of them

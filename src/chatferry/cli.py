@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from chatferry import accounts, console, private, report
 from chatferry.archive import is_url, name_of, open_archive
 from chatferry.binding import bound_destination, open_bound, open_to_look
+from chatferry.clock import now
 from chatferry.destinations import Destination
 from chatferry.destinations.memory import MemoryDestination
 from chatferry.disks import is_away
@@ -27,7 +28,6 @@ from chatferry.ids import new_id
 from chatferry.importers import IMPORTERS, Importer, detect, pending, readers
 from chatferry.inspection import inspect_archive
 from chatferry.linking import settle_origin
-from chatferry.memory import collect_rarely
 from chatferry.observing import audit, logs
 from chatferry.observing.logs import LogFormat, LogLevel
 from chatferry.observing.steps import logged
@@ -64,9 +64,9 @@ from chatferry.options import (
     Workers,
 )
 from chatferry.origins import check_name
-from chatferry.pipeline import now
 from chatferry.records import User
 from chatferry.retention import clear_away, described, leftovers, remove
+from chatferry.runtime import collect_rarely
 from chatferry.settings import Settings, from_environment, is_loopback
 from chatferry.store import Store
 from chatferry.text_index import build_what_is_left

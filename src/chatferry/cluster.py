@@ -37,7 +37,7 @@ from chatferry.errors import (
     SettingsError,
 )
 from chatferry.groups import Convert, Done, Group, Source, Workplace, grouped, work_on_groups
-from chatferry.memory import collect_rarely, peak_memory
+from chatferry.runtime import collect_rarely, peak_memory
 from chatferry.store.parts import NumberedPart
 
 _ANSWER = 5  # seconds within which a scheduler has to answer

@@ -139,3 +139,25 @@ def _dated(value: Any) -> Any:
             if type(item) is dict or type(item) is list:
                 value[place] = _dated(item)
     return value
+
+
+# ---------------------------------------------------------------- files
+
+_PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!$&'()*+,:;=@-._~")
+
+
+def file_path(upload_id: str, name: str) -> str:
+    """Where clients get a file."""
+    return f"/file-upload/{upload_id}/{_quoted(name)}"
+
+
+def _quoted(name: str) -> str:
+    """A name as one step of a path."""
+    data = name.encode("utf-8", "replace")
+    return "".join(chr(byte) if byte in _PLAIN else f"%{byte:02X}" for byte in data)
+
+
+def kept_in(store: str, id: str, name: str) -> Document:
+    """What the document of a file says about where its bytes are; `store` is, say, `GridFS:Uploads`."""
+    path = f"/ufs/{store}/{id}/{_quoted(name)}"
+    return {"store": store, "path": path, "url": path}

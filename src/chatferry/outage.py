@@ -10,12 +10,13 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
+from chatferry.clock import now
 from chatferry.disks import outage
 from chatferry.errors import DestinationError
 from chatferry.observing.logs import event
 from chatferry.operations import ENDS, Operation
 from chatferry.pause import LOOK, Pause
-from chatferry.pipeline import Watch, now
+from chatferry.pipeline import Watch
 from chatferry.store import Store
 
 LOG = logging.getLogger("chatferry.worker")

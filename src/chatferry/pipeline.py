@@ -13,17 +13,18 @@ from msgspec.structs import replace
 
 from chatferry.archive import Archive
 from chatferry.batches import Batch, PartResult, Share, convert_parts
+from chatferry.clock import now
 from chatferry.convert import Known
 from chatferry.destinations import Destination, Lookup
 from chatferry.errors import ArchiveError
 from chatferry.groups import Others
 from chatferry.importers import Importer
 from chatferry.linking import Origins, settle_origin
-from chatferry.memory import peak_memory
 from chatferry.operations import Counts, Operation, Status, advance, may_follow
 from chatferry.parts import merged, whole_parts, write_batches
 from chatferry.problems import MOST_OF_ARCHIVE, Notes
 from chatferry.records import Channel, Contact, Outcome, Part, Problem, User
+from chatferry.runtime import peak_memory
 from chatferry.staged import (
     STAGE_BATCH,
     TYPES,
@@ -54,11 +55,6 @@ _PREPARING: dict[type, Status] = {
     Channel: Status.PREPARING_CHANNELS,
     Part: Status.PREPARING_MESSAGES,
 }
-
-
-def now() -> int:
-    """Milliseconds since the epoch."""
-    return time.time_ns() // 1_000_000
 
 
 class Tools(Struct, frozen=True):

@@ -31,9 +31,9 @@ from chatferry.convert import Known
 from chatferry.destinations import Destination
 from chatferry.errors import ProcessError
 from chatferry.groups import NOTICE, Convert, Done, G, Group, Source, Workplace, grouped, work_on_groups
-from chatferry.memory import collect_rarely, peak_memory
 from chatferry.parts import write_batches
 from chatferry.retention import KNOWN
+from chatferry.runtime import collect_rarely, peak_memory
 from chatferry.store.parts import NumberedPart
 
 WORTH = 20_000  # messages; fewer are done before another process has started

@@ -247,3 +247,18 @@ class Problem(Struct, frozen=True, gc=False, kw_only=True, tag_field="is", tag="
     position: str = ""
     field: str = ""
     count: int = 1
+
+
+class PendingFile(Struct, frozen=True, kw_only=True):
+    """A file whose bytes are still to be stored. `url` may hold a secret: it goes to the store alone."""
+
+    upload_id: str
+    import_id: str
+    message_id: str
+    room_id: str
+    user_id: str
+    name: str
+    mime: str
+    size: int | None
+    url: str
+    path: str

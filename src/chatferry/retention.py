@@ -13,10 +13,10 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chatferry.downloads.secrets import holds_secret, without_secrets
 from chatferry.errors import ChatferryError
 from chatferry.observing.logs import event
 from chatferry.operations import Status, Summary, is_over
+from chatferry.redaction import holds_secret, without_secrets
 from chatferry.settings import Settings
 from chatferry.store import Store
 

@@ -15,13 +15,13 @@ from chatferry.convert.names import SETTINGS as NAME_SETTINGS
 from chatferry.convert.names import room_names
 from chatferry.destinations import Destination, Lookup, Rejection
 from chatferry.documents import Date, Document
-from chatferry.downloads.secrets import holds_secret
 from chatferry.errors import CancelledError
 from chatferry.linking import Origins, is_administrator
 from chatferry.operations import DIRECT_MESSAGES, Operation
 from chatferry.origins import Links
 from chatferry.problems import problem
 from chatferry.records import ROCKET_CAT, Channel, Contact, Outcome, User
+from chatferry.redaction import holds_secret
 from chatferry.store import Store, problems
 from chatferry.store.staging import Result, Staged, Type, batches
 

@@ -11,10 +11,10 @@ from contextlib import closing, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from chatferry.clock import now
 from chatferry.destinations import has_text_index, open_text_index
 from chatferry.documents import MESSAGES, Date
 from chatferry.errors import DestinationError, SettingsError
-from chatferry.pipeline import now
 from chatferry.problems import problem
 from chatferry.records import Problem
 from chatferry.store import Store, problems

@@ -12,6 +12,7 @@ from queue import SimpleQueue
 from chatferry import private
 from chatferry.archive import name_of
 from chatferry.binding import open_bound
+from chatferry.clock import now
 from chatferry.coordination import SoleImporter
 from chatferry.destinations import Destination, Lookup
 from chatferry.disks import outage
@@ -34,7 +35,7 @@ from chatferry.operations import (
 )
 from chatferry.outage import FIRST_DELAY, LONGEST_DELAY, Outage
 from chatferry.pause import Pause
-from chatferry.pipeline import Check, Tools, Watch, now, prepare, run
+from chatferry.pipeline import Check, Tools, Watch, prepare, run
 from chatferry.retention import clear_away
 from chatferry.room import require_reserve, require_rest
 from chatferry.settings import Settings

@@ -10,9 +10,9 @@ from typing import Protocol
 import httpx
 import pytest
 
+from chatferry.clock import now
 from chatferry.ids import new_id
 from chatferry.operations import Operation, Status
-from chatferry.pipeline import now
 from chatferry.store import Store
 from tests.serving import (
     GOLDEN,

@@ -15,9 +15,9 @@ import httpx
 import pytest
 
 from chatferry import report
+from chatferry.clock import now
 from chatferry.documents import MESSAGES, ROOMS, SUBSCRIPTIONS, USERS
 from chatferry.ids import ALPHABET
-from chatferry.pipeline import now
 from chatferry.store import Store
 from testdata.slack_export import Shape, write_export
 from tests.serving import (

@@ -4,8 +4,8 @@ import re
 
 import httpx
 
+from chatferry.clock import now
 from chatferry.ids import ALPHABET
-from chatferry.pipeline import now
 from tests.api.refusals import BODIES, JSON_TYPE, action_error, refusal
 from tests.serving import GOLDEN, current, latest, upload, wait_for
 

@@ -8,10 +8,10 @@ import pytest
 from chatferry import accounts
 from chatferry.accounts import TokenRules
 from chatferry.api.attempts import Attempts
+from chatferry.clock import now
 from chatferry.destinations.sqlite import SqliteDestination
 from chatferry.documents import USERS, Date, Document, Update
 from chatferry.ids import hash_token
-from chatferry.pipeline import now
 from chatferry.settings import Settings, from_environment
 from tests.serving import Server, add_users, client, documents, login, serving
 

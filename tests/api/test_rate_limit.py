@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from chatferry.api.rate_limit import CALLS, RateLimiter
-from chatferry.pipeline import now
+from chatferry.clock import now
 from tests.api.refusals import TABLE, call, refusal
 from tests.serving import (
     ADMIN,

@@ -17,7 +17,7 @@ import pytest
 from tusclient.client import TusClient
 from tusclient.storage.filestorage import FileStorage
 
-from chatferry.pipeline import now
+from chatferry.clock import now
 from tests.serving import (
     GOLDEN,
     NOT_ALLOWED,

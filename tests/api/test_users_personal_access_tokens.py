@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
+from chatferry.clock import now
 from chatferry.documents import USERS
 from chatferry.ids import hash_token
-from chatferry.pipeline import now
 from tests.api.refusals import NO_LOGIN, Refusal, action_error, failure, invalid, refusal
 from tests.serving import UNAUTHORIZED, Server, client, documents, login
 

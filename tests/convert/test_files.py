@@ -1,6 +1,7 @@
 """What messages show once the bytes of their files are there."""
 
-from chatferry.convert.files import completed, file_path, media_type
+from chatferry.convert.files import completed, media_type
+from chatferry.documents import file_path
 
 UPLOAD = {
     "_id": "u1",

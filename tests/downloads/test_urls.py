@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from chatferry.downloads import Rules
 from chatferry.downloads.faults import AttemptError
-from chatferry.downloads.secrets import holds_secret, without_secrets
 from chatferry.downloads.urls import accepted_url, next_url
+from chatferry.redaction import holds_secret, without_secrets
 
 RULES = Rules(hosts=frozenset({"files.example:9000", "anywhere.example"}))
 
@@ -117,6 +117,7 @@ SHOWN = {
     "https://user:pw@x/a": "https://***@x/a",
     "https://u@v@x/@me/a": "https://***@x/@me/a",
     "https://x/@me/a": "https://x/@me/a",
+    "http://xn--a/b": "http://xn--a/b",
     "https://x/a#access_token=1": "https://x/a",
     "https://x/xoxp-12-ab/a": "https://x/***/a",
     "ftp://user:p/w@x/a": "***@x/a",

@@ -11,9 +11,9 @@ import pytest
 from pymongo.database import Database
 
 from chatferry import accounts
+from chatferry.clock import now
 from chatferry.destinations import open_destination
 from chatferry.documents import AVATARS, UPLOADS, Date
-from chatferry.pipeline import now
 from tests.downloads.filehost import FileHost, noise
 from tests.fetching.exports import DAY, TOKEN, file, message, png, user, write_export
 from tests.mongo import Mongod, set_settings

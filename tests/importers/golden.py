@@ -23,6 +23,7 @@ import msgspec
 import pytest
 
 from chatferry import accounts, report
+from chatferry.clock import now
 from chatferry.destinations.memory import MemoryDestination
 from chatferry.documents import (
     COLLECTIONS,
@@ -38,7 +39,6 @@ from chatferry.documents import (
 )
 from chatferry.importers import IMPORTERS
 from chatferry.operations import Status
-from chatferry.pipeline import now
 from tests.importing import Imported, lasting, write_folder
 
 CASES = Path(__file__).parent / "cases"

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from chatferry.clock import now
 from chatferry.documents import Date
-from chatferry.pipeline import now
 from chatferry.store import Store
 from tests.importers.golden import (
     CASES,

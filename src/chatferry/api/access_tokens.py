@@ -3,11 +3,11 @@
 from chatferry import accounts
 from chatferry.api import wire
 from chatferry.api.services import Call
+from chatferry.clock import now
 from chatferry.destinations import Destination, Lookup
 from chatferry.documents import Date, Document
 from chatferry.errors import RequestError
 from chatferry.observing import audit
-from chatferry.pipeline import now
 
 
 def generate(call: Call) -> wire.JSON:

@@ -26,6 +26,7 @@ from chatferry.api.endpoints import ENDPOINTS, Endpoint
 from chatferry.api.files import file_routes
 from chatferry.api.services import TOO_MANY, Call, Services
 from chatferry.api.sessions import LoginError
+from chatferry.clock import now
 from chatferry.documents import Document
 from chatferry.errors import ChatferryError, DestinationError, NoRoomError, RequestError, SettingsError
 from chatferry.observing import audit
@@ -33,7 +34,6 @@ from chatferry.observing.calls import CallLog
 from chatferry.observing.current import note_endpoint, note_user
 from chatferry.observing.logs import event
 from chatferry.observing.seldom import Seldom
-from chatferry.pipeline import now
 from chatferry.worker import write_down
 
 MOST_PARAMETERS = 1000  # in a query; Rocket.Chat's own limit

@@ -15,12 +15,12 @@ from chatferry import accounts
 from chatferry.api.initials import initials_svg
 from chatferry.api.ranges import Piece, asked_piece
 from chatferry.api.services import Services
+from chatferry.clock import now
 from chatferry.convert.files import UNKNOWN_TYPE, avatar_id
 from chatferry.destinations import Destination, Lookup
 from chatferry.documents import AVATARS, UPLOADS, Document
 from chatferry.errors import DestinationError, RequestError, SettingsError
 from chatferry.observing.current import note_endpoint, note_user
-from chatferry.pipeline import now
 from chatferry.worker import write_down
 
 # Whoever looks at a stored page or drawing runs nothing of it.

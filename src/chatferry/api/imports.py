@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from chatferry.api import wire
 from chatferry.api.services import Call, Services
+from chatferry.clock import now
 from chatferry.documents import OPERATIONS
 from chatferry.errors import OriginError, RequestError
 from chatferry.importers import IMPORTERS, Importer, listed
@@ -27,7 +28,6 @@ from chatferry.operations import (
     state,
 )
 from chatferry.origins import check_name
-from chatferry.pipeline import now
 from chatferry.records import Channel, Contact, User
 from chatferry.report import is_paused, waiting_for
 from chatferry.retention import clear_away

@@ -22,10 +22,10 @@ from chatferry.api import imports, tus
 from chatferry.api.receiving import BrokenOffError, blocks, cannot_store, discard, too_large
 from chatferry.api.services import Services
 from chatferry.api.uploads import begin_import
+from chatferry.clock import now
 from chatferry.documents import Document
 from chatferry.errors import DestinationError, NoRoomError, RequestError
 from chatferry.ids import new_id
-from chatferry.pipeline import now
 from chatferry.retention import clear_away
 from chatferry.store.uploads import Upload
 from chatferry.worker import write_down

@@ -7,11 +7,11 @@ from typing import Any
 from chatferry import __version__, accounts
 from chatferry.api import wire
 from chatferry.api.services import TOO_MANY, Call
+from chatferry.clock import now
 from chatferry.documents import Date, Document
 from chatferry.errors import RequestError
 from chatferry.observing import audit
 from chatferry.observing.current import note_user
-from chatferry.pipeline import now
 
 SPOKEN_VERSION = "8.8"  # the Rocket.Chat release whose API this is
 _SECOND_FACTOR = (

@@ -17,12 +17,12 @@ from chatferry.api.receiving import blocks, cannot_store, discard, too_large
 from chatferry.api.services import Services
 from chatferry.api.upload_body import UploadBody
 from chatferry.api.upload_form import FormBody
+from chatferry.clock import now
 from chatferry.documents import Document
 from chatferry.errors import NoRoomError
 from chatferry.ids import new_id
 from chatferry.observing.logs import event
 from chatferry.operations import Operation
-from chatferry.pipeline import now
 
 LOG = logging.getLogger("chatferry.uploads")
 LONGEST_NAME = 200  # characters; file systems hold 255 bytes

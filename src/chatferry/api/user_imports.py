@@ -10,13 +10,13 @@ from chatferry import accounts
 from chatferry.api import wire
 from chatferry.api.imports import take_over
 from chatferry.api.services import Call, Services
+from chatferry.clock import now
 from chatferry.convert.users import may_grant
 from chatferry.errors import RequestError
 from chatferry.ids import new_id
 from chatferry.importers import IMPORTERS
 from chatferry.observing import audit
 from chatferry.operations import EVERYTHING, Counts, Operation, Selection, Status, advance, state
-from chatferry.pipeline import now
 from chatferry.records import Problem, User
 from chatferry.store import problems
 

@@ -19,8 +19,8 @@ from msgspec.structs import replace
 from chatferry.archive.files import File
 from chatferry.archive.words import AGAIN, MIB, fault
 from chatferry.downloads import DEFAULT_RULES, Rules
-from chatferry.downloads.secrets import without_secrets
 from chatferry.errors import ArchiveError, SettingsError
+from chatferry.redaction import without_secrets
 
 if TYPE_CHECKING:
     import httpx

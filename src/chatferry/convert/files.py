@@ -4,12 +4,12 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from chatferry.convert.messages import PendingFile, extension
-from chatferry.documents import Date, Document
+from chatferry.convert.messages import extension
+from chatferry.documents import Date, Document, file_path, kept_in
 from chatferry.ids import derived_hex, derived_id
+from chatferry.records import PendingFile
 
 UNKNOWN_TYPE = "application/octet-stream"
-_PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!$&'()*+,:;=@-._~")
 
 
 class Content(Struct, frozen=True, kw_only=True):
@@ -20,23 +20,6 @@ class Content(Struct, frozen=True, kw_only=True):
     format: str = ""
     width: int = 0
     height: int = 0
-
-
-def file_path(upload_id: str, name: str) -> str:
-    """Where clients get a file."""
-    return f"/file-upload/{upload_id}/{_quoted(name)}"
-
-
-def _quoted(name: str) -> str:
-    """A name as one step of a path."""
-    data = name.encode("utf-8", "replace")
-    return "".join(chr(byte) if byte in _PLAIN else f"%{byte:02X}" for byte in data)
-
-
-def kept_in(store: str, id: str, name: str) -> Document:
-    """What the document of a file says about where its bytes are; `store` is, say, `GridFS:Uploads`."""
-    path = f"/ufs/{store}/{id}/{_quoted(name)}"
-    return {"store": store, "path": path, "url": path}
 
 
 def upload_document(file: PendingFile, content: Content, told_type: str, now: Date, token: str) -> Document:

@@ -18,6 +18,7 @@ from chatferry.records import (
     GroupMention,
     Message,
     Outcome,
+    PendingFile,
     Problem,
     Reaction,
     Replies,
@@ -35,21 +36,6 @@ FIELDS = frozenset(
         "reactions", "pinned", "pinnedAt", "pinnedBy", "md",
     )
 )  # fmt: skip
-
-
-class PendingFile(Struct, frozen=True, kw_only=True):
-    """A file whose bytes are still to be stored. `url` may hold a secret: it goes to the store alone."""
-
-    upload_id: str
-    import_id: str
-    message_id: str
-    room_id: str
-    user_id: str
-    name: str
-    mime: str
-    size: int | None
-    url: str
-    path: str
 
 
 class Converted(Struct, frozen=True, gc=False):

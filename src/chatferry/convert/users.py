@@ -10,10 +10,10 @@ from slugify import slugify
 
 from chatferry.convert import Decision, subscription_id, updated
 from chatferry.documents import SUBSCRIPTIONS, USERS, Change, Date, Document, Insert, Update
-from chatferry.downloads.secrets import holds_secret, without_secrets
 from chatferry.origins import Links, Origin
 from chatferry.problems import problem
 from chatferry.records import Outcome, Problem, User
+from chatferry.redaction import holds_secret, without_secrets
 
 NAME_TRIES = 9  # alice, alice-1 ... alice-9
 _PENDING_AVATAR = "_pendingAvatarUrl"

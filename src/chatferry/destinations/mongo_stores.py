@@ -1,13 +1,12 @@
 """The file stores that Rocket.Chat's own settings describe, and the one that they choose."""
 
-from chatferry.convert.files import kept_in
 from chatferry.destinations.directory_files import Directory
 from chatferry.destinations.file_store import FileStore
 from chatferry.destinations.mongo_files import Bucket
 from chatferry.destinations.mongo_server import Row, Server
 from chatferry.destinations.s3_bucket import S3Bucket
 from chatferry.destinations.s3_files import S3Files
-from chatferry.documents import AVATARS, UPLOADS, Document
+from chatferry.documents import AVATARS, UPLOADS, Document, kept_in
 from chatferry.errors import SettingsError
 
 SETTINGS = "rocketchat_settings"

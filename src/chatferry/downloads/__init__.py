@@ -2,7 +2,7 @@
 `archive.remote` for exports whose URL the command line was given.
 
 Addresses in exports are hostile until shown otherwise: `urls` and `addresses` say what may be asked for,
-`secrets` what may be shown, `answers` what may be kept, `retries` when to try again. `network` connects,
+`answers` what may be kept, `retries` when to try again. `network` connects,
 `unfinished` writes to the disk, `one.fetch` gets one file and `many.fetch_all` many.
 """
 

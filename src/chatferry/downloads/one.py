@@ -25,10 +25,10 @@ from chatferry.downloads.faults import AGAIN, CHECK_ADDRESS, AttemptError
 from chatferry.downloads.network import REAL, Network, Outside
 from chatferry.downloads.packed import unpacked
 from chatferry.downloads.retries import count_failures, pause_before
-from chatferry.downloads.secrets import without_secrets
 from chatferry.downloads.unfinished import Unfinished
 from chatferry.downloads.urls import accepted_url, host_of, is_same_origin, next_url
 from chatferry.errors import DownloadError, NoRoomError
+from chatferry.redaction import without_secrets
 
 Check = Callable[[], None]
 

@@ -3,6 +3,7 @@
 Part of the pipeline: it brings together the store, the destination, `downloads` and conversion.
 """
 
+from chatferry.clock import now
 from chatferry.destinations import Destination
 from chatferry.fetching.avatars import count_avatars, fetch_avatars
 from chatferry.fetching.files import fetch_files
@@ -10,7 +11,7 @@ from chatferry.fetching.run import Run
 from chatferry.importers import IMPORTERS, pending
 from chatferry.operations import Counts, Operation, Status
 from chatferry.pause import Pause
-from chatferry.pipeline import Watch, now
+from chatferry.pipeline import Watch
 from chatferry.settings import Settings
 from chatferry.store import Store
 

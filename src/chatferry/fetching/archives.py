@@ -7,12 +7,12 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from chatferry import private
+from chatferry.clock import now
 from chatferry.downloads import Request
 from chatferry.downloads.faults import EXPORT_AGAIN
 from chatferry.downloads.one import Check, ask, fetch
 from chatferry.errors import DownloadError
 from chatferry.operations import Operation, Status, advance
-from chatferry.pipeline import now
 from chatferry.settings import Settings
 from chatferry.store import Store
 

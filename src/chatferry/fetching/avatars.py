@@ -8,6 +8,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from chatferry import private
+from chatferry.clock import now
 from chatferry.convert.files import avatar_document, avatar_id, media_type
 from chatferry.destinations import Destination, Lookup
 from chatferry.documents import AVATARS, USERS, Date, Document, Update, decode
@@ -15,7 +16,6 @@ from chatferry.downloads import MIB, Downloaded, Request
 from chatferry.downloads.many import fetch_all
 from chatferry.fetching.content import content_of, keep, new_token, pieces_of
 from chatferry.fetching.run import Run
-from chatferry.pipeline import now
 from chatferry.problems import problem
 from chatferry.records import Outcome
 from chatferry.retention import FILES

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from chatferry import private
 from chatferry.archive import Archive, open_archive
+from chatferry.clock import now
 from chatferry.convert.files import completed, upload_document
-from chatferry.convert.messages import PendingFile
 from chatferry.destinations import Lookup
 from chatferry.documents import MESSAGES, Date, Document, Update
 from chatferry.downloads import Downloaded, Request
@@ -21,9 +21,8 @@ from chatferry.errors import ArchiveError
 from chatferry.fetching.content import content_of, keep, new_token, pieces_of
 from chatferry.fetching.run import Run
 from chatferry.linking import is_administrator
-from chatferry.pipeline import now
 from chatferry.problems import problem
-from chatferry.records import Outcome, Problem
+from chatferry.records import Outcome, PendingFile, Problem
 from chatferry.retention import FILES
 from chatferry.store.pending_files import SourcedFile
 

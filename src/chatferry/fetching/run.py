@@ -4,13 +4,14 @@ import logging
 
 from msgspec.structs import replace
 
+from chatferry.clock import now
 from chatferry.destinations import Destination
-from chatferry.memory import peak_memory
 from chatferry.observing.logs import event
 from chatferry.operations import Operation, Status, advance
 from chatferry.pause import Pause
-from chatferry.pipeline import Watch, now
+from chatferry.pipeline import Watch
 from chatferry.records import Outcome, Problem
+from chatferry.runtime import peak_memory
 from chatferry.settings import Settings
 from chatferry.store import Store, problems
 

@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from chatferry.downloads.secrets import without_secrets
+from chatferry.redaction import without_secrets
 
 LONGEST_VALUE = 1000  # characters of one field
 _LONGEST_NAME = 60

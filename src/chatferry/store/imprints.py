@@ -6,8 +6,7 @@ import msgspec
 from isal import isal_zlib
 from msgspec import Struct
 
-from chatferry.convert.messages import PendingFile
-from chatferry.records import Outcome, Problem
+from chatferry.records import Outcome, PendingFile, Problem
 from chatferry.store.database import Database
 
 

@@ -8,8 +8,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chatferry.convert.messages import PendingFile
-from chatferry.records import Outcome
+from chatferry.records import Outcome, PendingFile
 from chatferry.store.database import Database
 
 _Key = tuple[str, str]  # ids of the upload and of the message
