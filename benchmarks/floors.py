@@ -23,7 +23,7 @@ from msgspec import Struct
 from pymongo import MongoClient, WriteConcern
 
 from chatferry.batches import ALLOWANCE, BATCH
-from chatferry.destinations.sqlite import SqliteDestination, connected
+from chatferry.destinations.sqlite.destination import SqliteDestination, connected
 from chatferry.documents import MESSAGES
 from chatferry.importers.slack_wire import SlackMessage
 

@@ -126,7 +126,7 @@ def write_folder(folder: Path, files: dict[str, Any]) -> Path:
 
 @contextmanager
 def sqlite_workspace(path: Path) -> Iterator[Destination]:
-    from chatferry.destinations.sqlite import SqliteDestination
+    from chatferry.destinations.sqlite.destination import SqliteDestination
 
     destination = SqliteDestination(path)
     accounts.found_workspace(destination, Date.at(now()))

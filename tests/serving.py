@@ -17,7 +17,7 @@ import httpx
 
 from chatferry import accounts
 from chatferry.clock import now
-from chatferry.destinations.sqlite import SqliteDestination
+from chatferry.destinations.sqlite.destination import SqliteDestination
 from chatferry.documents import PERMISSIONS, USERS, Date, Document, Insert, Update, decode
 from chatferry.ids import derived_id
 from chatferry.operations import ENDS

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from chatferry import accounts
-from chatferry.destinations.sqlite import SqliteDestination
+from chatferry.destinations.sqlite.destination import SqliteDestination
 from chatferry.importers import readers
 from tests.importing import write_folder
 from tests.serving import GOLDEN, environment, serving

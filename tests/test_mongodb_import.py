@@ -13,7 +13,7 @@ from chatferry import outage
 from chatferry.destinations import Destination, mongo_server
 from chatferry.destinations.memory import MemoryDestination
 from chatferry.destinations.mongodb import MongoDestination
-from chatferry.destinations.sqlite import SqliteDestination
+from chatferry.destinations.sqlite.destination import SqliteDestination
 from chatferry.documents import COLLECTIONS, MESSAGES, ROOMS, SUBSCRIPTIONS, USERS
 from chatferry.operations import ENDS, Status, is_importing
 from chatferry.settings import Settings

@@ -145,7 +145,7 @@ def test_a_password_alone_opens_no_account_with_a_second_factor(tmp_path: Path) 
     """The token would be good at Rocket.Chat, too."""
     password = {"password": {"bcrypt": accounts.hash_password("secret")}}
     address = [{"address": "x@example.org", "verified": True}]
-    from chatferry.destinations.sqlite import SqliteDestination
+    from chatferry.destinations.sqlite.destination import SqliteDestination
 
     workspace = SqliteDestination(tmp_path / "workspace.sqlite3")
     for number, (services, _) in enumerate(SECOND_FACTORS):

@@ -8,7 +8,7 @@ import httpx
 from msgspec.structs import replace
 
 from chatferry import report
-from chatferry.destinations.sqlite import SqliteDestination
+from chatferry.destinations.sqlite.destination import SqliteDestination
 from chatferry.documents import COLLECTIONS, SUBSCRIPTIONS, USERS
 from chatferry.store import Store
 from testdata.added_users import HELPER, Shape, write_bodies

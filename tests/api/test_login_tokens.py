@@ -9,7 +9,7 @@ from chatferry import accounts
 from chatferry.accounts import TokenRules
 from chatferry.api.attempts import Attempts
 from chatferry.clock import now
-from chatferry.destinations.sqlite import SqliteDestination
+from chatferry.destinations.sqlite.destination import SqliteDestination
 from chatferry.documents import USERS, Date, Document, Update
 from chatferry.ids import hash_token
 from chatferry.settings import Settings, from_environment

@@ -17,7 +17,7 @@ from pymongo import MongoClient
 from chatferry.destinations import Destination, Lookup, Packed, Rejection
 from chatferry.destinations.memory import MemoryDestination
 from chatferry.destinations.mongodb import MongoDestination
-from chatferry.destinations.sqlite import SqliteDestination
+from chatferry.destinations.sqlite.destination import SqliteDestination
 from chatferry.documents import (
     AVATARS,
     COLLECTIONS,

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from chatferry.destinations import Lookup, open_destination
-from chatferry.destinations import sqlite as sqlite_module
-from chatferry.destinations.sqlite import CHUNK, SCHEMA_VERSION, SqliteDestination
+from chatferry.destinations.sqlite import destination as sqlite_module
+from chatferry.destinations.sqlite.destination import CHUNK, SCHEMA_VERSION, SqliteDestination
 from chatferry.documents import (
     AVATARS,
     COLLECTIONS,

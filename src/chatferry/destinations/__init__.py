@@ -164,7 +164,7 @@ def open_destination(url: str, patience: float | None = None) -> Destination:
     `patience`: seconds after which a question to its server has failed, None for as long as imports wait.
     """
     from chatferry.destinations.memory import MemoryDestination
-    from chatferry.destinations.sqlite import SqliteDestination
+    from chatferry.destinations.sqlite.destination import SqliteDestination
 
     scheme, _, rest = url.partition(":")
     if scheme == "memory":

@@ -12,7 +12,7 @@ import msgspec
 
 from chatferry.destinations import Rejection
 from chatferry.destinations.rules import UNIQUE, ChangeError, identity, stamped, written
-from chatferry.destinations.sqlite_queries import marks, slices
+from chatferry.destinations.sqlite.sql import marks, slices
 from chatferry.documents import SUBSCRIPTIONS, Document, Insert, decode
 
 Member = tuple[str | bytes | None, str | bytes | None]

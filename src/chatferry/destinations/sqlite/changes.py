@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from msgspec import Struct
 
 from chatferry.destinations import Rejection
-from chatferry.destinations import sqlite_subscriptions as subscriptions
 from chatferry.destinations.rules import (
     UNIQUE,
     ChangeError,
@@ -20,7 +19,8 @@ from chatferry.destinations.rules import (
     touches_keys,
     written,
 )
-from chatferry.destinations.sqlite_queries import marks, slices
+from chatferry.destinations.sqlite import subscriptions as subscriptions
+from chatferry.destinations.sqlite.sql import marks, slices
 from chatferry.documents import (
     COLLECTIONS,
     MESSAGES,

@@ -20,9 +20,9 @@ from chatferry.destinations.rules import (
     stamped,
     totals,
 )
-from chatferry.destinations.sqlite_changes import BY_ID, apply
-from chatferry.destinations.sqlite_queries import marks, slices
-from chatferry.destinations.sqlite_subscriptions import give_columns
+from chatferry.destinations.sqlite.changes import BY_ID, apply
+from chatferry.destinations.sqlite.sql import marks, slices
+from chatferry.destinations.sqlite.subscriptions import give_columns
 from chatferry.disks import disk_error, sqlite_error
 from chatferry.documents import (
     AVATARS,
@@ -314,7 +314,7 @@ def _is_workspace(db: sqlite3.Connection, path: Path) -> bool:
 
 def _make(db: sqlite3.Connection) -> None:
     """Make the tables that are not there; that others may be making them at the same time does no harm."""
-    schema = files("chatferry.destinations").joinpath("workspace.sql").read_text("utf-8")
+    schema = files("chatferry.destinations.sqlite").joinpath("workspace.sql").read_text("utf-8")
     db.execute("PRAGMA journal_mode = WAL")
     with _transaction(db):
         give_columns(db)
