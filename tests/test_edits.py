@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from chatferry.clock import now
 from chatferry.destinations import Destination, Lookup
 from chatferry.destinations.memory import MemoryDestination
-from chatferry.destinations.mongodb import MongoDestination
+from chatferry.destinations.mongodb.destination import MongoDestination
 from chatferry.documents import FORMAT, MESSAGES, UPLOADS, Date, Document, Update, decode, digest, encode
 from chatferry.operations import Status, advance
 from chatferry.settings import Settings

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from chatferry import outage
-from chatferry.destinations import Destination, mongo_server
+from chatferry.destinations import Destination
 from chatferry.destinations.memory import MemoryDestination
-from chatferry.destinations.mongodb import MongoDestination
+from chatferry.destinations.mongodb import server as mongo_server
+from chatferry.destinations.mongodb.destination import MongoDestination
 from chatferry.destinations.sqlite.destination import SqliteDestination
 from chatferry.documents import COLLECTIONS, MESSAGES, ROOMS, SUBSCRIPTIONS, USERS
 from chatferry.operations import ENDS, Status, is_importing

@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from chatferry import console, private
-from chatferry.destinations.directory_files import Directory
+from chatferry.destinations.mongodb.filestores.directory import Directory
 from chatferry.downloads import Request, Rules
 from chatferry.downloads.one import fetch
 from chatferry.errors import DownloadError

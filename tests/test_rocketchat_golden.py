@@ -13,8 +13,8 @@ import pytest
 
 from chatferry.destinations import Destination
 from chatferry.destinations.memory import MemoryDestination
-from chatferry.destinations.mongo_bson import OPTIONS
-from chatferry.destinations.mongodb import MongoDestination
+from chatferry.destinations.mongodb.bson_documents import OPTIONS
+from chatferry.destinations.mongodb.destination import MongoDestination
 from chatferry.documents import MESSAGES, ROOMS, SUBSCRIPTIONS, USERS, Date
 from tests.importing import Imported, founded, import_archive
 from tests.mongo import Mongod, make_indexes

@@ -14,7 +14,8 @@ from pymongo.database import Database
 
 from chatferry import accounts
 from chatferry.clock import now
-from chatferry.destinations import mongo_text_index, open_destination, open_text_index
+from chatferry.destinations import open_destination, open_text_index
+from chatferry.destinations.mongodb import text_index
 from chatferry.documents import MESSAGES, Date
 from chatferry.operations import Operation, Status, advance
 from chatferry.settings import Settings
@@ -296,8 +297,8 @@ def test_an_import_that_only_has_to_finish_drops_nothing(place: Place, tmp_path:
 def test_the_index_of_a_chatferry_that_is_no_more_is_built(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mongo_text_index, "SILENCE", 1.0)
-    monkeypatch.setattr(mongo_text_index, "BEAT", 0.2)
+    monkeypatch.setattr(text_index, "SILENCE", 1.0)
+    monkeypatch.setattr(text_index, "BEAT", 0.2)
     before = place.indexes()
     with closing(open_text_index(place.url)) as lost:
         note = lost.take_note("of a lost data directory", now())

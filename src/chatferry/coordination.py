@@ -7,7 +7,7 @@ from chatferry.destinations import open_lease
 from chatferry.store import Store
 
 if TYPE_CHECKING:
-    from chatferry.destinations.mongo_lease import Lease
+    from chatferry.destinations.mongodb.lease import Lease
 
 
 class SoleImporter:

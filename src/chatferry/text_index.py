@@ -20,7 +20,7 @@ from chatferry.records import Problem
 from chatferry.store import Store, problems
 
 if TYPE_CHECKING:
-    from chatferry.destinations.mongo_text_index import Note, TextIndex
+    from chatferry.destinations.mongodb.text_index import Note, TextIndex
 
 _log = logging.getLogger(__name__)
 

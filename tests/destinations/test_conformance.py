@@ -16,7 +16,7 @@ from pymongo import MongoClient
 
 from chatferry.destinations import Destination, Lookup, Packed, Rejection
 from chatferry.destinations.memory import MemoryDestination
-from chatferry.destinations.mongodb import MongoDestination
+from chatferry.destinations.mongodb.destination import MongoDestination
 from chatferry.destinations.sqlite.destination import SqliteDestination
 from chatferry.documents import (
     AVATARS,

@@ -16,8 +16,8 @@ import pytest
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from chatferry.destinations import s3_bucket
-from chatferry.destinations.mongodb import MongoDestination
+from chatferry.destinations.mongodb.destination import MongoDestination
+from chatferry.destinations.mongodb.filestores import s3_client
 from chatferry.documents import AVATARS, UPLOADS, Date, Document
 from chatferry.errors import ChatferryError, DestinationError, SettingsError
 from tests.mongo import Mongod, set_settings, wipe
@@ -437,7 +437,7 @@ def test_a_server_that_does_not_answer(
 ) -> None:
     settings = s3.settings("some-bucket", FileUpload_S3_BucketURL=url)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(s3_bucket._OPTIONS, "retries", {"mode": "standard", "max_attempts": 1})
+        patch.setitem(s3_client._OPTIONS, "retries", {"mode": "standard", "max_attempts": 1})
         assert "does not answer" in refused(opened(settings), kind)
 
 

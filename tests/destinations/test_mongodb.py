@@ -15,11 +15,12 @@ from gridfs import GridFSBucket
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from chatferry.destinations import Lookup, mongo_server, open_destination
-from chatferry.destinations.mongo_bson import OPTIONS, difference
-from chatferry.destinations.mongo_files import Bucket
-from chatferry.destinations.mongo_totals import RoomTotals
-from chatferry.destinations.mongodb import MongoDestination
+from chatferry.destinations import Lookup, open_destination
+from chatferry.destinations.mongodb import server as mongo_server
+from chatferry.destinations.mongodb.bson_documents import OPTIONS, difference
+from chatferry.destinations.mongodb.destination import MongoDestination
+from chatferry.destinations.mongodb.filestores.gridfs import Bucket
+from chatferry.destinations.mongodb.room_totals import RoomTotals
 from chatferry.documents import (
     AVATARS,
     CONTACTS,

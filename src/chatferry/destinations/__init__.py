@@ -12,8 +12,8 @@ from chatferry.documents import UPLOADS, Change, Document
 from chatferry.errors import SettingsError
 
 if TYPE_CHECKING:
-    from chatferry.destinations.mongo_lease import Lease
-    from chatferry.destinations.mongo_text_index import TextIndex
+    from chatferry.destinations.mongodb.lease import Lease
+    from chatferry.destinations.mongodb.text_index import TextIndex
 
 MONGO_INDEXES = "CHATFERRY_MONGO_INDEXES"
 """The setting that allows indexes of `importIds` to be made in Rocket.Chat's database where they lack."""
@@ -188,20 +188,20 @@ def has_text_index(url: str) -> bool:
 
 def open_text_index(url: str) -> "TextIndex":
     """The text index of messages, where they may have one."""
-    from chatferry.destinations.mongo_text_index import TextIndex
+    from chatferry.destinations.mongodb.text_index import TextIndex
 
     return TextIndex(url)
 
 
 def open_lease(url: str) -> "Lease":
     """Return the lease of a destination that several processes may write to."""
-    from chatferry.destinations.mongo_lease import Lease
+    from chatferry.destinations.mongodb.lease import Lease
 
     return Lease(url)
 
 
 def _mongodb(url: str, patience: float | None) -> Destination:
-    from chatferry.destinations.mongodb import MongoDestination
+    from chatferry.destinations.mongodb.destination import MongoDestination
 
     allowed = os.environ.get(MONGO_INDEXES, "")
     if allowed not in ("", "on", "off"):

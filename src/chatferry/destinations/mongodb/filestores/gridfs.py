@@ -10,9 +10,9 @@ from bson.datetime_ms import DatetimeMS
 from pymongo.client_session import ClientSession
 from pymongo.errors import BulkWriteError
 
-from chatferry.destinations.file_store import Settle
-from chatferry.destinations.mongo_queries import is_possible
-from chatferry.destinations.mongo_server import DUPLICATE, Row, Server
+from chatferry.destinations.mongodb.filestores.protocol import Settle
+from chatferry.destinations.mongodb.queries import is_possible
+from chatferry.destinations.mongodb.server import DUPLICATE, Row, Server
 from chatferry.documents import Document
 
 CHUNK = 255 * 1024  # bytes, as Rocket.Chat has it

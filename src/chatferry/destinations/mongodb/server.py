@@ -22,7 +22,7 @@ from pymongo.read_preferences import ReadPreference
 from pymongo.uri_parser import parse_uri
 from pymongo.write_concern import WriteConcern
 
-from chatferry.destinations.mongo_bson import OPTIONS
+from chatferry.destinations.mongodb.bson_documents import OPTIONS
 from chatferry.errors import ChatferryError, DestinationError, NoRoomError, SettingsError
 
 Row = dict[str, Any]

@@ -12,20 +12,14 @@ from pymongo.errors import BulkWriteError
 from pymongo.read_preferences import ReadPreference
 
 from chatferry.destinations import ADDRESS, Lookup, Packed, Rejection
-from chatferry.destinations.mongo_additions import add, only_add
-from chatferry.destinations.mongo_bson import decoded, document_of, encoded, stamp, stamped
-from chatferry.destinations.mongo_changes import Batch, RefusedError
-from chatferry.destinations.mongo_digests import Digests
-from chatferry.destinations.mongo_queries import (
-    COLLATIONS,
-    is_found,
-    is_possible,
-    queries,
-    slices,
-)
-from chatferry.destinations.mongo_server import DISK_FULL, DUPLICATE, Row, Server, is_passing, refusal
-from chatferry.destinations.mongo_stores import SETTINGS, FileStores
-from chatferry.destinations.mongo_totals import RoomTotals
+from chatferry.destinations.mongodb.bson_documents import decoded, document_of, encoded, stamp, stamped
+from chatferry.destinations.mongodb.changes import Batch, RefusedError
+from chatferry.destinations.mongodb.digests import Digests
+from chatferry.destinations.mongodb.filestores.chosen import SETTINGS, FileStores
+from chatferry.destinations.mongodb.list_additions import add, only_add
+from chatferry.destinations.mongodb.queries import COLLATIONS, is_found, is_possible, queries, slices
+from chatferry.destinations.mongodb.room_totals import RoomTotals
+from chatferry.destinations.mongodb.server import DISK_FULL, DUPLICATE, Row, Server, is_passing, refusal
 from chatferry.destinations.rules import FIELDS, ChangeError, identity
 from chatferry.documents import (
     CONTACTS,

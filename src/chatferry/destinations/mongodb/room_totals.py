@@ -11,9 +11,9 @@ from typing import Any
 from msgspec import Struct
 from pymongo.client_session import ClientSession
 
-from chatferry.destinations.mongo_bson import encoded
-from chatferry.destinations.mongo_queries import slices
-from chatferry.destinations.mongo_server import Row, Server
+from chatferry.destinations.mongodb.bson_documents import encoded
+from chatferry.destinations.mongodb.queries import slices
+from chatferry.destinations.mongodb.server import Row, Server
 from chatferry.destinations.rules import shown, totals
 from chatferry.documents import MESSAGES, ROOMS, SUBSCRIPTIONS, Update
 

@@ -17,7 +17,7 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
 from pymongo.write_concern import WriteConcern
 
-from chatferry.destinations.mongo_server import Row, Server
+from chatferry.destinations.mongodb.server import Row, Server
 from chatferry.documents import Date
 from chatferry.errors import DestinationError, SettingsError
 

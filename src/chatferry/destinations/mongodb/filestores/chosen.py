@@ -1,11 +1,11 @@
 """The file stores that Rocket.Chat's own settings describe, and the one that they choose."""
 
-from chatferry.destinations.directory_files import Directory
-from chatferry.destinations.file_store import FileStore
-from chatferry.destinations.mongo_files import Bucket
-from chatferry.destinations.mongo_server import Row, Server
-from chatferry.destinations.s3_bucket import S3Bucket
-from chatferry.destinations.s3_files import S3Files
+from chatferry.destinations.mongodb.filestores.directory import Directory
+from chatferry.destinations.mongodb.filestores.gridfs import Bucket
+from chatferry.destinations.mongodb.filestores.protocol import FileStore
+from chatferry.destinations.mongodb.filestores.s3 import S3Files
+from chatferry.destinations.mongodb.filestores.s3_client import S3Bucket
+from chatferry.destinations.mongodb.server import Row, Server
 from chatferry.documents import AVATARS, UPLOADS, Document, kept_in
 from chatferry.errors import SettingsError
 

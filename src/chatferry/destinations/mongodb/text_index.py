@@ -16,7 +16,7 @@ from msgspec import Struct
 from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
 from pymongo.write_concern import WriteConcern
 
-from chatferry.destinations.mongo_server import Row, Server
+from chatferry.destinations.mongodb.server import Row, Server
 from chatferry.documents import MESSAGES
 from chatferry.errors import ChatferryError, SettingsError
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from chatferry.destinations.file_store import Settle, settled
+from chatferry.destinations.mongodb.filestores.protocol import Settle, settled
 from chatferry.destinations.rules import ChangeError
 from chatferry.disks import disk_error
 from chatferry.documents import Document

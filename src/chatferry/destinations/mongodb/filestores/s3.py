@@ -6,9 +6,9 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
-from chatferry.destinations.file_store import Settle, settled
-from chatferry.destinations.mongo_files import cut, media_type
-from chatferry.destinations.s3_bucket import BucketError, S3Bucket
+from chatferry.destinations.mongodb.filestores.gridfs import cut, media_type
+from chatferry.destinations.mongodb.filestores.protocol import Settle, settled
+from chatferry.destinations.mongodb.filestores.s3_client import BucketError, S3Bucket
 from chatferry.documents import AVATARS, Document
 
 _PART = 8 << 20  # bytes of one part of a large file

@@ -12,8 +12,8 @@ from pymongo import UpdateOne
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
 
-from chatferry.destinations.mongo_queries import is_possible, slices
-from chatferry.destinations.mongo_server import DISK_FULL, Row, is_passing
+from chatferry.destinations.mongodb.queries import is_possible, slices
+from chatferry.destinations.mongodb.server import DISK_FULL, Row, is_passing
 from chatferry.documents import MESSAGES, Change, Update
 
 

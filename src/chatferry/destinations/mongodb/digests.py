@@ -10,8 +10,8 @@ from bson import ObjectId
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
-from chatferry.destinations.mongo_queries import slices
-from chatferry.destinations.mongo_server import Row
+from chatferry.destinations.mongodb.queries import slices
+from chatferry.destinations.mongodb.server import Row
 
 DIGESTS = "chatferry_message_digests"
 _AT_ONCE = 1000  # in one document
