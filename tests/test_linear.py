@@ -18,7 +18,7 @@ from chatferry.api import ranges, schemas, tus
 from chatferry.api.upload_body import UploadBody
 from chatferry.api.upload_form import FormBody
 from chatferry.archive import open_archive
-from chatferry.archive.words import quoted
+from chatferry.archive.messages import quoted
 from chatferry.batches import convert_parts
 from chatferry.console import _harmless
 from chatferry.convert import Known, KnownRoom, KnownUser

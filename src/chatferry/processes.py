@@ -20,12 +20,12 @@ from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import msgspec
 
 from chatferry import private
-from chatferry.archive import Archive, Item, Result, Shared
+from chatferry.archive import Archive
 from chatferry.batches import Pack, Share
 from chatferry.convert import Known
 from chatferry.destinations import Destination
@@ -35,6 +35,10 @@ from chatferry.parts import write_batches
 from chatferry.retention import KNOWN
 from chatferry.runtime import collect_rarely, peak_memory
 from chatferry.store.parts import NumberedPart
+
+Shared = TypeVar("Shared")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 WORTH = 20_000  # messages; fewer are done before another process has started
 WORTH_KEEPING = 13_000_000  # bytes of JSON, of about as many messages

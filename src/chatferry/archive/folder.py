@@ -5,9 +5,9 @@ import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from chatferry.archive.census import Census, Contents, Entry, Limits
-from chatferry.archive.files import File
-from chatferry.archive.words import quoted, unreadable
+from chatferry.archive.entry_rules import Census, Contents, Entry, Limits
+from chatferry.archive.messages import quoted, unreadable
+from chatferry.archive.streams import File
 
 
 class Folder:

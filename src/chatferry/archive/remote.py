@@ -16,8 +16,8 @@ from urllib.request import getproxies_environment, proxy_bypass
 
 from msgspec.structs import replace
 
-from chatferry.archive.files import File
-from chatferry.archive.words import AGAIN, MIB, fault
+from chatferry.archive.messages import AGAIN, MIB, fault
+from chatferry.archive.streams import File
 from chatferry.downloads import DEFAULT_RULES, Rules
 from chatferry.errors import ArchiveError, SettingsError
 from chatferry.redaction import without_secrets

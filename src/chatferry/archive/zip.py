@@ -12,9 +12,9 @@ from typing import Any
 from isal import isal_zlib
 from msgspec import Struct
 
-from chatferry.archive.census import Census, Contents, Entry, Limits
-from chatferry.archive.files import BLOCK, Cursor, File
-from chatferry.archive.words import AGAIN, MIB, fault
+from chatferry.archive.entry_rules import Census, Contents, Entry, Limits
+from chatferry.archive.messages import AGAIN, MIB, fault
+from chatferry.archive.streams import BLOCK, Cursor, File
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _CENTRAL_SIGNATURE = b"PK\1\2"

@@ -6,7 +6,7 @@ from itertools import takewhile
 
 from msgspec import Struct
 
-from chatferry.archive.words import GIB, MIB, REPACK, TRUST, amount, fault, quoted
+from chatferry.archive.messages import GIB, MIB, REPACK, TRUST, amount, fault, quoted
 from chatferry.errors import ArchiveError
 
 

@@ -8,9 +8,9 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 
-from chatferry.archive.census import Census, Contents, Entry, Limits, beyond_ratio
-from chatferry.archive.files import BLOCK, Cursor, File
-from chatferry.archive.words import AGAIN, MIB, REPACK, TRUST, amount, fault, quoted, reason
+from chatferry.archive.entry_rules import Census, Contents, Entry, Limits, beyond_ratio
+from chatferry.archive.messages import AGAIN, MIB, REPACK, TRUST, amount, fault, quoted, reason
+from chatferry.archive.streams import BLOCK, Cursor, File
 
 TAR_BLOCK = 512
 _TAR_HEADERS = MIB  # bytes that the headers of one tar entry may take

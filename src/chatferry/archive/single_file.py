@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from chatferry.archive.census import Census, Contents, Entry, Limits
-from chatferry.archive.files import File
+from chatferry.archive.entry_rules import Census, Contents, Entry, Limits
+from chatferry.archive.streams import File
 
 
 class Single:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
-from chatferry.archive.words import MIB
+from chatferry.archive.messages import MIB
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

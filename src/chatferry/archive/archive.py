@@ -1,0 +1,187 @@
+"""The one read-only view of a zip, tar, folder or dict."""
+
+import io
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from types import TracebackType
+from typing import BinaryIO, Protocol, Self, TypeVar
+
+import xxhash
+from isal import isal_zlib
+from isal.igzip_lib import IsalError
+
+from chatferry.archive.entry_rules import Contents, Entry
+from chatferry.archive.messages import AGAIN, fault, quoted, unreadable
+from chatferry.archive.single_file import Single
+from chatferry.archive.streams import EntryStream, Trail
+from chatferry.errors import ArchiveError
+
+Shared = TypeVar("Shared")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Container(Protocol):
+    """Holds the bytes of an archive.
+
+    `blocks` may raise OSError, EOFError and IsalError; it need not check sizes, but must never run far ahead
+    of what has been taken from it.
+    """
+
+    def blocks(self, entry: Entry) -> Iterator[bytes]: ...
+    def close(self) -> None: ...
+
+
+class Spread(Protocol):
+    """Does what `Archive.each` does, in several processes."""
+
+    def __call__(
+        self,
+        work: "Callable[[Archive, Shared, Item], Result]",
+        shared: Shared,
+        items: Iterable[Item],
+    ) -> Iterator[Result]: ...
+
+
+class Archive:
+    """The file entries of an archive, by name. Get one from `open_archive`; close it, or use it in `with`.
+
+    Several threads, and processes forked from this one, may read at the same time.
+    """
+
+    name: str  # for messages: the file name of the archive
+    wrapping: str  # the folders around everything, which are not part of the names
+    before_read: Callable[[], None]  # called before each block: what it raises stops the reading
+    spread: Spread | None  # other processes that have the same archive open
+
+    def __init__(self, name: str, contents: Contents, container: Container, tag: str = "") -> None:
+        self.name = name
+        self._tag = tag
+        self.wrapping = contents.wrapping
+        self.before_read = lambda: None
+        self.spread = None
+        self._entries = contents.entries
+        self._container = container
+        self._left: deque[tuple[str, Trail]] = deque(maxlen=1)  # where the last stream was closed
+
+    def names(self) -> list[str]:
+        """All file entries, sorted; no folders, no wrapping top folder, no junk of macOS."""
+        return list(self._entries)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._entries
+
+    def size(self, name: str) -> int:
+        """The size of an entry in bytes, inflated. Raises ArchiveError if there is no such entry."""
+        return self._entry(name).size
+
+    def checksum(self, name: str) -> int | None:
+        """The CRC-32 that the archive gives of an entry, None if it gives none.
+
+        Raises ArchiveError if there is no such entry.
+        """
+        return self._entry(name).crc
+
+    def fingerprint(self) -> str:
+        """What tells this archive from another, and from itself after a change.
+
+        Made of the names, sizes and checksums of its entries, and of what a host says of a remote file.
+        """
+        found = xxhash.xxh3_128(self._tag.encode())
+        for name, entry in self._entries.items():
+            found.update(f"{name}\0{entry.size}\0{entry.crc}\n".encode(errors="backslashreplace"))
+        return found.hexdigest()
+
+    @property
+    def is_single(self) -> bool:
+        """Whether this is no archive but a single file."""
+        return isinstance(self._container, Single)
+
+    def open(self, name: str, start: int = 0) -> BinaryIO:
+        """A stream of an entry's bytes from `start` on, forward only.
+
+        A stream that begins where the last one was closed costs nothing more: an entry can be read piece by
+        piece. Others read from the entry's beginning.
+
+        Opening raises ArchiveError if there is no such entry, reading if the entry is damaged or larger than
+        it declares; the last block is handed out only once the whole entry has been checked.
+        """
+        return io.BufferedReader(EntryStream(self._from(name, self._entry(name), start)))
+
+    def read(self, name: str) -> bytes:
+        """The whole content of an entry, checked. Raises ArchiveError as `open` and its stream do."""
+        return b"".join(self._blocks(name, self._entry(name)))
+
+    def each(
+        self, work: "Callable[[Archive, Shared, Item], Result]", shared: Shared, items: Iterable[Item]
+    ) -> Iterator[Result]:
+        """`work(archive, shared, item)` for each item, in order.
+
+        Where other processes read this archive too, they do some of it: so `work` must be a function of a
+        module, and what it takes and gives must be fit to be sent to another process (pickled).
+        """
+        if self.spread is not None:
+            return self.spread(work, shared, items)
+        return (work(self, shared, item) for item in items)
+
+    def close(self) -> None:
+        self._left.clear()
+        self._container.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _from(self, name: str, entry: Entry, start: int) -> Generator[bytes, None, None]:
+        trail = self._taken_up(name, start) or Trail(self._blocks(name, entry))
+        try:
+            yield from trail.after(start)
+        except GeneratorExit:
+            self._left.append((name, trail))
+            raise
+
+    def _taken_up(self, name: str, start: int) -> Trail | None:
+        """The trail that was left in this entry, if it still reaches the place. Nobody else gets it then."""
+        try:
+            left, trail = self._left.pop()
+        except IndexError:
+            return None
+        return trail if left == name and trail.reaches(start) else None
+
+    def _entry(self, name: str) -> Entry:
+        entry = self._entries.get(name)
+        if entry is None:
+            raise fault(self.name, f"holds no file {quoted(name)}", "Check that the export is complete.")
+        return entry
+
+    def _blocks(self, name: str, entry: Entry) -> Generator[bytes, None, None]:
+        """An entry's bytes, the last block held back until size and checksum are known to be right."""
+        left, crc, held = entry.size, 0, b""
+        try:
+            for block in self._container.blocks(entry):
+                self.before_read()
+                left -= len(block)
+                if left < 0:
+                    raise self._damaged(name, f"it holds more than the {entry.size} bytes it declares")
+                if entry.crc is not None:
+                    crc = isal_zlib.crc32(block, crc)
+                if held:
+                    yield held
+                held = block
+        except (IsalError, EOFError) as error:  # type: ignore[misc]  # isal declares it as a value
+            raise self._damaged(name, "its compressed data is broken or cut off") from error
+        except OSError as error:
+            raise unreadable(f"{self.name}: {quoted(name)}", error) from error
+        if left:
+            raise self._damaged(name, f"{left} of its {entry.size} bytes are missing")
+        if entry.crc is not None and crc != entry.crc:
+            raise self._damaged(name, "its checksum is wrong")
+        if held:
+            yield held
+
+    def _damaged(self, name: str, why: str) -> ArchiveError:
+        return fault(self.name, f"{quoted(name)} is damaged: {why}", AGAIN)
