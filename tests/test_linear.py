@@ -32,7 +32,7 @@ from chatferry.destinations.memory import MemoryDestination
 from chatferry.documents import USERS, Date, Update
 from chatferry.downloads import DEFAULT_RULES, urls
 from chatferry.downloads.addresses import parse_hosts
-from chatferry.downloads.faults import AttemptError
+from chatferry.downloads.failures import AttemptError
 from chatferry.errors import ChatferryError
 from chatferry.importers import IMPORTERS, csv_times, hipchat_wire, slack_text, slack_wire
 from chatferry.importers.csv_lists import split

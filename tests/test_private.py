@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from chatferry import console, private
 from chatferry.destinations.mongodb.filestores.directory import Directory
 from chatferry.downloads import Request, Rules
-from chatferry.downloads.one import fetch
+from chatferry.downloads.fetch_one import fetch
 from chatferry.errors import DownloadError
 from chatferry.fetching.content import keep
 from chatferry.records import Outcome

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatferry.downloads.addresses import check_addresses, is_exempt, kind_of_refused, parse_hosts
-from chatferry.downloads.faults import AttemptError
+from chatferry.downloads.failures import AttemptError
 from chatferry.errors import SettingsError
 
 REFUSED = {

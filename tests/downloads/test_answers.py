@@ -8,7 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chatferry.downloads import Request
-from chatferry.downloads.answers import (
+from chatferry.downloads.failures import AttemptError
+from chatferry.downloads.response_checks import (
     NOTHING,
     Body,
     Kept,
@@ -20,7 +21,6 @@ from chatferry.downloads.answers import (
     location,
     range_headers,
 )
-from chatferry.downloads.faults import AttemptError
 
 FILE = Request(url="https://files.example/a", path=Path("a"))
 PAGE = Request(url="https://files.example/a", path=Path("a"), mime="text/html; charset=utf-8")

@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from chatferry.downloads import Downloaded, Failed, Request, Rules
-from chatferry.downloads.many import LOOK_AHEAD, fetch_all
+from chatferry.downloads.fetch_many import LOOK_AHEAD, fetch_all
 from chatferry.downloads.network import Outside
 from tests.downloads.filehost import Exchange, FileHost, hosting
 

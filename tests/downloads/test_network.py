@@ -10,8 +10,8 @@ import trustme
 from msgspec.structs import replace
 
 from chatferry.downloads import Request, Rules
+from chatferry.downloads.fetch_one import fetch
 from chatferry.downloads.network import Outside
-from chatferry.downloads.one import fetch
 from chatferry.errors import DownloadError
 from tests.downloads.filehost import FileHost, hosting
 

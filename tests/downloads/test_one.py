@@ -16,8 +16,8 @@ import pytest
 from msgspec.structs import replace
 
 from chatferry.downloads import Downloaded, Request, Rules
+from chatferry.downloads.fetch_one import Downloader, fetch
 from chatferry.downloads.network import Outside
-from chatferry.downloads.one import Downloader, fetch
 from chatferry.errors import DownloadError, NoRoomError
 from tests.downloads.filehost import MIB, Exchange, FileHost, hosting, noise
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatferry.downloads.faults import AttemptError
-from chatferry.downloads.packed import unpacked
+from chatferry.downloads.failures import AttemptError
+from chatferry.downloads.gzip_body import unpacked
 
 
 @given(st.lists(st.binary(max_size=200_000), min_size=1, max_size=3), st.integers(1, 5000))

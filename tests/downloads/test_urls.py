@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatferry.downloads import Rules
-from chatferry.downloads.faults import AttemptError
+from chatferry.downloads.failures import AttemptError
 from chatferry.downloads.urls import accepted_url, next_url
 from chatferry.redaction import holds_secret, without_secrets
 

@@ -25,7 +25,7 @@ from chatferry.redaction import without_secrets
 if TYPE_CHECKING:
     import httpx
 
-    from chatferry.downloads.faults import AttemptError
+    from chatferry.downloads.failures import AttemptError
     from chatferry.downloads.network import Answer
 
 _BLOCK = 4 * MIB  # bytes asked for at once: some 30,000 messages, longer in the making than on their way
@@ -87,7 +87,7 @@ class _Http:
 
     def __init__(self, url: str, shown: str, rules: Rules) -> None:
         # here, because they take as long to load as a small import
-        from chatferry.downloads.faults import AttemptError
+        from chatferry.downloads.failures import AttemptError
         from chatferry.downloads.network import REAL, Network
         from chatferry.downloads.urls import accepted_url, origin_of
 
@@ -137,7 +137,7 @@ class _Http:
     @contextmanager
     def _answer(self, headers: dict[str, str]) -> "Iterator[Answer]":
         """Follow redirects to where the file is."""
-        from chatferry.downloads.answers import location
+        from chatferry.downloads.response_checks import location
         from chatferry.downloads.urls import next_url
 
         url = self._url

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
-from chatferry.downloads.faults import AttemptError
+from chatferry.downloads.failures import AttemptError
 from chatferry.errors import SettingsError
 
 HOSTS = "CHATFERRY_DOWNLOAD_HOSTS"

@@ -21,8 +21,8 @@ from msgspec.structs import replace
 
 from chatferry.downloads import Rules
 from chatferry.downloads.addresses import check_addresses, is_exempt
-from chatferry.downloads.answers import declared_length, too_many
-from chatferry.downloads.faults import AGAIN, CHECK_ADDRESS, AttemptError
+from chatferry.downloads.failures import AGAIN, CHECK_ADDRESS, AttemptError
+from chatferry.downloads.response_checks import declared_length, too_many
 from chatferry.downloads.urls import origin_of
 
 Resolve = Callable[[str, int], Sequence[str]]

@@ -6,7 +6,7 @@ import httpx
 
 from chatferry.downloads import Rules
 from chatferry.downloads.addresses import HOSTS, is_exempt
-from chatferry.downloads.faults import CHECK_ADDRESS, AttemptError
+from chatferry.downloads.failures import CHECK_ADDRESS, AttemptError
 
 PORTS = {"http": 80, "https": 443}
 USUAL_PORTS = {80, 443, 8080, 8443}

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from chatferry import private
 from chatferry.clock import now
 from chatferry.downloads import Request
-from chatferry.downloads.faults import EXPORT_AGAIN
-from chatferry.downloads.one import Check, ask, fetch
+from chatferry.downloads.failures import EXPORT_AGAIN
+from chatferry.downloads.fetch_one import Check, ask, fetch
 from chatferry.errors import DownloadError
 from chatferry.operations import Operation, Status, advance
 from chatferry.settings import Settings

@@ -13,7 +13,7 @@ from chatferry.convert.files import avatar_document, avatar_id, media_type
 from chatferry.destinations import Destination, Lookup
 from chatferry.documents import AVATARS, USERS, Date, Document, Update, decode
 from chatferry.downloads import MIB, Downloaded, Request
-from chatferry.downloads.many import fetch_all
+from chatferry.downloads.fetch_many import fetch_all
 from chatferry.fetching.content import content_of, keep, new_token, pieces_of
 from chatferry.fetching.run import Run
 from chatferry.problems import problem

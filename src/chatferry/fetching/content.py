@@ -8,7 +8,7 @@ from pathlib import Path
 from chatferry import private
 from chatferry.convert.files import Content
 from chatferry.downloads import Downloaded
-from chatferry.downloads.one import Check
+from chatferry.downloads.fetch_one import Check
 from chatferry.images import HEAD, image_size
 
 _PIECE = 1 << 20

@@ -16,7 +16,7 @@ from chatferry.convert.files import completed, upload_document
 from chatferry.destinations import Lookup
 from chatferry.documents import MESSAGES, Date, Document, Update
 from chatferry.downloads import Downloaded, Request
-from chatferry.downloads.many import fetch_all
+from chatferry.downloads.fetch_many import fetch_all
 from chatferry.errors import ArchiveError
 from chatferry.fetching.content import content_of, keep, new_token, pieces_of
 from chatferry.fetching.run import Run

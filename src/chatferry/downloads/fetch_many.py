@@ -12,9 +12,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from chatferry.downloads import DEFAULT_RULES, Failed, Request, Rules
+from chatferry.downloads.fetch_one import Check, Downloader
 from chatferry.downloads.network import REAL, Outside
-from chatferry.downloads.one import Check, Downloader
-from chatferry.downloads.outcomes import Outcomes, Result, digest
+from chatferry.downloads.results_on_disk import Outcomes, Result, digest
 from chatferry.downloads.urls import host_of
 from chatferry.errors import CancelledError, DownloadError
 

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from chatferry import private
-from chatferry.downloads.answers import HEAD, NOTHING, Body, Kept, Version
+from chatferry.downloads.response_checks import HEAD, NOTHING, Body, Kept, Version
 
 _BLOCK = 1 << 20
 

@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import Iterable, Iterator
 
-from chatferry.downloads.faults import AGAIN, AttemptError
+from chatferry.downloads.failures import AGAIN, AttemptError
 
 _MOST = 1 << 16  # bytes at once, however many a block of packed bytes holds
 _GZIP = 31  # zlib's name for the format

@@ -7,7 +7,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from chatferry.downloads import MIB, Request
-from chatferry.downloads.faults import AGAIN, CHECK_ADDRESS, EXPORT_AGAIN, AttemptError
+from chatferry.downloads.failures import AGAIN, CHECK_ADDRESS, EXPORT_AGAIN, AttemptError
 from chatferry.downloads.retries import retry_after
 
 HEAD = 512  # bytes at the beginning of a file that tell what it is

@@ -9,7 +9,11 @@ import httpx
 
 from chatferry.disks import is_full
 from chatferry.downloads import DEFAULT_RULES, Downloaded, Request, Rules
-from chatferry.downloads.answers import (
+from chatferry.downloads.failures import AGAIN, CHECK_ADDRESS, AttemptError
+from chatferry.downloads.gzip_body import unpacked
+from chatferry.downloads.network import REAL, Network, Outside
+from chatferry.downloads.partial_file import Unfinished
+from chatferry.downloads.response_checks import (
     HEAD,
     NOTHING,
     Body,
@@ -21,11 +25,7 @@ from chatferry.downloads.answers import (
     location,
     range_headers,
 )
-from chatferry.downloads.faults import AGAIN, CHECK_ADDRESS, AttemptError
-from chatferry.downloads.network import REAL, Network, Outside
-from chatferry.downloads.packed import unpacked
 from chatferry.downloads.retries import count_failures, pause_before
-from chatferry.downloads.unfinished import Unfinished
 from chatferry.downloads.urls import accepted_url, host_of, is_same_origin, next_url
 from chatferry.errors import DownloadError, NoRoomError
 from chatferry.redaction import without_secrets
