@@ -36,7 +36,7 @@ from chatferry.staged import (
     known_users,
 )
 from chatferry.store import Store, problems
-from chatferry.store.imprints import Imprint
+from chatferry.store.part_cache import Imprint
 from chatferry.store.parts import NumberedPart
 from chatferry.store.staging import Record
 from chatferry.unchanged import Marking, imprint, marking, recognised

@@ -24,7 +24,7 @@ from chatferry.importers import Importer
 from chatferry.parts import merged
 from chatferry.records import Outcome, Part
 from chatferry.store import Store
-from chatferry.store.imprints import Imprint
+from chatferry.store.part_cache import Imprint
 from chatferry.store.parts import NumberedPart
 
 _ENOUGH = 5000  # messages that are looked for at once

@@ -7,8 +7,8 @@ from chatferry.store.attempts import Attempts
 from chatferry.store.binding import BindingTable
 from chatferry.store.database import Database
 from chatferry.store.fetches import AvatarAddresses, Fetches
-from chatferry.store.imprints import Imprints
 from chatferry.store.operations import Operations
+from chatferry.store.part_cache import Imprints
 from chatferry.store.parts import Parts
 from chatferry.store.pauses import Pauses
 from chatferry.store.pending_files import PendingFiles
