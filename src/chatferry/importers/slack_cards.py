@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from chatferry.importers.file_names import on_windows, spellings
 from chatferry.importers.slack_blocks import from_blocks
 from chatferry.importers.slack_text import from_mrkdwn, without_secrets
 from chatferry.importers.slack_wire import SlackFile, SlackMessage, millis
@@ -135,9 +136,11 @@ def _pixels(number: int | float | None) -> int | None:
     return int(number) if number is not None and 0 < number < 2**31 else None
 
 
-def _paths(id: str, name: str, folder: str) -> tuple[str, ...]:
-    """Where exporters that are not Slack's own put the bytes."""
-    return f"__uploads/{id}/{name}", f"{folder}/attachments/{id}-{name}"
+def _paths(id: str, name: str, folder: str) -> Iterator[str]:
+    """Yield where exporters that are not Slack's own put the bytes, as any system may have unzipped them."""
+    for place, file in ((f"__uploads/{id}", name), (f"{folder}/attachments", f"{id}-{name}")):
+        for known_as in dict.fromkeys((file, on_windows(file))):
+            yield from spellings(f"{place}/{known_as}")
 
 
 def _is_web(address: str) -> bool:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from chatferry.archive import MIB, Archive
 from chatferry.errors import ArchiveError
+from chatferry.importers.file_names import on_windows
 from chatferry.importers.json_pieces import PIECE, Break, read_pieces
 from chatferry.importers.lenient_json import Flaw, decode_list, flaw_problem
 from chatferry.importers.slack_messages import PinNote
@@ -43,7 +44,6 @@ USER_LISTS = ("users.json", "org_users.json")
 WHOLE = MIB  # bytes; longer lists are read in pieces
 
 _TEAM_ID = re.compile(r"[TE][A-Z0-9]{1,63}")
-_NOT_ON_WINDOWS = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
 _TEAM = re.compile(r"teams/[^/]+/")
 _SLACKS_FIRST_DAY = 1_356_998_400  # 2013-01-01; earlier dates in exports mean "unknown"
 
@@ -278,8 +278,7 @@ def _type(channel: SlackChannel, listed: Literal["c", "p", "d"]) -> Literal["c",
 
 def _folder(channel: SlackChannel, prefix: str, folders: Mapping[str, object]) -> str:
     given = [normalize("NFC", name) for name in (channel.id, channel.name) if name]
-    # Windows has no such characters in names, nor these at their ends: "FC:F1:Plan" is FC_F1_Plan there.
-    names = list(dict.fromkeys([*given, *(_NOT_ON_WINDOWS.sub("_", name).rstrip(". ") for name in given)]))
+    names = list(dict.fromkeys([*given, *map(on_windows, given)]))
     places = [prefix + name for name in names] + names
     return next((place for place in places if place in folders), "")
 
