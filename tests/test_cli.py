@@ -183,6 +183,13 @@ def test_the_password_of_a_new_workspace_is_shown_once(tmp_path: Path) -> None:
     assert "password" not in third.stderr
 
 
+def test_serve_names_the_administrator_that_there_is(tmp_path: Path) -> None:
+    for name in ("ada", "not-asked-for"):
+        with serving(tmp_path, ADMIN_USERNAME=name) as server:
+            assert server.stop() == 0
+        assert f" token --user ada --data {tmp_path}\n" in (tmp_path / "stderr").read_text()
+
+
 def test_on_a_terminal_the_password_of_a_new_workspace_is_shown(tmp_path: Path) -> None:
     data = tmp_path / "data"
     bare = {name: value for name, value in environment().items() if not name.startswith("ADMIN_")}

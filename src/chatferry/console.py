@@ -4,6 +4,7 @@ Only a live display needs Rich, which takes longer to load than a small import t
 """
 
 import re
+import shlex
 import sys
 import time
 from collections import Counter, defaultdict
@@ -125,8 +126,8 @@ def warn_of_readers(data: Path, is_open: bool, left: list[Path]) -> None:
         )
 
 
-def announce(address: str, settings: Settings, is_demo: bool) -> None:
-    """Say where the server is and how to get a token."""
+def announce(address: str, settings: Settings, admin: str, is_demo: bool) -> None:
+    """Say where the server is and how to get a token. `admin` is the username of the first administrator."""
     _remark(f"chatferry serves Rocket.Chat's import API on {address}")
     if settings.is_open:
         _remark(
@@ -136,9 +137,8 @@ def announce(address: str, settings: Settings, is_demo: bool) -> None:
     if is_demo:
         _remark("The workspace is a throw-away one: it is gone when the server stops.")
     else:
-        _remark(
-            f"Get a token: POST /api/v1/login, or: {sys.argv[0]} token --user admin --data {settings.data}"
-        )
+        command = [sys.argv[0], "token", "--user", admin or "NAME", "--data", str(settings.data)]
+        _remark(f"Get a token: POST /api/v1/login, or: {shlex.join(command)}")
 
 
 class Display:

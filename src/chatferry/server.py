@@ -53,6 +53,7 @@ def serve_http(settings: Settings, *, is_demo: bool) -> None:
     metrics = Metrics(store)
     worker = Worker(store, settings, metrics.watch, give_up=lambda: os.kill(os.getpid(), signal.SIGTERM))
     services = Services(settings, store, worker, demo.UNLISTED if is_demo else frozenset(), metrics)
+    admin = ""
     with closing(open_bound(settings, store)) as workspace:
         if is_demo:
             demo.furnish(store, workspace, Date.at(now()))
@@ -61,6 +62,8 @@ def serve_http(settings: Settings, *, is_demo: bool) -> None:
                 accounts.open_workspace(workspace, settings.server_database, os.environ, Date.at(now())),
                 settings.data,
             )
+        first = accounts.first_administrator(workspace)
+        admin = str(first.get("username", "")) if first else ""
     resumable.sweep(services)
     resumable.take_up(services)
     clear_away(store, settings, now(), is_idle=True)
@@ -85,7 +88,7 @@ def serve_http(settings: Settings, *, is_demo: bool) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(WORKER_ENDED if worker.has_given_up else 0))
 
     def announce() -> None:
-        console.announce(address, settings, is_demo)
+        console.announce(address, settings, admin, is_demo)
         event(LOG, "serving", address=address)
         if settings.is_open:
             event(LOG, "serving beyond this machine without TLS", logging.WARNING, host=settings.host)
