@@ -29,7 +29,7 @@ class Imported:
         self.operation = operation
         self.store = store
         self.destination = destination
-        self.report: dict[str, Any] = report.as_json(operation, store)
+        self.report: dict[str, Any] = report.as_json(operation, store, every=True)
 
     def documents(self, collection: str) -> list[Document]:
         return documents_of(self.destination, collection)

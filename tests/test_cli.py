@@ -89,6 +89,8 @@ def test_problems_say_where_why_and_what_to_do(tmp_path: Path) -> None:
     (problem,) = json.loads(done.stdout)["problems"]
     assert problem == {
         "kind": "message-without-time",
+        "effect": "failed",
+        "count": 1,
         "file": "town/2024-01-01.json",
         "position": "$[0]",
         "field": "ts",
@@ -96,7 +98,49 @@ def test_problems_say_where_why_and_what_to_do(tmp_path: Path) -> None:
         "remedy": "Give the message its time in the file and import again.",
     }
     shown = chatferry("report", "--data", tmp_path / "data").stdout
-    assert "town/2024-01-01.json $[0] ts: the message has no time" in shown
+    assert "  1 x town/2024-01-01.json $[0] ts: the message has no time" in shown
+
+
+def test_one_cause_is_one_line_and_all_problems_are_shown_on_demand(tmp_path: Path) -> None:
+    export = write_folder(
+        tmp_path / "export",
+        {
+            "users.json": [{"id": "U1", "name": "ada", "profile": {"email": "ada@example.org"}}],
+            "channels.json": [{"id": "C1", "name": "town", "creator": "U1", "members": ["U1"]}],
+            "town/2024-01-01.json": [{"type": "message", "user": "U1", "text": str(n)} for n in range(300)],
+        },
+    )
+    command, where = ("import", "slack", export), ("--data", tmp_path / "data")
+    shown = chatferry(*command, *where).stdout
+    assert "message-without-time: 300 failed. " in shown
+    assert "\n  300 x town/2024-01-01.json $[0] ts: the message has no time\n" in shown
+    assert len(shown.splitlines()) < 15
+    everything = chatferry(*shown.strip().rpartition("Every problem: chatferry ")[2].split(), *where).stdout
+    assert (
+        "\nmessage-without-time  1 x town/2024-01-01.json $[299] ts: the message has no time\n" in everything
+    )
+    dry = chatferry(*command, *where, "--dry-run").stdout
+    assert dry.endswith("Every problem: the same command with --all\n")
+    (cause,) = json.loads(chatferry("report", *where, "--json").stdout)["problems"]
+    assert (cause["kind"], cause["count"], cause["position"]) == ("message-without-time", 300, "$[0]")
+    for again, code in ((("report",), 0), (command, 3), ((*command, "--dry-run"), 3)):
+        done = chatferry(*again, *where, "--json", "--all")
+        positions = [problem["position"] for problem in json.loads(done.stdout)["problems"]]
+        assert (done.returncode, positions) == (code, [f"$[{n}]" for n in range(300)])
+
+
+def test_the_report_of_a_failed_import_says_why(tmp_path: Path) -> None:
+    export = write_folder(tmp_path / "export", {"users.json": "no JSON", "channels.json": "no JSON"})
+    where = ("--data", tmp_path / "data")
+    done = chatferry("import", "slack", export, *where, "--json")
+    assert done.returncode == 1
+    error = json.loads(done.stdout)["operation"]["error"]
+    assert "neither its users nor its channels" in error
+    assert error in done.stderr
+    for options in ((), ("--all",)):
+        later = chatferry("report", *where, "--json", *options)
+        assert json.loads(later.stdout)["operation"]["error"] == error
+        assert error in later.stderr
 
 
 def test_what_an_export_says_cannot_command_a_terminal(tmp_path: Path) -> None:

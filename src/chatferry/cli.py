@@ -50,6 +50,7 @@ from chatferry.options import (
     ClusterAddress,
     Data,
     DryRun,
+    EveryProblem,
     Export,
     FormatOfLog,
     LevelOfLog,
@@ -207,6 +208,7 @@ def _add_import(importer: Importer) -> None:
         rewrite: Rewrite = False,
         dry_run: DryRun = False,
         as_json: AsJson = False,
+        every: EveryProblem = False,
         log_level: LevelOfLog = None,
         log_format: FormatOfLog = LogFormat.TEXT,
     ) -> None:
@@ -237,7 +239,7 @@ def _add_import(importer: Importer) -> None:
                 return _select(read, store, users, channels)
 
             operation = _imported(operation, store, workspace, settings, choose, as_json, log_level)
-            sys.exit(_conclude(operation, store, as_json, dry_run))
+            sys.exit(_conclude(operation, store, as_json, every, dry_run))
 
 
 for each in readers():
@@ -363,15 +365,22 @@ def _choice(wishes: list[str] | None, option: str, store: Store, operation: Oper
     return Choice(list=frozenset(known[wish] for wish in wanted))
 
 
-def _conclude(operation: Operation, store: Store, as_json: bool, dry_run: bool) -> int:
+def _conclude(operation: Operation, store: Store, as_json: bool, every: bool, dry_run: bool) -> int:
     found = report.counts(operation, store)
     if as_json:
-        console.print_raw(report.as_text(operation, store))
+        console.print_raw(report.as_text(operation, store, every))
         if operation.error:
             console.complain(operation.error)
     else:
-        console.print_report(found, store.problems.all(operation.id), operation, dry_run)
+        _print_report(found, operation, store, every, dry_run)
     return exit_code(operation, found)
+
+
+def _print_report(
+    found: dict[str, Any], operation: Operation, store: Store, every: bool, dry_run: bool
+) -> None:
+    listed = store.problems.all(operation.id) if every else None
+    console.print_report(found, store.problems.all(operation.id), listed, operation, dry_run)
 
 
 def exit_code(operation: Operation, found: dict[str, Any]) -> int:
@@ -394,6 +403,7 @@ def files_(
     destination: Where = "",
     as_: As = "",
     as_json: AsJson = False,
+    every: EveryProblem = False,
     log_level: LevelOfLog = None,
     log_format: FormatOfLog = LogFormat.TEXT,
 ) -> None:
@@ -408,9 +418,11 @@ def files_(
         starter = _starter(workspace, as_)
         for name, key in (("files", pending.FILES), ("avatars", pending.AVATARS)):
             operation = _fetched(key, starter, store, workspace, settings, as_json, log_level)
-            found[name] = report.as_json(operation, store)
+            found[name] = report.as_json(operation, store, every)
             if operation.count.total and not as_json:
-                console.print_report(found[name], store.problems.all(operation.id), operation, False)
+                _print_report(found[name], operation, store, every, False)
+            if operation.error and as_json:
+                console.complain(operation.error)
             code = max(code, exit_code(operation, found[name]), key=(DONE, PARTLY, FAILED).index)
     if as_json:
         print_json(found)
@@ -539,13 +551,15 @@ def _operation(id: str, data: Path) -> Iterator[tuple[Operation, Store]]:
 
 
 @app.command("report")
-def report_(operation: OperationId = "", data: Data = Path("data"), as_json: AsJson = False) -> None:
-    """Show what became of an operation: counts and every problem."""
+def report_(
+    operation: OperationId = "",
+    data: Data = Path("data"),
+    as_json: AsJson = False,
+    every: EveryProblem = False,
+) -> None:
+    """Show the counts and the problems of an operation, one problem per cause."""
     with _operation(operation, data) as (found, store):
-        if as_json:
-            console.print_raw(report.as_text(found, store))
-        else:
-            console.print_report(report.counts(found, store), store.problems.all(found.id), found, False)
+        _conclude(found, store, as_json, every, dry_run=False)
 
 
 @app.command()
@@ -589,6 +603,7 @@ def retry(
     cluster: ClusterAddress = "",
     text_index_last: TextIndexAtEnd = False,
     as_json: AsJson = False,
+    every: EveryProblem = False,
     log_level: LevelOfLog = None,
     log_format: FormatOfLog = LogFormat.TEXT,
 ) -> None:
@@ -611,7 +626,7 @@ def retry(
             return _select(read, store, users, channels)
 
         ended = _imported(again, store, workspace, settings, choose, as_json, log_level)
-        sys.exit(_conclude(ended, store, as_json, False))
+        sys.exit(_conclude(ended, store, as_json, every, False))
 
 
 def _taken_up(operation_id: str, store: Store) -> Operation:

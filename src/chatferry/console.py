@@ -7,10 +7,10 @@ import re
 import shlex
 import sys
 import time
-from collections import Counter, defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -20,8 +20,8 @@ import typer
 from chatferry import private
 from chatferry.inspection import Inspection
 from chatferry.operations import ENDS, Operation, Status
-from chatferry.records import Effect, Problem
-from chatferry.report import counted_reason
+from chatferry.problems import UNLISTED, causes
+from chatferry.records import Problem
 from chatferry.settings import Settings
 
 if TYPE_CHECKING:
@@ -220,9 +220,13 @@ def _rate(operation: Operation) -> str:
 
 
 def print_report(
-    found: dict[str, Any], problems: Iterable[Problem], operation: Operation, dry_run: bool
+    found: dict[str, Any],
+    problems: Iterable[Problem],
+    every: Iterable[Problem] | None,
+    operation: Operation,
+    dry_run: bool,
 ) -> None:
-    """The counts as a table, the problems by kind with the first of each."""
+    """Print the counts as a table, the problems by kind and cause, and where wanted every problem."""
     if operation.status == Status.FAILED:
         complain(operation.error or "The import failed.")
     title = {Status.DONE: "done", Status.FAILED: "failed", Status.CANCELLED: "cancelled"}.get(
@@ -247,28 +251,30 @@ def print_report(
         f"{found['peakMemoryMiB']:,.0f} MiB of memory at most"
     )
     if print_problems(problems):
-        say(f"Every problem: chatferry report {operation.id} --json")
+        again = "the same command with" if dry_run else f"chatferry report {operation.id}"
+        say("Every problem:" if every is not None else f"\nEvery problem: {again} --all")
+    for problem in every or ():
+        say(f"{problem.kind}{_line(problem)}")
 
 
 def print_problems(problems: Iterable[Problem]) -> bool:
-    """The problems by kind, with the first of each; whether there are any."""
-    first: defaultdict[str, list[Problem]] = defaultdict(list)
-    all_of_kind, records = Counter[str](), Counter[str]()
-    for problem in problems:
-        all_of_kind[problem.kind] += 1
-        records[problem.kind] += problem.count
-        if all_of_kind[problem.kind] <= SHOWN_PER_KIND:
-            first[problem.kind].append(problem)
-    order = {Effect.FAILED: 0, Effect.SKIPPED: 1, Effect.NOTED: 2}
-    for kind, shown in sorted(first.items(), key=lambda entry: order[entry[1][0].effect]):
-        effect, remedy = shown[0].effect, shown[0].remedy
-        typer.echo(f"\n{typer.style(kind, bold=True)}: {records[kind]:,} {effect}. {_harmless(remedy)}")
-        for problem in shown:
-            where = " ".join(part for part in (problem.file, problem.position, problem.field) if part)
-            say(f"  {where + ': ' if where else ''}{counted_reason(problem)}")
-        if all_of_kind[kind] > SHOWN_PER_KIND:
-            say(f"  ... and {all_of_kind[kind] - SHOWN_PER_KIND:,} more")
-    return bool(first)
+    """Print the problems by kind, with the largest causes of each; return whether there are any."""
+    found = causes(problems, SHOWN_PER_KIND)
+    for kind, group in groupby(found, lambda cause: cause.kind):
+        of_kind = list(group)
+        records = sum(cause.count for cause in of_kind)
+        effect, remedy = of_kind[0].effect, of_kind[0].remedy
+        typer.echo(f"\n{typer.style(kind, bold=True)}: {records:,} {effect}. {_harmless(remedy)}")
+        for cause in of_kind:
+            say(_line(cause))
+    return bool(found)
+
+
+def _line(problem: Problem) -> str:
+    """Return how many records a problem stands for, where and why."""
+    where = " ".join(part for part in (problem.file, problem.position, problem.field) if part)
+    what = "more" if problem.reason == UNLISTED else problem.reason
+    return f"  {problem.count:,} x {where + ': ' if where else ''}{what}"
 
 
 def print_inspection(found: Inspection) -> None:

@@ -20,6 +20,12 @@ Where = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", envvar="CHATFERRY_JSON", help="Print one JSON object.")]
+EveryProblem = Annotated[
+    bool,
+    typer.Option(
+        "--all", envvar="CHATFERRY_ALL", help="Show every problem. Default: the largest causes of each kind."
+    ),
+]
 ClusterAddress = Annotated[
     str,
     typer.Option(

@@ -186,11 +186,13 @@ def _settle(
 
 
 def merged(notes: Iterable[Problem]) -> list[Problem]:
-    """Problems, with those that left out records of one file for one reason put together, and as many of each
-    kind as are listed one by one."""
+    """Return problems, as many of each kind as are listed one by one.
+
+    Records of one file that were skipped for one reason are one problem.
+    """
     together: dict[tuple[str, str, str, RecordType] | int, Problem] = {}
     for number, note in enumerate(notes):
-        key = number if note.effect == Effect.NOTED else (note.kind, note.file, note.reason, note.record)
+        key = number if note.effect != Effect.SKIPPED else (note.kind, note.file, note.reason, note.record)
         first = together.get(key)
         together[key] = note if first is None else replace(first, count=first.count + note.count)
     return Notes(MOST_OF_PART, together.values())

@@ -131,8 +131,8 @@ def prepare(operation: Operation, tools: Tools) -> Operation:
         for type_, status in _PREPARING.items():
             if type_ in types and may_follow(progress.operation.status, status):
                 progress.go(status)
-    for place in notes.counting.values():
-        store.problems.add(id, problems.PREPARE, [notes[place]], place)
+    for index in notes.counting:
+        store.problems.add(id, problems.PREPARE, [notes[index]], index)
     counts = _counted(store, id)
     progress.count(counts)
     if not any((counts.users, counts.channels, counts.contacts, counts.messages)):

@@ -3,7 +3,7 @@
 docs/problems.md lists the same kinds for administrators.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -197,30 +197,75 @@ def _shortened(text: str) -> str:
 
 
 class Notes(list[Problem]):
-    """Problems in order: of each kind the first `most`, and then one that counts the rest."""
+    """Problems in order: the first `most` of each kind.
+
+    A further problem adds its count to the last listed problem of its reason; one more problem counts the
+    rest of the kind. `counting` has the indexes of the problems that count further ones.
+    """
 
     def __init__(self, most: int, problems: Iterable[Problem] = ()) -> None:
         super().__init__()
-        self.counting: dict[str, int] = {}  # where the problems stand that count others, by kind
+        self.counting: set[int] = set()
         self._most = most
         self._counts: dict[str, int] = {}
+        self._indexes: dict[tuple[str, str], int] = {}
         for note in problems:
             self.append(note)
 
     def append(self, note: Problem) -> None:
         count = self._counts[note.kind] = self._counts.get(note.kind, 0) + 1
         if count <= self._most:
+            self._indexes[note.kind, note.reason] = len(self)
             super().append(note)
-        elif (place := self.counting.get(note.kind)) is None:
-            self.counting[note.kind] = len(self)
+            return
+        index = self._indexes.get((note.kind, note.reason))
+        if index is None:
+            index = self._indexes.setdefault((note.kind, UNLISTED), len(self))
+        self.counting.add(index)
+        if index == len(self):
             super().append(replace(note, reason=UNLISTED, position="", field=""))
         else:
-            rest = self[place]
-            file = rest.file if rest.file == note.file else ""
-            self[place] = replace(rest, file=file, count=rest.count + note.count)
+            self[index] = _with_more(self[index], note)
 
 
 UNLISTED = "there are more problems of this kind than are listed one by one"
+
+
+def _with_more(listed: Problem, note: Problem) -> Problem:
+    file = listed.file if listed.file == note.file or listed.reason != UNLISTED else ""
+    return replace(listed, file=file, count=listed.count + note.count)
+
+
+def causes(problems: Iterable[Problem], most: int) -> list[Problem]:
+    """Return one problem per cause, which is a kind and a reason: the first one, with the count of all.
+
+    The worst come first. Of a kind these are the `most` causes with the most records, and one that counts the
+    rest.
+    """
+    found: dict[str, dict[str, Problem]] = {}
+    for note in problems:
+        of_kind = found.setdefault(note.kind, {})
+        reason = note.reason if note.reason in of_kind or len(of_kind) < _COMPARED else UNLISTED
+        first = of_kind.get(reason)
+        of_kind[reason] = replace(note, reason=reason) if first is None else _with_more(first, note)
+    by_effect = sorted(found.values(), key=lambda of_kind: _ORDER[next(iter(of_kind.values())).effect])
+    return [cause for of_kind in by_effect for cause in _largest(of_kind, most)]
+
+
+_COMPARED = 1000  # causes of a kind
+_ORDER = {FAILED: 0, SKIPPED: 1, NOTED: 2}
+
+
+def _largest(of_kind: dict[str, Problem], most: int) -> Iterator[Problem]:
+    """Yield the causes with the most records, and one that counts the rest."""
+    rest = of_kind.pop(UNLISTED, None)
+    ordered = sorted(of_kind.values(), key=lambda cause: -cause.count)
+    yield from ordered[:most]
+    for cause in ordered[most:]:
+        unlisted = replace(cause, reason=UNLISTED, position="", field="")
+        rest = unlisted if rest is None else _with_more(rest, cause)
+    if rest is not None:
+        yield replace(rest, position="", field="")
 
 
 class Spot(Struct, frozen=True, gc=False):

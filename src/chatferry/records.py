@@ -90,7 +90,10 @@ class Contact(Struct, frozen=True, gc=False, kw_only=True, tag_field="is", tag="
 
 
 class Channel(Struct, frozen=True, gc=False, kw_only=True, tag_field="is", tag="channel"):
-    """A channel ("c"), private group ("p") or direct conversation ("d") of the source."""
+    """A channel ("c"), private group ("p") or direct conversation ("d") of the source.
+
+    `listed`: a list of the archive names it; False for a folder of messages that no list names.
+    """
 
     id: str
     type: Literal["c", "p", "d"]
@@ -102,6 +105,7 @@ class Channel(Struct, frozen=True, gc=False, kw_only=True, tag_field="is", tag="
     created: int | None = None
     archived: bool = False
     general: bool = False
+    listed: bool = True
     file: str = ""
     position: str = ""
 

@@ -1,7 +1,7 @@
-"""What became of an operation: counts and every problem."""
+"""What became of an operation: counts and problems."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from chatferry.api import wire
 from chatferry.operations import ENDS, Summary, may_pause
+from chatferry.problems import causes
 from chatferry.records import Effect, Outcome, Problem
 from chatferry.store import Store, problems
 
@@ -62,25 +63,31 @@ def waiting_for(operation: Summary) -> str:
     return operation.waiting_for if operation.valid and operation.status not in ENDS else ""
 
 
-def as_json(operation: Summary, store: Store) -> dict[str, Any]:
-    """The report as one object."""
+def as_json(operation: Summary, store: Store, every: bool = False) -> dict[str, Any]:
+    """Return the report as one object, with one problem per cause or with every problem."""
     found = counts(operation, store)
-    problems = [problem_as_json(problem) for problem in store.problems.all(operation.id)]
+    problems = [problem_as_json(problem) for problem in _problems(operation, store, every)]
     return {**_without(found, _LAST), "problems": problems, **{name: found[name] for name in _LAST}}
 
 
-def as_text(operation: Summary, store: Store) -> Iterator[str]:
-    """The same object as JSON, in pieces: a large import has more problems than memory should hold."""
+def as_text(operation: Summary, store: Store, every: bool = False) -> Iterator[str]:
+    """Yield the same object as JSON, in pieces: a large import has more problems than memory should hold."""
     found = counts(operation, store)
     yield _dumped(_without(found, _LAST)).removesuffix("\n}") + ',\n  "problems": ['
     end = "]"
-    for problem in store.problems.all(operation.id):
+    for problem in _problems(operation, store, every):
         yield "\n    " if end == "]" else ",\n    "
         yield _dumped(problem_as_json(problem)).replace("\n", "\n    ")
         end = "\n  ]"
     yield end + "," + _dumped({name: found[name] for name in _LAST}).removeprefix("{") + "\n"
 
 
+def _problems(operation: Summary, store: Store, every: bool) -> Iterable[Problem]:
+    found = store.problems.all(operation.id)
+    return found if every else causes(found, MOST_CAUSES)
+
+
+MOST_CAUSES = 20  # of a kind
 _LAST = ("seconds", "messagesPerSecond", "peakMemoryMiB")
 
 
@@ -98,7 +105,7 @@ def counts(operation: Summary, store: Store) -> dict[str, Any]:
     messages = by_type["messages"]
     ended = messages.read if operation.seconds else 0
     return {
-        "operation": wire.operation(operation),
+        "operation": _operation(operation),
         "paused": is_paused(operation, store),
         "waitingFor": waiting_for(operation),
         **{name: msgspec.to_builtins(tally) for name, tally in by_type.items()},
@@ -108,16 +115,20 @@ def counts(operation: Summary, store: Store) -> dict[str, Any]:
     }
 
 
-def problem_as_json(problem: Problem) -> dict[str, str]:
+def _operation(operation: Summary) -> dict[str, Any]:
+    """Return the operation as the API shows it, with the reason why it failed."""
+    shown = wire.operation(operation)
+    return shown | {"error": operation.error} if operation.error else shown
+
+
+def problem_as_json(problem: Problem) -> dict[str, str | int]:
     return {
         "kind": problem.kind,
+        "effect": problem.effect.value,
+        "count": problem.count,
         "file": problem.file,
         "position": problem.position,
         "field": problem.field,
-        "reason": counted_reason(problem),
+        "reason": problem.reason,
         "remedy": problem.remedy,
     }
-
-
-def counted_reason(problem: Problem) -> str:
-    return problem.reason if problem.count == 1 else f"{problem.reason} ({problem.count:,} records)"

@@ -211,6 +211,7 @@ def import_channels(work: Work, users: dict[str, KnownUser]) -> None:
         origin=work.origins.own,
         archive_ids=work.store.staging.import_ids(work.operation.id, "channel"),
         users=users,
+        lists_users=_lists_users(work),
         starter=_account(starter[0]) if starter else users[ROCKET_CAT],
         may_add=is_administrator(work.destination, work.starter),
         names=room_names(work.destination.settings(NAME_SETTINGS)),
@@ -224,6 +225,12 @@ def import_channels(work: Work, users: dict[str, KnownUser]) -> None:
         _list_rooms(work, entered)
         raise
     _list_rooms(work, entered)
+
+
+def _lists_users(work: Work) -> bool:
+    """Return whether the archive names any user beyond those whom placeholders stand for."""
+    staged = work.store.staging.records(work.operation.id, "user")
+    return any(isinstance(one.record, User) and not one.record.placeholder for one in staged)
 
 
 def _room_batches(channels: Iterable[Staged]) -> Iterator[list[Staged]]:

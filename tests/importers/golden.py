@@ -5,7 +5,8 @@ A case is a folder of cases/<importer>, named for the feature or fault:
 archive.json    path -> content: a JSON value, {"$text": ...} as it is, or {"$base64": ...} for bytes
 workspace.json  collection -> documents that the workspace holds before, where it is not a new one
 earlier.json    an older archive of the same workspace, imported first
-expected.json   the documents of the collections it names, the problems and the counts, as they must come out
+expected.json   the documents of the collections it names, the problems and the counts, as they must come out;
+                where it names them, the causes too: the problems as the report shows them
 
 With CHATFERRY_UPDATE_GOLDEN=1 expected.json is written anew.
 """
@@ -39,6 +40,8 @@ from chatferry.documents import (
 )
 from chatferry.importers import IMPORTERS
 from chatferry.operations import Status
+from chatferry.problems import causes
+from chatferry.records import Problem
 from tests.importing import Imported, lasting, write_folder
 
 CASES = Path(__file__).parent / "cases"
@@ -154,12 +157,20 @@ def told(imported: Imported) -> dict[str, Any]:
                 "file": problem.file,
                 "position": problem.position,
                 "field": problem.field,
-                "reason": report.counted_reason(problem),
+                "reason": reason(problem),
             }
             for problem in store.problems.all(operation.id)
         ],
+        "causes": [
+            f"{cause.kind}: {cause.count} {cause.effect.value}, {cause.reason}"
+            for cause in causes(store.problems.all(operation.id), report.MOST_CAUSES)
+        ],
         "counts": counts(imported),
     }
+
+
+def reason(problem: Problem) -> str:
+    return problem.reason if problem.count == 1 else f"{problem.reason} ({problem.count:,} records)"
 
 
 def counts(imported: Imported) -> dict[str, dict[str, int]]:

@@ -1,8 +1,9 @@
 """Rooms and their members: matched by import id, then by name; what was private never becomes public."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from chatferry.convert import Decision, KnownUser, direct_subscription_id, subscription_id, updated
 from chatferry.convert.names import RoomNames
@@ -25,6 +26,7 @@ class RoomSetup(Struct, frozen=True, kw_only=True):
     may_add       whether the starter may add people to private rooms that exist and that it is not in
     names         which names rooms may have
     max_direct    how many people fit into a direct room (Rocket.Chat's setting DirectMesssage_maxUsers)
+    lists_users   whether the archive has a list of users
     """
 
     origin: Origin
@@ -34,6 +36,7 @@ class RoomSetup(Struct, frozen=True, kw_only=True):
     may_add: bool
     names: RoomNames = RoomNames()
     max_direct: int = 8
+    lists_users: bool = True
 
 
 class KnownRooms:
@@ -161,14 +164,27 @@ def _problem(kind: str, reason: str, record: Channel, field: str = "") -> Proble
 def _members(record: Channel, setup: RoomSetup, problems: list[Problem]) -> list[KnownUser]:
     """The accounts of the members, each once; people who were not selected are left out."""
     members: dict[str, KnownUser] = {}
+    unknown: list[str] = []
     for import_id in record.members:
         user = setup.users.get(import_id)
         if user is None:
-            reason = f"the member {import_id} is not in the export"
-            problems.append(_problem("unknown-member", reason, record, "members"))
+            unknown.append(import_id)
         elif not user.absent and (import_id != ROCKET_CAT or record.type == "d"):
             members[user.id] = user
+    for note in _unknown_members(unknown, record, setup):
+        problems.append(note)  # one at a time: `Notes` list so many
     return list(members.values())
+
+
+def _unknown_members(import_ids: list[str], record: Channel, setup: RoomSetup) -> Iterator[Problem]:
+    """Yield a problem per unknown member; one that counts them if no list could have named them."""
+    if import_ids and not setup.lists_users:
+        reason = "the export lists no users, so members who wrote nothing are not known"
+        yield replace(_problem("unknown-member", reason, record, "members"), count=len(import_ids))
+        return
+    for import_id in import_ids:
+        reason = f"the member {import_id} is not in the export"
+        yield _problem("unknown-member", reason, record, "members")
 
 
 def _refused_direct(record: Channel, members: list[KnownUser], setup: RoomSetup) -> Decision | None:
@@ -197,8 +213,12 @@ def _owner(record: Channel, setup: RoomSetup, problems: list[Problem]) -> KnownU
     creator = setup.users.get(record.creator)
     if creator is not None and not creator.absent:
         return creator
+    if not record.listed:
+        return setup.starter
     who = f"the creator {record.creator}" if record.creator else "a creator"
     what = "was not imported" if creator is not None else "is not in the export"
+    if record.creator and creator is None and not setup.lists_users:
+        who, what = "the export", "lists no users"
     reason = f"{who} {what}; {setup.starter.username}, who started the import, owns the room"
     problems.append(_problem("unknown-creator", reason, record, "creator"))
     return setup.starter

@@ -28,6 +28,7 @@ from chatferry.importers.csv_survey import Slice, Survey, run_rows
 from chatferry.importers.csv_table import is_text
 from chatferry.importers.milliseconds import NEIGHBOURS, placed
 from chatferry.importers.texts import VERY_LONG
+from chatferry.importers.unlisted import UNLISTED_ROOM, not_listed
 from chatferry.problems import problem
 from chatferry.records import (
     ROCKET_CAT,
@@ -59,9 +60,11 @@ def scan(archive: Archive) -> Iterator[User | Contact | Channel | Part | Problem
     if not listed and not folders:
         raise ArchiveError(_refusal(archive))
     people = _People()
+    lists_users = False
     if "users.csv" in listed:
         for user in read_users(archive, listed["users.csv"]):
             if isinstance(user, User):
+                lists_users = True
                 people.know(user.id)
             yield user
     if "contacts.csv" in listed:
@@ -79,6 +82,8 @@ def scan(archive: Archive) -> Iterator[User | Contact | Channel | Part | Problem
         yield from _survey_room(archive, room, people)
     yield from _survey_direct(archive, direct, people)
     yield from people.strangers()
+    substitute = "an account of exactly this name, or else an inactive placeholder,"
+    yield from not_listed(people.not_listed(), lists_users, substitute)
 
 
 def read(archive: Archive, part: Part) -> Iterator[Message | Problem]:
@@ -229,7 +234,7 @@ def _sort_files(folders: dict[str, list[str]], rooms: dict[str, _Room]) -> list[
             continue
         room = rooms.get(name.casefold())
         if room is None:
-            record = Channel(id=name, type="p", name=name, file=folder)
+            record = Channel(id=name, type="p", name=name, listed=False, file=folder)
             room = _Room(record=record, files=[])
             rooms[name.casefold()] = room
         room.files += files
@@ -264,9 +269,9 @@ class _People:
             self._strangers.append((name, file, position, field))
         return self._ids[key]
 
-    def strangers(self) -> Iterator[User | Problem]:
-        """A placeholder for everybody whom no list holds."""
-        for name, file, position, field in self._strangers:
+    def strangers(self) -> Iterator[User]:
+        """Yield a placeholder for everybody whom no list holds."""
+        for name, file, position, _ in self._strangers:
             yield User(
                 id=name,
                 username=name,
@@ -276,6 +281,10 @@ class _People:
                 file=file,
                 position=position,
             )
+
+    def not_listed(self) -> Iterator[Problem]:
+        """Yield a problem for everybody whom no list holds."""
+        for name, file, position, field in self._strangers:
             reason = f"users.csv does not hold {name}: an account of exactly this name, or else an inactive "
             reason += "placeholder, stands in"
             yield problem("user-not-listed", reason, file=file, position=position, field=field)
@@ -335,7 +344,7 @@ def _guessed(room: _Room) -> Problem:
     """Who is in the room was taken from its messages."""
     record = room.record
     if not room.members_field:
-        reason = "channels.csv does not hold this folder; its messages go to a private room of their authors"
+        reason = f"channels.csv does not hold this folder; {UNLISTED_ROOM}"
         return problem("unknown-folder", reason, file=record.file)
     reason = f"the export does not list the members of {record.name}"
     return problem(

@@ -153,6 +153,7 @@ def unknown_columns(sheet: Sheet) -> Iterator[Problem]:
     """What a table holds beyond the columns that become something."""
     notes = Notes(MOST_OF_RECORD)
     for place in sheet.unknown:
-        reason = "nothing in Rocket.Chat takes this column"
+        name = sheet.names[place] if place < len(sheet.names) else ""
+        reason = f"nothing in Rocket.Chat takes the column {name or place + 1}"
         notes.append(problem("column-not-imported", reason, file=sheet.file, field=column(sheet, place)))
     yield from notes

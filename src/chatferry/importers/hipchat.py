@@ -22,6 +22,7 @@ from chatferry.importers.hipchat_private import Private
 from chatferry.importers.hipchat_survey import Slice, Survey, parts
 from chatferry.importers.hipchat_wire import Event, Said, micros
 from chatferry.importers.lenient_json import decode_list, flaw_problem, raw_elements
+from chatferry.importers.unlisted import UNLISTED_ROOM, not_listed
 from chatferry.problems import Spot, problem
 from chatferry.records import Channel, Message, Part, Problem, User
 
@@ -55,12 +56,9 @@ def scan(archive: Archive) -> Iterator[User | Channel | Part | Problem]:
     survey = Survey(archive, users, names)
     yield from _rooms(archive, survey)
     yield from Private(survey).scan(_folders(archive, "users"))
-    for stranger in survey.strangers.values():
-        yield stranger
-        reason = f"no list of users names {stranger.id}, an inactive placeholder holds its messages"
-        yield problem(
-            "user-not-listed", reason, file=stranger.file, position=stranger.position, field="sender"
-        )
+    strangers = survey.strangers.values()
+    yield from strangers
+    yield from not_listed(map(_not_listed, strangers), bool(users), "an inactive placeholder")
 
 
 def read(archive: Archive, part: Part) -> Iterator[Message | Problem]:
@@ -160,6 +158,11 @@ def _files_left_out(archive: Archive) -> Iterator[Problem]:
         yield problem("file-not-imported", reason, file=name)
 
 
+def _not_listed(user: User) -> Problem:
+    reason = f"no list of users names {user.id}, an inactive placeholder holds its messages"
+    return problem("user-not-listed", reason, file=user.file, position=user.position, field="sender")
+
+
 # ---------------------------------------------------------------- rooms
 
 
@@ -171,8 +174,8 @@ def _rooms(archive: Archive, survey: Survey) -> Iterator[Channel | Part | Proble
         else:
             yield from _room(room, folders.pop(room.record.id, None), survey)
     for folder in folders.values():
-        record = Channel(id=folder.id, type="p", name=folder.id, file=folder.file)
-        reason = "rooms.json names no such room; its messages go to a private room of their authors"
+        record = Channel(id=folder.id, type="p", name=folder.id, listed=False, file=folder.file)
+        reason = f"rooms.json names no such room; {UNLISTED_ROOM}"
         yield problem("unknown-folder", reason, file=folder.file)
         yield from _room(Room(record, members_known=False), folder, survey)
 

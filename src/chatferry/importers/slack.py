@@ -38,6 +38,7 @@ from chatferry.importers.slack_parts import Slice, parts
 from chatferry.importers.slack_runs import Run, Sizes
 from chatferry.importers.slack_survey import Survey, nameless
 from chatferry.importers.slack_wire import Envelope, SlackMessage, micros
+from chatferry.importers.unlisted import UNLISTED_ROOM, not_listed
 from chatferry.problems import MOST_OF_PART, Notes, Spot, problem
 from chatferry.records import ROCKET_CAT, Channel, Message, Part, Problem, User
 
@@ -208,12 +209,14 @@ def _is_stored_file(name: str) -> bool:
 def _unlisted(folder: str) -> Conversation:
     name = folder.rpartition("/")[2]
     return Conversation(
-        record=Channel(id=name, type="p", name=name, file=folder), folder=folder, members_known=False
+        record=Channel(id=name, type="p", name=name, listed=False, file=folder),
+        folder=folder,
+        members_known=False,
     )
 
 
 def _unknown_folder(conversation: Conversation) -> Problem:
-    reason = "no list names a channel for this folder; its messages go to a private room of their authors"
+    reason = f"no list names a channel for this folder; {UNLISTED_ROOM}"
     return problem("unknown-folder", reason, file=conversation.folder)
 
 
@@ -258,7 +261,7 @@ def _survey_all(
             if not conversation.members_known:
                 conversation = _with_authors(conversation, found.authors)
                 yield conversation.record
-                if files:
+                if files and conversation.record.listed:
                     yield _members_guessed(conversation)
             if conversation.record.type == "d":
                 for member in conversation.record.members:
@@ -267,10 +270,13 @@ def _survey_all(
                             member, conversation.record.file, conversation.record.position
                         )
             yield from found.parts
-    for user in strangers.values():
-        yield user
-        reason = f"no list of users names {user.id}, an inactive placeholder stands for it"
-        yield problem("user-not-listed", reason, file=user.file, position=user.position, field="user")
+    yield from strangers.values()
+    yield from not_listed(map(_not_listed, strangers.values()), bool(users), "an inactive placeholder")
+
+
+def _not_listed(user: User) -> Problem:
+    reason = f"no list of users names {user.id}, an inactive placeholder stands for it"
+    return problem("user-not-listed", reason, file=user.file, position=user.position, field="user")
 
 
 def _is_nameless(user: User) -> bool:
