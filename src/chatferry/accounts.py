@@ -141,7 +141,19 @@ def add_admin(
     destination: Destination, id: str, username: str, password: str, email: str, now: Date
 ) -> Document:
     """A new administrator with a password."""
-    document: Document = {
+    document = administrator(id, username, now)
+    document["services"] = {"password": {"bcrypt": hash_password(password)}}
+    if email:
+        document["emails"] = [{"address": email, "verified": True}]
+    rejections = destination.apply([Insert(USERS, document)])
+    if rejections:
+        raise SettingsError(f"The administrator {username} cannot be created: {rejections[0].reason}.")
+    return document
+
+
+def administrator(id: str, username: str, now: Date) -> Document:
+    """Return the account of an administrator who cannot log in yet."""
+    return {
         "_id": id,
         "createdAt": now,
         "type": "user",
@@ -150,14 +162,7 @@ def add_admin(
         "roles": ["admin"],
         "active": True,
         "status": "offline",
-        "services": {"password": {"bcrypt": hash_password(password)}},
     }
-    if email:
-        document["emails"] = [{"address": email, "verified": True}]
-    rejections = destination.apply([Insert(USERS, document)])
-    if rejections:
-        raise SettingsError(f"The administrator {username} cannot be created: {rejections[0].reason}.")
-    return document
 
 
 # ---------------------------------------------------------------- passwords

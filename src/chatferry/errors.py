@@ -40,6 +40,10 @@ class ArchiveError(ChatferryError):
     """An archive that cannot be read or must not be trusted. The text names the entry."""
 
 
+class EmptyArchiveError(ArchiveError):
+    """An archive of which no record can be read; the problems say why."""
+
+
 class SettingsError(ChatferryError):
     """A setting, option or environment that cannot work."""
 

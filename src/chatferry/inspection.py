@@ -1,20 +1,32 @@
-"""What is inside an export and what of it will be lost, found without writing anything."""
+"""What is inside an export and what of it would be lost, found without writing anything."""
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from chatferry import accounts
 from chatferry.archive import Archive
+from chatferry.clock import now
+from chatferry.destinations.memory import PassingDestination
+from chatferry.documents import USERS, Date, Insert
+from chatferry.errors import EmptyArchiveError
+from chatferry.ids import new_id
 from chatferry.importers import Importer
-from chatferry.records import Channel, Contact, Effect, Message, Part, Problem, User
-from chatferry.report import problem_as_json
+from chatferry.operations import EVERYTHING, Operation, Selection, Status, advance
+from chatferry.pipeline import Tools, prepare, run
+from chatferry.problems import causes
+from chatferry.records import Channel, Contact, Message, Part, Problem, User
+from chatferry.report import MOST_CAUSES, problem_as_json, tallies
+from chatferry.store import Store
 
-KEPT_PROBLEMS = 10_000  # more are only counted
+_STARTER = "starter"
 
 
 class Inspection(Struct, kw_only=True):
-    """Counts by what they are called in a report, and the problems of the export."""
+    """Counts by what they are called in a report, and the problems of the export, one per cause."""
 
     name: str
     importer: str
@@ -55,44 +67,77 @@ class Inspection(Struct, kw_only=True):
 
 
 def inspect_archive(importer: Importer, archive: Archive) -> Inspection:
-    """Read the whole archive once. Raises ArchiveError if nothing of it can be read."""
+    """Import the whole archive into a new workspace that keeps nothing, as a dry run does.
+
+    Raises ArchiveError if nothing of it can be read.
+    """
     found = Inspection(
-        name=archive.name, importer=importer.name, channels=Counter(), problems=[], kinds=Counter()
+        name=archive.name,
+        importer=importer.name,
+        channels=Counter(),
+        problems=[],
+        kinds=Counter(),
     )
-    parts: list[Part] = []
-    for item in importer.scan(archive):
-        if isinstance(item, Part):
-            parts.append(item)
-        elif isinstance(item, User):
-            found.users += 1
-            found.bots += item.type == "bot"
-            found.placeholders += item.placeholder
-        elif isinstance(item, Contact):
-            found.contacts += 1
-        elif isinstance(item, Channel):
-            found.channels[item.type] += 1
-        elif isinstance(item, Problem):
-            _note(item, found)
-    for part in parts:
-        for record in importer.read(archive, part):
-            if isinstance(record, Message):
-                _count(record, found)
-            else:
-                _note(record, found)
+    with Store() as store:
+        operation = _imported(_counting(importer, found), archive, store)
+        messages = tallies(operation, store)["messages"]
+        found.left_out = messages.skipped + messages.failed
+        found.messages = messages.read - found.left_out
+        found.problems += causes(store.problems.all(operation.id), MOST_CAUSES)
+    for problem in found.problems:
+        found.kinds[problem.kind] += problem.count
     return found
 
 
-def _count(message: Message, found: Inspection) -> None:
-    found.messages += 1
-    found.threads += bool(message.replies)
-    found.reactions += sum(len(reaction.users) for reaction in message.reactions)
-    found.files += len(message.files)
-    found.file_bytes += sum(file.size or 0 for file in message.files)
+def _imported(importer: Importer, archive: Archive, store: Store) -> Operation:
+    """Import everything; return the operation at its end."""
+    workspace = PassingDestination()
+    moment = Date.at(now())
+    accounts.found_workspace(workspace, moment)
+    workspace.apply([Insert(USERS, accounts.administrator(_STARTER, "admin", moment))])
+    operation = Operation(
+        id=new_id(),
+        type=importer.name,
+        importer_key=importer.key,
+        ts=moment.ms,
+        status=Status.FILE_LOADED,
+        valid=True,
+        user=_STARTER,
+        updated_at=moment.ms,
+        selection=Selection(EVERYTHING, EVERYTHING, EVERYTHING),
+    )
+    store.operations.add(operation)
+    tools = Tools(store, importer, archive, check=lambda: None, watch=lambda operation: None)
+    try:
+        operation = prepare(operation, tools)
+    except EmptyArchiveError:  # its problems say why
+        return operation
+    return run(advance(operation, Status.IMPORTING, now()), tools, workspace)
 
 
-def _note(problem: Problem, found: Inspection) -> None:
-    found.kinds[problem.kind] += problem.count
-    if problem.record == "message" and problem.effect != Effect.NOTED:
-        found.left_out += problem.count
-    if len(found.problems) < KEPT_PROBLEMS:
-        found.problems.append(problem)
+def _counting(importer: Importer, found: Inspection) -> Importer:
+    """Return the importer, which from now on counts what it reads."""
+
+    def scan(archive: Archive) -> Iterator[User | Channel | Contact | Part | Problem]:
+        for item in importer.scan(archive):
+            if isinstance(item, User):
+                found.users += 1
+                found.bots += item.type == "bot"
+                found.placeholders += item.placeholder
+            elif isinstance(item, Contact):
+                found.contacts += 1
+            elif isinstance(item, Channel):
+                found.channels[item.type] += 1
+            yield item
+
+    def read(archive: Archive, part: Part) -> Iterator[Message | Problem]:
+        for record in importer.read(archive, part):
+            if isinstance(record, Message):
+                found.threads += bool(record.replies)
+                found.reactions += sum(len(reaction.users) for reaction in record.reactions)
+                found.files += len(record.files)
+                found.file_bytes += sum(file.size or 0 for file in record.files)
+            yield record
+
+    # Without marks nothing is kept of the parts for another import.
+    return replace(importer, scan=scan, read=read, marks=None)

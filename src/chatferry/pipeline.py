@@ -16,7 +16,7 @@ from chatferry.batches import Batch, PartResult, Share, convert_parts
 from chatferry.clock import now
 from chatferry.convert import Known
 from chatferry.destinations import Destination, Lookup
-from chatferry.errors import ArchiveError
+from chatferry.errors import EmptyArchiveError
 from chatferry.groups import Others
 from chatferry.importers import Importer
 from chatferry.linking import Origins, settle_origin
@@ -136,7 +136,7 @@ def prepare(operation: Operation, tools: Tools) -> Operation:
     counts = _counted(store, id)
     progress.count(counts)
     if not any((counts.users, counts.channels, counts.contacts, counts.messages)):
-        raise ArchiveError(
+        raise EmptyArchiveError(
             f"{tools.archive.name}: nothing in it can be read. chatferry report {id} says why for each file."
         )
     progress.go(Status.SELECTION)

@@ -16,6 +16,7 @@ import json
 import os
 import zipfile
 import zlib
+from collections import Counter
 from difflib import unified_diff
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,14 @@ def counts(imported: Imported) -> dict[str, dict[str, int]]:
         for name, tally in named.items()
         if any(tally.values())
     }
+
+
+def kinds(imported: Imported) -> Counter[str]:
+    """How many problems of each kind the import has, counted as the report counts them."""
+    found = Counter[str]()
+    for problem in imported.store.problems.all(imported.operation.id):
+        found[problem.kind] += problem.count
+    return found
 
 
 def changed(imported: Imported) -> dict[str, dict[str, int]]:

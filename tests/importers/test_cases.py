@@ -1,11 +1,15 @@
 """Every golden case of every importer: see golden.py."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from chatferry.archive import open_archive
 from chatferry.clock import now
 from chatferry.documents import Date
+from chatferry.importers import IMPORTERS
+from chatferry.inspection import inspect_archive
 from chatferry.store import Store
 from tests.importers.golden import (
     CASES,
@@ -16,6 +20,7 @@ from tests.importers.golden import (
     fill,
     finished,
     keep_secrets,
+    kinds,
     news,
     told,
     without_now,
@@ -23,6 +28,13 @@ from tests.importers.golden import (
     write,
 )
 from tests.importing import import_archive
+
+
+def inspected(archive: Path, importer: str) -> Counter[str]:
+    """Return how many problems of each kind `inspect` tells of."""
+    with open_archive(archive, single=True) as opened:
+        return inspect_archive(IMPORTERS[importer], opened).kinds
+
 
 NAMES = sorted(f"{path.parent.name}/{path.name}" for path in CASES.glob("*/*"))
 
@@ -44,6 +56,8 @@ def test_case(name: str, tmp_path: Path) -> None:
     keep_secrets(imported)
     compare(found, case / "expected.json")
     before = dump(destination)
+    if not (case / "workspace.json").exists() and not (case / "earlier.json").exists():
+        assert inspected(archive, importer) == kinds(imported), "what inspect says is what the import says"
     again = finished(import_archive(archive, destination, store, importer_key=importer))
     assert changed(again) == {}, "a second import of the archive inserts and updates nothing"
     assert dump(destination) == before, "a second import of the archive leaves every document as it is"

@@ -284,5 +284,21 @@ class MemoryDestination:
             yield below["lastMessage"]
 
 
+class PassingDestination(MemoryDestination):
+    """A new workspace that any number of records may pass through.
+
+    It forgets messages, with their digests, and who is in which room.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(keep_messages=False)
+
+    def apply(self, changes: Sequence[Change]) -> list[Rejection]:
+        kept = [place for place, change in enumerate(changes) if change.collection != SUBSCRIPTIONS]
+        refused = super().apply([changes[place] for place in kept])
+        self._digests.clear()
+        return [Rejection(kept[one.index], one.reason) for one in refused]
+
+
 def _order(message: Document) -> tuple[int, str]:
     return message["ts"].ms, message["_id"]

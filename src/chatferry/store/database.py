@@ -141,6 +141,5 @@ class Database:
 
 
 def _connected(path: Path | None) -> sqlite3.Connection:
-    return sqlite3.connect(
-        path or ":memory:", isolation_level=None, check_same_thread=False, timeout=_PATIENCE
-    )
+    # "" is a temporary file, which is written once the database outgrows a cache
+    return sqlite3.connect(path or "", isolation_level=None, check_same_thread=False, timeout=_PATIENCE)
