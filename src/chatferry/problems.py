@@ -125,6 +125,7 @@ KINDS: dict[str, Kind] = {
     "unknown-editor": Kind("message", NOTED, "Nothing: the time of the edit was kept."),
     "unknown-pinner": Kind("message", NOTED, "Nothing: the message is pinned all the same."),
     "unknown-reaction-user": Kind("message", NOTED, "Nothing: the other people's reactions were kept."),
+    "person-not-imported": Kind("message", NOTED, "Import again with the person to bring it."),
     "reaction-users-missing": Kind("message", NOTED, "Nothing: the export does not name these people."),
     "attachment-link-dropped": Kind("message", NOTED, "Find the address in the export if it matters."),
     "attachment-not-readable": Kind("message", NOTED, "Find the attachment in the export."),

@@ -308,11 +308,21 @@ def _actor(
     if not import_id:
         return None
     user = known.users[import_id]
+    field, lost = ("edited", "editor's name") if kind == "unknown-editor" else ("pinned_to", "pinner's name")
     if user is None:
         reason = f"nobody in the export has the id {import_id}"
-        problems.append(_problem(kind, reason, record, "edited" if kind == "unknown-editor" else "pinned_to"))
+        problems.append(_problem(kind, reason, record, field))
         return None
-    return None if user.absent else {"_id": user.id, "username": user.username}
+    if user.absent:
+        problems.append(_left_out(user, import_id, lost, record, field))
+        return None
+    return {"_id": user.id, "username": user.username}
+
+
+def _left_out(user: KnownUser, import_id: str, lost: str, record: Message, field: str) -> Problem:
+    """Return the problem that a message loses what somebody did who was not imported."""
+    reason = f"{user.username or import_id} was not imported ({user.absent}), so the {lost} is left out"
+    return _problem("person-not-imported", reason, record, field)
 
 
 def _write_edit(record: Message, known: Noted, document: Document, problems: list[Problem]) -> None:
@@ -353,7 +363,9 @@ def _reacting(reaction: Reaction, record: Message, known: Noted, problems: list[
         if user is None:
             reason = f"nobody in the export has the id {import_id}, which reacted with :{reaction.name}:"
             problems.append(_problem("unknown-reaction-user", reason, record, "reactions"))
-        elif not user.absent:
+        elif user.absent:
+            problems.append(_left_out(user, import_id, "reaction", record, "reactions"))
+        else:
             usernames[user.username] = None
     return list(usernames)
 
