@@ -14,7 +14,7 @@ from chatferry.destinations import Destination
 from chatferry.destinations.memory import MemoryDestination
 from chatferry.documents import Date, Document, decode
 from chatferry.ids import new_id
-from chatferry.operations import EVERYTHING, Operation, Selection, Status, advance
+from chatferry.operations import EVERYTHING, Guests, Operation, Selection, Status, advance
 from chatferry.settings import Settings
 from chatferry.store import Store
 from chatferry.worker import work_on
@@ -69,12 +69,13 @@ def import_archive(
     importer_key: str = "slack",
     settings: Settings | None = None,
     origin: str = "",
+    guests: Guests = Guests.USER,
 ) -> Imported:
     """Prepare and run an import to its end."""
     destination = destination or workspace()
     store = store or Store()
     settings = settings or Settings(data=archive.parent)
-    operation = replace(new_operation(archive, destination, importer_key), origin=origin)
+    operation = replace(new_operation(archive, destination, importer_key), origin=origin, guests=guests)
     store.operations.invalidate_all(now())
     store.operations.add(operation)
     operation = work_on(operation, store, destination, settings)

@@ -35,6 +35,7 @@ from chatferry.operations import (
     DIRECT_MESSAGES,
     EVERYTHING,
     Choice,
+    Guests,
     Operation,
     Selection,
     Status,
@@ -53,6 +54,7 @@ from chatferry.options import (
     EveryProblem,
     Export,
     FormatOfLog,
+    GuestsAs,
     LevelOfLog,
     OperationId,
     OriginName,
@@ -202,6 +204,7 @@ def _add_import(importer: Importer) -> None:
         users: Users = None,
         channels: Channels = None,
         origin: OriginName = "",
+        guests: GuestsAs = Guests.USER,
         workers: Workers = None,
         cluster: ClusterAddress = "",
         text_index_last: TextIndexAtEnd = False,
@@ -228,6 +231,7 @@ def _add_import(importer: Importer) -> None:
                 _new_operation(importer, export, _starter(workspace, as_)),
                 origin=check_name(origin),
                 rewrite=rewrite,
+                guests=guests,
             )
             store.operations.invalidate_all(operation.ts)
             store.operations.add(operation)

@@ -48,6 +48,14 @@ FAILED_KEPT = 7 * 24 * 60 * 60 * 1000
 """For how long the archive of an operation that failed is kept, in ms."""
 
 
+class Guests(StrEnum):
+    """What becomes of the source's guests: users, users with Rocket.Chat's role `guest`, or placeholders."""
+
+    USER = "user"
+    GUEST = "guest"
+    SKIP = "skip"
+
+
 class Counts(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """Rocket.Chat's counters; None until they are known."""
 
@@ -95,7 +103,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     `origin` is the name of the workspace that the archive comes from: as a person gave it or, once the import
     has begun, as it was settled; `stated_origin` is what the archive says of it.
     `only_new`: accounts that exist are left alone, and new ones join no default room (`import.run`).
-    `rewrite`: messages that people have edited are overwritten too.
+    `rewrite`: messages that people have edited are overwritten too. `guests`: what becomes of guests.
     `user` began it; `starter` (once it is set) then started the import, in which no role is given that this
     user may not grant.
     `seconds` is the time worked on it so far, `peak_memory` the most memory the process held meanwhile (MiB).
@@ -119,6 +127,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     stated_origin: str = ""
     only_new: bool = False
     rewrite: bool = False
+    guests: Guests = Guests.USER
     starter: str = ""
     error: str = ""
     failed_at: Status | None = None

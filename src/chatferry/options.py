@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from chatferry.observing.logs import LogFormat, LogLevel
+from chatferry.operations import Guests
 
 Data = Annotated[
     Path, typer.Option("--data", envvar="CHATFERRY_DATA", help="Where chatferry keeps what it needs.")
@@ -98,6 +99,15 @@ OriginName = Annotated[
         envvar="CHATFERRY_ORIGIN",
         help="Name of the workspace that the export comes from. Default: what the export says of it, or the "
         "one whose people and rooms it has.",
+    ),
+]
+GuestsAs = Annotated[
+    Guests,
+    typer.Option(
+        "--guests",
+        envvar="CHATFERRY_GUESTS",
+        help="What becomes of Slack's guests: user: ordinary users; guest: users with Rocket.Chat's role "
+        "guest; skip: inactive placeholders.",
     ),
 ]
 Workers = Annotated[

@@ -49,6 +49,14 @@ KINDS: dict[str, Kind] = {
     "user-is-admin": Kind(
         "user", NOTED, "Take the role away in Rocket.Chat if the person is not to be an administrator."
     ),
+    "user-is-guest": Kind(
+        "user",
+        NOTED,
+        "Nothing if they may be users. If not, import with --guests guest, or --guests skip: placeholders.",
+    ),
+    "user-field-not-imported": Kind(
+        "user", NOTED, "Keep the export if it matters: this field's content stays only there."
+    ),
     "user-is-slackbot": Kind("user", SKIPPED, "Nothing: Rocket.Chat's own bot, rocket.cat, takes its place."),
     "user-merged-by-email": Kind(
         "user", NOTED, "Nothing, if both are one person. If not, change one e-mail before you import."

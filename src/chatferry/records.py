@@ -49,6 +49,7 @@ class User(Struct, frozen=True, gc=False, kw_only=True, tag_field="is", tag="use
 
     A `placeholder` stands for somebody whom the archive does not list but whose messages it holds.
     `further_ids` are import ids beside `id`. `password` is its bcrypt hash, for a new account only.
+    A `guest` may enter some rooms of the source only.
     """
 
     id: str
@@ -63,7 +64,10 @@ class User(Struct, frozen=True, gc=False, kw_only=True, tag_field="is", tag="use
     avatar_url: str = ""
     status_text: str = ""
     bio: str = ""
+    nickname: str = ""
+    phone: str = ""
     password: str = ""
+    guest: bool = False
     placeholder: bool = False
     file: str = ""
     position: str = ""

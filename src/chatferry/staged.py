@@ -69,6 +69,7 @@ def import_users(work: Work) -> None:
         default_rooms=tuple(default_rooms),
         skip_existing=work.operation.only_new,
         makers=work.origins.all,
+        guests=work.operation.guests,
     )
     undecided = work.store.staging.records(work.operation.id, "user", undecided=True)
     for batch in batches(undecided, USER_BATCH):

@@ -1,5 +1,7 @@
 """startImport: bodies, in both forms, what they choose, and when nothing can be started."""
 
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,6 +16,7 @@ from tests.api.refusals import (
     invalid,
     refusal,
 )
+from tests.importers.golden import write_zip
 from tests.serving import Server, current, documents, upload, wait_for
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
@@ -50,6 +53,7 @@ def test_bodies_that_do_not_fit(http: httpx.Client, body: object, reason: str) -
         {},
         {"users": {"all": "true"}},
         {"users": {"all": 1, "list": [1, None]}},
+        {"guests": "guest"},
         {"users": {"extra": 1}, "channels": {}, "contacts": {}, "messages": []},
         {"users": [], "channels": []},
     ],
@@ -101,6 +105,20 @@ def test_who_is_chosen(
     wait_for(librarian, "importer_done")
     there = [id for user in documents(library.data, USERS) for id in user.get("importIds", ())]
     assert sorted(id for id in there if id in ids) == chosen
+
+
+def test_what_becomes_of_guests(library: Server, librarian: httpx.Client, tmp_path: Path) -> None:
+    people = [{"id": "U0GUEST99", "name": "guest99", "is_restricted": True}]
+    upload(librarian, write_zip(tmp_path / "guests.zip", {"users.json": people}))
+    wait_for(librarian, "importer_user_selection")
+    start = partial(librarian.post, "startImport")
+    refused = start(json={"input": {"users": {"all": True}, "guests": "nobody"}})
+    assert (refused.status_code, refused.json()["errorType"]) == (400, "error-import-guests")
+    assert "user, guest, skip" in refused.json()["error"]
+    assert start(json={"input": {"users": {"all": True}, "guests": "guest"}}).json() == {"success": True}
+    wait_for(librarian, "importer_done")
+    found = [one["roles"] for one in documents(library.data, USERS) if one["username"] == "guest99"]
+    assert found == [["guest"]]
 
 
 def test_an_archive_that_has_gone(library: Server, librarian: httpx.Client) -> None:

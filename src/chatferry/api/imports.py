@@ -16,6 +16,7 @@ from chatferry.observing import audit
 from chatferry.operations import (
     AT_REST,
     ENDS,
+    Guests,
     Operation,
     Status,
     Summary,
@@ -89,6 +90,7 @@ def start_import(call: Call) -> wire.JSON:
     body: Any = call.body
     operation = _waiting_for_selection(services)
     operation = replace(operation, starter=str(call.user["_id"]))
+    guests = _guests(wire.guests(body["input"]))
     origin = _origin(services, operation, wire.origin(body["input"]) or operation.origin)
     with services.store.transaction():
         current = _waiting_for_selection(services)  # settling the origin takes time
@@ -99,6 +101,7 @@ def start_import(call: Call) -> wire.JSON:
             selection=wire.chosen(body["input"]),
             starter=str(call.user["_id"]),
             origin=origin,
+            guests=guests,
         )
         started = advance(chosen, Status.IMPORTING, now())
         services.store.operations.save(started)
@@ -122,6 +125,14 @@ def _waiting_for_selection(services: Services) -> Operation:
             details="startImport",
         )
     return operation
+
+
+def _guests(given: str) -> Guests:
+    try:
+        return Guests(given)
+    except ValueError as error:
+        reason = f'"guests" in "input" must be one of {", ".join(Guests)}.'
+        raise RequestError(reason, code="error-import-guests", details="startImport") from error
 
 
 def _origin(services: Services, operation: Operation, given: str) -> str:

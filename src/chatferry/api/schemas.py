@@ -49,7 +49,8 @@ _DOWNLOAD = dict.fromkeys(("fileUrl", "importerKey"), _STRING)
 DOWNLOAD_PUBLIC_IMPORT_FILE = _object(_DOWNLOAD, _DOWNLOAD, title="DownloadPublicImportFile", closed=True)
 
 _CHOICE = _object({"all": _BOOLEAN, "list": _array(_STRING)})
-_CHOICES = _object({**dict.fromkeys(("users", "channels", "contacts"), _CHOICE), "origin": _STRING})
+_WITH = dict.fromkeys(("origin", "guests"), _STRING)
+_CHOICES = _object({**dict.fromkeys(("users", "channels", "contacts"), _CHOICE), **_WITH})
 START_IMPORT_NEWER = _object({"input": _CHOICES}, ["input"], title="StartImportByIds", closed=True)
 
 _USER_FLAGS = dict.fromkeys(("is_deleted", "is_bot", "do_import", "is_email_taken"), _BOOLEAN)

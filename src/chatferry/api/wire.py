@@ -248,6 +248,12 @@ def origin(input: Mapping[str, Any]) -> str:
     return name if isinstance(name, str) else ""
 
 
+def guests(input: Mapping[str, Any]) -> str:
+    """Return what a checked startImport body wants of guests; "user" if it does not say."""
+    wanted = input.get("guests")
+    return wanted if isinstance(wanted, str) else "user"
+
+
 def _choice(value: Any, id_key: str) -> Choice:
     if isinstance(value, list):  # before 7.0: every record, each with `do_import`
         return Choice(list=frozenset(item[id_key] for item in value if item["do_import"]))

@@ -6,10 +6,12 @@ from functools import lru_cache
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 from slugify import slugify
 
 from chatferry.convert import Decision, subscription_id, updated
 from chatferry.documents import SUBSCRIPTIONS, USERS, Change, Date, Document, Insert, Update
+from chatferry.operations import Guests
 from chatferry.origins import Links, Origin
 from chatferry.problems import problem
 from chatferry.records import Outcome, Problem, User
@@ -32,6 +34,7 @@ class UserSetup(Struct, frozen=True, kw_only=True):
     default_rooms   the rooms that new accounts join
     skip_existing   accounts that exist are left as they are, and not even linked
     makers          the origins whose users may have become accounts
+    guests          what becomes of guests
     """
 
     origin: Origin
@@ -40,6 +43,7 @@ class UserSetup(Struct, frozen=True, kw_only=True):
     default_rooms: tuple[Document, ...] = ()
     skip_existing: bool = False
     makers: tuple[Origin, ...] = ()
+    guests: Guests = Guests.USER
 
 
 class Match(Struct, frozen=True):
@@ -199,6 +203,8 @@ def decide_user(record: User, known: KnownUsers, setup: UserSetup, now: Date) ->
         match = match or known.holder(record, setup)
         if match is not None:
             return _left_alone(record, match)
+    if record.guest and setup.guests == Guests.SKIP and (match is None or match.by == "id"):
+        record = _guest_left_out(record, is_new=match is None)
     if match is not None:
         return _merge(record, match, known, setup)
     document, problems = _new_user(record, known, setup, now)
@@ -213,6 +219,22 @@ def decide_user(record: User, known: KnownUsers, setup: UserSetup, now: Date) ->
         name=document["username"],
         changes=tuple(changes),
         problems=tuple(problems),
+    )
+
+
+def _guest_left_out(record: User, is_new: bool) -> User:
+    """Return a placeholder for a guest; where there is an account already, one that changes nothing of it."""
+    bare = User(
+        id=record.id,
+        further_ids=record.further_ids,
+        placeholder=True,
+        file=record.file,
+        position=record.position,
+    )
+    if not is_new:
+        return bare
+    return replace(
+        bare, username=record.username, name=record.name, avatar_url=record.avatar_url, deleted=True
     )
 
 
@@ -246,7 +268,7 @@ def _new_user(record: User, known: KnownUsers, setup: UserSetup, now: Date) -> t
         "type": record.type,
         "username": username,
         "name": record.name or _name_from(username),
-        "roles": list(dict.fromkeys((*granted, "user"))),
+        "roles": list(dict.fromkeys((*granted, _base_role(record, setup)))),
         "active": not record.deleted,
         "status": "offline",
         "importIds": list(record.import_ids),
@@ -259,6 +281,11 @@ def _new_user(record: User, known: KnownUsers, setup: UserSetup, now: Date) -> t
         document["emails"] = _emails(record)
     document.update(_details(record))
     return document, problems
+
+
+def _base_role(record: User, setup: UserSetup) -> str:
+    """Return the role of a new account that its starter need not have: `guest` allows less than `user`."""
+    return "guest" if record.guest and setup.guests == Guests.GUEST else "user"
 
 
 def _why_not(record: User, known: KnownUsers, setup: UserSetup) -> str:
@@ -290,6 +317,10 @@ def _details(record: User) -> Document:
         details["statusText"] = record.status_text
     if record.bio:
         details["bio"] = record.bio
+    if record.nickname:
+        details["nickname"] = record.nickname
+    if record.phone:
+        details["phone"] = record.phone
     if record.utc_offset is not None:
         details["utcOffset"] = int(record.utc_offset) if record.utc_offset % 1 == 0 else record.utc_offset
     if record.avatar_url:
@@ -346,6 +377,8 @@ def _joined(user: Document, room: Document, now: Date) -> Document:
 # ---------------------------------------------------------------- existing accounts
 
 
+_GUARDED = {"emails": "e-mail address", "active": "activity", "roles": "role"}
+"""What only administrators change of an account, and what it is called."""
 _SHARED: dict[Means, str] = {"id": "import id", "email": "e-mail address", "username": "username"}
 
 
@@ -368,7 +401,7 @@ def _merge(record: User, match: Match, known: KnownUsers, setup: UserSetup) -> D
     is_linked = is_own or all(known.links.get(one) == account["_id"] for one in record.import_ids)
     links = known.links.changes(record.import_ids, account["_id"], record.id if is_own else "")
     problems: list[Problem] = []
-    wanted = _wanted(record, account) if is_own else {}
+    wanted = _wanted(record, account, setup) if is_own else {}
     if record.emails and not account.get("emails") and (is_own or _is_imported(account, setup)):
         wanted["emails"] = _emails(record)
     set_ = _news(wanted, record, account, known, setup, problems)
@@ -407,9 +440,15 @@ def _emails(record: User) -> list[Document]:
     return [{"address": email, "verified": False} for email in record.emails]
 
 
-def _wanted(record: User, document: Document) -> Document:
-    """Return what the account that an import made of a user should have by now."""
+def _wanted(record: User, document: Document, setup: UserSetup) -> Document:
+    """Return what the account that an import made of a user should have by now.
+
+    A role that somebody may have given since is left alone: so are accounts with other roles than `user`, and
+    those that somebody has logged in to.
+    """
     wanted = _details(record)
+    if document.get("roles") == ["user"] and not document.get("lastLogin"):
+        wanted["roles"] = [_base_role(record, setup)]
     if record.name:
         wanted["name"] = record.name
     if "avatarOrigin" in document:  # the picture has been fetched
@@ -430,9 +469,9 @@ def _news(
     """Return what of the wanted is new to an account and may be written."""
     news = {key: value for key, value in wanted.items() if document.get(key) != value}
     # Whose e-mail address an account has may ask for a new password.
-    kept = [] if "admin" in setup.starter_roles else [key for key in ("emails", "active") if key in news]
+    kept = [] if "admin" in setup.starter_roles else [key for key in _GUARDED if key in news]
     if kept:
-        what = " and ".join("e-mail address" if key == "emails" else "activity" for key in kept)
+        what = " and ".join(_GUARDED[key] for key in kept)
         reason = (
             f"{document.get('username', document['_id'])} keeps its {what}: only administrators change that"
         )

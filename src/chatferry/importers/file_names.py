@@ -12,7 +12,7 @@ def on_windows(name: str) -> str:
 
 
 def spellings(path: str) -> tuple[str, ...]:
-    """Return a path as it is, and as systems may write its accents: in one character (NFC) or in two (NFD)."""
+    """Return a path as it is, and with its accents as part of a letter (NFC) or beside it (NFD)."""
     if path.isascii():
         return (path,)
     return tuple(dict.fromkeys((path, normalize("NFC", path), normalize("NFD", path))))

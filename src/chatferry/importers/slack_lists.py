@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 from unicodedata import normalize
 
 from msgspec import Struct
@@ -40,6 +40,13 @@ ROOM_LISTS: dict[str, Literal["c", "p", "d"]] = {
     "file_conversations.json": "p",
 }
 USER_LISTS = ("users.json", "org_users.json")
+
+_NO_PLACE = {
+    "pronouns": "Rocket.Chat's users have no pronouns",
+    "fields": "the export does not say what these custom fields are called, only their ids",
+}
+"""Fields of Slack's profiles that no user of Rocket.Chat has, and why."""
+_NAMED = 5  # guests who are named
 
 WHOLE = MIB  # bytes; longer lists are read in pieces
 
@@ -118,15 +125,57 @@ def read_users(archive: Archive) -> Iterator[User | Problem]:
     twice = _listed_twice(archive)
     best = _best(archive, twice) if twice else {}
     for file in _user_lists(archive):
+        notes = _Notes()
         for item in _listed(archive, file, SlackUser):
             if isinstance(item, Flaw):
                 yield flaw_problem(item, file, "user-not-readable", "user")
                 continue
             index, user = item
             if user.id not in twice:
+                notes.look_at(user)
                 yield from _user(user, file, f"$[{index}]")
             elif user.id in best:
+                notes.look_at(best[user.id][0])
                 yield from _user(*best.pop(user.id))
+        yield from notes.problems(file)
+
+
+class _Notes:
+    """What there is to say, once for a list, about many of its users."""
+
+    def __init__(self) -> None:
+        self._counts = Counter[str]()
+        self._guests: list[str] = []
+
+    def look_at(self, user: SlackUser) -> None:
+        """Take note of a user."""
+        if _is_guest(user):
+            self._counts["guests"] += 1
+            if len(self._guests) < _NAMED:
+                self._guests.append(user.name or user.id)
+        self._counts["pronouns"] += bool(user.profile.pronouns)
+        self._counts["fields"] += _has_fields(user.profile.fields)
+
+    def problems(self, file: str) -> Iterator[Problem]:
+        if count := self._counts["guests"]:
+            more = f" and {count - _NAMED:,} more" if count > _NAMED else ""
+            who = ", ".join(self._guests) + more
+            reason = f"guests in Slack become users if --guests asks for nothing else: {who}"
+            yield problem("user-is-guest", reason, file=file, field="is_restricted", count=count)
+        for field, reason in _NO_PLACE.items():
+            if count := self._counts[field]:
+                place = f"profile.{field}"
+                yield problem("user-field-not-imported", reason, file=file, field=place, count=count)
+
+
+def _is_guest(user: SlackUser) -> bool:
+    return bool(user.is_restricted or user.is_ultra_restricted) and not user.is_bot
+
+
+def _has_fields(fields: Any) -> bool:
+    """Return whether one of a user's custom fields is filled in: {"Xf1": {"value": "Berlin", "alt": ""}}."""
+    values = fields.values() if isinstance(fields, dict) else ()
+    return any(isinstance(field, dict) and field.get("value") for field in values)
 
 
 def _user_lists(archive: Archive) -> list[str]:
@@ -198,10 +247,12 @@ def _user(user: SlackUser, file: str, position: str) -> Iterator[User | Problem]
     if not profile.email and not user.is_bot and not user.deleted:
         reason = f"{user.name or user.id} has no e-mail address in the export"
         yield problem("user-without-email", reason, file=file, position=position, field="profile.email")
+    name = shown_name(profile) or user.real_name or user.name or ""
+    shown = profile.display_name or ""
     yield User(
         id=user.id,
         username=user.name or "",
-        name=shown_name(profile) or user.real_name or user.name or "",
+        name=name,
         emails=(profile.email,) if profile.email else (),
         type="bot" if user.is_bot else "user",
         roles=("bot",) if user.is_bot else (),
@@ -210,6 +261,9 @@ def _user(user: SlackUser, file: str, position: str) -> Iterator[User | Problem]
         avatar_url=profile.image_original or profile.image_512 or "",
         status_text=profile.status_text or "",
         bio=profile.title or "",
+        nickname=shown if shown not in (name, user.name) else "",
+        phone=profile.phone or "",
+        guest=_is_guest(user),
         file=file,
         position=position,
     )

@@ -83,14 +83,17 @@ def _member(
         field = column(sheet, sheet.places[2], "status")
         yield problem("user-is-admin", reason, file=sheet.file, position=position, field=field)
     type_: Literal["user", "bot"] = "bot" if status.casefold() == "bot" else "user"
+    name = full_name or shown_name or username
     yield User(
         id=id,
         username=username,
-        name=full_name or shown_name or username,
+        name=name,
         emails=emails[:1],
         type=type_,
         roles=("admin",) if is_admin else ("bot",) if type_ == "bot" else (),
         deleted=True if status.casefold() == "deactivated" else None,
+        nickname=shown_name if shown_name not in (name, username) else "",
+        guest="guest" in status.casefold(),
         file=sheet.file,
         position=position,
     )

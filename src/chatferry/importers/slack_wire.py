@@ -61,6 +61,14 @@ class Profile(Struct, frozen=True, kw_only=True):
     bot_id: str | None = None
 
 
+class UserProfile(Profile, frozen=True, kw_only=True):
+    """A profile in a list of users. `fields` are the workspace's own, by ids; a list if there are none."""
+
+    phone: str | None = None
+    pronouns: str | None = None
+    fields: Any = None
+
+
 class SlackUser(Struct, frozen=True, kw_only=True):
     """An entry of users.json or org_users.json."""
 
@@ -69,8 +77,10 @@ class SlackUser(Struct, frozen=True, kw_only=True):
     real_name: str | None = None
     deleted: bool | None = None
     is_bot: bool | None = None
+    is_restricted: bool | None = None  # a guest in some channels
+    is_ultra_restricted: bool | None = None  # a guest in one channel
     tz_offset: int | float | None = None
-    profile: Profile = Profile()
+    profile: UserProfile = UserProfile()
 
 
 class BotLink(Struct, frozen=True, gc=False):
