@@ -140,28 +140,44 @@ def read_users(archive: Archive) -> Iterator[User | Problem]:
         yield from notes.problems(file)
 
 
+class Guests:
+    """The guests of a list: how many, and the first of them by name."""
+
+    def __init__(self) -> None:
+        self._first: list[str] = []
+        self._count = 0
+
+    def add(self, name: str) -> None:
+        """Take note of a guest."""
+        self._count += 1
+        if self._count <= _NAMED:
+            self._first.append(name)
+
+    def problems(self, file: str, field: str) -> Iterator[Problem]:
+        """Yield what there is to say of them: one problem, or none."""
+        if self._count:
+            more = f" and {self._count - _NAMED:,} more" if self._count > _NAMED else ""
+            who = ", ".join(self._first) + more
+            reason = f"guests in Slack become users if --guests asks for nothing else: {who}"
+            yield problem("user-is-guest", reason, file=file, field=field, count=self._count)
+
+
 class _Notes:
     """What there is to say, once for a list, about many of its users."""
 
     def __init__(self) -> None:
         self._counts = Counter[str]()
-        self._guests: list[str] = []
+        self._guests = Guests()
 
     def look_at(self, user: SlackUser) -> None:
         """Take note of a user."""
         if _is_guest(user):
-            self._counts["guests"] += 1
-            if len(self._guests) < _NAMED:
-                self._guests.append(user.name or user.id)
+            self._guests.add(user.name or user.id)
         self._counts["pronouns"] += bool(user.profile.pronouns)
         self._counts["fields"] += _has_fields(user.profile.fields)
 
     def problems(self, file: str) -> Iterator[Problem]:
-        if count := self._counts["guests"]:
-            more = f" and {count - _NAMED:,} more" if count > _NAMED else ""
-            who = ", ".join(self._guests) + more
-            reason = f"guests in Slack become users if --guests asks for nothing else: {who}"
-            yield problem("user-is-guest", reason, file=file, field="is_restricted", count=count)
+        yield from self._guests.problems(file, "is_restricted")
         for field, reason in _NO_PLACE.items():
             if count := self._counts[field]:
                 place = f"profile.{field}"

@@ -8,6 +8,7 @@ from chatferry.errors import ArchiveError
 from chatferry.importers.csv_columns import Sheet, Table, column, sheet_of, where
 from chatferry.importers.csv_lists import cells_of, emails_of
 from chatferry.importers.csv_messages import username_of
+from chatferry.importers.slack_lists import Guests
 from chatferry.problems import problem
 from chatferry.records import Message, Part, Problem, User
 
@@ -34,12 +35,18 @@ def matches(archive: Archive) -> bool:
 def scan(archive: Archive) -> Iterator[User | Problem]:
     """The members; see `Importer.scan`."""
     seen: dict[str, int] = {}
-    for row in cells_of(archive, _file(archive), MEMBERS, "user-not-readable"):
+    guests = Guests()
+    file = _file(archive)
+    for row in cells_of(archive, file, MEMBERS, "user-not-readable"):
         if isinstance(row, Problem):
             if row.kind != "column-not-imported":  # Slack's list always has columns that are no concern here
                 yield row
         else:
-            yield from _member(*row, seen)
+            for item in _member(*row, seen):
+                if isinstance(item, User) and item.guest:
+                    guests.add(item.username or item.id)
+                yield item
+    yield from guests.problems(file, "status")
 
 
 def read(archive: Archive, part: Part) -> Iterator[Message | Problem]:
