@@ -29,10 +29,19 @@ def test_the_readme_names_every_endpoint(endpoint: object) -> None:
 
 def test_problems_md_lists_exactly_the_kinds_there_are() -> None:
     text = (ROOT / "docs" / "problems.md").read_text()
-    rows = re.findall(r"^\| `([a-z-]+)` \| (\w+) \| (\w+) \|", text, re.MULTILINE)
-    assert {row[0]: (row[1], row[2]) for row in rows} == {
-        kind: (known.record, known.effect.value) for kind, known in KINDS.items()
+    rows = re.findall(r"^\| `([a-z-]+)` \| (\w+) \| (\w+) \| [A-Z`].+\. \| (.*) \|$", text, re.MULTILINE)
+    assert {row[0]: row[1:] for row in rows} == {
+        kind: (known.record, known.effect.value, known.remedy) for kind, known in KINDS.items()
     }
+    assert len(rows) == len(KINDS)
+
+
+def test_every_kind_of_problem_is_raised_somewhere() -> None:
+    paths = (path for path in (ROOT / "src").rglob("*.py") if path.name != "problems.py")
+    source = "".join(path.read_text() for path in paths)
+    words = {text for text in re.findall(r'"([a-z{}._-]+)"', source) if text.count("{") < 2}
+    raised = "|".join(re.sub(r"{[a-z._]+}", "[a-z]+", word.replace(".by", "")) for word in sorted(words))
+    assert not [kind for kind in KINDS if not re.fullmatch(raised, kind)]
 
 
 def test_every_option_and_its_variable_are_documented() -> None:

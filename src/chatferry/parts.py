@@ -15,7 +15,7 @@ from chatferry.convert.messages import update_message
 from chatferry.destinations import Destination, Lookup
 from chatferry.documents import Document, Update, has_format, is_alike
 from chatferry.problems import MOST_OF_PART, Notes, problem
-from chatferry.records import ROCKET_CAT, Effect, Outcome, Problem, RecordType
+from chatferry.records import ROCKET_CAT, Effect, Outcome, Problem
 
 
 def write_batches(
@@ -188,11 +188,12 @@ def _settle(
 def merged(notes: Iterable[Problem]) -> list[Problem]:
     """Return problems, as many of each kind as are listed one by one.
 
-    Records of one file that were skipped for one reason are one problem.
+    Messages of one file that were skipped for one reason are one problem.
     """
-    together: dict[tuple[str, str, str, RecordType] | int, Problem] = {}
+    together: dict[tuple[str, str, str] | int, Problem] = {}
     for number, note in enumerate(notes):
-        key = number if note.effect != Effect.SKIPPED else (note.kind, note.file, note.reason, note.record)
+        is_skipped = note.record == "message" and note.effect == Effect.SKIPPED
+        key = (note.kind, note.file, note.reason) if is_skipped else number
         first = together.get(key)
         together[key] = note if first is None else replace(first, count=first.count + note.count)
     return Notes(MOST_OF_PART, together.values())

@@ -25,16 +25,26 @@ NOTED, SKIPPED, FAILED = Effect.NOTED, Effect.SKIPPED, Effect.FAILED
 
 KINDS: dict[str, Kind] = {
     # the archive
-    "file-not-readable": Kind("archive", NOTED, "Download the export again, or repair the file by hand."),
-    "file-not-imported": Kind("archive", NOTED, "Keep the export: this file's content stays only there."),
-    "file-encoding-guessed": Kind(
-        "archive", NOTED, "Look at names with accents. If they are wrong, save the file as UTF-8."
+    "file-not-readable": Kind(
+        "archive", NOTED, "Repair the file, or download the export again, and import again."
     ),
-    "encoding-repaired": Kind("message", NOTED, "Compare the text with the source if it matters."),
-    "column-not-imported": Kind("archive", NOTED, "Keep the export: this column's content stays only there."),
-    "field-dropped": Kind("message", NOTED, "Correct the field in the file and import again to bring it."),
+    "file-not-imported": Kind("archive", NOTED, "Keep the export: the content of this file is only there."),
+    "file-encoding-guessed": Kind(
+        "archive",
+        NOTED,
+        "Look at names with accents. If they are wrong, save the file as UTF-8 and import again.",
+    ),
+    "encoding-repaired": Kind(
+        "message", NOTED, "Look at the text. If it is wrong, correct the file and import again."
+    ),
+    "column-not-imported": Kind(
+        "archive", NOTED, "Keep the export: the content of this column is only there."
+    ),
+    "field-dropped": Kind("message", NOTED, "Correct the field in the file and import again."),
     "unknown-folder": Kind(
-        "channel", NOTED, "Make the room public or invite its members, if others should read it."
+        "channel",
+        NOTED,
+        "Invite members, or make the room public, in Rocket.Chat if more people are to read it.",
     ),
     # users
     "user-not-readable": Kind("user", FAILED, "Correct the entry in the file and import again."),
@@ -42,10 +52,12 @@ KINDS: dict[str, Kind] = {
     "user-without-email": Kind(
         "user",
         NOTED,
-        "Import a list that has the address (slack-users), or set it in Rocket.Chat: no log-in without one.",
+        "Set it in Rocket.Chat, or import Slack's list of members (slack-users). It is needed to log in.",
     ),
     "user-without-id": Kind("user", SKIPPED, "Give the user an e-mail address in the file and import again."),
-    "user-twice": Kind("user", SKIPPED, "Nothing, if both are one person: the first was kept."),
+    "user-twice": Kind(
+        "user", SKIPPED, "Nothing, if both are one person. If not, correct the second entry and import again."
+    ),
     "user-is-admin": Kind(
         "user", NOTED, "Take the role away in Rocket.Chat if the person is not to be an administrator."
     ),
@@ -59,14 +71,20 @@ KINDS: dict[str, Kind] = {
     ),
     "user-is-slackbot": Kind("user", SKIPPED, "Nothing: Rocket.Chat's own bot, rocket.cat, takes its place."),
     "user-merged-by-email": Kind(
-        "user", NOTED, "Nothing, if both are one person. If not, change one e-mail before you import."
+        "user",
+        NOTED,
+        "Nothing, if both are one person. If not, restore your backup, change one address, and import again.",
     ),
     "user-merged-by-username": Kind(
-        "user", NOTED, "Nothing, if both are one person. If not, rename the account before you import."
+        "user",
+        NOTED,
+        "Nothing, if both are one person. If not, restore your backup, rename the account, and import again.",
     ),
     "username-changed": Kind("user", NOTED, "Rename the user in Rocket.Chat if another name is wanted."),
     "user-not-listed": Kind(
-        "user", NOTED, "Nothing: an inactive placeholder holds the messages. Activate it if it is needed."
+        "user",
+        NOTED,
+        "Nothing: the messages are kept. Activate the placeholder in Rocket.Chat if the person is to log in.",
     ),
     "account-not-changed": Kind(
         "user", NOTED, "Let an administrator import again, or change the account in Rocket.Chat."
@@ -74,25 +92,29 @@ KINDS: dict[str, Kind] = {
     "user-exists": Kind("user", SKIPPED, "Nothing: the account was left as it is."),
     "user-field-dropped": Kind("user", NOTED, "Set the value in Rocket.Chat if it is needed."),
     "role-not-granted": Kind("user", NOTED, "Let an administrator grant the role in Rocket.Chat."),
-    "user-not-selected": Kind("user", SKIPPED, "Import again and select the user to bring it."),
-    "user-rejected": Kind("user", FAILED, "See the reason; correct it and import again."),
+    "user-not-selected": Kind("user", SKIPPED, "Import again with the user selected."),
+    "user-rejected": Kind("user", FAILED, "Correct what the reason names and import again."),
     # contacts
     "contact-not-readable": Kind("contact", FAILED, "Correct the row in the file and import again."),
     "contact-empty": Kind(
         "contact", SKIPPED, "Give the row a name, an e-mail address or a number, and import again."
     ),
-    "contact-twice": Kind("contact", SKIPPED, "Nothing, if both are one contact: the first was kept."),
+    "contact-twice": Kind(
+        "contact",
+        SKIPPED,
+        "Nothing, if both are one contact. If not, give the second another id and import again.",
+    ),
     "contact-without-name": Kind("contact", NOTED, "Name the contact in Rocket.Chat."),
     "unknown-manager": Kind(
-        "contact", NOTED, "Appoint a manager in Rocket.Chat, or import the account first."
+        "contact", NOTED, "Name a manager in Rocket.Chat, or import the account and then the contacts again."
     ),
-    "contact-not-selected": Kind("contact", SKIPPED, "Import again and select the contact to bring it."),
-    "contact-rejected": Kind("contact", FAILED, "See the reason; correct it and import again."),
+    "contact-not-selected": Kind("contact", SKIPPED, "Import again with the contact selected."),
+    "contact-rejected": Kind("contact", FAILED, "Correct what the reason names and import again."),
     # rooms
     "channel-not-readable": Kind("channel", FAILED, "Correct the entry in the file and import again."),
     "channel-without-name": Kind("channel", NOTED, "Rename the room in Rocket.Chat."),
     "channel-without-members": Kind(
-        "channel", NOTED, "Check the members: they were taken from the authors of its messages."
+        "channel", NOTED, "Check the members in Rocket.Chat: they are the authors of its messages."
     ),
     "room-name-changed": Kind(
         "channel",
@@ -100,32 +122,48 @@ KINDS: dict[str, Kind] = {
         "Rename the room, or let UTF8_Channel_Names_Validation allow the characters before you import.",
     ),
     "room-merged": Kind(
-        "channel", NOTED, "Nothing, if both are one. If not, rename the room before you import."
+        "channel",
+        NOTED,
+        "Nothing, if both are one. If not, restore your backup, rename the room, and import again.",
     ),
     "channel-name-taken": Kind("channel", NOTED, "Rename the room in Rocket.Chat if another name is wanted."),
-    "channel-twice": Kind("channel", SKIPPED, "Nothing, if both are one channel: the first was kept."),
-    "channel-name-twice": Kind("channel", NOTED, "Check which of the rooms should hold the messages."),
+    "channel-twice": Kind(
+        "channel",
+        SKIPPED,
+        "Nothing, if both are one channel. If not, correct the second entry and import again.",
+    ),
+    "channel-name-twice": Kind(
+        "channel", NOTED, "Look into the room of the other channel: it has the messages of both."
+    ),
     "channel-too-large": Kind("channel", NOTED, "Nothing: a private room holds the conversation."),
-    "unknown-creator": Kind("channel", NOTED, "Appoint another owner in Rocket.Chat if that is needed."),
-    "unknown-member": Kind("channel", NOTED, "Invite the person in Rocket.Chat if it is needed."),
+    "unknown-creator": Kind(
+        "channel", NOTED, "Make somebody else the owner in Rocket.Chat if that is needed."
+    ),
+    "unknown-member": Kind(
+        "channel",
+        NOTED,
+        "Invite the person in Rocket.Chat, or import again with a list of users that has the person.",
+    ),
     "member-not-added": Kind(
         "channel", NOTED, "Let an administrator, or a member of the room, import again or invite the people."
     ),
-    "direct-without-members": Kind("channel", FAILED, "Add the members to the file and import again."),
-    "direct-member-not-selected": Kind("channel", SKIPPED, "Import again and select all its people."),
-    "channel-not-selected": Kind("channel", SKIPPED, "Import again and select the channel to bring it."),
-    "channel-rejected": Kind("channel", FAILED, "See the reason; correct it and import again."),
+    "direct-without-members": Kind(
+        "channel",
+        FAILED,
+        "See the reason: add the people to the file, or correct the user that failed, and import again.",
+    ),
+    "direct-member-not-selected": Kind("channel", SKIPPED, "Import again with all its people selected."),
+    "channel-not-selected": Kind("channel", SKIPPED, "Import again with the channel selected."),
+    "channel-rejected": Kind("channel", FAILED, "Correct what the reason names and import again."),
     # messages
     "message-not-readable": Kind("message", FAILED, "Correct the message in the file and import again."),
     "message-without-time": Kind(
         "message", FAILED, "Give the message its time in the file and import again."
     ),
-    "message-without-recipient": Kind(
-        "message", SKIPPED, "Name the recipient in the row and import again to bring it."
-    ),
+    "message-without-recipient": Kind("message", SKIPPED, "Name the recipient in the row and import again."),
     "message-of-unknown-type": Kind("message", NOTED, "Nothing: the text was kept as an ordinary message."),
     "message-not-chat": Kind("message", SKIPPED, "Nothing: it only repeats or announces something else."),
-    "message-twice": Kind("message", SKIPPED, "Nothing: the first message with this time was kept."),
+    "message-twice": Kind("message", SKIPPED, "Nothing: the first message was kept."),
     "message-very-long": Kind("message", NOTED, "Nothing, but clients may be slow to show it."),
     "message-cut": Kind("message", NOTED, "Find the whole text in the export."),
     "message-without-author": Kind("message", NOTED, "Nothing: rocket.cat stands in as its author."),
@@ -141,18 +179,22 @@ KINDS: dict[str, Kind] = {
         "message", NOTED, "Nothing: a placeholder opens the thread. An older export may hold the message."
     ),
     "thread-root-left-out": Kind(
-        "message", NOTED, "Nothing: a placeholder opens the thread. Import again and select the author."
+        "message",
+        NOTED,
+        "A placeholder opens the thread. Select the author, or correct why it failed, and import again.",
     ),
-    "message-channel-not-selected": Kind("message", SKIPPED, "Import again and select the channel."),
+    "message-channel-not-selected": Kind("message", SKIPPED, "Import again with the channel selected."),
     "message-channel-failed": Kind(
-        "message", FAILED, "See why the channel failed, correct it, import again."
+        "message", FAILED, "See why the channel failed, correct it, and import again."
     ),
-    "message-author-not-selected": Kind("message", SKIPPED, "Import again and select the author."),
-    "message-author-failed": Kind("message", FAILED, "See why the author failed, correct it, import again."),
+    "message-author-not-selected": Kind("message", SKIPPED, "Import again with the author selected."),
+    "message-author-failed": Kind(
+        "message", FAILED, "See why the author failed, correct it, and import again."
+    ),
     "message-edited": Kind(
         "message", NOTED, "Nothing; or import again with --rewrite, which overwrites what people have edited."
     ),
-    "message-rejected": Kind("message", FAILED, "See the reason; correct it and import again."),
+    "message-rejected": Kind("message", FAILED, "Correct what the reason names and import again."),
     "text-index-dropped": Kind(
         "message", NOTED, "Nothing: it is built after the messages. Until then search finds none of them."
     ),
@@ -167,15 +209,21 @@ KINDS: dict[str, Kind] = {
     ),
     "file-gone": Kind("file", SKIPPED, "Nothing can be fetched. Ask the owner for a copy if it matters."),
     "file-external": Kind("file", NOTED, "Nothing: the link to where it lives was kept."),
-    "file-not-fetched": Kind("file", FAILED, "See the reason, then fetch what is pending again."),
-    "file-archive-gone": Kind("file", FAILED, "Import the export again, then fetch what is pending again."),
+    "file-not-fetched": Kind(
+        "file", FAILED, "Correct what the reason names, then fetch what is pending again (chatferry files)."
+    ),
+    "file-archive-gone": Kind(
+        "file", FAILED, "Import the export again, then fetch what is pending again (chatferry files)."
+    ),
     "file-without-message": Kind("file", SKIPPED, "Nothing: the message that had it is not there any more."),
     "file-messages-missing": Kind(
         "file",
         FAILED,
-        "See where the messages are: restore the destination, then fetch what is pending again.",
+        "Restore the destination with the messages, then fetch what is pending again (chatferry files).",
     ),
-    "avatar-not-fetched": Kind("file", FAILED, "See the reason, then fetch what is pending again."),
+    "avatar-not-fetched": Kind(
+        "file", FAILED, "Correct what the reason names, then fetch what is pending again (chatferry files)."
+    ),
     "file-without-address": Kind("file", FAILED, "Export again with file access, then import again."),
 }
 
@@ -196,7 +244,7 @@ def problem(
         remedy=known.remedy,
         file=_shortened(file),
         position=f"$[{position}]" if isinstance(position, int) else position,
-        field=field,
+        field=_shortened(field),
         count=count,
     )
 

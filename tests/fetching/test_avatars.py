@@ -48,8 +48,8 @@ def test_avatars_are_stored_once_and_noted(tmp_path: Path, host: FileHost, setti
     fetched = fetch(imported, settings, pending.AVATARS)
     assert fetched.operation.status == Status.DONE, fetched.operation.error
     assert files_of(fetched) == {"read": 5, "inserted": 2, "failed": 3}
-    assert sorted(one["reason"].partition(":")[0] for one in fetched.report["problems"]) == [
-        f"the avatar of {name}" for name in ("cat", "dan", "eve")
+    assert sorted(one["field"].partition(" (")[0] for one in fetched.report["problems"]) == [
+        f"avatar of {name}" for name in ("cat", "dan", "eve")
     ]
     assert set(fetched.problem_kinds) == {"avatar-not-fetched"}
     assert len(host.asked) == 4

@@ -195,8 +195,8 @@ def test_every_fault_is_told_once_and_good_files_come(
     assert len(problems) == len(whys)
     for problem in problems:
         name = problem["file"].removesuffix(".png")
-        assert (problem["kind"], problem["field"]) == ("file-not-fetched", "files")
-        assert "?t=***" in problem["reason"] and problem["reason"].endswith(f": {whys[name]}"), problem
+        assert (problem["kind"], problem["reason"]) == ("file-not-fetched", whys[name]), problem
+        assert problem["field"].startswith("files (http") and "?t=***" in problem["field"]
         assert problem["remedy"].endswith(".") and problem["position"].startswith("slack-")
     assert files_of(fetched) == {"read": 11, "inserted": 1, "failed": 10}
     assert not tells_token(fetched, settings)

@@ -361,8 +361,9 @@ def _reacting(reaction: Reaction, record: Message, known: Noted, problems: list[
     for import_id in reaction.users:
         user = known.users[import_id]
         if user is None:
-            reason = f"nobody in the export has the id {import_id}, which reacted with :{reaction.name}:"
-            problems.append(_problem("unknown-reaction-user", reason, record, "reactions"))
+            reason = f"nobody in the export has the id {import_id}"
+            field = f"reactions (:{reaction.name}:)"
+            problems.append(_problem("unknown-reaction-user", reason, record, field))
         elif user.absent:
             problems.append(_left_out(user, import_id, "reaction", record, "reactions"))
         else:
@@ -418,18 +419,20 @@ def _write_files(
 
 def _file_outcome(file: File, record: Message, problems: list[Problem]) -> Outcome | None:
     """What became of a file that cannot be brought; None for one that can."""
-    name = file.name or file.id
     if file.gone:
-        problems.append(_problem("file-gone", f"{name} is not in the export: {file.gone}", record, "files"))
+        problems.append(_file_problem("file-gone", f"it is not in the export: {file.gone}", file, record))
         return Outcome.SKIPPED
     if file.link:
-        reason = f"{name} lives outside of Slack"
-        problems.append(_problem("file-external", reason, record, "files"))
+        problems.append(_file_problem("file-external", "it is stored outside of Slack", file, record))
     elif not file.url and not file.path:
-        reason = f"the export does not say where {name} is"
-        problems.append(_problem("file-without-address", reason, record, "files"))
+        reason = "the export has neither the file nor its address"
+        problems.append(_file_problem("file-without-address", reason, file, record))
         return Outcome.FAILED
     return None
+
+
+def _file_problem(kind: str, reason: str, file: File, record: Message) -> Problem:
+    return _problem(kind, reason, record, f"files ({file.name or file.id})")
 
 
 def _file_entry(file: File, upload_id: str) -> Document:

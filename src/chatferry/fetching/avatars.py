@@ -41,8 +41,8 @@ def fetch_avatars(run: Run) -> None:
         if isinstance(result, Downloaded):
             work.store_downloaded(result)
         else:
-            reason = f"{result.url_without_secrets}: {result.reason}"
-            work.give_up(work.asked.pop(result.key), reason, f"{result.remedy}.")
+            user, address = work.asked.pop(result.key), f" ({result.url_without_secrets})"
+            work.give_up(user, result.reason, f"{result.remedy}.", address)
 
 
 def _pending_ids(destination: Destination) -> Iterator[str]:
@@ -81,10 +81,10 @@ class _Avatars:
             keep(self._run.destination.read_file(result.path.name, AVATARS), path)
         self._store(user, path, result)
 
-    def give_up(self, user: Document, reason: str, remedy: str) -> None:
+    def give_up(self, user: Document, reason: str, remedy: str, address: str = "") -> None:
         """An avatar that did not come stays pending; the report says why."""
         name = user.get("username", user["_id"])
-        note = problem("avatar-not-fetched", f"the avatar of {name}: {reason}")
+        note = problem("avatar-not-fetched", reason, field=f"avatar of {name}{address}")
         self._run.settle(Outcome.FAILED, [(user["_id"], "")], replace(note, remedy=remedy))
 
     def _store_given(self, user: Document, url: str) -> None:

@@ -15,7 +15,7 @@ from chatferry.clock import now
 from chatferry.convert.files import completed, upload_document
 from chatferry.destinations import Lookup
 from chatferry.documents import MESSAGES, Date, Document, Update
-from chatferry.downloads import Downloaded, Request
+from chatferry.downloads import Downloaded, Failed, Request
 from chatferry.downloads.fetch_many import fetch_all
 from chatferry.errors import ArchiveError
 from chatferry.fetching.content import content_of, keep, new_token, pieces_of
@@ -64,8 +64,7 @@ def fetch_files(run: Run) -> None:
             if isinstance(result, Downloaded):
                 work.store_downloaded(result)
             else:
-                reason = f"{result.url_without_secrets}: {result.reason}"
-                work.give_up(work.asked.pop(result.key), "file-not-fetched", reason, result.remedy)
+                work.fail(result)
     run.destination.finish(sorted(run.store.pending_files.fetched_rooms(run.operation.id)))
 
 
@@ -96,7 +95,7 @@ class _Files:
                     file, path = wanted.file, self._folder / wanted.key
                     yield Request(url=file.url, path=path, key=wanted.key, mime=file.mime, resumable=True)
                 else:
-                    reason = f"{wanted.file.name} lay in the export, which is not there any more"
+                    reason = "it was in the export, which is no longer there"
                     self.give_up(wanted, "file-archive-gone", reason)
 
     def _by_right(self, pending: Iterable[SourcedFile]) -> Iterator[_Wanted]:
@@ -148,9 +147,16 @@ class _Files:
             keep(twin, path)
             self._store(wanted, path, replace(result, path=path))
 
-    def give_up(self, wanted: _Wanted, kind: str, reason: str, remedy: str = "") -> None:
+    def give_up(self, wanted: _Wanted, kind: str, reason: str) -> None:
         """A file that did not come stays pending; the report says why."""
-        self._run.settle(Outcome.FAILED, wanted.ids, _noted(kind, wanted.file, reason, remedy))
+        self._run.settle(Outcome.FAILED, wanted.ids, _noted(kind, wanted.file, reason))
+
+    def fail(self, result: Failed) -> None:
+        """Note why a download failed, and its address; the file stays pending."""
+        wanted = self.asked.pop(result.key)
+        note = _noted("file-not-fetched", wanted.file, result.reason)
+        note = replace(note, field=f"files ({result.url_without_secrets})", remedy=f"{result.remedy}.")
+        self._run.settle(Outcome.FAILED, wanted.ids, note)
 
     def _shown(self, wanted: _Wanted) -> _Wanted:
         """Without the messages that are not there any more: their files are pending no longer.
@@ -164,7 +170,7 @@ class _Files:
             if self._has_messages:
                 self._drop(file)
             else:
-                reason = f"{file.name} stays pending: not one of the messages that had files is there"
+                reason = "it stays pending: not one of the messages that had files is there"
                 self.give_up(replace(wanted, files=(file,)), "file-messages-missing", reason)
         return replace(wanted, files=tuple(file for file in wanted.files if file not in gone))
 
@@ -175,7 +181,7 @@ class _Files:
         return any(self._run.destination.find(Lookup.MESSAGE_ID, ids) for ids in pages)
 
     def _drop(self, file: PendingFile) -> None:
-        note = _noted("file-without-message", file, f"the message that had {file.name} is not there any more")
+        note = _noted("file-without-message", file, "the message that had it is no longer there")
         with self._run.store.transaction():
             self._run.settle(Outcome.SKIPPED, [(file.upload_id, file.message_id)], note)
             self._run.store.pending_files.remove(file.upload_id, file.message_id)
@@ -239,7 +245,7 @@ class _Files:
         stored = None if wanted.is_trusted else self._upload(wanted)
         if stored is not None and stored.get("etag") != upload["etag"]:
             self._stack.callback(path.unlink, missing_ok=True)
-            reason = f"another file is stored under the id of {wanted.file.name}, for other rooms"
+            reason = "another file is stored under its id, for other rooms"
             self.give_up(wanted, "file-of-others", reason)
             return
         if stored is None:
@@ -260,6 +266,5 @@ class _Files:
         self._run.settle(Outcome.INSERTED, wanted.ids)
 
 
-def _noted(kind: str, file: PendingFile, reason: str, remedy: str = "") -> Problem:
-    note = problem(kind, reason, file=file.name, position=file.message_id, field="files")
-    return replace(note, remedy=f"{remedy}.") if remedy else note
+def _noted(kind: str, file: PendingFile, reason: str) -> Problem:
+    return problem(kind, reason, file=file.name, position=file.message_id, field="files")

@@ -103,8 +103,8 @@ def read(archive: Archive, part: Part) -> Iterator[Message | Problem]:
     """The messages of a slice in order of time; see `Importer.read`."""
     here = msgspec.msgpack.decode(part.data, type=Slice)
     for root, reply in here.missing_roots.items():
-        reason = f"the first message of the thread {root} is not in the archive"
-        yield Spot(reply.file, reply.index).problem("thread-without-root", reason, "thread_ts")
+        reason = "the first message of the thread is not in the archive"
+        yield Spot(reply.file, reply.index).problem("thread-without-root", reason, f"thread_ts ({root})")
         yield placeholder_root(root, here.room, reply.file)
     if here.run is not None:
         yield from _read_run(archive, here, here.files[0], here.run)
