@@ -22,10 +22,10 @@ from isal import isal_zlib
 from msgspec import Struct
 from pymongo import MongoClient, WriteConcern
 
-from chatferry.batches import ALLOWANCE, BATCH
 from chatferry.destinations.sqlite.destination import SqliteDestination, connected
 from chatferry.documents import MESSAGES
 from chatferry.importers.slack_wire import SlackMessage
+from chatferry.pipeline.convert_parts import ALLOWANCE, BATCH
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from benchmarks.floors import Floor, sqlite_floor
 from benchmarks.measuring import apart
 from benchmarks.reports import print_json
 from benchmarks.suite import measure_all, parser
-from chatferry.processes import cores
+from chatferry.pipeline.parallel.processes import cores
 
 
 def main() -> None:

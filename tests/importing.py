@@ -15,9 +15,9 @@ from chatferry.destinations.memory import MemoryDestination
 from chatferry.documents import Date, Document, decode
 from chatferry.ids import new_id
 from chatferry.operations import EVERYTHING, Guests, Operation, Selection, Status, advance
+from chatferry.pipeline.background import work_on
 from chatferry.settings import Settings
 from chatferry.store import Store
-from chatferry.worker import work_on
 
 ALL = Selection(EVERYTHING, EVERYTHING, EVERYTHING)
 

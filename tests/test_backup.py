@@ -13,11 +13,11 @@ from typer.testing import CliRunner
 
 from chatferry import backup
 from chatferry.backup import make_backup, restore
-from chatferry.binding import bound_destination, open_bound
 from chatferry.cli import app
 from chatferry.documents import COLLECTIONS, MESSAGES
 from chatferry.errors import SettingsError
 from chatferry.operations import Operation, Status
+from chatferry.pipeline.binding import bound_destination, open_bound
 from chatferry.settings import Settings
 from chatferry.store import Store, migrations
 from testdata.slack_export import Shape, write_export

@@ -14,13 +14,13 @@ from pymongo.database import Database
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from chatferry.binding import bound_destination, open_bound
 from chatferry.cli import app
 from chatferry.destinations import ADDRESS, Lookup, open_destination
 from chatferry.destinations.urls import without_secrets
 from chatferry.documents import MESSAGES, UPLOADS, USERS
 from chatferry.errors import SettingsError
 from chatferry.operations import Status
+from chatferry.pipeline.binding import bound_destination, open_bound
 from chatferry.settings import Settings, from_environment
 from chatferry.store import Store
 from tests.downloads.filehost import FileHost, hosting, noise

@@ -16,16 +16,17 @@ from bson.raw_bson import RawBSONDocument
 from distributed import Client
 from msgspec.structs import replace
 
-from chatferry import accounts, cluster
+from chatferry import accounts
 from chatferry.clock import now
 from chatferry.destinations import Destination, open_destination, takes_several
 from chatferry.documents import COLLECTIONS, Date
 from chatferry.errors import CancelledError
 from chatferry.operations import Operation, Status, advance
-from chatferry.pipeline import Check, Watch
+from chatferry.pipeline.background import work_on
+from chatferry.pipeline.parallel import cluster
+from chatferry.pipeline.run import Check, Watch
 from chatferry.settings import Settings
 from chatferry.store import Store
-from chatferry.worker import work_on
 from testdata.slack_export import Shape, write_export
 from tests.clusters import DaskCluster
 from tests.downloads.filehost import hosting

@@ -13,11 +13,11 @@ from pymongo.database import Database
 
 from chatferry import accounts
 from chatferry.clock import now
-from chatferry.coordination import SoleImporter
 from chatferry.destinations import open_destination, open_lease
 from chatferry.destinations.mongodb import lease as mongo_lease
 from chatferry.documents import Date
 from chatferry.errors import DestinationError, SettingsError
+from chatferry.pipeline.coordination import SoleImporter
 from chatferry.store import Store
 from tests.importing import new_operation
 from tests.mongo import Mongod

@@ -15,9 +15,9 @@ from chatferry.destinations.memory import MemoryDestination
 from chatferry.destinations.mongodb.destination import MongoDestination
 from chatferry.documents import FORMAT, MESSAGES, UPLOADS, Date, Document, Update, decode, digest, encode
 from chatferry.operations import Status, advance
+from chatferry.pipeline.background import work_on
 from chatferry.settings import Settings
 from chatferry.store import Store
-from chatferry.worker import work_on
 from tests.downloads.filehost import hosting, noise
 from tests.fetching.exports import DAY, file, message, png, write_export
 from tests.fetching.test_files import fetch

@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 
-from chatferry import helpers as helpers_module
-from chatferry import processes
 from chatferry.archive import Archive, open_archive
 from chatferry.errors import CancelledError
-from chatferry.groups import Source
 from chatferry.importers import slack
 from chatferry.importers.slack_runs import Sizes
 from chatferry.operations import Operation, Status
-from chatferry.processes import WORTH_READING, Processes, cores, worth_reading
+from chatferry.pipeline.background import work_on
+from chatferry.pipeline.parallel import pools as helpers_module
+from chatferry.pipeline.parallel import processes
+from chatferry.pipeline.parallel.groups import Source
+from chatferry.pipeline.parallel.processes import WORTH_READING, Processes, cores, worth_reading
 from chatferry.settings import Settings
 from chatferry.store import Store
-from chatferry.worker import work_on
 from testdata.slack_export import Shape, write_export
 from tests.importing import new_operation, workspace
 from tests.test_processes import helpers

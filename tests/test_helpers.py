@@ -7,19 +7,19 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from chatferry import processes
 from chatferry.archive import open_archive
 from chatferry.clock import now
 from chatferry.errors import CancelledError
-from chatferry.groups import GROUP, Source, grouped
-from chatferry.helpers import Helpers
 from chatferry.operations import Operation, Status, advance
-from chatferry.processes import WORTH_KEEPING, cores, worth_reading
+from chatferry.pipeline.background import work_on
+from chatferry.pipeline.parallel import processes
+from chatferry.pipeline.parallel.groups import GROUP, Source, grouped
+from chatferry.pipeline.parallel.pools import Helpers
+from chatferry.pipeline.parallel.processes import WORTH_KEEPING, cores, worth_reading
 from chatferry.records import Part
 from chatferry.settings import Settings
 from chatferry.store import Store
 from chatferry.store.parts import NumberedPart
-from chatferry.worker import work_on
 from testdata.slack_export import Shape, write_export
 from tests.importing import ALL, Imported, import_archive, new_operation, workspace
 from tests.serving import command, environment

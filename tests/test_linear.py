@@ -19,7 +19,6 @@ from chatferry.api.upload_body import UploadBody
 from chatferry.api.upload_form import FormBody
 from chatferry.archive import open_archive
 from chatferry.archive.messages import quoted
-from chatferry.batches import convert_parts
 from chatferry.console import _harmless
 from chatferry.convert import Known, KnownRoom, KnownUser
 from chatferry.convert import contacts as convert_contacts
@@ -46,6 +45,7 @@ from chatferry.importers.slack_tones import in_rocket_chat
 from chatferry.importers.texts import fitting, joined, link, marked
 from chatferry.operations import Status
 from chatferry.origins import Links, Origin
+from chatferry.pipeline.convert_parts import convert_parts
 from chatferry.records import Channel, Contact, Part, User
 from chatferry.store.parts import NumberedPart
 from testdata.hostile_export import FIELDS, TEXTS, write_export

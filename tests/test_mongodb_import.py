@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from chatferry import outage
 from chatferry.destinations import Destination
 from chatferry.destinations.memory import MemoryDestination
 from chatferry.destinations.mongodb import server as mongo_server
@@ -17,6 +16,7 @@ from chatferry.destinations.mongodb.destination import MongoDestination
 from chatferry.destinations.sqlite.destination import SqliteDestination
 from chatferry.documents import COLLECTIONS, MESSAGES, ROOMS, SUBSCRIPTIONS, USERS
 from chatferry.operations import ENDS, Status, is_importing
+from chatferry.pipeline import outage
 from chatferry.settings import Settings
 from chatferry.store import Store
 from testdata.slack_export import Shape, write_export

@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chatferry import outage
 from chatferry.clock import now
 from chatferry.destinations import Destination
 from chatferry.destinations.memory import MemoryDestination
 from chatferry.documents import COLLECTIONS, USERS
 from chatferry.errors import CancelledError, DestinationError, NoRoomError, SettingsError
 from chatferry.operations import Operation, Status, advance, failed, may_retry, retried
+from chatferry.pipeline import outage
+from chatferry.pipeline.background import Worker, work_on
 from chatferry.settings import Settings
 from chatferry.store import Store
-from chatferry.worker import Worker, work_on
 from tests.api.refusals import action_error, refusal
 from tests.importing import ALL, Imported, documents_of, founded, import_archive, lasting, new_operation
 from tests.serving import (
@@ -230,8 +230,8 @@ def test_an_outage_that_is_none_ends_the_import(tmp_path: Path) -> None:
 def test_the_worker_outlives_outages_and_some_faults(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faults: list[Exception], lives: bool
 ) -> None:
-    monkeypatch.setattr("chatferry.worker.FIRST_DELAY", 0.001)
-    monkeypatch.setattr("chatferry.worker.LONGEST_DELAY", 0.001)
+    monkeypatch.setattr("chatferry.pipeline.background.FIRST_DELAY", 0.001)
+    monkeypatch.setattr("chatferry.pipeline.background.LONGEST_DELAY", 0.001)
     left, taken, given_up = list(faults), threading.Event(), threading.Event()
     with Store() as store:
         worker = Worker(store, Settings(data=tmp_path, destination="memory:"), give_up=given_up.set)
@@ -285,7 +285,7 @@ def dumped(data: Path) -> dict[str, list[str]]:
 
 def test_a_worker_that_cannot_live_ends_the_process(tmp_path: Path) -> None:
     program = (
-        "import chatferry.worker as w; w._FAULTS = 2; w.Worker._take_up = lambda self: 1 / 0;"
+        "import chatferry.pipeline.background as w; w._FAULTS = 2; w.Worker._take_up = lambda self: 1 / 0;"
         "from chatferry.cli import main; main()"
     )
     line = [sys.executable, "-c", program, *command()[3:], "serve", "--data", str(tmp_path), "--port", "0"]

@@ -8,13 +8,13 @@ import pytest
 from msgspec.structs import replace
 
 from chatferry.archive import Archive, open_archive
-from chatferry.batches import PartResult, convert_parts
 from chatferry.convert import Known, KnownRoom, KnownUser
 from chatferry.destinations import Packed, Rejection
 from chatferry.destinations.memory import MemoryDestination
 from chatferry.documents import decode
 from chatferry.importers import IMPORTERS
-from chatferry.parts import whole_parts, write_batches
+from chatferry.pipeline.convert_parts import PartResult, convert_parts
+from chatferry.pipeline.write_batches import whole_parts, write_batches
 from chatferry.records import Message, Outcome, Part, Problem
 from chatferry.store.parts import NumberedPart
 

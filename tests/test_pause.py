@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from chatferry.errors import CancelledError
-from chatferry.pause import LOOK, Pause
+from chatferry.pipeline.pause import LOOK, Pause
 from chatferry.store import Store
 from tests.api.refusals import action_error, refusal
 from tests.serving import (

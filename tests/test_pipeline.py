@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chatferry import pipeline
 from chatferry.clock import now
 from chatferry.operations import Operation, Status, advance
+from chatferry.pipeline import run
+from chatferry.pipeline.background import work_on
 from chatferry.settings import Settings
 from chatferry.store import Store
-from chatferry.worker import work_on
 from tests.importing import ALL, new_operation, workspace, write_folder
 
 ALICE = {"id": "U0ALICE01", "name": "alice", "profile": {"email": "alice@example.org"}}
@@ -86,7 +86,7 @@ def test_an_archive_that_has_changed_since_it_was_prepared_is_refused(tmp_path: 
 
 def test_what_is_being_read_shows_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also of an archive whose records are few and whose messages are many."""
-    monkeypatch.setattr(pipeline, "STAGE_SECONDS", 0)
+    monkeypatch.setattr(run, "STAGE_SECONDS", 0)
     days = {f"plans/2020-09-{day}.json": [HELLO] for day in range(10, 30)}
     reads: list[Status] = []
     last = Status.PREPARING

@@ -17,11 +17,11 @@ from chatferry.destinations.mongodb.filestores.directory import Directory
 from chatferry.downloads import Request, Rules
 from chatferry.downloads.fetch_one import fetch
 from chatferry.errors import DownloadError
-from chatferry.fetching.content import keep
+from chatferry.pipeline.background import write_down
+from chatferry.pipeline.fetching.content import keep
 from chatferry.records import Outcome
 from chatferry.settings import Settings
 from chatferry.store import Store
-from chatferry.worker import write_down
 from tests.downloads.filehost import hosting
 from tests.importing import sqlite_workspace
 from tests.serving import GOLDEN, half_sent, login, run_import, serving, upload

@@ -19,12 +19,12 @@ from chatferry.clock import now
 from chatferry.destinations import Destination, open_destination
 from chatferry.documents import COLLECTIONS, Date
 from chatferry.errors import CancelledError
-from chatferry.groups import Source
 from chatferry.operations import Operation, Status, advance
-from chatferry.processes import PIPE, WORTH, Processes, cores, worthwhile
+from chatferry.pipeline.background import work_on
+from chatferry.pipeline.parallel.groups import Source
+from chatferry.pipeline.parallel.processes import PIPE, WORTH, Processes, cores, worthwhile
 from chatferry.settings import Settings
 from chatferry.store import Store
-from chatferry.worker import work_on
 from testdata.slack_export import Shape, write_export
 from tests.importing import ALL, Imported, import_archive, lasting, new_operation, sqlite_workspace, workspace
 from tests.mongo import Mongod, allow_letters

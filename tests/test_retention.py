@@ -11,8 +11,8 @@ from chatferry.clock import now
 from chatferry.destinations.memory import MemoryDestination
 from chatferry.ids import new_id
 from chatferry.operations import FAILED_KEPT, Status, is_over, may_retry
+from chatferry.pipeline.retention import clear_away, leftovers
 from chatferry.records import Outcome, PendingFile
-from chatferry.retention import clear_away, leftovers
 from chatferry.settings import Settings, from_environment
 from chatferry.store import Store
 from tests.downloads.filehost import FileHost, hosting

@@ -5,16 +5,16 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from chatferry import staged
 from chatferry.clock import now
 from chatferry.destinations import Destination, Lookup
 from chatferry.documents import USERS, Insert
 from chatferry.errors import CancelledError
 from chatferry.operations import Operation, Status, advance
-from chatferry.pipeline import Check
+from chatferry.pipeline import staged
+from chatferry.pipeline.background import work_on
+from chatferry.pipeline.run import Check
 from chatferry.settings import Settings
 from chatferry.store import Store
-from chatferry.worker import work_on
 from tests.importing import ALL, new_operation, workspace, write_folder
 
 PEOPLE = [{"id": f"U{n}", "name": name} for n, name in enumerate(["bob", "BOB", "bob-1"])]

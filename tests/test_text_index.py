@@ -18,10 +18,10 @@ from chatferry.destinations import open_destination, open_text_index
 from chatferry.destinations.mongodb import text_index
 from chatferry.documents import MESSAGES, Date
 from chatferry.operations import Operation, Status, advance
+from chatferry.pipeline.background import work_on
+from chatferry.pipeline.text_index import TextIndexLast, build_what_is_left
 from chatferry.settings import Settings
 from chatferry.store import Store
-from chatferry.text_index import TextIndexLast, build_what_is_left
-from chatferry.worker import work_on
 from tests.importing import ALL, Imported, new_operation
 from tests.mongo import Mongod, make_indexes
 from tests.serving import ADMIN, PASSWORD, Server, login, serving, start, until, upload, wait_for

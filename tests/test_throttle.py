@@ -7,10 +7,10 @@ import pytest
 
 from chatferry.destinations import Destination, Rejection
 from chatferry.destinations.memory import MemoryDestination
+from chatferry.destinations.throttled import LONGEST, SLICE, Pace, Throttled, Write, next_write, throttled
 from chatferry.documents import MESSAGES, ROOMS, Insert, Update, digest, encode
 from chatferry.errors import CancelledError, SettingsError
 from chatferry.settings import from_environment
-from chatferry.throttle import LONGEST, SLICE, Pace, Throttled, Write, next_write, throttled
 
 RATE = Pace(messages_per_second=50)
 BUSY = Pace(latency=0.05)

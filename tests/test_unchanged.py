@@ -10,7 +10,6 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from chatferry import unchanged
 from chatferry.archive import Archive, open_archive
 from chatferry.destinations import Destination, Packed, Rejection
 from chatferry.destinations.memory import MemoryDestination
@@ -18,6 +17,7 @@ from chatferry.documents import MESSAGES, USERS, Date, Update, digest
 from chatferry.importers import IMPORTERS, slack
 from chatferry.importers.slack_runs import Sizes
 from chatferry.operations import Choice
+from chatferry.pipeline import reuse
 from chatferry.records import Message, Part, Problem
 from chatferry.settings import Settings
 from chatferry.store import Store
@@ -202,7 +202,7 @@ def test_another_chatferry_reads_again(
     import_archive(export, destination, store)
     parts = len(read)
     read.clear()
-    monkeypatch.setattr(unchanged, "__version__", "99")
+    monkeypatch.setattr(reuse, "__version__", "99")
     import_archive(export, destination, store)
     assert len(read) == parts
 

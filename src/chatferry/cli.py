@@ -16,18 +16,15 @@ from msgspec.structs import replace
 
 from chatferry import accounts, console, private, report
 from chatferry.archive import is_url, name_of, open_archive
-from chatferry.binding import bound_destination, open_bound, open_to_look
 from chatferry.clock import now
 from chatferry.destinations import Destination
 from chatferry.destinations.memory import MemoryDestination
 from chatferry.disks import is_away
 from chatferry.documents import COLLECTIONS, Date
 from chatferry.errors import ChatferryError, DestinationError, OriginError, SettingsError
-from chatferry.helpers import Helpers
 from chatferry.ids import new_id
 from chatferry.importers import IMPORTERS, Importer, detect, pending, readers
 from chatferry.inspection import inspect_archive
-from chatferry.linking import settle_origin
 from chatferry.observing import audit, logs
 from chatferry.observing.logs import LogFormat, LogLevel
 from chatferry.observing.steps import logged
@@ -67,13 +64,16 @@ from chatferry.options import (
     Workers,
 )
 from chatferry.origins import check_name
+from chatferry.pipeline.background import work_on
+from chatferry.pipeline.binding import bound_destination, open_bound, open_to_look
+from chatferry.pipeline.linking import settle_origin
+from chatferry.pipeline.parallel.pools import Helpers
+from chatferry.pipeline.retention import clear_away, described, leftovers, remove
+from chatferry.pipeline.text_index import build_what_is_left
 from chatferry.records import User
-from chatferry.retention import clear_away, described, leftovers, remove
 from chatferry.runtime import collect_rarely
 from chatferry.settings import Settings, from_environment, is_loopback
 from chatferry.store import Store
-from chatferry.text_index import build_what_is_left
-from chatferry.worker import work_on
 
 DONE, FAILED, USAGE, PARTLY, AWAY = 0, 1, 2, 3, 4
 INTERRUPTED = 130  # by Ctrl-C, as Typer has it
@@ -445,7 +445,7 @@ def _fetched(
     log_level: LogLevel | None,
 ) -> Operation:
     """A new operation that fetched what is pending; one that was interrupted first takes its end."""
-    from chatferry.fetching import new_operation
+    from chatferry.pipeline.fetching.fetch_pending import new_operation
 
     operation = new_operation(key, new_id(), starter, store, workspace)
     store.operations.invalidate_all(operation.ts)

@@ -1,10 +1,19 @@
-"""What errors of disks and of SQLite mean: which come to an end by themselves, and what to do."""
+"""Disks: how much is free and kept for the databases; what their errors and SQLite's mean, and what to do."""
 
 import errno
+import os
 import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+
+from msgspec import Struct
 
 from chatferry.errors import ChatferryError, DestinationError, NoRoomError, SettingsError
 
+MIB = 1024 * 1024
+RESERVE = 512 * MIB  # bytes that uploads and downloads leave free, unless it is set
+_SHARE = 20  # on a small disk the reserve is at most one part in so many
+_LAST = 4  # one part in so many of the reserve stays for chatferry's own notes: imports wait before that
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _AWAY = {
     errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH,
@@ -73,3 +82,58 @@ def sqlite_error(what: str, error: sqlite3.Error) -> ChatferryError | None:
         return None
     kind, reason = _TROUBLE[code]
     return kind(f"{what}: {reason} ({error}).")
+
+
+class Disk(Struct, frozen=True):
+    """What a disk holds, and what of it is free for this process, in bytes."""
+
+    size: int
+    free: int
+
+
+def disk_of(folder: Path) -> Disk:
+    """Return the disk of a folder, or of its nearest parent that exists."""
+    while True:
+        try:
+            found = os.statvfs(folder)
+        except FileNotFoundError:
+            if folder == folder.parent:
+                raise
+            folder = folder.parent
+        except OSError as error:
+            raise disk_error(f"{folder}: {error.strerror}. Check the disk.", error) from error
+        else:
+            return Disk(found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize)
+
+
+def reserve(wanted: int | None, disk: Disk) -> int:
+    """Return the bytes of a disk that are kept for the databases; `wanted` is the setting, if it is set."""
+    return min(RESERVE, disk.size // _SHARE) if wanted is None else wanted
+
+
+def require_reserve(folder: Path, wanted: int | None) -> None:
+    """Raise NoRoomError unless the whole reserve is free: something large is written that is no database."""
+    disk = disk_of(folder)
+    _require(folder, disk, reserve(wanted, disk))
+
+
+def require_rest(folders: Iterable[Path], wanted: int | None) -> None:
+    """Raise NoRoomError if databases have used up their reserve, all but the last part of it."""
+    for folder in folders:
+        disk = disk_of(folder)
+        _require(folder, disk, reserve(wanted, disk) // _LAST)
+
+
+def _require(folder: Path, disk: Disk, kept: int) -> None:
+    if disk.free < kept:
+        raise NoRoomError(
+            f"The disk of {folder.absolute()} has less than the {shown(kept)} free that have to stay free "
+            "(CHATFERRY_MIN_FREE_MIB). Make room."
+        )
+
+
+def shown(size: int) -> str:
+    """Return a size for people."""
+    if size >= 1024 * MIB:
+        return f"{size / 2**30:,.1f} GiB"
+    return f"{size / MIB:,.1f} MiB"

@@ -19,17 +19,17 @@ from chatferry.api.connections import Connections, Limits
 from chatferry.api.listening import Listener, keep_sweeping, protocol, room_for_connections
 from chatferry.api.services import Services
 from chatferry.api.tls import check_certificate
-from chatferry.binding import open_bound
 from chatferry.clock import now
 from chatferry.documents import Date
 from chatferry.errors import SettingsError
 from chatferry.observing.logs import event
 from chatferry.observing.metrics import Metrics
 from chatferry.observing.seldom import SeldomFilter
-from chatferry.retention import clear_away
+from chatferry.pipeline.background import Worker
+from chatferry.pipeline.binding import open_bound
+from chatferry.pipeline.retention import clear_away
 from chatferry.settings import Settings
 from chatferry.store import Store
-from chatferry.worker import Worker
 
 LOG = logging.getLogger("chatferry.server")
 

@@ -12,10 +12,10 @@ from msgspec import Struct
 from chatferry.accounts import TokenRules
 from chatferry.archive import Limits
 from chatferry.destinations import has_text_index, takes_several
+from chatferry.destinations.throttled import Pace
 from chatferry.downloads import DEFAULT_RULES, Rules
 from chatferry.downloads.addresses import HOSTS, parse_hosts
 from chatferry.errors import SettingsError
-from chatferry.throttle import Pace
 
 MIB = 1024 * 1024
 

@@ -13,9 +13,9 @@ from chatferry.api.circuit_breaker import PAUSE, CircuitBreaker
 from chatferry.api.services import Services
 from chatferry.destinations import Lookup
 from chatferry.errors import DestinationError, NoRoomError
+from chatferry.pipeline.background import Worker
 from chatferry.settings import Settings
 from chatferry.store import Store
-from chatferry.worker import Worker
 from tests import rocketchat
 from tests.mongo import Mongod
 from tests.serving import PATIENCE, Server, answered, client, serving, until

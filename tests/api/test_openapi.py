@@ -16,9 +16,9 @@ from chatferry.api.app import create_app
 from chatferry.api.endpoints import ENDPOINTS
 from chatferry.api.openapi import document
 from chatferry.api.services import Services
+from chatferry.pipeline.background import Worker
 from chatferry.settings import Settings
 from chatferry.store import Store
-from chatferry.worker import Worker
 from tests.api.refusals import BEGINNING, TABLE, call
 from tests.api.test_seeds import COPIES
 from tests.serving import Server, client, login

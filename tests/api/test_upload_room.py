@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from chatferry.api.upload_room import UploadRoom
+from chatferry.disks import MIB, RESERVE, Disk, disk_of, require_reserve, require_rest, reserve
 from chatferry.errors import NoRoomError
-from chatferry.room import MIB, RESERVE, Disk, disk_of, require_reserve, require_rest, reserve
 from tests.serving import GOLDEN, Server, login, sent, serving, upload, wait_for
 
 TUS = {"Tus-Resumable": "1.0.0", "Upload-Metadata": "importerKey c2xhY2s="}

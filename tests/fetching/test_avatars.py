@@ -9,8 +9,8 @@ from chatferry.convert.files import avatar_id
 from chatferry.documents import AVATARS, UPLOADS, USERS, Document, Update
 from chatferry.importers import pending
 from chatferry.operations import Status
+from chatferry.pipeline.background import work_on
 from chatferry.settings import Settings
-from chatferry.worker import work_on
 from tests.downloads.filehost import Exchange, FileHost, noise
 from tests.fetching.exports import DAY, TOKEN, png, user, write_export
 from tests.fetching.test_files import fetch, files_of

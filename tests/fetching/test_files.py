@@ -11,13 +11,13 @@ from chatferry import report
 from chatferry.destinations import Destination, open_destination
 from chatferry.documents import COLLECTIONS, MESSAGES, ROOMS, UPLOADS, Document
 from chatferry.errors import CancelledError
-from chatferry.fetching import new_operation
 from chatferry.ids import new_id
 from chatferry.importers import pending
 from chatferry.operations import Operation, Status
+from chatferry.pipeline.background import work_on
+from chatferry.pipeline.fetching.fetch_pending import new_operation
 from chatferry.settings import Settings
 from chatferry.store import Store
-from chatferry.worker import work_on
 from tests.downloads.filehost import Exchange, FileHost, noise
 from tests.fetching.exports import DAY, TOKEN, channel, file, message, png, write_export
 from tests.importing import Imported, import_archive, lasting, workspace

@@ -20,10 +20,10 @@ from chatferry.observing import metrics, readiness
 from chatferry.observing.current import CallRecord
 from chatferry.observing.metrics import Metrics
 from chatferry.observing.readiness import Finding, Readiness
+from chatferry.pipeline.background import Worker
 from chatferry.problems import KINDS
 from chatferry.settings import Settings, from_environment
 from chatferry.store import Store
-from chatferry.worker import Worker
 from tests.mongo import Mongod
 from tests.serving import GOLDEN, Server, login, run_import, serving, upload, wait_for
 

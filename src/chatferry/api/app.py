@@ -34,7 +34,7 @@ from chatferry.observing.calls import CallLog
 from chatferry.observing.current import note_endpoint, note_user
 from chatferry.observing.logs import event
 from chatferry.observing.seldom import Seldom
-from chatferry.worker import write_down
+from chatferry.pipeline.background import write_down
 
 MOST_PARAMETERS = 1000  # in a query; Rocket.Chat's own limit
 _HEADERS = {"Cache-Control": "no-store", "Pragma": "no-cache"}

@@ -11,7 +11,6 @@ from chatferry.clock import now
 from chatferry.documents import OPERATIONS
 from chatferry.errors import OriginError, RequestError
 from chatferry.importers import IMPORTERS, Importer, listed
-from chatferry.linking import settle_origin
 from chatferry.observing import audit
 from chatferry.operations import (
     AT_REST,
@@ -29,9 +28,10 @@ from chatferry.operations import (
     state,
 )
 from chatferry.origins import check_name
+from chatferry.pipeline.linking import settle_origin
+from chatferry.pipeline.retention import clear_away
 from chatferry.records import Channel, Contact, User
 from chatferry.report import is_paused, waiting_for
-from chatferry.retention import clear_away
 
 LATEST = 20
 _AWAY = "The destination cannot be used just now. The server's log says why, and so does chatferry report."

@@ -3,9 +3,9 @@
 from chatferry.api import wire
 from chatferry.api.imports import take_over
 from chatferry.api.services import Call
-from chatferry.fetching import new_operation
 from chatferry.ids import new_id
 from chatferry.importers import pending
+from chatferry.pipeline.fetching.fetch_pending import new_operation
 
 
 def download_pending_files(call: Call) -> wire.JSON:

@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 
 from chatferry.destinations import Destination, Lookup
+from chatferry.disks import require_rest
 from chatferry.errors import NoRoomError
 from chatferry.observing.readiness import Probe
-from chatferry.room import require_rest
+from chatferry.pipeline.background import Worker
 from chatferry.settings import Settings
 from chatferry.store import Store
-from chatferry.worker import Worker
 
 
 def probes(

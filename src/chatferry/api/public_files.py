@@ -8,10 +8,10 @@ from chatferry.api.services import Call, Services
 from chatferry.api.uploads import file_name
 from chatferry.clock import now
 from chatferry.errors import DownloadError, RequestError
-from chatferry.fetching.archives import ask_for_archive
 from chatferry.ids import new_id
 from chatferry.importers import Importer
 from chatferry.operations import ENDS, Operation, Status, failed
+from chatferry.pipeline.fetching.archives import ask_for_archive
 
 
 def download_public_import_file(call: Call) -> wire.JSON:

@@ -26,9 +26,9 @@ from chatferry.clock import now
 from chatferry.documents import Document
 from chatferry.errors import DestinationError, NoRoomError, RequestError
 from chatferry.ids import new_id
-from chatferry.retention import clear_away
+from chatferry.pipeline.background import write_down
+from chatferry.pipeline.retention import clear_away
 from chatferry.store.uploads import Upload
-from chatferry.worker import write_down
 
 METHOD = "import.uploads"
 LONGEST_PAUSE = 600  # seconds between two sweeps

@@ -15,16 +15,16 @@ from chatferry.api.grants import Grants
 from chatferry.api.probes import probes
 from chatferry.api.rate_limit import RateLimiter, neighbourhood
 from chatferry.api.upload_room import UploadRoom
-from chatferry.binding import open_bound
 from chatferry.destinations import Destination, takes_several
 from chatferry.documents import Document
 from chatferry.errors import RequestError
 from chatferry.observing.metrics import Metrics
 from chatferry.observing.readiness import Readiness
 from chatferry.observing.seldom import Seldom
+from chatferry.pipeline.background import Worker
+from chatferry.pipeline.binding import open_bound
 from chatferry.settings import Settings
 from chatferry.store import Store
-from chatferry.worker import Worker
 
 PATIENCE = 5.0  # seconds that a call waits for a destination's server
 HASHING = 8  # calls at once that have passwords hashed; accounts.py says how many hashes at once

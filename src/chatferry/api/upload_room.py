@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from chatferry.disks import Disk, disk_of, reserve, shown
 from chatferry.errors import NoRoomError
-from chatferry.room import Disk, disk_of, reserve, shown
 
 
 class UploadRoom:

@@ -4,7 +4,7 @@ import logging
 
 from chatferry.observing.logs import log_event
 from chatferry.operations import Operation, Status
-from chatferry.pipeline import Watch
+from chatferry.pipeline.run import Watch
 
 LOG = logging.getLogger("chatferry.operations")
 

@@ -12,20 +12,17 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from chatferry.archive import Archive
-from chatferry.batches import Batch, PartResult, Share, convert_parts
 from chatferry.clock import now
 from chatferry.convert import Known
 from chatferry.destinations import Destination, Lookup
 from chatferry.errors import EmptyArchiveError
-from chatferry.groups import Others
 from chatferry.importers import Importer
-from chatferry.linking import Origins, settle_origin
 from chatferry.operations import Counts, Operation, Status, advance, may_follow
-from chatferry.parts import merged, whole_parts, write_batches
-from chatferry.problems import MOST_OF_ARCHIVE, Notes
-from chatferry.records import Channel, Contact, Outcome, Part, Problem, User
-from chatferry.runtime import peak_memory
-from chatferry.staged import (
+from chatferry.pipeline.convert_parts import Batch, PartResult, Share, convert_parts
+from chatferry.pipeline.linking import Origins, settle_origin
+from chatferry.pipeline.parallel.groups import Others
+from chatferry.pipeline.reuse import Marking, imprint, marking, recognised
+from chatferry.pipeline.staged import (
     STAGE_BATCH,
     TYPES,
     Work,
@@ -35,11 +32,14 @@ from chatferry.staged import (
     known_rooms,
     known_users,
 )
+from chatferry.pipeline.write_batches import merged, whole_parts, write_batches
+from chatferry.problems import MOST_OF_ARCHIVE, Notes
+from chatferry.records import Channel, Contact, Outcome, Part, Problem, User
+from chatferry.runtime import peak_memory
 from chatferry.store import Store, problems
 from chatferry.store.part_cache import Imprint
 from chatferry.store.parts import NumberedPart
 from chatferry.store.staging import Record
-from chatferry.unchanged import Marking, imprint, marking, recognised
 
 Check = Callable[[], None]
 """Raises CancelledError when the work is to stop. Called at least after every batch and every file."""

@@ -16,9 +16,9 @@ from chatferry.convert.names import room_names
 from chatferry.destinations import Destination, Lookup, Rejection
 from chatferry.documents import Date, Document
 from chatferry.errors import CancelledError
-from chatferry.linking import Origins, is_administrator
 from chatferry.operations import DIRECT_MESSAGES, Operation
 from chatferry.origins import Links
+from chatferry.pipeline.linking import Origins, is_administrator
 from chatferry.problems import problem
 from chatferry.records import ROCKET_CAT, Channel, Contact, Outcome, User
 from chatferry.redaction import holds_secret

@@ -18,12 +18,12 @@ from chatferry.documents import MESSAGES, Date, Document, Update
 from chatferry.downloads import Downloaded, Failed, Request
 from chatferry.downloads.fetch_many import fetch_all
 from chatferry.errors import ArchiveError
-from chatferry.fetching.content import content_of, keep, new_token, pieces_of
-from chatferry.fetching.run import Run
-from chatferry.linking import is_administrator
+from chatferry.pipeline.fetching.content import content_of, keep, new_token, pieces_of
+from chatferry.pipeline.fetching.run import Run
+from chatferry.pipeline.linking import is_administrator
+from chatferry.pipeline.retention import FILES
 from chatferry.problems import problem
 from chatferry.records import Outcome, PendingFile, Problem
-from chatferry.retention import FILES
 from chatferry.store.pending_files import SourcedFile
 
 _PIECE = 1 << 20

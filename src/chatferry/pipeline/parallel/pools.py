@@ -9,8 +9,8 @@ from typing import Self
 from msgspec.structs import replace
 
 from chatferry.archive import Archive, Spread
-from chatferry.groups import Others, Source
-from chatferry.processes import Processes, worth_reading, worthwhile
+from chatferry.pipeline.parallel.groups import Others, Source
+from chatferry.pipeline.parallel.processes import Processes, worth_reading, worthwhile
 from chatferry.settings import Settings
 
 
@@ -56,7 +56,7 @@ class Helpers:
             return self._processes
         self._started.close()  # those of the first reading
         if self._settings.cluster:
-            from chatferry.cluster import Cluster
+            from chatferry.pipeline.parallel.cluster import Cluster
 
             return self._started.enter_context(Cluster(self._settings.cluster, source))
         count = worthwhile(self._settings.workers, messages)

@@ -26,13 +26,23 @@ import msgspec
 
 from chatferry import private
 from chatferry.archive import Archive
-from chatferry.batches import Pack, Share
 from chatferry.convert import Known
 from chatferry.destinations import Destination
 from chatferry.errors import ProcessError
-from chatferry.groups import NOTICE, Convert, Done, G, Group, Source, Workplace, grouped, work_on_groups
-from chatferry.parts import write_batches
-from chatferry.retention import KNOWN
+from chatferry.pipeline.convert_parts import Pack, Share
+from chatferry.pipeline.parallel.groups import (
+    NOTICE,
+    Convert,
+    Done,
+    G,
+    Group,
+    Source,
+    Workplace,
+    grouped,
+    work_on_groups,
+)
+from chatferry.pipeline.retention import KNOWN
+from chatferry.pipeline.write_batches import write_batches
 from chatferry.runtime import collect_rarely, peak_memory
 from chatferry.store.parts import NumberedPart
 

@@ -11,14 +11,11 @@ from queue import SimpleQueue
 
 from chatferry import private
 from chatferry.archive import name_of
-from chatferry.binding import open_bound
 from chatferry.clock import now
-from chatferry.coordination import SoleImporter
 from chatferry.destinations import Destination, Lookup
-from chatferry.disks import outage
+from chatferry.destinations.throttled import throttled
+from chatferry.disks import outage, require_reserve, require_rest
 from chatferry.errors import CancelledError, ChatferryError, DestinationError, ProcessError
-from chatferry.groups import Source
-from chatferry.helpers import Helpers
 from chatferry.importers import IMPORTERS
 from chatferry.observing.logs import event
 from chatferry.observing.steps import logged
@@ -33,15 +30,17 @@ from chatferry.operations import (
     is_preparing,
     place,
 )
-from chatferry.outage import FIRST_DELAY, LONGEST_DELAY, Outage
-from chatferry.pause import Pause
-from chatferry.pipeline import Check, Tools, Watch, prepare, run
-from chatferry.retention import clear_away
-from chatferry.room import require_reserve, require_rest
+from chatferry.pipeline.binding import open_bound
+from chatferry.pipeline.coordination import SoleImporter
+from chatferry.pipeline.outage import FIRST_DELAY, LONGEST_DELAY, Outage
+from chatferry.pipeline.parallel.groups import Source
+from chatferry.pipeline.parallel.pools import Helpers
+from chatferry.pipeline.pause import Pause
+from chatferry.pipeline.retention import clear_away
+from chatferry.pipeline.run import Check, Tools, Watch, prepare, run
+from chatferry.pipeline.text_index import TextIndexLast, build_what_is_left
 from chatferry.settings import Settings
 from chatferry.store import Store
-from chatferry.text_index import TextIndexLast, build_what_is_left
-from chatferry.throttle import throttled
 
 LOG = logging.getLogger("chatferry.worker")
 _FAULTS = 10  # in a row, none of them an outage, after which the worker gives up
@@ -106,12 +105,12 @@ def _once(
     pause.check()
     # `fetching` is loaded when it is needed: its HTTP client takes as long to load as a small import.
     if operation.status == Status.IMPORTING_FILES:
-        from chatferry.fetching import fetch_pending
+        from chatferry.pipeline.fetching.fetch_pending import fetch_pending
 
         with sole:
             return fetch_pending(operation, store, destination, settings, pause, watch)
     if operation.status == Status.DOWNLOADING:
-        from chatferry.fetching.archives import download_archive
+        from chatferry.pipeline.fetching.archives import download_archive
 
         operation = download_archive(operation, store, settings, partial(_go_on_downloading, settings, pause))
     importer = IMPORTERS[operation.importer_key]

@@ -16,12 +16,12 @@ from xxhash import xxh3_128_digest
 
 from chatferry import __version__
 from chatferry.archive import Archive
-from chatferry.batches import PartResult
 from chatferry.convert import Known
 from chatferry.destinations import Destination
 from chatferry.documents import FORMAT
 from chatferry.importers import Importer
-from chatferry.parts import merged
+from chatferry.pipeline.convert_parts import PartResult
+from chatferry.pipeline.write_batches import merged
 from chatferry.records import Outcome, Part
 from chatferry.store import Store
 from chatferry.store.part_cache import Imprint

@@ -25,7 +25,6 @@ from distributed import Client, KilledWorker, get_worker
 from distributed.versions import get_versions
 from msgspec import Struct
 
-from chatferry.batches import Share
 from chatferry.convert import Known
 from chatferry.destinations import Destination
 from chatferry.errors import (
@@ -36,7 +35,16 @@ from chatferry.errors import (
     ProcessError,
     SettingsError,
 )
-from chatferry.groups import Convert, Done, Group, Source, Workplace, grouped, work_on_groups
+from chatferry.pipeline.convert_parts import Share
+from chatferry.pipeline.parallel.groups import (
+    Convert,
+    Done,
+    Group,
+    Source,
+    Workplace,
+    grouped,
+    work_on_groups,
+)
 from chatferry.runtime import collect_rarely, peak_memory
 from chatferry.store.parts import NumberedPart
 

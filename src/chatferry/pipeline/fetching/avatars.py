@@ -14,11 +14,11 @@ from chatferry.destinations import Destination, Lookup
 from chatferry.documents import AVATARS, USERS, Date, Document, Update, decode
 from chatferry.downloads import MIB, Downloaded, Request
 from chatferry.downloads.fetch_many import fetch_all
-from chatferry.fetching.content import content_of, keep, new_token, pieces_of
-from chatferry.fetching.run import Run
+from chatferry.pipeline.fetching.content import content_of, keep, new_token, pieces_of
+from chatferry.pipeline.fetching.run import Run
+from chatferry.pipeline.retention import FILES
 from chatferry.problems import problem
 from chatferry.records import Outcome
-from chatferry.retention import FILES
 
 LARGEST = 16 * MIB
 _PENDING = "_pendingAvatarUrl"

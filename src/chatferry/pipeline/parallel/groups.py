@@ -11,13 +11,13 @@ import msgspec
 from msgspec import Struct
 
 from chatferry.archive import Archive, Limits, open_archive
-from chatferry.batches import Batch, Pack, Share, convert_parts
 from chatferry.convert import Known
 from chatferry.destinations import Destination, open_destination
 from chatferry.downloads import DEFAULT_RULES, Rules
 from chatferry.errors import ArchiveError, CancelledError
 from chatferry.importers import IMPORTERS
-from chatferry.parts import write_batches
+from chatferry.pipeline.convert_parts import Batch, Pack, Share, convert_parts
+from chatferry.pipeline.write_batches import write_batches
 from chatferry.store.parts import NumberedPart
 
 GROUP = 3000  # messages' work that a process takes at once, in whole parts

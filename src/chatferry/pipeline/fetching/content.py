@@ -9,7 +9,7 @@ from chatferry import private
 from chatferry.convert.files import Content
 from chatferry.downloads import Downloaded
 from chatferry.downloads.fetch_one import Check
-from chatferry.images import HEAD, image_size
+from chatferry.pipeline.fetching.images import HEAD, image_size
 
 _PIECE = 1 << 20
 

@@ -8,12 +8,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from msgspec.structs import replace
 
-from chatferry.batches import Batch, PartResult, Share
 from chatferry.convert.edits import renewal
 from chatferry.convert.files import completed, files_of
 from chatferry.convert.messages import update_message
 from chatferry.destinations import Destination, Lookup
 from chatferry.documents import Document, Update, has_format, is_alike
+from chatferry.pipeline.convert_parts import Batch, PartResult, Share
 from chatferry.problems import MOST_OF_PART, Notes, problem
 from chatferry.records import ROCKET_CAT, Effect, Outcome, Problem
 

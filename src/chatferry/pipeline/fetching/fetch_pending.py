@@ -5,13 +5,13 @@ Part of the pipeline: it brings together the store, the destination, `downloads`
 
 from chatferry.clock import now
 from chatferry.destinations import Destination
-from chatferry.fetching.avatars import count_avatars, fetch_avatars
-from chatferry.fetching.files import fetch_files
-from chatferry.fetching.run import Run
 from chatferry.importers import IMPORTERS, pending
 from chatferry.operations import Counts, Operation, Status
-from chatferry.pause import Pause
-from chatferry.pipeline import Watch
+from chatferry.pipeline.fetching.avatars import count_avatars, fetch_avatars
+from chatferry.pipeline.fetching.files import fetch_files
+from chatferry.pipeline.fetching.run import Run
+from chatferry.pipeline.pause import Pause
+from chatferry.pipeline.run import Watch
 from chatferry.settings import Settings
 from chatferry.store import Store
 

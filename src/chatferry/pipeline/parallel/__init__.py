@@ -1,0 +1,1 @@
+"""Processes that convert parts, here or on other machines."""
