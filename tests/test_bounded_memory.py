@@ -14,7 +14,7 @@ MOST = 150  # MiB above what the process holds before; some of these once took u
 READING = """
 import sys
 from chatferry.archive import open_archive
-from chatferry.batches import convert_parts
+from chatferry.pipeline.convert_parts import convert_parts
 from chatferry.convert import Known, KnownRoom
 from chatferry.destinations.memory import MemoryDestination
 from chatferry.importers import IMPORTERS

@@ -10,9 +10,9 @@ from msgspec.structs import replace
 from chatferry import report
 from chatferry.clock import now
 from chatferry.operations import Status, advance
+from chatferry.pipeline.background import work_on
 from chatferry.settings import Settings
 from chatferry.store import Store
-from chatferry.worker import work_on
 from tests.importing import ALL, Imported, import_archive, new_operation, workspace, write_folder
 
 ALICE = {"id": "U0ALICE01", "name": "alice", "profile": {"email": "alice@example.org"}}

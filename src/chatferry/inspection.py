@@ -16,7 +16,7 @@ from chatferry.errors import EmptyArchiveError
 from chatferry.ids import new_id
 from chatferry.importers import Importer
 from chatferry.operations import EVERYTHING, Operation, Selection, Status, advance
-from chatferry.pipeline import Tools, prepare, run
+from chatferry.pipeline.run import Tools, prepare, run
 from chatferry.problems import causes
 from chatferry.records import Channel, Contact, Message, Part, Problem, User
 from chatferry.report import MOST_CAUSES, problem_as_json, tallies

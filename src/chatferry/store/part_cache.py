@@ -1,4 +1,4 @@
-"""What imports of parts left in a destination: see `chatferry.unchanged`."""
+"""What imports of parts left in a destination: see `chatferry.pipeline.reuse`."""
 
 from collections.abc import Iterable
 
