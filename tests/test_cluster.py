@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from chatferry import accounts
 from chatferry.clock import now
-from chatferry.destinations import Destination, open_destination, takes_several
+from chatferry.destinations import Destination, is_server, open_destination
 from chatferry.documents import COLLECTIONS, Date
 from chatferry.errors import CancelledError
 from chatferry.operations import Operation, Status, advance
@@ -314,7 +314,7 @@ def test_other_destinations_are_refused(tmp_path: Path, destination: str) -> Non
 def test_what_takes_several_writers_has_an_address(mongod: Mongod, tmp_path: Path) -> None:
     for url in ("memory:", f"sqlite:{tmp_path / 'x.db'}", mongod.database_url("several")):
         opened = open_destination(url)
-        assert takes_several(url) == bool(opened.address)
+        assert is_server(url) == bool(opened.address)
         opened.close()
 
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from chatferry.accounts import TokenRules
 from chatferry.archive import Limits
-from chatferry.destinations import has_text_index, takes_several
+from chatferry.destinations import is_server
 from chatferry.destinations.throttled import Pace
 from chatferry.downloads import DEFAULT_RULES, Rules
 from chatferry.downloads.addresses import HOSTS, parse_hosts
@@ -113,8 +113,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     @property
     def server_database(self) -> str:
         """The name of the database, if the destination is that of a Rocket.Chat server; "" if it is ours."""
-        url = urlsplit(self.destination)
-        return unquote(url.path.strip("/")) if url.scheme in ("mongodb", "mongodb+srv") else ""
+        return unquote(urlsplit(self.destination).path.strip("/")) if is_server(self.destination) else ""
 
 
 def from_environment(
@@ -137,7 +136,7 @@ def from_environment(
         latency=_number_or_off(environment, "CHATFERRY_MAX_LATENCY_MS") / 1000,
     )
     _judge_cluster(cluster, destination, pace)
-    if text_index_last and not has_text_index(destination):
+    if text_index_last and not is_server(destination):
         raise SettingsError(
             "--text-index-last is for MongoDB only: messages have no text index elsewhere. Leave it out, or "
             "give --destination mongodb://HOST:PORT/DATABASE?replicaSet=NAME."
@@ -199,7 +198,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _judge_cluster(cluster: str, destination: str, pace: Pace) -> None:
-    if cluster and not takes_several(destination):
+    if cluster and not is_server(destination):
         raise SettingsError(
             "--cluster imports into MongoDB only: workers elsewhere cannot write to a file of this machine. "
             "Give --destination mongodb://HOST:PORT/DATABASE?replicaSet=NAME, or leave --cluster out."

@@ -15,7 +15,7 @@ from chatferry.api.grants import Grants
 from chatferry.api.probes import probes
 from chatferry.api.rate_limit import RateLimiter, neighbourhood
 from chatferry.api.upload_room import UploadRoom
-from chatferry.destinations import Destination, takes_several
+from chatferry.destinations import Destination, is_server
 from chatferry.documents import Document
 from chatferry.errors import RequestError
 from chatferry.observing.metrics import Metrics
@@ -67,7 +67,7 @@ class Services:
         self.upload_room = UploadRoom(settings.uploads, settings.min_free)
         self._workspace = _Shared(settings, store)
         self._read = self._workspace
-        if not takes_several(settings.destination_url):
+        if not is_server(settings.destination_url):
             self._read = _Shared(settings, store)
         self.metrics = metrics or Metrics(store)
         self.readiness = Readiness(probes(store, self.reading, worker, settings))
@@ -150,10 +150,10 @@ class _Shared:
     def __init__(self, settings: Settings, store: Store) -> None:
         self._settings = settings
         self._store = store
-        is_server = takes_several(settings.destination_url)
-        self._turn: AbstractContextManager[object] = nullcontext() if is_server else threading.Lock()
+        has_server = is_server(settings.destination_url)
+        self._turn: AbstractContextManager[object] = nullcontext() if has_server else threading.Lock()
         self._opening = threading.Lock()
-        self._breaker = CircuitBreaker(PAUSE if is_server else 0.0)  # a file on the disk is not waited for
+        self._breaker = CircuitBreaker(PAUSE if has_server else 0.0)  # a file on the disk is not waited for
         self._destination: Destination | None = None
 
     @contextmanager

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
-from chatferry.convert import Decision, KnownUser, updated
+from chatferry.convert.decision import Decision, updated
+from chatferry.convert.id_map import KnownUser
 from chatferry.documents import CONTACTS, Change, Date, Document, Insert, Update, encode
 from chatferry.origins import Links, Origin
 from chatferry.problems import problem

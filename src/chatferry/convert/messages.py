@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chatferry.convert import KnownUser, Noted
+from chatferry.convert.id_map import KnownUser, Noted
 from chatferry.documents import MESSAGES, Date, Document, Update
 from chatferry.ids import derived_hex
 from chatferry.problems import MOST_OF_RECORD, Notes, problem

@@ -5,8 +5,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chatferry.convert import Decision, KnownUser, direct_subscription_id, subscription_id, updated
+from chatferry.convert.decision import Decision, updated
+from chatferry.convert.id_map import KnownUser
 from chatferry.convert.names import RoomNames
+from chatferry.convert.subscriptions import direct_subscription_id, subscription_id
 from chatferry.documents import ROOMS, SUBSCRIPTIONS, USERS, Change, Date, Document, Insert, Update
 from chatferry.origins import Links, Origin
 from chatferry.problems import MOST_OF_RECORD, Notes, problem

@@ -9,7 +9,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 from slugify import slugify
 
-from chatferry.convert import Decision, subscription_id, updated
+from chatferry.convert.decision import Decision, updated
+from chatferry.convert.subscriptions import subscription_id
 from chatferry.documents import SUBSCRIPTIONS, USERS, Change, Date, Document, Insert, Update
 from chatferry.operations import Guests
 from chatferry.origins import Links, Origin

@@ -1,209 +1,31 @@
-"""Where documents go: the protocol that every destination keeps, and opening one by its URL."""
+"""Where documents go: a workspace of chatferry's own, or the database of a Rocket.Chat server.
 
-import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from enum import Enum
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+Other packages know the protocol and open a destination by its URL; `kinds` is the one place that knows which
+there are.
+"""
 
-from msgspec import Struct
+from chatferry.destinations.kinds import (
+    MONGO_INDEXES,
+    Kind,
+    is_server,
+    kind_of,
+    open_destination,
+    open_lease,
+    open_text_index,
+)
+from chatferry.destinations.protocol import ADDRESS, Destination, Lookup, Packed, Rejection
 
-from chatferry.documents import UPLOADS, Change, Document
-from chatferry.errors import SettingsError
-
-if TYPE_CHECKING:
-    from chatferry.destinations.mongodb.lease import Lease
-    from chatferry.destinations.mongodb.text_index import TextIndex
-
-MONGO_INDEXES = "CHATFERRY_MONGO_INDEXES"
-"""The setting that allows indexes of `importIds` to be made in Rocket.Chat's database where they lack."""
-
-_MONGO_SCHEMES = ("mongodb", "mongodb+srv")
-
-
-ADDRESS = "address"
-"""What `unique_id` begins with where it is made of the destination's address, for lack of anything better."""
-
-
-class Lookup(Enum):
-    """The questions a destination answers. The comment says what the values are compared with."""
-
-    USER_ID = "user _id"  # users._id
-    USER_IMPORT_ID = "user import id"  # users.importIds, any of them
-    USER_EMAIL = "user e-mail"  # users.emails.address, any of them, whatever its case
-    USERNAME = "username"  # users.username, whatever its case
-    USER_ROLE = "user role"  # users.roles, any of them
-    USER_TOKEN = "user login token"  # users.services.resume.loginTokens.hashedToken, any of them
-    CONTACT_ID = "contact _id"  # rocketchat_livechat_contact._id
-    CONTACT_IMPORT_ID = "contact import id"  # rocketchat_livechat_contact.importIds, any of them
-    ROOM_ID = "room _id"  # rocketchat_room._id
-    ROOM_IMPORT_ID = "room import id"  # rocketchat_room.importIds, any of them
-    ROOM_NAME = "room name"  # rocketchat_room.name or .fname, exactly
-    ROOM_MEMBERS = "direct room members"  # rocketchat_room.uids of rooms with t "d", sorted, joined by ","
-    ROOM_DEFAULT = "default rooms"  # rocketchat_room.default; the value is "true"
-    SUBSCRIPTION_ROOM = "subscriptions of a room"  # rocketchat_subscription.rid
-    MESSAGE_ID = "message _id"  # rocketchat_message._id
-    UPLOAD_ID = "upload _id"  # rocketchat_uploads._id
-    AVATAR_ID = "avatar _id"  # rocketchat_avatars._id
-    PERMISSION_ID = "permission _id"  # rocketchat_permissions._id
-    ORIGIN_ID = "origin _id"  # chatferry_origins._id
-    LINK_ID = "link _id"  # chatferry_links._id
-
-
-class Rejection(Struct, frozen=True):
-    """A change that was not applied: its place in the batch, and why."""
-
-    index: int
-    reason: str
-
-
-Packed = tuple[Any, ...]
-"""A message ready to be stored: its `_id`, its digest, and what is the destination's own."""
-
-
-class Destination(Protocol):
-    """Keeps users, rooms, messages, files and login tokens in Rocket.Chat's collections.
-
-    One object serves one thread at a time, but any may `pack` and `unpack`. Each call of `apply` is one
-    transaction, unless all its changes only add values to lists; what that or `insert` does halfway, when
-    the process dies, is harmless to repeat.
-
-    address   its URL, if several processes may write at once, each with an object of its own; else "".
-              Where it is one, several threads may also `find`, `apply` and read with one object.
-    """
-
-    address: str
-
-    def unique_id(self) -> str:
-        """Return what tells this destination from every other one, wherever it lies; "" if it is not kept.
-
-        That is the `uniqueID` of a Rocket.Chat server, or the id that an embedded workspace was made with.
-        """
-        ...
-
-    def settings(self, names: Collection[str]) -> dict[str, Any]:
-        """Return those of Rocket.Chat's settings that have one of `names`, as far as there are any."""
-        ...
-
-    def find(self, lookup: Lookup, values: Collection[str]) -> list[Document]:
-        """The documents whose looked-up field has one of `values`, each once, in no set order."""
-        ...
-
-    def digests(self, message_ids: Collection[str]) -> dict[str, bytes]:
-        """The digests of those messages that exist (b"" for one that no import wrote)."""
-        ...
-
-    def apply(self, changes: Sequence[Change]) -> list[Rejection]:
-        """Apply all changes that can be applied, in order, and stamp `_updatedAt` on what was written.
-
-        Inserting an `_id` that exists leaves the stored document as it is. Rejected are: a document without
-        an `_id`, one that cannot be encoded, a username, or the name of a room of type c or p, that another
-        document holds, a second subscription of one user to one room, and an update of what does not exist.
-        """
-        ...
-
-    def pack(self, message: Document, encoded: bytes | bytearray, digest: bytes) -> Packed:
-        """A message as conversion makes it, which `encode` made `encoded` of, ready to be inserted.
-
-        `encoded` may be used for another message afterwards.
-        """
-        ...
-
-    def unpack(self, message: Packed) -> Document:
-        """The document that was packed."""
-        ...
-
-    def insert(self, messages: Sequence[Packed]) -> list[Rejection]:
-        """Insert messages as `apply` would: the fast way for many."""
-        ...
-
-    def put_file(self, document: Document, content: Iterable[bytes], collection: str = UPLOADS) -> None:
-        """Store a file's bytes under its document in `rocketchat_uploads` or `rocketchat_avatars`.
-
-        Storing it again replaces it.
-        """
-        ...
-
-    def read_file(self, id: str, collection: str = UPLOADS, start: int = 0) -> Iterator[bytes]:
-        """The bytes of a stored file from the place `start` on, in pieces; none if there is no such file.
-
-        Another thread may take the pieces, however slowly, while this one goes on to use the destination.
-        """
-        ...
-
-    def finish(self, room_ids: Collection[str]) -> None:
-        """Make `msgs`, `usersCount`, `lm` and `lastMessage` of these rooms true; touch nothing that is.
-
-        `lastMessage` is the newest message that the room itself shows: no hidden one, and no thread reply
-        unless it has `tshow`.
-        """
-        ...
-
-    def dump(self, collection: str) -> Iterator[bytes]:
-        """Every document of a collection by ascending `_id`, each as one line of relaxed Extended JSON."""
-        ...
-
-    def foreign(self, collection: str, limit: int) -> list[Document]:
-        """Documents of a collection in which only a Rocket.Chat server writes; none where there is no server.
-
-        At most `limit`, the greatest `ts` first.
-        """
-        ...
-
-    def close(self) -> None: ...
-
-
-def takes_several(url: str) -> bool:
-    """Whether several processes may write at once to the destination that `url` names."""
-    return url.partition(":")[0] in _MONGO_SCHEMES
-
-
-def open_destination(url: str, patience: float | None = None) -> Destination:
-    """The destination that `url` names: `sqlite:PATH`, `memory:` or `mongodb://HOST:PORT/DATABASE`.
-
-    `patience`: seconds after which a question to its server has failed, None for as long as imports wait.
-    """
-    from chatferry.destinations.memory import MemoryDestination
-    from chatferry.destinations.sqlite.destination import SqliteDestination
-
-    scheme, _, rest = url.partition(":")
-    if scheme == "memory":
-        return MemoryDestination()
-    if scheme == "sqlite" and rest:
-        return SqliteDestination(Path(rest.removeprefix("//")))
-    if scheme in _MONGO_SCHEMES:
-        return _mongodb(url, patience)
-    shown = f"{scheme}:..." if "@" in url else url  # what stands before an @ may be a password
-    raise SettingsError(
-        f"{shown!r} names no destination. Use sqlite:PATH (an embedded workspace), "
-        "mongodb://HOST:PORT/DATABASE?replicaSet=NAME (Rocket.Chat's own database) "
-        "or memory: (nothing is kept)."
-    )
-
-
-def has_text_index(url: str) -> bool:
-    """Whether messages may have a text index in the destination that `url` names."""
-    return url.partition(":")[0] in _MONGO_SCHEMES
-
-
-def open_text_index(url: str) -> "TextIndex":
-    """The text index of messages, where they may have one."""
-    from chatferry.destinations.mongodb.text_index import TextIndex
-
-    return TextIndex(url)
-
-
-def open_lease(url: str) -> "Lease":
-    """Return the lease of a destination that several processes may write to."""
-    from chatferry.destinations.mongodb.lease import Lease
-
-    return Lease(url)
-
-
-def _mongodb(url: str, patience: float | None) -> Destination:
-    from chatferry.destinations.mongodb.destination import MongoDestination
-
-    allowed = os.environ.get(MONGO_INDEXES, "")
-    if allowed not in ("", "on", "off"):
-        raise SettingsError(f"{MONGO_INDEXES} is {allowed!r}. It must be on or off.")
-    return MongoDestination(url, make_indexes=allowed == "on" and patience is None, patience=patience)
+__all__ = [
+    "ADDRESS",
+    "MONGO_INDEXES",
+    "Destination",
+    "Kind",
+    "Lookup",
+    "Packed",
+    "Rejection",
+    "is_server",
+    "kind_of",
+    "open_destination",
+    "open_lease",
+    "open_text_index",
+]

@@ -7,7 +7,7 @@ from functools import cached_property
 from operator import itemgetter
 from typing import Any
 
-from chatferry.destinations import Destination, Lookup, Packed, Rejection
+from chatferry.destinations.protocol import Destination, Lookup, Packed, Rejection
 from chatferry.destinations.rules import (
     FIELDS,
     UNIQUE,

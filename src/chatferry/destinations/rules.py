@@ -9,7 +9,7 @@ from unicodedata import normalize
 
 from msgspec.structs import replace
 
-from chatferry.destinations import Lookup
+from chatferry.destinations.protocol import Lookup
 from chatferry.documents import (
     AVATARS,
     CONTACTS,

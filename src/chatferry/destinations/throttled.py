@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from chatferry.destinations import Destination, Packed, Rejection
+from chatferry.destinations.protocol import Destination, Packed, Rejection
 from chatferry.documents import MESSAGES, Change
 
 SLICE = 100  # messages or changes at once: the primary has time for others in between

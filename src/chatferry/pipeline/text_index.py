@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from chatferry.clock import now
-from chatferry.destinations import has_text_index, open_text_index
+from chatferry.destinations import is_server, open_text_index
 from chatferry.documents import MESSAGES, Date
 from chatferry.errors import DestinationError, SettingsError
 from chatferry.problems import problem
@@ -30,7 +30,7 @@ def build_what_is_left(url: str, store: Store) -> None:
 
     `store` is that of the one process that works on imports in a data directory.
     """
-    if has_text_index(url):
+    if is_server(url):
         try:
             with closing(open_text_index(url)) as index:
                 _build_what_is_left(index, store)

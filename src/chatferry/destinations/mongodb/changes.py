@@ -10,11 +10,11 @@ from pymongo.client_session import ClientSession
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
-from chatferry.destinations import Rejection
 from chatferry.destinations.mongodb.bson_documents import decoded, difference, document_of, encoded, in_bson
 from chatferry.destinations.mongodb.digests import Digests
 from chatferry.destinations.mongodb.queries import RIVAL_FIELDS, is_possible, rivals, slices
 from chatferry.destinations.mongodb.server import DISK_FULL, Row, is_passing, refusal
+from chatferry.destinations.protocol import Rejection
 from chatferry.destinations.rules import UNIQUE, ChangeError, columns, evolved, identity, keys
 from chatferry.documents import MESSAGES, Change, Insert, Update
 

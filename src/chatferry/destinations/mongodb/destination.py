@@ -11,7 +11,6 @@ from pymongo.client_session import ClientSession
 from pymongo.errors import BulkWriteError
 from pymongo.read_preferences import ReadPreference
 
-from chatferry.destinations import ADDRESS, Lookup, Packed, Rejection
 from chatferry.destinations.mongodb.bson_documents import decoded, document_of, encoded, stamp, stamped
 from chatferry.destinations.mongodb.changes import Batch, RefusedError
 from chatferry.destinations.mongodb.digests import Digests
@@ -20,6 +19,7 @@ from chatferry.destinations.mongodb.list_additions import add, only_add
 from chatferry.destinations.mongodb.queries import COLLATIONS, is_found, is_possible, queries, slices
 from chatferry.destinations.mongodb.room_totals import RoomTotals
 from chatferry.destinations.mongodb.server import DISK_FULL, DUPLICATE, Row, Server, is_passing, refusal
+from chatferry.destinations.protocol import ADDRESS, Lookup, Packed, Rejection
 from chatferry.destinations.rules import FIELDS, ChangeError, identity
 from chatferry.documents import (
     CONTACTS,

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from pymongo.collation import Collation
 
-from chatferry.destinations import Lookup
+from chatferry.destinations.protocol import Lookup
 from chatferry.destinations.rules import FIELDS, fold, keys, looked_up
 from chatferry.documents import ROOMS, SUBSCRIPTIONS, USERS, Document
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from chatferry.destinations import Rejection
+from chatferry.destinations.protocol import Rejection
 from chatferry.destinations.rules import (
     UNIQUE,
     ChangeError,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from chatferry import private
-from chatferry.destinations import Lookup, Packed, Rejection
+from chatferry.destinations.protocol import Lookup, Packed, Rejection
 from chatferry.destinations.rules import (
     FIELDS,
     embedded_settings,

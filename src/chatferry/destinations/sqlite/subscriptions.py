@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from chatferry.destinations import Rejection
+from chatferry.destinations.protocol import Rejection
 from chatferry.destinations.rules import UNIQUE, ChangeError, identity, stamped, written
 from chatferry.destinations.sqlite.sql import marks, slices
 from chatferry.documents import SUBSCRIPTIONS, Document, Insert, decode

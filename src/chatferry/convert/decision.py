@@ -1,0 +1,28 @@
+"""What becomes of a record that is no message."""
+
+from msgspec import Struct
+
+from chatferry.documents import Change, Document, Update
+from chatferry.records import Outcome, Problem
+
+
+class Decision(Struct, frozen=True, kw_only=True):
+    """What becomes of a record: its outcome, the changes that bring it about, and what was not taken over.
+
+    `id` and `name` are those of the document that now stands for the record.
+    """
+
+    outcome: Outcome
+    id: str = ""
+    name: str = ""
+    changes: tuple[Change, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+def updated(document: Document, update: Update) -> Document:
+    """The document as an update will leave it, as far as later records of the same batch need to know."""
+    changed = {**document, **update.set}
+    for key, values in update.add.items():
+        before = list(changed.get(key, ()))
+        changed[key] = list(dict.fromkeys((*before, *values)))
+    return changed

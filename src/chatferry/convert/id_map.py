@@ -1,0 +1,64 @@
+"""What the import ids of an archive stand for in a destination."""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from msgspec import Struct
+
+T = TypeVar("T")
+
+
+class KnownUser(Struct, frozen=True, gc=False):
+    """The account that stands for a user of the archive.
+
+    `absent` says why there is none: "not selected" or "failed"; then `username` is the archive's.
+    """
+
+    id: str
+    username: str
+    name: str = ""
+    active: bool = True
+    absent: str = ""
+
+
+class KnownRoom(Struct, frozen=True, gc=False):
+    """The room that stands for a channel of the archive; `absent` as for users."""
+
+    id: str
+    name: str
+    absent: str = ""
+
+
+class Known(Struct, frozen=True):
+    """Import ids and what they stand for. `scope` is that of their origin.
+
+    `rewrite`: messages that people have edited are overwritten too.
+    """
+
+    users: dict[str, KnownUser]
+    rooms: dict[str, KnownRoom]
+    scope: str = ""
+    rewrite: bool = False
+
+    def noting(self) -> "Noted":
+        """The same, noting what is looked up from now on."""
+        return Noted(Noting(self.users), Noting(self.rooms), self.scope)
+
+
+class Noting(dict[str, T | None]):
+    """What import ids stand for, None for ids that nobody has. Holds those that were looked up with `[]`."""
+
+    def __init__(self, known: Mapping[str, T]) -> None:
+        self._find = known.get
+
+    def __missing__(self, id: str) -> T | None:
+        found = self[id] = self._find(id)
+        return found
+
+
+class Noted(Struct, frozen=True):
+    """`Known`, of which it is noted what is looked up."""
+
+    users: Noting[KnownUser]
+    rooms: Noting[KnownRoom]
+    scope: str = ""
