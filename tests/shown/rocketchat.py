@@ -11,6 +11,7 @@ from tests.shown.items import MARKS, Item, Items
 
 _NAME = re.compile(r"[\w.-]+")
 _ADDRESS = re.compile(r"https?://[^\s]+")
+_ANGLED = re.compile(r"<((?:https?://|mailto:|tel:)[^\s|<>]+)\|([^<>|]+)>")
 _MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _PHONE = re.compile(r"\+\d{5,}")
 _EMOJI = re.compile(r":([\w+-]+):")
@@ -68,6 +69,8 @@ class _Reader:
                 return self._text.startswith("[", self._place + 1) and self._link("picture", 1)
             case "[":
                 return self._link("link", 0)
+            case "<":
+                return self._angled()
             case "@" | "#" as sign:
                 return self._name(sign)
             case ":":
@@ -102,6 +105,14 @@ class _Reader:
         label = self._text[self._place + skip + 1 : middle]
         self._items.add(kind, label, self._text[middle + 2 : end])
         self._place = end + 1
+        return True
+
+    def _angled(self) -> bool:
+        found = _ANGLED.match(self._text, self._place)
+        if found is None:
+            return False
+        self._items.add("link", found[2], found[1])
+        self._place = found.end()
         return True
 
     def _name(self, sign: str) -> bool:

@@ -260,7 +260,10 @@ def _written(text: Text, known: Noted) -> str:
 _CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
 # Looked for only where a run of a scheme's characters begins: from each of them it would take quadratic time.
 _SCHEME = r"[a-zA-Z][\w+.-]*+://"
-_URL = re.compile(rf"(?<=\(){_SCHEME}[^\s()]++(?=\))|(?<![\w+.-])(?:[^\Wa-zA-Z]|[+.-])*+({_SCHEME}[^\s<>]++)")
+_URL = re.compile(
+    rf"(?<=<){_SCHEME}[^\s<>|]++(?=\|)|(?<=\(){_SCHEME}[^\s()]++(?=\))|"
+    rf"(?<![\w+.-])(?:[^\Wa-zA-Z]|[+.-])*+({_SCHEME}[^\s<>]++)"
+)
 _OWN_LABEL = re.compile(r"\[https?://[^\s\[\]]+\]\(")  # the label of a link that is its address
 _NOT_ALONE = re.compile("[()<>]")
 _TRAILING = ".,;:!?'\"*_~"

@@ -2,7 +2,8 @@
 
 What the parser (npm package @rocket.chat/message-parser) needs: white space or an opening sign before a
 mention, and nothing after it that a username could go on with; white space around an address that has no
-label, and no punctuation at its end; no word with a dot inside right before a labelled link.
+label, and no punctuation at its end; no word with a dot inside right before a labelled link. It takes what
+stands between a "[" and the next "](" for a label: after a "[" links have the form `<address|label>`.
 """
 
 import re
@@ -18,6 +19,7 @@ _GOES_ON = re.compile(r"[\w@]|[.:-]+\w")
 _CLOSING = ".,:;!'\")"
 _ENDS_ADDRESS = re.compile(rf"[{_CLOSING}]*\s")
 _DOTTED = re.compile(r"\w\.\w\S*\Z")
+_NOT_ANGLED = frozenset("<>|")
 _STYLES = ("*", "_", "~")
 _MARKS = frozenset(_STYLES)
 _NUMBER = re.compile(r"\+\d{6,15}")
@@ -42,11 +44,14 @@ class Markdown:
         self._is_name_open = False  # somebody was named, and nothing followed that ends a name
         self._bare: Bare | None = None  # waits for what follows it
         self._tail = ""  # punctuation after it
+        self._is_label_open = False  # there is a "[" without a "](" after it
 
     def words(self, text: str) -> None:
         """Take words, or markdown."""
         if not text:
             return
+        if "[" in text or (self._is_label_open and "](" in text):
+            self._is_label_open = text.rfind("[") > text.rfind("](")
         if self._bare:
             self._after_bare(text)
             return
@@ -71,7 +76,10 @@ class Markdown:
         """Take a labelled link."""
         if self._bare:
             self._settle("[")
-        self.words(f" {markdown}" if self._hides_link() else markdown)
+        is_open = self._is_label_open
+        shown = _angled(markdown) if is_open else markdown
+        self.words(f" {shown}" if self._hides_link() else shown)
+        self._is_label_open = is_open and shown != markdown
 
     def bare(self, address: Bare) -> None:
         """Take an address without a label."""
@@ -154,7 +162,8 @@ class Markdown:
         address, self._bare = self._bare, None
         tail, self._tail = self._tail, ""
         if (tail or follows)[0] in _STYLES:
-            self._words.append(labelled(address.url, address.shown))
+            link = labelled(address.url, address.shown)
+            self._words.append(_angled(link) if self._is_label_open else link)
         elif _ENDS_ADDRESS.match(tail + follows[:_FEW]) is not None:
             self._words.append(address.shown)
         else:
@@ -166,6 +175,14 @@ class Markdown:
         if self._words:
             self._segments.append("".join(self._words))
             self._words.clear()
+
+
+def _angled(link: str) -> str:
+    """Return a labelled link in the form that needs no "](", unless its label has signs of that form."""
+    before, _, rest = link.partition("[")
+    label, _, rest = rest.partition("](")
+    url, _, after = rest.rpartition(")")
+    return link if not url or not _NOT_ANGLED.isdisjoint(label) else f"{before}<{url}|{label}>{after}"
 
 
 def bare(url: str, shown: str) -> Bare:
