@@ -208,7 +208,7 @@ def cancel(server: Server) -> None:
 
 
 def report(server: Server) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(chatferry("report", "--data", server.data, "--json").stdout)
+    found: dict[str, Any] = json.loads(chatferry("report", "--data", server.data, "--json", "--all").stdout)
     return found
 
 
