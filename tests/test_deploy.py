@@ -16,7 +16,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from chatferry.api.endpoints import ENDPOINTS
+from chatferry.api.routes import ENDPOINTS
 from tests.serving import (
     UNAUTHORIZED,
     Server,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from chatferry.api.endpoints import ENDPOINTS
+from chatferry.api.routes import ENDPOINTS
 from chatferry.cli import app
 from chatferry.importers import IMPORTERS, readers
 from chatferry.problems import KINDS

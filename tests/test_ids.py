@@ -2,7 +2,7 @@
 
 import re
 
-from chatferry.api import examples
+from chatferry.api.description import examples
 from chatferry.ids import ALPHABET, derived_hex, derived_id, hash_token, new_id, new_token
 
 ID = re.compile(f"[{ALPHABET}]{{17}}")

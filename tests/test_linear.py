@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 
 from chatferry import redaction
-from chatferry.api import ranges, schemas, tus
-from chatferry.api.upload_body import UploadBody
-from chatferry.api.upload_form import FormBody
+from chatferry.api import schemas
+from chatferry.api.media import ranges
+from chatferry.api.uploads import tus
+from chatferry.api.uploads.form_body import FormBody
+from chatferry.api.uploads.json_body import UploadBody
 from chatferry.archive import open_archive
 from chatferry.archive.messages import quoted
 from chatferry.console import _harmless

@@ -15,8 +15,8 @@ SOURCE = Path(__file__).parent.parent / "src"
 PURE = [
     "records", "documents", "problems", "operations", "errors", "origins", "redaction",
     "importers.*", "convert.*",
-    "api.wire", "api.schemas", "api.answers", "api.examples", "api.openapi", "api.reference", "api.tus",
-    "api.tus_exchanges", "api.initials", "api.ranges",
+    "api.wire", "api.schemas", "api.description.*", "api.uploads.tus", "api.uploads.tus_headers",
+    "api.media.initials", "api.media.ranges",
     "destinations.urls",
     "downloads.addresses", "downloads.failures", "downloads.gzip_body", "downloads.response_checks",
     "downloads.retries",
@@ -80,7 +80,7 @@ def is_forbidden(name: str) -> bool:
 @cache
 def imported(module: str) -> tuple[str, ...]:
     names: list[str] = []
-    for node in ast.walk(tree(module)):
+    for node in walked(tree(module)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -88,6 +88,15 @@ def imported(module: str) -> tuple[str, ...]:
             modules = [name for name in inner if file_of(name) is not None]
             names += modules if len(modules) == len(inner) else [node.module, *inner]
     return tuple(names)
+
+
+def walked(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield a node and all below it, but what only a type checker reads."""
+    if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        return
+    yield node
+    for child in ast.iter_child_nodes(node):
+        yield from walked(child)
 
 
 @cache

@@ -1,7 +1,7 @@
 """The workspace and the operations that Rocket.Chat's documentation shows, for `chatferry serve --demo`."""
 
 from chatferry import accounts
-from chatferry.api.examples import CURRENT, OPERATIONS, TOKEN, USER
+from chatferry.api.description.examples import CURRENT, OPERATIONS, TOKEN, USER
 from chatferry.destinations import Destination
 from chatferry.documents import Date
 from chatferry.store import Store

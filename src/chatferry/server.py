@@ -13,12 +13,12 @@ import uvicorn
 from msgspec.structs import replace
 
 from chatferry import accounts, console, demo
-from chatferry.api import resumable
 from chatferry.api.app import create_app
-from chatferry.api.connections import Connections, Limits
-from chatferry.api.listening import Listener, keep_sweeping, protocol, room_for_connections
 from chatferry.api.services import Services
-from chatferry.api.tls import check_certificate
+from chatferry.api.sockets.connections import Connections, Limits
+from chatferry.api.sockets.listening import Listener, keep_sweeping, protocol, room_for_connections
+from chatferry.api.sockets.tls import check_certificate
+from chatferry.api.uploads import resumable
 from chatferry.clock import now
 from chatferry.documents import Date
 from chatferry.errors import SettingsError

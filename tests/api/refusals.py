@@ -4,8 +4,8 @@ from typing import Any
 
 import httpx
 
-from chatferry.api.endpoints import ENDPOINTS
-from chatferry.api.tus_exchanges import TOLD
+from chatferry.api.routes import ENDPOINTS
+from chatferry.api.uploads.tus_headers import TOLD
 from tests.serving import NOT_ALLOWED, UNAUTHORIZED, upload_body
 
 MIB = 2**20

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from chatferry.api import grants
-from chatferry.api.grants import Grants
+from chatferry.api.auth import grants
+from chatferry.api.auth.grants import Grants
 from chatferry.destinations.memory import MemoryDestination
 from chatferry.documents import PERMISSIONS, Insert, Update
 

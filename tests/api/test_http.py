@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 import chatferry.server
-from chatferry.api.connections import Connections, Limits
+from chatferry.api.sockets.connections import Connections, Limits
 from chatferry.settings import Settings
 from tests.api.refusals import (
     MIB,

@@ -7,7 +7,7 @@ import pytest
 
 from chatferry import accounts
 from chatferry.accounts import TokenRules
-from chatferry.api.attempts import Attempts
+from chatferry.api.auth.attempts import Attempts
 from chatferry.clock import now
 from chatferry.destinations.sqlite.destination import SqliteDestination
 from chatferry.documents import USERS, Date, Document, Update

@@ -11,10 +11,10 @@ import httpx
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
-from chatferry.api import reference
 from chatferry.api.app import create_app
-from chatferry.api.endpoints import ENDPOINTS
-from chatferry.api.openapi import document
+from chatferry.api.description import page as reference
+from chatferry.api.description.openapi import document
+from chatferry.api.routes import ENDPOINTS
 from chatferry.api.services import Services
 from chatferry.pipeline.background import Worker
 from chatferry.settings import Settings

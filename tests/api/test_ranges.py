@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatferry.api.ranges import Piece, asked_piece
+from chatferry.api.media.ranges import Piece, asked_piece
 
 
 @pytest.mark.parametrize(

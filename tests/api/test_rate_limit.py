@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from chatferry.api.rate_limit import CALLS, RateLimiter
+from chatferry.api.auth.rate_limit import CALLS, RateLimiter
 from chatferry.clock import now
 from tests.api.refusals import TABLE, call, refusal
 from tests.serving import (

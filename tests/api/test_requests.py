@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from chatferry.api.endpoints import Endpoint
+from chatferry.api.endpoint import Endpoint
 from tests.api.refusals import (
     BODIES,
     FIRST_REQUIRED,

@@ -21,9 +21,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from chatferry.api import tus
-from chatferry.api.endpoints import ENDPOINTS
-from chatferry.api.openapi import document
+from chatferry.api.description.openapi import document
+from chatferry.api.routes import ENDPOINTS
+from chatferry.api.uploads import tus
 from tests.serving import Server, login, serving
 
 CASES = 300 if os.environ.get("CHATFERRY_TEST_LONG") else 12  # for each endpoint

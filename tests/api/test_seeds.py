@@ -17,7 +17,7 @@ import pytest
 
 import chatferry.cli
 import chatferry.server
-from chatferry.api.examples import TOKEN, USER
+from chatferry.api.description.examples import TOKEN, USER
 from chatferry.ids import hash_token, new_id, new_token
 from chatferry.operations import Operation, Status
 from chatferry.store import Store

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from chatferry.api.tls import check_certificate
+from chatferry.api.sockets.tls import check_certificate
 from chatferry.errors import SettingsError
 from chatferry.settings import Settings
 from tests.serving import PATIENCE, Server, command, environment, login, run_import, serving, until

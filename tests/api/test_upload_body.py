@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from chatferry.api.upload_body import SKELETON_LIMIT, UploadBody
+from chatferry.api.uploads.json_body import SKELETON_LIMIT, UploadBody
 from chatferry.errors import RequestError
 
 MIB = 2**20

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from chatferry.api.upload_room import UploadRoom
+from chatferry.api.uploads.room import UploadRoom
 from chatferry.disks import MIB, RESERVE, Disk, disk_of, require_reserve, require_rest, reserve
 from chatferry.errors import NoRoomError
 from tests.serving import GOLDEN, Server, login, sent, serving, upload, wait_for

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from chatferry.api.endpoints import ENDPOINTS, Endpoint
+from chatferry.api.endpoint import Endpoint
+from chatferry.api.routes import ENDPOINTS
 from chatferry.documents import MESSAGES
 from tests.serving import ADMIN, PASSWORD, Server, environment, serving
 from tests.shown import corpus, rocketchat

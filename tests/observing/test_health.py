@@ -12,8 +12,8 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from chatferry.api.endpoints import ENDPOINTS
 from chatferry.api.probes import probes
+from chatferry.api.routes import ENDPOINTS
 from chatferry.api.services import Services
 from chatferry.errors import SettingsError
 from chatferry.observing import metrics, readiness

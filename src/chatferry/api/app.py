@@ -20,12 +20,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from chatferry import accounts
-from chatferry.api import resumable, schemas
+from chatferry.api import schemas
+from chatferry.api.auth.sessions import LoginError
 from chatferry.api.bodies import Body, plain
-from chatferry.api.endpoints import ENDPOINTS, Endpoint
-from chatferry.api.files import file_routes
+from chatferry.api.endpoint import Endpoint
+from chatferry.api.media.files import file_routes
+from chatferry.api.routes import ENDPOINTS
 from chatferry.api.services import TOO_MANY, Call, Services
-from chatferry.api.sessions import LoginError
+from chatferry.api.uploads import resumable
 from chatferry.clock import now
 from chatferry.documents import Document
 from chatferry.errors import ChatferryError, DestinationError, NoRoomError, RequestError, SettingsError

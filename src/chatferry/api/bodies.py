@@ -13,7 +13,7 @@ from msgspec import Raw
 from starlette.requests import Request
 
 from chatferry.api import wire
-from chatferry.api.receiving import BrokenOffError, blocks, cannot_store
+from chatferry.api.uploads.receiving import BrokenOffError, blocks, cannot_store
 from chatferry.errors import RequestError
 
 SMALL = 10 * 1024

@@ -9,12 +9,12 @@ from functools import cached_property
 from anyio import CapacityLimiter
 from msgspec import Struct
 
-from chatferry.api.attempts import Attempts
+from chatferry.api.auth.attempts import Attempts
+from chatferry.api.auth.grants import Grants
+from chatferry.api.auth.rate_limit import RateLimiter, neighbourhood
 from chatferry.api.circuit_breaker import PAUSE, CircuitBreaker
-from chatferry.api.grants import Grants
 from chatferry.api.probes import probes
-from chatferry.api.rate_limit import RateLimiter, neighbourhood
-from chatferry.api.upload_room import UploadRoom
+from chatferry.api.uploads.room import UploadRoom
 from chatferry.destinations import Destination, is_server
 from chatferry.documents import Document
 from chatferry.errors import RequestError

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chatferry.api.rate_limit import RateLimiter
+from chatferry.api.auth.rate_limit import RateLimiter
 from chatferry.observing.current import CURRENT, CallRecord
 from chatferry.observing.logs import REQUEST_ID, event
 

@@ -12,8 +12,8 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from chatferry import accounts
-from chatferry.api.initials import initials_svg
-from chatferry.api.ranges import Piece, asked_piece
+from chatferry.api.media.initials import initials_svg
+from chatferry.api.media.ranges import Piece, asked_piece
 from chatferry.api.services import Services
 from chatferry.clock import now
 from chatferry.convert.files import UNKNOWN_TYPE, avatar_id

@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from chatferry.api import tus
+from chatferry.api.uploads import tus
 
 
 class Header(Struct, frozen=True):

@@ -3,7 +3,7 @@
 import threading
 from collections import OrderedDict
 
-from chatferry.api.rate_limit import RateLimiter, neighbourhood
+from chatferry.api.auth.rate_limit import RateLimiter, neighbourhood
 
 HERE, HERE_SECONDS = 8, 300.0
 ANYWHERE, ANYWHERE_SECONDS = 50, 600.0

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from chatferry.api.rate_limit import neighbourhood
+from chatferry.api.auth.rate_limit import neighbourhood
 from chatferry.observing.logs import event
 from chatferry.observing.seldom import Seldom
 

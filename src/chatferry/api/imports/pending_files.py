@@ -1,7 +1,7 @@
 """The endpoints that fetch bytes which imports left for later."""
 
 from chatferry.api import wire
-from chatferry.api.imports import take_over
+from chatferry.api.imports.operations import take_over
 from chatferry.api.services import Call
 from chatferry.ids import new_id
 from chatferry.importers import pending

@@ -18,10 +18,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chatferry import private
-from chatferry.api import imports, tus
-from chatferry.api.receiving import BrokenOffError, blocks, cannot_store, discard, too_large
+from chatferry.api.imports import operations
 from chatferry.api.services import Services
-from chatferry.api.uploads import begin_import
+from chatferry.api.uploads import tus
+from chatferry.api.uploads.receiving import BrokenOffError, blocks, cannot_store, discard, too_large
+from chatferry.api.uploads.single import begin_import
 from chatferry.clock import now
 from chatferry.documents import Document
 from chatferry.errors import DestinationError, NoRoomError, RequestError
@@ -114,7 +115,7 @@ def _announced(request: Request, services: Services, user: Document) -> Upload:
     if length > limit:
         raise too_large(limit, "upload")
     metadata = request.headers.get("upload-metadata", "")
-    imports.importer_of_upload(_fields(metadata)["importerKey"], METHOD)
+    operations.importer_of_upload(_fields(metadata)["importerKey"], METHOD)
     return Upload(id=new_id(), user=user["_id"], length=length, metadata=metadata, expires=_expiry(services))
 
 
@@ -125,7 +126,7 @@ def _fields(metadata: str) -> dict[str, str]:
         raise RequestError(
             "Upload-Metadata must have an importerKey; filename, filetype and origin may be there too."
         )
-    imports.origin_name(fields["origin"], METHOD)
+    operations.origin_name(fields["origin"], METHOD)
     return fields
 
 

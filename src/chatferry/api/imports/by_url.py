@@ -3,9 +3,10 @@
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from chatferry.api import imports, wire
+from chatferry.api import wire
+from chatferry.api.imports import operations
 from chatferry.api.services import Call, Services
-from chatferry.api.uploads import file_name
+from chatferry.api.uploads.single import file_name
 from chatferry.clock import now
 from chatferry.errors import DownloadError, RequestError
 from chatferry.ids import new_id
@@ -17,7 +18,7 @@ from chatferry.pipeline.fetching.archives import ask_for_archive
 def download_public_import_file(call: Call) -> wire.JSON:
     """Import what an http(s) URL leads to, or a file or folder on the server, below an allowed directory."""
     url, key = str(call.body["fileUrl"]), str(call.body["importerKey"])
-    importer = imports.importer_of_public_file(key)
+    importer = operations.importer_of_public_file(key)
     if url.lower().startswith(("http:", "https:")):
         return _begin_download(call, importer, url)
     path = _allowed_path(url, call.services.settings.import_dirs)
@@ -25,7 +26,7 @@ def download_public_import_file(call: Call) -> wire.JSON:
         raise RequestError(url, code="error-import-file-missing", details="downloadPublicImportFile")
     moment = now()
     file = url if path.is_dir() else f"{wire.stamp(moment)}_{call.user['_id']}_{path.name}"
-    imports.begin(call.services, str(call.user["_id"]), importer, new_id(), path, file)
+    operations.begin(call.services, str(call.user["_id"]), importer, new_id(), path, file)
     return {}
 
 
@@ -45,7 +46,7 @@ def _begin_download(call: Call, importer: Importer, url: str) -> wire.JSON:
         archive=str(services.settings.fetched / id),
         url=url,
     )
-    operation = imports.take_over(services, operation)
+    operation = operations.take_over(services, operation)
     try:
         ask_for_archive(operation, services.settings, lambda: _check_valid(services, id))
     except DownloadError as error:

@@ -17,7 +17,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from chatferry.api.connections import Connections, Peer
+from chatferry.api.sockets.connections import Connections, Peer
 
 AT_ONCE = 50  # connections accepted before others have their turn
 LINGERING = 20  # connections that were refused and are not closed yet

@@ -1,80 +1,23 @@
 """Every endpoint: its path, method, permission, what it takes and answers, and the function behind it."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from chatferry.api import (
-    access_tokens,
-    answers,
-    bodies,
-    examples,
-    health,
-    imports,
-    openapi,
-    pending,
-    public_files,
-    reference,
-    resumable,
-    schemas,
-    sessions,
-    tus,
-    tus_exchanges,
-    uploads,
-    user_imports,
-)
-from chatferry.api.examples import Example
+from chatferry.api import bodies, health, schemas
+from chatferry.api.auth import access_tokens, sessions
+from chatferry.api.description import examples, openapi, page, responses
+from chatferry.api.endpoint import Endpoint
+from chatferry.api.imports import by_url, operations, pending_files, users
 from chatferry.api.services import Call, Services
-from chatferry.api.tus_exchanges import Exchange
+from chatferry.api.uploads import resumable, single, tus, tus_headers
 from chatferry.documents import Document
 
 RUN, VIEW, TOKENS = "run-import", "view-import-operations", "create-personal-access-tokens"
-
-
-class Endpoint(Struct, frozen=True, kw_only=True):
-    """`query` is None where any query is accepted, `body` None where the body is not looked at.
-
-    `receive`, instead of `answer`, reads and checks the body itself. `takes_any_body`: it is not held against
-    `body`, which only describes it. `takes_form`: the body is a form. `most_body`: the largest body in bytes,
-    where it is no upload. `limited`: how often it can be called is limited. `is_instant`: the answer needs no
-    thread, no database and no time. `hashes`: passwords are hashed for it. `headers` are on every answer.
-    `answers` describes what comes with status 200; None stands for a page, or where the endpoint has an
-    `exchange`, for headers alone. `page_type` is the page's; `more_answers` are those with other
-    statuses.
-    """
-
-    method: str
-    path: str
-    summary: str
-    answers: schemas.Schema | None
-    example: Example | None = None
-    answer: Callable[[Call], Any] | None = None
-    receive: Callable[[Request, Services, Document], Awaitable[Any]] | None = None
-    auth: bool = True
-    permission: str = ""
-    query: schemas.Schema | None = None
-    body: schemas.Schema | None = None
-    takes_any_body: bool = False
-    takes_form: bool = False
-    most_body: int = bodies.SMALL
-    exchange: Exchange | None = None
-    limited: bool = True
-    is_instant: bool = False
-    hashes: bool = False
-    enveloped: bool = True  # whether an object says `success`
-    headers: Mapping[str, str] = {}
-    page_type: str = "text/html"
-    more_answers: Mapping[int, tuple[str, schemas.Schema]] = {}
-
-    @property
-    def name(self) -> str:
-        """What clients call it: the path without what all paths have in common."""
-        return self.path.removeprefix("/api/v1/").removeprefix("/api/")
 
 
 def _get(name: str, answer: Callable[[Call], Any], **more: Any) -> Endpoint:
@@ -117,7 +60,7 @@ def _openapi() -> bytes:
 
 @cache
 def _page() -> str:
-    return reference.html(_document())
+    return page.html(_document())
 
 
 def openapi_json(call: Call) -> Response:
@@ -127,7 +70,7 @@ def openapi_json(call: Call) -> Response:
 
 def docs(call: Call) -> Response:
     """This API as a page to read."""
-    return HTMLResponse(_page(), headers=reference.HEADERS)
+    return HTMLResponse(_page(), headers=page.HEADERS)
 
 
 ENDPOINTS = (
@@ -140,7 +83,7 @@ ENDPOINTS = (
         body=schemas.LOGIN,
         takes_any_body=True,
         hashes=True,
-        answers=answers.LOGIN,
+        answers=responses.LOGIN,
         example=examples.LOGIN,
     ),
     _post(
@@ -149,7 +92,7 @@ ENDPOINTS = (
         summary="End this session: its token is good no more",
         permission="",
         enveloped=False,
-        answers=answers.LOGOUT,
+        answers=responses.LOGOUT,
         example=examples.LOGOUT,
     ),
     _get(
@@ -159,7 +102,7 @@ ENDPOINTS = (
         permission="",
         query=None,
         enveloped=False,
-        answers=answers.LOGOUT,
+        answers=responses.LOGOUT,
         example=examples.LOGOUT,
     ),
     _get(
@@ -168,7 +111,7 @@ ENDPOINTS = (
         summary="The account whose token this is",
         permission="",
         query=None,
-        answers=answers.ME,
+        answers=responses.ME,
         example=examples.ME,
     ),
     _post(
@@ -177,7 +120,7 @@ ENDPOINTS = (
         summary="Make a token for scripts, under a name; its text is told once",
         permission=TOKENS,
         body=schemas.GENERATE_TOKEN,
-        answers=answers.TOKEN,
+        answers=responses.TOKEN,
         example=examples.GENERATE_TOKEN,
     ),
     _post(
@@ -186,7 +129,7 @@ ENDPOINTS = (
         summary="Make a new token in the place of the one with this name",
         permission=TOKENS,
         body=schemas.NAMED_TOKEN,
-        answers=answers.TOKEN,
+        answers=responses.TOKEN,
         example=examples.REGENERATE_TOKEN,
     ),
     _get(
@@ -194,7 +137,7 @@ ENDPOINTS = (
         access_tokens.list_all,
         summary="The caller's tokens, without their text",
         permission=TOKENS,
-        answers=answers.TOKENS,
+        answers=responses.TOKENS,
         example=examples.TOKENS,
     ),
     _post(
@@ -203,26 +146,26 @@ ENDPOINTS = (
         summary="The token with this name is good no more",
         permission=TOKENS,
         body=schemas.NAMED_TOKEN,
-        answers=answers.SUCCESS,
+        answers=responses.SUCCESS,
         example=examples.REMOVE_TOKEN,
     ),
     _post(
         "uploadImportFile",
         None,
         summary="Begin an import with a file in the request",
-        receive=uploads.upload_import_file,
+        receive=single.upload_import_file,
         body=schemas.UPLOAD_IMPORT_FILE,
-        answers=answers.SUCCESS,
+        answers=responses.SUCCESS,
         example=examples.UPLOAD,
     ),
     _post(
         "import.upload",
         None,
         summary="Begin an import with a file in a form",
-        receive=uploads.import_upload,
+        receive=single.import_upload,
         body=schemas.IMPORT_UPLOAD,
         takes_form=True,
-        answers=answers.SUCCESS,
+        answers=responses.SUCCESS,
         example=examples.UPLOAD_FORM,
     ),
     _tus(
@@ -230,156 +173,156 @@ ENDPOINTS = (
         "import.uploads",
         resumable.describe,
         summary="What is possible with resumable uploads",
-        exchange=tus_exchanges.DESCRIBE,
+        exchange=tus_headers.DESCRIBE,
     ),
     _tus(
         "POST",
         "import.uploads",
         resumable.create,
         summary="Announce a resumable upload; it can have its first bytes at once",
-        exchange=tus_exchanges.CREATE,
+        exchange=tus_headers.CREATE,
     ),
-    _piece("HEAD", resumable.look, summary="How much of an upload has come", exchange=tus_exchanges.LOOK),
+    _piece("HEAD", resumable.look, summary="How much of an upload has come", exchange=tus_headers.LOOK),
     _piece(
         "PATCH",
         resumable.resume,
         summary="The next bytes of an upload; with the last of them the import begins",
-        exchange=tus_exchanges.RESUME,
+        exchange=tus_headers.RESUME,
     ),
-    _piece("DELETE", resumable.end, summary="Give an upload up", exchange=tus_exchanges.END),
+    _piece("DELETE", resumable.end, summary="Give an upload up", exchange=tus_headers.END),
     _piece(
         "POST",
         resumable.by_header,
         summary="The same for clients that can only POST: a header names the method that is meant",
-        exchange=tus_exchanges.BY_HEADER,
+        exchange=tus_headers.BY_HEADER,
     ),
     _post(
         "downloadPublicImportFile",
-        public_files.download_public_import_file,
+        by_url.download_public_import_file,
         summary="Begin an import with an http(s) URL, or a file or folder on the server",
         body=schemas.DOWNLOAD_PUBLIC_IMPORT_FILE,
-        answers=answers.SUCCESS,
+        answers=responses.SUCCESS,
         example=examples.DOWNLOAD,
     ),
     _get(
         "getImportFileData",
-        imports.get_import_file_data,
+        operations.get_import_file_data,
         summary="Users, channels and counts to choose from, or that they are still being read",
-        answers=answers.FILE_DATA,
+        answers=responses.FILE_DATA,
         example=examples.FILE_DATA,
     ),
     _post(
         "startImport",
-        imports.start_import,
+        operations.start_import,
         summary="Import what was chosen",
         body=schemas.START_IMPORT,
         most_body=bodies.LARGE,
-        answers=answers.SUCCESS,
+        answers=responses.SUCCESS,
         example=examples.START,
     ),
     _get(
         "getImportProgress",
-        imports.get_import_progress,
+        operations.get_import_progress,
         summary="How far the current operation is",
-        answers=answers.PROGRESS,
+        answers=responses.PROGRESS,
         example=examples.PROGRESS,
     ),
     _post(
         "downloadPendingFiles",
-        pending.download_pending_files,
+        pending_files.download_pending_files,
         summary="Fetch the files of imported messages that are not stored yet",
         body=schemas.DOWNLOAD_PENDING_FILES,
-        answers=answers.PENDING,
+        answers=responses.PENDING,
         example=examples.PENDING_FILES,
     ),
     _post(
         "downloadPendingAvatars",
-        pending.download_pending_avatars,
+        pending_files.download_pending_avatars,
         summary="Fetch the avatars of imported users that are not stored yet",
         body=schemas.DOWNLOAD_PENDING_AVATARS,
-        answers=answers.PENDING,
+        answers=responses.PENDING,
         example=examples.PENDING_AVATARS,
     ),
     _get(
         "getCurrentImportOperation",
-        imports.get_current_import_operation,
+        operations.get_current_import_operation,
         summary="The operation that began last, if there is one",
-        answers=answers.CURRENT_OPERATION,
+        answers=responses.CURRENT_OPERATION,
         example=examples.CURRENT_OPERATION,
     ),
     _get(
         "getLatestImportOperations",
-        imports.get_latest_import_operations,
+        operations.get_latest_import_operations,
         summary="The 20 operations that changed last, newest first",
         permission=VIEW,
-        answers=answers.OPERATIONS,
+        answers=responses.OPERATIONS,
         example=examples.LATEST,
     ),
     _get(
         "importers.list",
-        imports.importers_list,
+        operations.importers_list,
         summary="The formats that can be imported",
-        answers=answers.IMPORTERS,
+        answers=responses.IMPORTERS,
         example=examples.IMPORTERS,
     ),
     _post(
         "import.new",
-        user_imports.import_new,
+        users.import_new,
         summary="Begin an import of users that come over the API",
-        answers=answers.NEW_OPERATION,
+        answers=responses.NEW_OPERATION,
         example=examples.NEW,
     ),
     _post(
         "import.addUsers",
-        user_imports.import_add_users,
+        users.import_add_users,
         summary="Add users to the current operation: all of them, or none if one is not as it should be",
         body=schemas.IMPORT_ADD_USERS,
         most_body=bodies.LARGE,
         hashes=True,
-        answers=answers.SUCCESS,
+        answers=responses.SUCCESS,
         example=examples.ADD_USERS,
     ),
     _post(
         "import.run",
-        user_imports.import_run,
+        users.import_run,
         summary="Import all users of the current operation; accounts that exist are left alone",
-        answers=answers.SUCCESS,
+        answers=responses.SUCCESS,
         example=examples.RUN,
     ),
     _get(
         "import.status",
-        imports.import_status,
+        operations.import_status,
         summary="The coarse state of the current operation",
         query=None,
-        answers=answers.STATUS,
+        answers=responses.STATUS,
         example=examples.STATUS,
     ),
     _post(
         "import.clear",
-        imports.import_clear,
+        operations.import_clear,
         summary="Take back every operation, and stop what is running",
-        answers=answers.SUCCESS,
+        answers=responses.SUCCESS,
         example=examples.CLEAR,
     ),
     _post(
         "import.pause",
-        imports.import_pause,
+        operations.import_pause,
         summary="Let the import that is running wait; harmless to repeat",
-        answers=answers.PAUSED,
+        answers=responses.PAUSED,
         example=examples.PAUSE,
     ),
     _post(
         "import.resume",
-        imports.import_resume,
+        operations.import_resume,
         summary="Let the import that waits go on; harmless to repeat",
-        answers=answers.PAUSED,
+        answers=responses.PAUSED,
         example=examples.RESUME,
     ),
     _post(
         "import.retry",
-        imports.import_retry,
+        operations.import_retry,
         summary="Take up the import that failed last, where it stopped",
-        answers=answers.NEW_OPERATION,
+        answers=responses.NEW_OPERATION,
         example=examples.RETRY,
     ),
     _open(
@@ -387,7 +330,7 @@ ENDPOINTS = (
         sessions.info,
         summary="What server this is",
         is_instant=True,
-        answers=answers.INFO,
+        answers=responses.INFO,
         example=examples.INFO,
     ),
     _open(
@@ -396,26 +339,26 @@ ENDPOINTS = (
         summary="What server this is",
         limited=True,
         is_instant=True,
-        answers=answers.INFO,
+        answers=responses.INFO,
         example=examples.INFO,
     ),
-    _open("/api/v1/openapi.json", openapi_json, summary="This API as OpenAPI 3.1", answers=answers.OPENAPI),
+    _open("/api/v1/openapi.json", openapi_json, summary="This API as OpenAPI 3.1", answers=responses.OPENAPI),
     _open("/api/docs", docs, summary="This API as a page to read", answers=None),
     _open(
         "/api/health",
         health.health,
         summary="Whether the process lives; this needs nothing",
         is_instant=True,
-        answers=answers.HEALTH,
+        answers=responses.HEALTH,
         example=examples.HEALTH,
     ),
     _open(
         "/api/ready",
         health.ready,
         summary="Whether everything is there that imports need: store, destination, worker, room on the disk",
-        answers=answers.READY,
+        answers=responses.READY,
         example=examples.READY,
-        more_answers={503: ("Something is missing; `checks` says what.", answers.NOT_READY)},
+        more_answers={503: ("Something is missing; `checks` says what.", responses.NOT_READY)},
     ),
     _open(
         "/metrics",
@@ -425,8 +368,8 @@ ENDPOINTS = (
         answers=None,
         page_type="text/plain",
         more_answers={
-            401: ("The token of the metrics is missing.", answers.ERROR),
-            403: ("Only this machine may read the metrics.", answers.ERROR),
+            401: ("The token of the metrics is missing.", responses.ERROR),
+            403: ("Only this machine may read the metrics.", responses.ERROR),
         },
     ),
 )

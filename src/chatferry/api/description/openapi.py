@@ -1,14 +1,18 @@
 """The table of endpoints as an OpenAPI 3.1 document. Pure."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from chatferry import __version__
-from chatferry.api import answers, examples, tus
-from chatferry.api.examples import Example
+from chatferry.api.description import examples
+from chatferry.api.description.responses import ERROR, LOGIN_FAILED, OPERATION, UNAUTHORIZED
 from chatferry.api.schemas import Schema
-from chatferry.api.tus_exchanges import REASONS, TOLD, Exchange
+from chatferry.api.uploads import tus
+from chatferry.api.uploads.tus_headers import REASONS, TOLD, Exchange
+
+if TYPE_CHECKING:
+    from chatferry.api.endpoint import Endpoint
 
 JSON = dict[str, Any]
 _TAGS = {
@@ -29,48 +33,7 @@ _RATE_LIMIT = {
 }
 
 
-class Endpoint(Protocol):
-    """What this module wants to know of an endpoint."""
-
-    @property
-    def method(self) -> str: ...
-    @property
-    def path(self) -> str: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def summary(self) -> str: ...
-    @property
-    def answers(self) -> Schema | None: ...
-    @property
-    def example(self) -> Example | None: ...
-    @property
-    def auth(self) -> bool: ...
-    @property
-    def permission(self) -> str: ...
-    @property
-    def query(self) -> Schema | None: ...
-    @property
-    def body(self) -> Schema | None: ...
-    @property
-    def takes_any_body(self) -> bool: ...
-    @property
-    def receive(self) -> object | None: ...
-    @property
-    def takes_form(self) -> bool: ...
-    @property
-    def exchange(self) -> Exchange | None: ...
-    @property
-    def limited(self) -> bool: ...
-    @property
-    def page_type(self) -> str: ...
-    @property
-    def more_answers(self) -> Mapping[int, tuple[str, Schema]]: ...
-    @property
-    def most_body(self) -> int: ...
-
-
-def document(endpoints: Iterable[Endpoint]) -> JSON:
+def document(endpoints: Iterable["Endpoint"]) -> JSON:
     """The OpenAPI document of a table of endpoints."""
     paths: dict[str, JSON] = {}
     for endpoint in endpoints:
@@ -86,7 +49,7 @@ def document(endpoints: Iterable[Endpoint]) -> JSON:
                 "userId": {"type": "apiKey", "in": "header", "name": "X-User-Id"},
                 "authToken": {"type": "apiKey", "in": "header", "name": "X-Auth-Token"},
             },
-            "schemas": {"Error": answers.ERROR, "Operation": answers.OPERATION},
+            "schemas": {"Error": ERROR, "Operation": OPERATION},
             "headers": {
                 name: {"description": text, "schema": {"type": "integer"}}
                 for name, text in _RATE_LIMIT.items()
@@ -95,7 +58,7 @@ def document(endpoints: Iterable[Endpoint]) -> JSON:
     }
 
 
-def _operation(endpoint: Endpoint) -> JSON:
+def _operation(endpoint: "Endpoint") -> JSON:
     operation: JSON = {
         "operationId": f"{endpoint.method.lower()}_{re.sub('[/{}]+', '_', endpoint.path).strip('_')}",
         "summary": endpoint.summary,
@@ -135,7 +98,7 @@ def _header(name: str) -> JSON:
     return {"description": told.text, "schema": told.schema, "example": told.example}
 
 
-def _tag(endpoint: Endpoint) -> str:
+def _tag(endpoint: "Endpoint") -> str:
     if endpoint.name in ("import.new", "import.addUsers", "import.run"):
         return "users"
     if not endpoint.auth and endpoint.name != "login":
@@ -143,23 +106,21 @@ def _tag(endpoint: Endpoint) -> str:
     return "imports" if "import" in endpoint.permission else "sessions"
 
 
-def _too_large(endpoint: Endpoint) -> JSON:
+def _too_large(endpoint: "Endpoint") -> JSON:
     return (
         examples.UPLOAD_TOO_LARGE if endpoint.receive is not None else examples.too_large(endpoint.most_body)
     )
 
 
-def _responses(endpoint: Endpoint) -> JSON:
+def _responses(endpoint: "Endpoint") -> JSON:
     responses = {"200": _answered(endpoint)} if endpoint.exchange is None else _exchanged(endpoint.exchange)
     if refusals := _refusals(endpoint):
         responses["400"] = _response("The request cannot be served as it is.", _ERROR, refusals)
     if endpoint.auth:
         unauthorized = [examples.UNAUTHORIZED]
-        responses["401"] = _response("The credentials are no good.", answers.UNAUTHORIZED, unauthorized)
+        responses["401"] = _response("The credentials are no good.", UNAUTHORIZED, unauthorized)
     if endpoint.name == "login":
-        responses["401"] = _response(
-            "Nobody can log in like that.", answers.LOGIN_FAILED, [examples.LOGIN_FAILED]
-        )
+        responses["401"] = _response("Nobody can log in like that.", LOGIN_FAILED, [examples.LOGIN_FAILED])
     if endpoint.permission:
         responses["403"] = _response("The permission is missing.", _ERROR, [examples.FORBIDDEN])
     if endpoint.body is not None:
@@ -167,7 +128,7 @@ def _responses(endpoint: Endpoint) -> JSON:
         if endpoint.receive is not None:
             responses["408"] = _response(REASONS[408], _ERROR, [examples.SILENT])
     for more, (description, schema) in endpoint.more_answers.items():
-        responses[str(more)] = _response(description, _ERROR if schema is answers.ERROR else schema, ())
+        responses[str(more)] = _response(description, _ERROR if schema is ERROR else schema, ())
     if endpoint.takes_form:
         responses["415"] = _response("The body is no form.", _ERROR, [examples.NO_FORM])
     if endpoint.limited:
@@ -190,7 +151,7 @@ def _exchanged(exchange: Exchange) -> dict[str, JSON]:
     return {**told, **refused}
 
 
-def _refusals(endpoint: Endpoint) -> list[JSON]:
+def _refusals(endpoint: "Endpoint") -> list[JSON]:
     """Examples of status 400. A body that breaks off is one for every endpoint that reads one."""
     known = list(endpoint.example.refusals) if endpoint.example else []
     reads = endpoint.body is not None
@@ -202,7 +163,7 @@ def _refusals(endpoint: Endpoint) -> list[JSON]:
 _ERROR = {"$ref": "#/components/schemas/Error"}
 
 
-def _answered(endpoint: Endpoint) -> JSON:
+def _answered(endpoint: "Endpoint") -> JSON:
     if endpoint.answers is None:
         return {"description": "A page.", "content": {endpoint.page_type: {"schema": {"type": "string"}}}}
     content: JSON = {"schema": endpoint.answers}

@@ -12,11 +12,12 @@ from msgspec import Struct
 from starlette.requests import Request
 
 from chatferry import private
-from chatferry.api import imports, schemas, wire
-from chatferry.api.receiving import blocks, cannot_store, discard, too_large
+from chatferry.api import schemas, wire
+from chatferry.api.imports import operations
 from chatferry.api.services import Services
-from chatferry.api.upload_body import UploadBody
-from chatferry.api.upload_form import FormBody
+from chatferry.api.uploads.form_body import FormBody
+from chatferry.api.uploads.json_body import UploadBody
+from chatferry.api.uploads.receiving import blocks, cannot_store, discard, too_large
 from chatferry.clock import now
 from chatferry.documents import Document
 from chatferry.errors import NoRoomError
@@ -77,7 +78,7 @@ async def _store(
             fields = await _receive(request, services, way, open_body(sink), path)
             await anyio.to_thread.run_sync(_keep, sink)
         begin = partial(begin_import, services, id, user["_id"], way.method)
-        origin = imports.origin_name(fields.get("origin", ""), way.method)
+        origin = operations.origin_name(fields.get("origin", ""), way.method)
         await anyio.to_thread.run_sync(
             begin, fields["importerKey"], fields["fileName"], fields["contentType"], origin
         )
@@ -119,11 +120,11 @@ def begin_import(
     origin: str,
 ) -> Operation:
     """The operation `id` begins, with the file that was uploaded for it by this method."""
-    importer = imports.importer_of_upload(importer_key, method)
+    importer = operations.importer_of_upload(importer_key, method)
     file, path = f"{wire.stamp(now())}_{user_id}_{file_name(name)}", services.settings.uploads / id
     size = path.stat().st_size
     event(LOG, "upload received", operation=id, importer=importer_key, file=file, bytes=size, by=method)
-    return imports.begin(services, user_id, importer, id, path, file, content_type, origin)
+    return operations.begin(services, user_id, importer, id, path, file, content_type, origin)
 
 
 def file_name(name: str) -> str:

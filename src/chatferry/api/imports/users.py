@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from chatferry import accounts
 from chatferry.api import wire
-from chatferry.api.imports import take_over
+from chatferry.api.imports.operations import take_over
 from chatferry.api.services import Call, Services
 from chatferry.clock import now
 from chatferry.convert.users import may_grant

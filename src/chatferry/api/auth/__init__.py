@@ -1,0 +1,1 @@
+"""Who calls: sessions, access tokens, permissions, and how often somebody may try."""

@@ -1,0 +1,1 @@
+"""Listening, with limits on connections and their time, and TLS."""
