@@ -24,7 +24,7 @@ from pymongo import MongoClient, WriteConcern
 
 from chatferry.destinations.sqlite.destination import SqliteDestination, connected
 from chatferry.documents import MESSAGES
-from chatferry.importers.slack_wire import SlackMessage
+from chatferry.importers.slack.schema import SlackMessage
 from chatferry.pipeline.convert_parts import ALLOWANCE, BATCH
 
 T = TypeVar("T")

@@ -12,8 +12,8 @@ import pytest
 
 from chatferry.archive import Archive, open_archive
 from chatferry.errors import CancelledError
-from chatferry.importers import slack
-from chatferry.importers.slack_runs import Sizes
+from chatferry.importers.slack import export as slack
+from chatferry.importers.slack.large_files import Sizes
 from chatferry.operations import Operation, Status
 from chatferry.pipeline.background import work_on
 from chatferry.pipeline.parallel import pools as helpers_module

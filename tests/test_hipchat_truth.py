@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from chatferry.archive import open_archive
 from chatferry.documents import COLLECTIONS
 from chatferry.errors import ArchiveError
-from chatferry.importers import detect, hipchat, json_elements
+from chatferry.importers import detect
+from chatferry.importers.hipchat import export
+from chatferry.importers.reading import json_stream
 from chatferry.operations import Status
 from chatferry.records import Part
 from chatferry.store import Store
@@ -81,17 +83,17 @@ def test_a_hipchat_export_is_recognised(tmp_path: Path) -> None:
 )
 def test_what_is_no_export_is_refused(files: dict[str, str], why: str) -> None:
     with open_archive(files) as archive, pytest.raises(ArchiveError, match=why):
-        list(hipchat.scan(archive))
+        list(export.scan(archive))
 
 
 def test_memory_does_not_grow_with_a_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_elements, "WINDOW", 1 << 14)
+    monkeypatch.setattr(json_stream, "WINDOW", 1 << 14)
     peaks = []
     for messages in (8_000, 16_000):  # both longer than what an archive keeps to read on
         write_export(tmp_path / str(messages), Shape(users=2, rooms=1, messages=messages))
         with open_archive(tmp_path / str(messages)) as archive:
             tracemalloc.start()
-            assert sum(item.messages for item in hipchat.scan(archive) if isinstance(item, Part)) == messages
+            assert sum(item.messages for item in export.scan(archive) if isinstance(item, Part)) == messages
             peaks.append(tracemalloc.get_traced_memory()[1])
             tracemalloc.stop()
     small, large = peaks

@@ -35,16 +35,20 @@ from chatferry.downloads import DEFAULT_RULES, urls
 from chatferry.downloads.addresses import parse_hosts
 from chatferry.downloads.failures import AttemptError
 from chatferry.errors import ChatferryError
-from chatferry.importers import IMPORTERS, csv_times, hipchat_wire, slack_text, slack_wire
-from chatferry.importers.csv_lists import split
-from chatferry.importers.csv_table import Form, Rows, repaired
-from chatferry.importers.hipchat_messages import names_in, with_names
-from chatferry.importers.html_text import from_html
-from chatferry.importers.slack_blocks import from_blocks
-from chatferry.importers.slack_parts import _stretches
-from chatferry.importers.slack_survey import Day
-from chatferry.importers.slack_tones import in_rocket_chat
-from chatferry.importers.texts import fitting, joined, link, marked
+from chatferry.importers import IMPORTERS
+from chatferry.importers.csv import times
+from chatferry.importers.hipchat import schema as hipchat_wire
+from chatferry.importers.hipchat.messages import names_in, with_names
+from chatferry.importers.reading.html import from_html
+from chatferry.importers.reading.people import split
+from chatferry.importers.reading.table import Form, Rows, repaired
+from chatferry.importers.reading.texts import fitting, joined, link, marked
+from chatferry.importers.slack import schema as slack_wire
+from chatferry.importers.slack import text as slack_text
+from chatferry.importers.slack.blocks import from_blocks
+from chatferry.importers.slack.first_pass import Day
+from chatferry.importers.slack.parts import _stretches
+from chatferry.importers.slack.skin_tones import in_rocket_chat
 from chatferry.operations import Status
 from chatferry.origins import Links, Origin
 from chatferry.pipeline.convert_parts import convert_parts
@@ -177,7 +181,7 @@ OF_TEXT: Mapping[str, Callable[[str], object]] = {
     "hipchat: names": lambda text: (with_names(text, NAMES), list(names_in(text))),
     "hipchat: time": hipchat_wire.micros,
     "hipchat: a file": file_of_hipchat,
-    "csv: time": csv_times.micros_of,
+    "csv: time": times.micros_of,
     "csv: cell": lambda text: (split(text), repaired(text, "utf-8")),
     "csv: rows": rows_of_csv,
     "csv: a quoted cell": lambda text: rows_of_csv(f'a,b\n"{text}'),

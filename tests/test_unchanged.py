@@ -14,8 +14,9 @@ from chatferry.archive import Archive, open_archive
 from chatferry.destinations import Destination, Packed, Rejection
 from chatferry.destinations.memory import MemoryDestination
 from chatferry.documents import MESSAGES, USERS, Date, Update, digest
-from chatferry.importers import IMPORTERS, slack
-from chatferry.importers.slack_runs import Sizes
+from chatferry.importers import IMPORTERS
+from chatferry.importers.slack import export as slack
+from chatferry.importers.slack.large_files import Sizes
 from chatferry.operations import Choice
 from chatferry.pipeline import reuse
 from chatferry.records import Message, Part, Problem

@@ -23,7 +23,7 @@ from chatferry.disks import is_away
 from chatferry.documents import COLLECTIONS, Date
 from chatferry.errors import ChatferryError, DestinationError, OriginError, SettingsError
 from chatferry.ids import new_id
-from chatferry.importers import IMPORTERS, Importer, detect, pending, readers
+from chatferry.importers import IMPORTERS, PENDING_AVATARS, PENDING_FILES, Importer, detect, readers
 from chatferry.inspection import inspect_archive
 from chatferry.observing import audit, logs
 from chatferry.observing.logs import LogFormat, LogLevel
@@ -420,7 +420,7 @@ def files_(
         found: dict[str, dict[str, Any]] = {}
         code = DONE
         starter = _starter(workspace, as_)
-        for name, key in (("files", pending.FILES), ("avatars", pending.AVATARS)):
+        for name, key in (("files", PENDING_FILES), ("avatars", PENDING_AVATARS)):
             operation = _fetched(key, starter, store, workspace, settings, as_json, log_level)
             found[name] = report.as_json(operation, store, every)
             if operation.count.total and not as_json:

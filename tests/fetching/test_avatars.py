@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from chatferry.convert.files import avatar_id
 from chatferry.documents import AVATARS, UPLOADS, USERS, Document, Update
-from chatferry.importers import pending
+from chatferry.importers import PENDING_AVATARS
 from chatferry.operations import Status
 from chatferry.pipeline.background import work_on
 from chatferry.settings import Settings
@@ -45,7 +45,7 @@ def test_avatars_are_stored_once_and_noted(tmp_path: Path, host: FileHost, setti
     imported = import_archive(export, settings=settings)
     assert people(imported)["ann"]["_pendingAvatarUrl"] == f"{url}?t=***"
     assert people(imported)["cat"]["_pendingAvatarUrl"] == page
-    fetched = fetch(imported, settings, pending.AVATARS)
+    fetched = fetch(imported, settings, PENDING_AVATARS)
     assert fetched.operation.status == Status.DONE, fetched.operation.error
     assert files_of(fetched) == {"read": 5, "inserted": 2, "failed": 3}
     assert sorted(one["field"].partition(" (")[0] for one in fetched.report["problems"]) == [
@@ -72,7 +72,7 @@ def test_avatars_are_stored_once_and_noted(tmp_path: Path, host: FileHost, setti
     assert again.report["users"]["unchanged"] == 6
     host.put("/page", picture)
     host.asked.clear()
-    more = fetch(again, settings, pending.AVATARS)
+    more = fetch(again, settings, PENDING_AVATARS)
     assert files_of(more) == {"read": 3, "inserted": 1, "failed": 2}
     assert {path for path, _ in host.asked} == {"/page", "/text", "/large"}
 
@@ -87,7 +87,7 @@ def test_a_picture_in_the_address_itself(tmp_path: Path, settings: Settings) -> 
     for name, url in urls.items():
         change = Update(collection=USERS, id=people(imported)[name]["_id"], set={"_pendingAvatarUrl": url})
         imported.destination.apply([change])
-    fetched = fetch(imported, settings, pending.AVATARS)
+    fetched = fetch(imported, settings, PENDING_AVATARS)
     assert files_of(fetched) == {"read": 2, "inserted": 1, "failed": 1}
     (avatar,) = fetched.documents(AVATARS)
     assert b"".join(fetched.destination.read_file(avatar["_id"], AVATARS)) == PICTURE
@@ -103,7 +103,7 @@ def test_avatars_that_are_dealt_with_are_not_dealt_with_again(
     ]
     export = write_export(tmp_path / "export", {DAY: []}, users=users)
     imported = import_archive(export, settings=settings)
-    fetched = fetch(imported, settings, pending.AVATARS)
+    fetched = fetch(imported, settings, PENDING_AVATARS)
     interrupted = replace(fetched.operation, status=Status.IMPORTING_FILES)
     host.asked.clear()
     ended = work_on(interrupted, fetched.store, fetched.destination, settings)

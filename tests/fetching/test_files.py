@@ -12,7 +12,7 @@ from chatferry.destinations import Destination, open_destination
 from chatferry.documents import COLLECTIONS, MESSAGES, ROOMS, UPLOADS, Document
 from chatferry.errors import CancelledError
 from chatferry.ids import new_id
-from chatferry.importers import pending
+from chatferry.importers import PENDING_AVATARS, PENDING_FILES
 from chatferry.operations import Operation, Status
 from chatferry.pipeline.background import work_on
 from chatferry.pipeline.fetching.fetch_pending import new_operation
@@ -25,7 +25,7 @@ from tests.importing import Imported, import_archive, lasting, workspace
 PNG = png(640, 480, noise(600_000))
 
 
-def fetch(imported: Imported, settings: Settings, key: str = pending.FILES) -> Imported:
+def fetch(imported: Imported, settings: Settings, key: str = PENDING_FILES) -> Imported:
     """Fetch what an import has left."""
     store, destination = imported.store, imported.destination
     operation = begin(store, destination, key)
@@ -34,7 +34,7 @@ def fetch(imported: Imported, settings: Settings, key: str = pending.FILES) -> I
     return Imported(operation, store, destination)
 
 
-def begin(store: Store, destination: Destination, key: str = pending.FILES) -> Operation:
+def begin(store: Store, destination: Destination, key: str = PENDING_FILES) -> Operation:
     operation = new_operation(key, new_id(), "rocket.cat", store, destination)
     store.operations.add(operation)
     return operation
@@ -137,7 +137,7 @@ def test_what_kinds_of_files_show(
 
 
 def test_nothing_pending_is_done_at_once(settings: Settings) -> None:
-    for key in (pending.FILES, pending.AVATARS):
+    for key in (PENDING_FILES, PENDING_AVATARS):
         operation = begin(Store(), workspace(), key)
         assert (operation.status, operation.count.total) == (Status.DONE, None)
 

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from chatferry.documents import AVATARS, COLLECTIONS, MESSAGES, ROOMS, UPLOADS, USERS, Document
-from chatferry.importers import pending
+from chatferry.importers import PENDING_AVATARS
 from chatferry.operations import Status
 from chatferry.settings import Settings
 from testdata.entries import Avatar, File, read_lines
@@ -180,7 +180,7 @@ def test_every_avatar_is_stored_and_noted_and_again_is_no_news(
     with sqlite_workspace(tmp_path / "workspace.sqlite3") as destination:
         imported = import_archive(tmp_path / "export.zip", destination, settings=settings)
         assert imported.operation.status == Status.DONE, imported.operation.error
-        fetched = fetch(imported, settings, pending.AVATARS)
+        fetched = fetch(imported, settings, PENDING_AVATARS)
         assert fetched.operation.status == Status.DONE, fetched.operation.error
         tally = {"read": len(lines), "inserted": len(wanted), "failed": len(lost)}
         assert counts(fetched.report["files"]) == tally
@@ -191,7 +191,7 @@ def test_every_avatar_is_stored_and_noted_and_again_is_no_news(
         assert list((settings.fetched / "files").iterdir()) == []
 
         before = everything(fetched)
-        again = fetch(fetched, settings, pending.AVATARS)
+        again = fetch(fetched, settings, PENDING_AVATARS)
         assert counts(again.report["files"]) == {"read": len(lost), "failed": len(lost)}
         reimported = import_archive(tmp_path / "export.zip", destination, fetched.store, settings=settings)
         assert counts(reimported.report["users"]) == {"read": 240, "unchanged": 240}

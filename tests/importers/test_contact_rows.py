@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from chatferry.archive import open_archive
 from chatferry.errors import ArchiveError
 from chatferry.importers import detect, omnichannel_contact
-from chatferry.importers.contact_rows import read_contacts
+from chatferry.importers.reading.contact_rows import read_contacts
 from chatferry.records import Contact, Problem
 
 HEADER = "id,name,emails,phones,manager,Town\n"

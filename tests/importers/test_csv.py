@@ -16,8 +16,9 @@ from msgspec.msgpack import decode
 from chatferry.archive import open_archive
 from chatferry.documents import MESSAGES
 from chatferry.errors import ChatferryError
-from chatferry.importers import IMPORTERS, csv
-from chatferry.importers.csv_survey import PART_MESSAGES, Slice
+from chatferry.importers import IMPORTERS
+from chatferry.importers.csv import export as csv
+from chatferry.importers.csv.first_pass import PART_MESSAGES, Slice
 from chatferry.inspection import inspect_archive
 from chatferry.operations import Choice, Selection, Status
 from chatferry.records import Message, Part, Problem

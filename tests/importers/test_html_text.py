@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatferry.importers.html_text import from_html
+from chatferry.importers.reading.html import from_html
 
 BECOMES = {
     "plain &amp; simple": "plain & simple",

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatferry.importers import json_elements
-from chatferry.importers.json_elements import Element, elements
-from chatferry.importers.lenient_json import Broken
+from chatferry.importers.reading import json_stream
+from chatferry.importers.reading.json_list import Broken
+from chatferry.importers.reading.json_stream import Element, elements
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 VALUES = st.recursive(
@@ -21,7 +21,7 @@ VALUES = st.recursive(
 
 def found(data: bytes, window: int) -> list[Element | Broken]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(json_elements, "WINDOW", window)
+        patch.setattr(json_stream, "WINDOW", window)
         return list(elements(io.BytesIO(data)))
 
 
@@ -85,4 +85,4 @@ def test_memory_does_not_grow_with_the_list() -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert count == 15_000
-    assert peak < 8 * json_elements.WINDOW
+    assert peak < 8 * json_stream.WINDOW

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from chatferry.archive import MIB, Archive, open_archive
-from chatferry.importers import slack_lists
-from chatferry.importers.slack_lists import bots, read_conversations, read_users
+from chatferry.importers.slack import lists
+from chatferry.importers.slack.lists import bots, read_conversations, read_users
 from chatferry.records import Problem, User
 from testdata.slack_export import FAULTS, Shape, write_export
 from tests.importers.golden import CASES, write
@@ -43,9 +43,9 @@ def everything(archive: Archive) -> Any:
 
 def require_the_same(archive: Archive, patch: pytest.MonkeyPatch) -> None:
     whole = everything(archive)
-    patch.setattr(slack_lists, "WHOLE", 0)
+    patch.setattr(lists, "WHOLE", 0)
     for piece in (1, 300, 100_000):
-        patch.setattr(slack_lists, "PIECE", piece)
+        patch.setattr(lists, "PIECE", piece)
         assert everything(archive) == whole
 
 

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatferry.archive import Archive, open_archive
-from chatferry.importers import json_elements, slack
-from chatferry.importers.slack_parts import Slice
-from chatferry.importers.slack_runs import Sizes
+from chatferry.importers.reading import json_stream
+from chatferry.importers.slack import export as slack
+from chatferry.importers.slack.large_files import Sizes
+from chatferry.importers.slack.parts import Slice
 from chatferry.records import Message, Part, Problem
 from testdata.slack_export import FAULTS, Shape, write_export
 from tests.importers.golden import CASES, write
@@ -144,7 +145,7 @@ def test_any_day_files_in_pieces(days: list[str], draw: Any) -> None:
     lists = {"users.json": json.dumps([ALICE]), "channels.json": json.dumps([PLANS])}
     with open_archive({**lists, **files}) as archive, pytest.MonkeyPatch.context() as patch:
         whole = everything(archive, WHOLE)
-        patch.setattr(json_elements, "WINDOW", draw.draw(st.integers(1, 300)))
+        patch.setattr(json_stream, "WINDOW", draw.draw(st.integers(1, 300)))
         long = min(map(len, days)) if draw.draw(st.booleans()) else 0  # then the shortest one is not divided
         sizes = Sizes(
             whole=long, piece=draw.draw(st.integers(1, 600)), messages=draw.draw(st.integers(1, 9)), bytes=900

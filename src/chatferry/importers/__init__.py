@@ -1,109 +1,28 @@
-"""Importers: each reads one archive format and yields records. `IMPORTERS` holds all of them."""
+"""Importers: each reads one archive format and yields records. `IMPORTERS` holds all of them.
 
-from collections.abc import Callable, Iterator
-
-from msgspec import Struct
+A format is a package or a module with an `IMPORTER`, independent of all others; `reading` is what they share.
+"""
 
 from chatferry.archive import Archive
 from chatferry.errors import ArchiveError
-from chatferry.importers import api, csv, hipchat, omnichannel_contact, pending, slack, slack_users
-from chatferry.records import Channel, Contact, Message, Part, Problem, User
+from chatferry.importers import csv, hipchat, omnichannel_contact, slack
+from chatferry.importers.importer import Importer
 
+__all__ = ["IMPORTERS", "PENDING_AVATARS", "PENDING_FILES", "Importer", "detect", "listed", "readers"]
 
-class Importer(Struct, frozen=True):
-    """A format.
-
-    key      Rocket.Chat's importerKey, name its display name (an operation's `type`)
-    matches  whether an archive is in this format
-    scan     everything but messages, and the parts that hold them; raises ArchiveError only if nothing
-             at all can be read
-    read     the messages of a part: for every record of it one Message, or one Problem that says why not,
-             and further problems that only note something
-    marks    tells of each part of an archive, where that can be told without reading it, what its messages
-             are made of: bytes that change when they do, else b""
-    origin   what the archive says of the workspace that it comes from: its name there, "" for nothing
-    source   what it reads, for people: "a Slack export"; "" for nothing
-    single   whether it reads a single file as well, one that is no archive
-    hidden   not offered for choosing, as Rocket.Chat does, but a good importerKey all the same
-    """
-
-    key: str
-    name: str
-    matches: Callable[[Archive], bool]
-    scan: Callable[[Archive], Iterator[User | Channel | Contact | Part | Problem]]
-    read: Callable[[Archive, Part], Iterator[Message | Problem]]
-    source: str
-    single: bool = False
-    hidden: bool = False
-    marks: Callable[[Archive], Callable[[Part], bytes]] | None = None
-    origin: Callable[[Archive], str] | None = None
-
-    @property
-    def wanted(self) -> str:
-        """What to give it, for people."""
-        return f"{self.source}: {'a CSV file' if self.single else 'a zip or tar file, or a folder'}"
-
+PENDING_FILES, PENDING_AVATARS = "pending-files", "pending-avatars"
 
 IMPORTERS = {
     importer.key: importer
     for importer in (
-        Importer("csv", "CSV", csv.matches, csv.scan, csv.read, "a CSV export"),
-        Importer(
-            "slack",
-            "Slack",
-            slack.matches,
-            slack.scan,
-            slack.read,
-            "a Slack export",
-            marks=slack.marks,
-            origin=slack.origin,
-        ),
-        Importer(
-            "slack-users",
-            "Slack_Users",
-            slack_users.matches,
-            slack_users.scan,
-            slack_users.read,
-            "Slack's list of members",
-            single=True,
-        ),
-        Importer(
-            "omnichannel_contact",
-            "omnichannel_contacts_importer",
-            omnichannel_contact.matches,
-            omnichannel_contact.scan,
-            omnichannel_contact.read,
-            "a file of contacts",
-            single=True,
-        ),
-        Importer("api", "API", api.matches, api.scan, api.read, source="", hidden=True),
-        Importer(
-            "hipchatenterprise",
-            "HipChat (tar.gz)",
-            hipchat.matches,
-            hipchat.scan,
-            hipchat.read,
-            "a HipChat export",
-            hidden=True,
-        ),
-        Importer(
-            pending.FILES,
-            "Pending Files",
-            pending.matches,
-            pending.scan,
-            pending.read,
-            source="",
-            hidden=True,
-        ),
-        Importer(
-            pending.AVATARS,
-            "Pending Avatars",
-            pending.matches,
-            pending.scan,
-            pending.read,
-            source="",
-            hidden=True,
-        ),
+        csv.IMPORTER,
+        slack.IMPORTER,
+        slack.MEMBERS_IMPORTER,
+        omnichannel_contact.IMPORTER,
+        Importer("api", "API", hidden=True),  # users that come over the API itself
+        hipchat.IMPORTER,
+        Importer(PENDING_FILES, "Pending Files", hidden=True),
+        Importer(PENDING_AVATARS, "Pending Avatars", hidden=True),
     )
 }
 
@@ -122,6 +41,7 @@ def detect(archive: Archive) -> Importer:
     """The one importer whose format `archive` is in."""
     possible = [importer for importer in readers() if importer.single or not archive.is_single]
     found = [importer for importer in possible if importer.matches(archive)]
+    found = [importer for importer in found if not any(importer.key in other.over for other in found)]
     if len(found) == 1:
         return found[0]
     if found:

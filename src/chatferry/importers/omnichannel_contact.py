@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from chatferry.archive import Archive
 from chatferry.errors import ArchiveError
-from chatferry.importers.contact_rows import has_contact_header, read_contacts
-from chatferry.importers.csv_lists import lists
+from chatferry.importers.importer import Importer
+from chatferry.importers.reading.contact_rows import has_contact_header, read_contacts
+from chatferry.importers.reading.lists import lists
 from chatferry.records import Contact, Message, Part, Problem
 
 _ENDINGS = (".csv", ".txt")
@@ -39,3 +40,14 @@ def scan(archive: Archive) -> Iterator[Contact | Part | Problem]:
 def read(archive: Archive, part: Part) -> Iterator[Message | Problem]:
     """There are no messages."""
     yield from ()
+
+
+IMPORTER = Importer(
+    "omnichannel_contact",
+    "omnichannel_contacts_importer",
+    "a file of contacts",
+    matches,
+    scan,
+    read,
+    single=True,
+)

@@ -4,18 +4,18 @@ from chatferry.api import wire
 from chatferry.api.imports.operations import take_over
 from chatferry.api.services import Call
 from chatferry.ids import new_id
-from chatferry.importers import pending
+from chatferry.importers import PENDING_AVATARS, PENDING_FILES
 from chatferry.pipeline.fetching.fetch_pending import new_operation
 
 
 def download_pending_files(call: Call) -> wire.JSON:
     """Begin to fetch the files of imported messages that are not stored yet."""
-    return _begin(call, pending.FILES)
+    return _begin(call, PENDING_FILES)
 
 
 def download_pending_avatars(call: Call) -> wire.JSON:
     """Begin to fetch the avatars of imported users that are not stored yet."""
-    return _begin(call, pending.AVATARS)
+    return _begin(call, PENDING_AVATARS)
 
 
 def _begin(call: Call, key: str) -> wire.JSON:

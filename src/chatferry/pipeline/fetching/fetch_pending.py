@@ -5,7 +5,7 @@ Part of the pipeline: it brings together the store, the destination, `downloads`
 
 from chatferry.clock import now
 from chatferry.destinations import Destination
-from chatferry.importers import IMPORTERS, pending
+from chatferry.importers import IMPORTERS, PENDING_FILES
 from chatferry.operations import Counts, Operation, Status
 from chatferry.pipeline.fetching.avatars import count_avatars, fetch_avatars
 from chatferry.pipeline.fetching.files import fetch_files
@@ -18,7 +18,7 @@ from chatferry.store import Store
 
 def new_operation(key: str, id: str, user_id: str, store: Store, destination: Destination) -> Operation:
     """The operation that will fetch what is pending; it is done from the start if nothing is."""
-    count = store.pending_files.count() if key == pending.FILES else count_avatars(destination)
+    count = store.pending_files.count() if key == PENDING_FILES else count_avatars(destination)
     moment = now()
     return Operation(
         id=id,
@@ -43,7 +43,7 @@ def fetch_pending(
 ) -> Operation:
     """Fetch what is pending. Done a second time it goes on where it stopped; raises what `pause` raises."""
     run = Run(operation, store, destination, settings, pause, watch)
-    if operation.importer_key == pending.FILES:
+    if operation.importer_key == PENDING_FILES:
         fetch_files(run)
     else:
         fetch_avatars(run)

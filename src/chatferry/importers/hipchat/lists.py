@@ -1,0 +1,141 @@
+"""The lists of a HipChat export: users.json and rooms.json."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from msgspec import Struct
+
+from chatferry.archive import Archive
+from chatferry.importers.hipchat.schema import (
+    HipChatRoom,
+    HipChatUser,
+    RoomEntry,
+    UserEntry,
+    import_id,
+    millis,
+)
+from chatferry.importers.reading.json_list import Flaw, flaw_problem
+from chatferry.importers.reading.json_stream import Batch, read_batches
+from chatferry.problems import problem
+from chatferry.records import Channel, Problem, RecordType, User
+
+E = TypeVar("E", UserEntry, RoomEntry)
+T = TypeVar("T", HipChatUser, HipChatRoom)
+
+USERS, ROOMS = "users.json", "rooms.json"
+
+_BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
+_PICTURES = {"iVBOR": "image/png", "/9j/": "image/jpeg", "R0lG": "image/gif", "UklGR": "image/webp"}
+
+
+class Room(Struct, frozen=True):
+    """A room, and whether the export says who its members are."""
+
+    record: Channel
+    members_known: bool
+
+
+def read_users(archive: Archive) -> Iterator[User | Problem]:
+    """Every user once."""
+    for item in _each_once(archive, USERS, UserEntry, "user", lambda entry: entry.user):
+        if isinstance(item, Problem):
+            yield item
+        else:
+            yield from _user(*item)
+
+
+def read_rooms(archive: Archive) -> Iterator[Room | Problem]:
+    """Every room once."""
+    for item in _each_once(archive, ROOMS, RoomEntry, "channel", lambda entry: entry.room):
+        yield item if isinstance(item, Problem) else _room(*item)
+
+
+def _each_once(
+    archive: Archive, file: str, kind: type[E], record: RecordType, inner: Callable[[E], T | None]
+) -> Iterator[tuple[T, str, str] | Problem]:
+    """What the entries of a list hold, each import id once, with that id and the position."""
+    if file not in archive:
+        return
+    field = "User.id" if record == "user" else "Room.id"
+    seen: set[str] = set()
+    for batch in read_batches(archive, file, kind):
+        yield from _problems(batch, file, record)
+        for number, entry in enumerate(batch.values, batch.first):
+            if entry is None:
+                continue
+            found = inner(entry)
+            position, id = f"$[{number}]", import_id(found.id) if found else ""
+            if found is None or not id:
+                yield _without_id(record, file, position, field)
+            elif id in seen:
+                reason = f"another entry has the same id, {id}"
+                yield problem(f"{record}-twice", reason, file=file, position=position, field=field)
+            else:
+                seen.add(id)
+                yield found, id, position
+
+
+def _problems(batch: Batch[Any], file: str, record: RecordType) -> Iterator[Problem]:
+    for flaw in batch.flaws:
+        yield flaw_problem(flaw, file, f"{record}-not-readable", record)
+    if batch.broken:
+        position = f"$[{batch.first + len(batch.values)}]"
+        yield problem(f"{record}-not-readable", batch.broken, file=file, position=position)
+
+
+def _without_id(record: RecordType, file: str, position: str, field: str) -> Problem:
+    reason = "the entry has no id"
+    return problem(f"{record}-not-readable", reason, file=file, position=position, field=field)
+
+
+def _user(user: HipChatUser, id: str, position: str) -> Iterator[User | Problem]:
+    if not user.email and not user.is_deleted:
+        reason = f"{user.mention_name or user.name or id} has no e-mail address in the export"
+        yield problem("user-without-email", reason, file=USERS, position=position, field="User.email")
+    avatar = _avatar(user.avatar or "")
+    if user.avatar and not avatar:
+        flaw = Flaw(position, "User.avatar", "the picture is no image in base64")
+        yield flaw_problem(flaw, USERS, "user-not-readable", "user")
+    yield User(
+        id=id,
+        username=user.mention_name or "",
+        name=user.name or user.mention_name or "",
+        emails=(user.email.strip(),) if user.email and user.email.strip() else (),
+        deleted=user.is_deleted,
+        avatar_url=avatar,
+        bio=user.title or "",
+        file=USERS,
+        position=position,
+    )
+
+
+def _avatar(text: str) -> str:
+    """The picture as a data: URL; "" if it is none."""
+    if text.startswith(("https://", "http://")):
+        return text
+    if text.startswith("data:image/"):
+        text = text.partition(";base64,")[2]
+    data = "".join(text.split())
+    mime = next((mime for start, mime in _PICTURES.items() if data.startswith(start)), "")
+    return f"data:{mime};base64,{data}" if mime and _BASE64.fullmatch(data) else ""
+
+
+def _room(room: HipChatRoom, id: str, position: str) -> Room:
+    is_private = room.privacy == "private"
+    owner = import_id(room.owner)
+    listed = [import_id(member) for member in room.members or ()]
+    members = tuple(dict.fromkeys(member for member in (*listed, owner) if member))
+    record = Channel(
+        id=id,
+        type="p" if is_private else "c",
+        name=room.name or "",
+        creator=owner,
+        members=members,
+        topic=room.topic or "",
+        created=millis(room.created),
+        archived=room.is_archived is True,
+        file=ROOMS,
+        position=position,
+    )
+    return Room(record, members_known=is_private and any(listed))

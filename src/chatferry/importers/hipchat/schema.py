@@ -1,0 +1,161 @@
+"""HipChat's JSON: the shapes of its export files.
+
+Every element is an object with one key that says what it is: {"UserMessage": {...}}.
+Format: https://confluence.atlassian.com/hipchatkb/exporting-from-hipchat-for-data-portability-950821555.html.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from msgspec import Raw, Struct
+
+from chatferry.importers.reading.json_list import NO_JSON
+
+Id = int | str
+
+
+class Person(Struct, frozen=True, gc=False):
+    """Somebody, as messages and rooms name him."""
+
+    id: Id | None = None
+    name: str | None = None
+    mention_name: str | None = None
+
+
+Named = Person | Id
+
+
+class HipChatUser(Struct, frozen=True, kw_only=True):
+    id: Id | None = None
+    name: str | None = None
+    mention_name: str | None = None
+    email: str | None = None
+    title: str | None = None
+    is_deleted: bool | None = None
+    avatar: str | None = None  # a picture in base64
+
+
+class UserEntry(Struct, frozen=True, rename={"user": "User"}):
+    """An element of users.json."""
+
+    user: HipChatUser | None = None
+
+
+class HipChatRoom(Struct, frozen=True, kw_only=True):
+    id: Id | None = None
+    name: str | None = None
+    topic: str | None = None
+    created: str | None = None
+    privacy: str | None = None
+    is_archived: bool | None = None
+    owner: Named | None = None
+    members: list[Named] | None = None  # of public rooms mostly empty: everybody may enter
+
+
+class RoomEntry(Struct, frozen=True, rename={"room": "Room"}):
+    """An element of rooms.json."""
+
+    room: HipChatRoom | None = None
+
+
+class HipChatFile(Struct, frozen=True, gc=False):
+    name: str | None = None
+    path: str | None = None
+    url: str | None = None
+    size: int | float | None = None
+
+
+class Said(Struct, frozen=True, kw_only=True, gc=False):
+    """What every kind of message has, as far as it has it."""
+
+    id: Id | None = None
+    timestamp: str | None = None
+    sender: Named | None = None
+    receiver: Named | None = None
+    message: str | None = None
+    message_format: str | None = None
+    mentions: list[Named] | None = None
+    attachment: HipChatFile | None = None
+    attachment_path: str | None = None
+    card: Raw = NO_JSON
+    is_archived: bool | None = None
+
+
+KINDS = {
+    "user": "UserMessage",
+    "notif": "NotificationMessage",
+    "topic": "TopicRoomMessage",
+    "private": "PrivateUserMessage",
+    "archive": "ArchiveRoomMessage",
+    "guest": "GuestAccessMessage",
+}
+"""What stands in message ids for each kind of message."""
+
+
+class Event(Struct, frozen=True, kw_only=True, gc=False, rename=KINDS):
+    """An element of history.json; all None for a kind that nobody knows."""
+
+    user: Said | None = None
+    notif: Said | None = None
+    topic: Said | None = None
+    private: Said | None = None
+    archive: Said | None = None
+    guest: Said | None = None
+
+    @property
+    def told(self) -> tuple[str, Said] | None:
+        """The kind, and what was said."""
+        if self.user is not None:  # most are
+            return "user", self.user
+        for kind in ("private", "notif", "topic", "archive", "guest"):
+            said = getattr(self, kind)
+            if said is not None:
+                return kind, said
+        return None
+
+
+def import_id(named: Named | None) -> str:
+    """The import id of somebody or something; "" for none, and for the 0 that HipChat writes for itself."""
+    given = named.id if isinstance(named, Person) else named
+    return "" if given is None or given in (0, "0") else str(given).strip()
+
+
+def sender_id(said: Said) -> str:
+    """The import id of the sender; "" where there is only a name."""
+    sender = said.sender
+    if isinstance(sender, str):
+        return import_id(sender) if sender.isascii() and sender.isdigit() else ""
+    return import_id(sender)
+
+
+def sender_name(said: Said) -> str:
+    sender = said.sender
+    if isinstance(sender, Person):
+        return sender.name or sender.mention_name or ""
+    return sender if isinstance(sender, str) else ""
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_LAST = 2**33 * 1_000_000  # in the year 2242
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:?\d\d)?)(?: (\d{1,6}))?")
+
+
+def micros(timestamp: str | None) -> int | None:
+    """HipChat's "2018-08-08T14:23:54Z 626267", with its microseconds behind the space, as microseconds since
+    the epoch; None if it is no time."""
+    match = _TIME.fullmatch(timestamp) if timestamp and timestamp.isascii() else None
+    if match is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(match[1])
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        exact = (moment - _EPOCH) // _MICROSECOND + int(match[2] or 0)
+    except (ValueError, OverflowError):
+        return None
+    return exact if 0 <= exact < _LAST else None
+
+
+def millis(timestamp: str | None) -> int | None:
+    exact = micros(timestamp)
+    return None if exact is None else exact // 1000

@@ -1,0 +1,26 @@
+"""Slack's exports, and its list of members."""
+
+from chatferry.importers.importer import Importer
+from chatferry.importers.slack import export, members
+
+IMPORTER = Importer(
+    "slack",
+    "Slack",
+    "a Slack export",
+    export.matches,
+    export.scan,
+    export.read,
+    marks=export.marks,
+    origin=export.origin,
+)
+MEMBERS_IMPORTER = Importer(
+    "slack-users",
+    "Slack_Users",
+    "Slack's list of members",
+    members.matches,
+    members.scan,
+    members.read,
+    single=True,
+)
+
+__all__ = ["IMPORTER", "MEMBERS_IMPORTER"]

@@ -1,0 +1,346 @@
+"""Slack exports: standard, corporate and Enterprise Grid, and what third-party exporters make like them.
+
+Which files exist: https://slack.com/help/articles/220556107-How-to-read-Slack-data-exports.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from unicodedata import normalize
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+from xxhash import xxh3_128_digest
+
+from chatferry.archive import Archive
+from chatferry.errors import ArchiveError
+from chatferry.importers.reading.json_chunks import read_pieces
+from chatferry.importers.reading.json_list import decode_list, flaw_problem
+from chatferry.importers.reading.timeline import spread
+from chatferry.importers.reading.unlisted import UNLISTED_ROOM, not_listed
+from chatferry.importers.slack.first_pass import Survey, nameless
+from chatferry.importers.slack.large_files import Run, Sizes
+from chatferry.importers.slack.lists import (
+    ROOM_LISTS,
+    USER_LISTS,
+    Conversation,
+    bots,
+    prefixes,
+    read_conversations,
+    read_elements,
+    read_users,
+    workspace,
+)
+from chatferry.importers.slack.messages import placeholder_root, to_record
+from chatferry.importers.slack.ordering import in_order
+from chatferry.importers.slack.parts import Slice, parts
+from chatferry.importers.slack.schema import Envelope, SlackMessage, micros
+from chatferry.problems import MOST_OF_PART, Notes, Spot, problem
+from chatferry.records import ROCKET_CAT, Channel, Message, Part, Problem, User
+
+SIZES = Sizes()
+_CONVERSATIONS = 300  # that are read for the first time together
+
+# Files of a Slack export that are no chat, and what they are.
+NOT_CHAT = {
+    "integration_logs.json": "the log of installed apps",
+    "canvases.json": "canvases",
+    "lists.json": "lists",
+    "huddle_transcripts.json": "transcripts of huddles",
+    "content_flags.json": "flagged messages",
+    "canvas_in_the_conversation.json": "a channel's canvas",
+}
+_DAY_FILE = re.compile(r"(?P<folder>.+)/\d{4}-\d{2}-\d{2}\.json")
+
+
+def matches(archive: Archive) -> bool:
+    """Whether this looks like a Slack export: one of its lists, or folders of day files."""
+    lists = {*ROOM_LISTS, *USER_LISTS}
+    return any(name.rpartition("/")[2] in lists or _is_day_file(name) for name in archive.names())
+
+
+def origin(archive: Archive) -> str:
+    """Return Slack's id of the workspace or organisation that the export is of; "" if it does not say."""
+    return workspace(archive)
+
+
+def scan(archive: Archive, sizes: Sizes = SIZES) -> Iterator[User | Channel | Part | Problem]:
+    """Users, conversations and the parts of their messages; see `Importer.scan`."""
+    _refuse_what_is_none(archive)
+    folders = _folders(archive)
+    yield from _files_left_out(archive)
+    users: set[str] = set()
+    for user in read_users(archive):
+        if isinstance(user, User):
+            users.add(user.id)
+        yield user
+    conversations: list[Conversation] = []
+    for conversation in read_conversations(archive, folders):
+        if isinstance(conversation, Problem):
+            yield conversation
+            continue
+        if conversation.members_known:
+            yield conversation.record
+        conversations.append(_without_members(conversation))
+    claimed = {conversation.folder for conversation in conversations}
+    unknown = [_unlisted(folder) for folder in folders if folder not in claimed]
+    yield from (_unknown_folder(conversation) for conversation in unknown)
+    if not users and not conversations and not unknown:
+        raise ArchiveError(
+            f"{archive.name}: neither its users nor its channels nor any messages can be read. "
+            "Download the export again."
+        )
+    yield from _survey_all(archive, [*conversations, *unknown], folders, users, sizes)
+
+
+def read(archive: Archive, part: Part) -> Iterator[Message | Problem]:
+    """The messages of a slice in order of time; see `Importer.read`."""
+    here = msgspec.msgpack.decode(part.data, type=Slice)
+    for root, reply in here.missing_roots.items():
+        reason = "the first message of the thread is not in the archive"
+        yield Spot(reply.file, reply.index).problem("thread-without-root", reason, f"thread_ts ({root})")
+        yield placeholder_root(root, here.room, reply.file)
+    if here.run is not None:
+        yield from _read_run(archive, here, here.files[0], here.run)
+        return
+    after = here.after
+    seen = {time for ts in here.twins if (time := micros(ts)) is not None}
+    for file in here.files:
+        elements, flaws = read_elements(archive, file, SlackMessage)
+        for flaw in flaws:
+            yield flaw_problem(flaw, file, "message-not-readable", "message")
+        times, places, left_out = in_order(elements, file, seen)
+        problems = Notes(MOST_OF_PART, left_out)
+        for index, ts in zip(places, spread(times, after), strict=True):
+            message = elements[index]
+            if message is not None:
+                yield to_record(message, ts, here.room, file, index, archive.__contains__, problems)
+                after = ts
+        yield from problems
+
+
+def marks(archive: Archive) -> Callable[[Part], bytes]:
+    """What the messages of each slice are made of; see `Importer.marks`."""
+    stored = [(name, archive.size(name)) for name in archive.names() if _is_stored_file(name)]
+    bytes_of_files = xxh3_128_digest(msgspec.msgpack.encode(stored))
+
+    def mark(part: Part) -> bytes:
+        files = msgspec.msgpack.decode(part.data, type=Slice).files
+        checksums = [archive.checksum(file) for file in files]
+        return b"" if None in checksums else msgspec.msgpack.encode((bytes_of_files, checksums))
+
+    return mark
+
+
+def _read_run(archive: Archive, here: Slice, file: str, run: Run) -> Iterator[Message | Problem]:
+    try:
+        with archive.open(file, run.start) as stream:
+            data = stream.read(run.end - run.start)
+    except ArchiveError as error:
+        yield problem("message-not-readable", str(error), file=file, count=run.count + (run.lost is not None))
+        return
+    elements, flaws = decode_list(b"[%s]" % data, SlackMessage, range(run.first, run.first + run.count))
+    for flaw in [*flaws, run.lost] if run.lost else flaws:
+        yield flaw_problem(flaw, file, "message-not-readable", "message")
+    times, places, left_out = in_order(elements, file, set(), run.first, run.twins)
+    problems = Notes(MOST_OF_PART, left_out)
+    for index, time in zip(places, times, strict=True):
+        message = elements[index - run.first]
+        if message is not None:
+            ts = run.moved.get(index, time // 1000)
+            yield to_record(message, ts, here.room, file, index, archive.__contains__, problems)
+    yield from problems
+
+
+# ---------------------------------------------------------------- which files
+
+
+def _refuse_what_is_none(archive: Archive) -> None:
+    names = archive.names()
+    if not names:
+        raise ArchiveError(f"{archive.name} is empty. Download the export again.")
+    if matches(archive):
+        return
+    if any(re.match(r"(channels|dms|groups|mpims)/.*\.txt$", name, re.IGNORECASE) for name in names):
+        raise ArchiveError(
+            f"{archive.name} is a Slack export in TXT format, which does not say who wrote what and when. "
+            "Export again and choose JSON."
+        )
+    raise ArchiveError(
+        f"{archive.name} is no Slack export: it holds neither users.json nor channels.json nor folders "
+        f"with files such as general/2023-01-31.json. It holds {', '.join(names[:3])} ..."
+    )
+
+
+def _folders(archive: Archive) -> dict[str, list[str]]:
+    folders: dict[str, list[str]] = {}
+    for name in archive.names():
+        if (match := _DAY_FILE.fullmatch(name)) and not _is_stored_file(name):
+            # macOS writes names decomposed: the lists have "é" as one character, its archives as two.
+            folders.setdefault(normalize("NFC", match["folder"]), []).append(name)
+    return {folder: sorted(files) for folder, files in folders.items()}
+
+
+def _files_left_out(archive: Archive) -> Iterator[Problem]:
+    lists = {prefix + name for prefix in prefixes(archive) for name in (*ROOM_LISTS, *USER_LISTS)}
+    for name in archive.names():
+        if name in lists or _DAY_FILE.fullmatch(name) or _is_stored_file(name):
+            continue
+        what = NOT_CHAT.get(name.rpartition("/")[2])
+        reason = f"it holds {what}, which is no chat" if what else "chatferry does not know such a file"
+        yield problem("file-not-imported", reason, file=name)
+
+
+def _is_day_file(name: str) -> bool:
+    return _DAY_FILE.fullmatch(name) is not None and not _is_stored_file(name)
+
+
+def _is_stored_file(name: str) -> bool:
+    """Bytes of files, where exporters that are not Slack's own put them."""
+    return name.startswith("__uploads/") or "/attachments/" in name
+
+
+def _unlisted(folder: str) -> Conversation:
+    name = folder.rpartition("/")[2]
+    return Conversation(
+        record=Channel(id=name, type="p", name=name, listed=False, file=folder),
+        folder=folder,
+        members_known=False,
+    )
+
+
+def _unknown_folder(conversation: Conversation) -> Problem:
+    reason = f"no list names a channel for this folder; {UNLISTED_ROOM}"
+    return problem("unknown-folder", reason, file=conversation.folder)
+
+
+# ---------------------------------------------------------------- first reading
+
+
+_Task = list[tuple[Conversation, list[str]]]
+"""Conversations, with the names of their day files, that are read for the first time together."""
+
+
+class _Aid(Struct, frozen=True):
+    """What it takes to read any conversation: the users that the export lists, and whom its bots write as."""
+
+    users: set[str]
+    bots: dict[str, str]
+    sizes: Sizes
+
+
+class _Found(Struct, frozen=True):
+    """What the first reading finds in a conversation."""
+
+    parts: list[Part]
+    authors: tuple[str, ...]
+    strangers: dict[str, User]
+
+
+def _survey_all(
+    archive: Archive,
+    conversations: list[Conversation],
+    folders: dict[str, list[str]],
+    users: set[str],
+    sizes: Sizes,
+) -> Iterator[User | Channel | Part | Problem]:
+    aid = _Aid(users, {bot: user for bot, user in bots(archive).items() if user in users}, sizes)
+    strangers: dict[str, User] = {}
+    tasks = list(_tasks(archive, conversations, folders, sizes.first))
+    for task, all_found in zip(tasks, archive.each(_survey, aid, tasks), strict=True):
+        for (conversation, files), found in zip(task, all_found, strict=True):
+            for id, user in found.strangers.items():
+                if id not in strangers or _is_nameless(strangers[id]):
+                    strangers[id] = user
+            if not conversation.members_known:
+                conversation = _with_authors(conversation, found.authors)
+                yield conversation.record
+                if files and conversation.record.listed:
+                    yield _members_guessed(conversation)
+            if conversation.record.type == "d":
+                for member in conversation.record.members:
+                    if member != ROCKET_CAT and member not in users and member not in strangers:
+                        strangers[member] = nameless(
+                            member, conversation.record.file, conversation.record.position
+                        )
+            yield from found.parts
+    yield from strangers.values()
+    yield from not_listed(map(_not_listed, strangers.values()), bool(users), "an inactive placeholder")
+
+
+def _not_listed(user: User) -> Problem:
+    reason = f"no list of users names {user.id}, an inactive placeholder stands for it"
+    return problem("user-not-listed", reason, file=user.file, position=user.position, field="user")
+
+
+def _is_nameless(user: User) -> bool:
+    return user.name == user.id.lower()
+
+
+def _tasks(
+    archive: Archive, conversations: Iterable[Conversation], folders: dict[str, list[str]], enough: int
+) -> Iterator[_Task]:
+    task: _Task = []
+    size = 0
+    for conversation in conversations:
+        files = folders.get(conversation.folder, [])
+        task.append((conversation, files))
+        size += sum(map(archive.size, files))
+        if size >= enough or len(task) >= _CONVERSATIONS:
+            yield task
+            task, size = [], 0
+    if task:
+        yield task
+
+
+def _survey(archive: Archive, aid: _Aid, task: _Task) -> list[_Found]:
+    return [_survey_one(archive, aid, conversation, files) for conversation, files in task]
+
+
+def _survey_one(archive: Archive, aid: _Aid, conversation: Conversation, files: list[str]) -> _Found:
+    survey = Survey(aid.users, aid.bots)
+    for file in files:
+        elements = _whole(archive, file, aid.sizes)
+        if elements is not None:
+            survey.add(file, elements)
+        else:
+            survey.add_pieces(file, read_pieces(archive, file, Envelope, aid.sizes.piece), aid.sizes)
+    authors = () if conversation.members_known else tuple(survey.authors)
+    return _Found(list(parts(archive, conversation, survey, aid.sizes)), authors, survey.strangers)
+
+
+def _whole(archive: Archive, file: str, sizes: Sizes) -> list[Envelope | None] | None:
+    """Return the elements of a day file; None for one that is to be read in pieces."""
+    if archive.size(file) > sizes.whole:
+        return None
+    try:
+        data = archive.read(file)
+    except ArchiveError:
+        return [None]
+    is_small = len(data) <= sizes.objects or data.count(b"{") <= sizes.objects
+    return decode_list(data, Envelope)[0] if is_small else None
+
+
+def _without_members(conversation: Conversation) -> Conversation:
+    """Only those of direct conversations are asked for again, and of others there may be very many."""
+    record = conversation.record
+    if record.type == "d" or not conversation.members_known:
+        return conversation
+    return replace(conversation, record=replace(record, members=()))
+
+
+def _with_authors(conversation: Conversation, authors: Iterable[str]) -> Conversation:
+    people = (author for author in authors if author != ROCKET_CAT)
+    members = tuple(dict.fromkeys((*conversation.record.members, *people)))
+    return replace(conversation, record=replace(conversation.record, members=members))
+
+
+def _members_guessed(conversation: Conversation) -> Problem:
+    record = conversation.record
+    return problem(
+        "channel-without-members",
+        f"the export does not list the members of {record.name or record.id}",
+        file=record.file,
+        position=record.position,
+        field="members",
+    )
