@@ -12,7 +12,7 @@ from typing import ParamSpec, TypeVar
 
 from msgspec import Struct
 
-from chatferry.report import Tally, tallies
+from chatferry.reports.operation import Tally, tallies
 from chatferry.settings import from_environment
 from chatferry.store import Store
 

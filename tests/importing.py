@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from chatferry import accounts, report
+from chatferry import accounts
 from chatferry.clock import now
 from chatferry.destinations import Destination
 from chatferry.destinations.memory import MemoryDestination
@@ -16,6 +16,7 @@ from chatferry.documents import Date, Document, decode
 from chatferry.ids import new_id
 from chatferry.operations import EVERYTHING, Guests, Operation, Selection, Status, advance
 from chatferry.pipeline.background import work_on
+from chatferry.reports import operation as report
 from chatferry.settings import Settings
 from chatferry.store import Store
 

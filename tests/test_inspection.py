@@ -14,7 +14,7 @@ from chatferry.archive import open_archive
 from chatferry.destinations.memory import MemoryDestination, PassingDestination
 from chatferry.documents import SUBSCRIPTIONS, USERS, Insert
 from chatferry.importers import IMPORTERS
-from chatferry.inspection import Inspection, inspect_archive
+from chatferry.reports.inspection import Inspection, inspect_archive
 from chatferry.settings import Settings
 from tests.importers.golden import kinds
 from tests.importing import founded, import_archive, write_folder

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chatferry import report
 from chatferry.clock import now
 from chatferry.operations import Status, advance
 from chatferry.pipeline.background import work_on
+from chatferry.reports import operation as report
 from chatferry.settings import Settings
 from chatferry.store import Store
 from tests.importing import ALL, Imported, import_archive, new_operation, workspace, write_folder

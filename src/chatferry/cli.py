@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 from msgspec.structs import replace
 
-from chatferry import accounts, console, private, report
+from chatferry import accounts, console, private
 from chatferry.archive import is_url, name_of, open_archive
 from chatferry.clock import now
 from chatferry.destinations import Destination
@@ -24,7 +24,6 @@ from chatferry.documents import COLLECTIONS, Date
 from chatferry.errors import ChatferryError, DestinationError, OriginError, SettingsError
 from chatferry.ids import new_id
 from chatferry.importers import IMPORTERS, PENDING_AVATARS, PENDING_FILES, Importer, detect, readers
-from chatferry.inspection import inspect_archive
 from chatferry.observing import audit, logs
 from chatferry.observing.logs import LogFormat, LogLevel
 from chatferry.observing.steps import logged
@@ -71,6 +70,8 @@ from chatferry.pipeline.parallel.pools import Helpers
 from chatferry.pipeline.retention import clear_away, described, leftovers, remove
 from chatferry.pipeline.text_index import build_what_is_left
 from chatferry.records import User
+from chatferry.reports import operation as report
+from chatferry.reports.inspection import inspect_archive
 from chatferry.runtime import collect_rarely
 from chatferry.settings import Settings, from_environment, is_loopback
 from chatferry.store import Store

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from chatferry import private
-from chatferry.inspection import Inspection
 from chatferry.operations import ENDS, Operation, Status
 from chatferry.problems import UNLISTED, causes
 from chatferry.records import Problem
+from chatferry.reports.inspection import Inspection
 from chatferry.settings import Settings
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 from msgspec.structs import replace
 
-from chatferry import report
 from chatferry.destinations.sqlite.destination import SqliteDestination
 from chatferry.documents import COLLECTIONS, SUBSCRIPTIONS, USERS
+from chatferry.reports import operation as report
 from chatferry.store import Store
 from testdata.added_users import HELPER, Shape, write_bodies
 from testdata.entries import Account, Person, Skipped, read_lines

@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from chatferry import report
 from chatferry.documents import CONTACTS, MESSAGES
+from chatferry.reports import operation as report
 from chatferry.store import Store
 from tests.serving import Server, current, documents, login, serving, upload_body, wait_for
 

@@ -14,10 +14,10 @@ from typing import Any
 import httpx
 import pytest
 
-from chatferry import report
 from chatferry.clock import now
 from chatferry.documents import MESSAGES, ROOMS, SUBSCRIPTIONS, USERS
 from chatferry.ids import ALPHABET
+from chatferry.reports import operation as report
 from chatferry.store import Store
 from testdata.slack_export import Shape, write_export
 from tests.serving import (

@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from chatferry import report
 from chatferry.documents import SUBSCRIPTIONS, USERS
 from chatferry.operations import Status
+from chatferry.reports import operation as report
 from chatferry.store import Store
 from tests.api.conftest import Stand
 from tests.api.refusals import JSON_TYPE, failure, refusal

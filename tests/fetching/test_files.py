@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from chatferry import report
 from chatferry.destinations import Destination, open_destination
 from chatferry.documents import COLLECTIONS, MESSAGES, ROOMS, UPLOADS, Document
 from chatferry.errors import CancelledError
@@ -16,6 +15,7 @@ from chatferry.importers import PENDING_AVATARS, PENDING_FILES
 from chatferry.operations import Operation, Status
 from chatferry.pipeline.background import work_on
 from chatferry.pipeline.fetching.fetch_pending import new_operation
+from chatferry.reports import operation as report
 from chatferry.settings import Settings
 from chatferry.store import Store
 from tests.downloads.filehost import Exchange, FileHost, noise

@@ -24,7 +24,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from chatferry import accounts, report
+from chatferry import accounts
 from chatferry.clock import now
 from chatferry.destinations.memory import MemoryDestination
 from chatferry.documents import (
@@ -43,6 +43,7 @@ from chatferry.importers import IMPORTERS
 from chatferry.operations import Status
 from chatferry.problems import causes
 from chatferry.records import Problem
+from chatferry.reports import operation as report
 from tests.importing import Imported, lasting, write_folder
 
 CASES = Path(__file__).parent / "cases"

@@ -9,7 +9,7 @@ from chatferry.archive import open_archive
 from chatferry.clock import now
 from chatferry.documents import Date
 from chatferry.importers import IMPORTERS
-from chatferry.inspection import inspect_archive
+from chatferry.reports.inspection import inspect_archive
 from chatferry.store import Store
 from tests.importers.golden import (
     CASES,

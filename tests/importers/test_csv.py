@@ -19,9 +19,9 @@ from chatferry.errors import ChatferryError
 from chatferry.importers import IMPORTERS
 from chatferry.importers.csv import export as csv
 from chatferry.importers.csv.first_pass import PART_MESSAGES, Slice
-from chatferry.inspection import inspect_archive
 from chatferry.operations import Choice, Selection, Status
 from chatferry.records import Message, Part, Problem
+from chatferry.reports.inspection import inspect_archive
 from tests.importers.golden import changed, counts, finished, workspace, write_zip
 from tests.importing import ALL, Imported, import_archive, write_folder
 

@@ -18,7 +18,7 @@ from chatferry import __version__
 from chatferry.observing.current import CallRecord
 from chatferry.operations import ENDS, Operation, Status, Summary, is_importing
 from chatferry.problems import KINDS
-from chatferry.report import tallies
+from chatferry.reports.operation import tallies
 from chatferry.store import Store
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from chatferry.api import wire
 from chatferry.operations import Operation, Status
+from chatferry.reports.operation_json import operation_json
 
 USER = "d26x6zSkaPSe5gCyy"
 TOKEN = "Zu-Z6eKzIIz7MCCRGeHi29bYkXZCJ4SxFC0JAasqm92"
@@ -259,11 +260,11 @@ PROGRESS = Example(
     refusals=(BAD_QUERY, _not_found("getImportProgress")),
 )
 LATEST = Example(
-    answer=[wire.operation(operation) for operation in reversed(OPERATIONS) if operation.id != CURRENT],
+    answer=[operation_json(operation) for operation in reversed(OPERATIONS) if operation.id != CURRENT],
     refusals=(BAD_QUERY,),
 )
 CURRENT_OPERATION = Example(
-    answer={"success": True, "operation": wire.operation(OPERATIONS[-1])}, refusals=(BAD_QUERY,)
+    answer={"success": True, "operation": operation_json(OPERATIONS[-1])}, refusals=(BAD_QUERY,)
 )
 IMPORTERS = Example(
     answer=[

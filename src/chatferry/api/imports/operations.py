@@ -31,7 +31,8 @@ from chatferry.origins import check_name
 from chatferry.pipeline.linking import settle_origin
 from chatferry.pipeline.retention import clear_away
 from chatferry.records import Channel, Contact, User
-from chatferry.report import is_paused, waiting_for
+from chatferry.reports.operation import is_paused, waiting_for
+from chatferry.reports.operation_json import operation_json, recorded_operation_json
 
 LATEST = 20
 _AWAY = "The destination cannot be used just now. The server's log says why, and so does chatferry report."
@@ -42,14 +43,14 @@ def get_latest_import_operations(call: Call) -> list[wire.JSON]:
     own = call.services.store.operations.latest(LATEST, call.services.unlisted)
     with call.services.reading() as destination:
         recorded = destination.foreign(OPERATIONS, LATEST - len(own)) if len(own) < LATEST else []
-    return [*map(wire.operation, own), *map(wire.recorded_operation, recorded)]
+    return [*map(operation_json, own), *map(recorded_operation_json, recorded)]
 
 
 def get_current_import_operation(call: Call) -> wire.JSON:
     """The operation that began last."""
     operation = call.services.store.operations.last_summary()
     return (
-        {"success": True} if operation is None else {"success": True, "operation": wire.operation(operation)}
+        {"success": True} if operation is None else {"success": True, "operation": operation_json(operation)}
     )
 
 
@@ -170,7 +171,7 @@ def import_status(call: Call) -> wire.JSON:
         return {"state": state(None)}
     answer = {
         "state": state(operation),
-        "operation": wire.operation(operation),
+        "operation": operation_json(operation),
         **_waiting(call.services, operation),
     }
     return {**answer, "paused": True} if is_paused(operation, call.services.store) else answer
@@ -220,7 +221,7 @@ def import_retry(call: Call) -> wire.JSON:
         services.store.operations.save(again)
     audit.record("import retried", operation=again.id)
     services.worker.wake(again.id)
-    return {"operation": wire.operation(again)}
+    return {"operation": operation_json(again)}
 
 
 def _importing(services: Services, method: str) -> Summary:

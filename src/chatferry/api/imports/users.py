@@ -18,6 +18,7 @@ from chatferry.importers import IMPORTERS
 from chatferry.observing import audit
 from chatferry.operations import EVERYTHING, Counts, Operation, Selection, Status, advance, state
 from chatferry.records import Problem, User
+from chatferry.reports.operation_json import operation_json
 from chatferry.store import problems
 
 MOST_PASSWORDS = 500  # in one request: each takes some hundredths of a second to hash
@@ -43,7 +44,7 @@ def import_new(call: Call) -> wire.JSON:
         user=str(call.user["_id"]),
         updated_at=moment,
     )
-    return {"operation": wire.operation(take_over(call.services, operation))}
+    return {"operation": operation_json(take_over(call.services, operation))}
 
 
 def import_add_users(call: Call) -> wire.JSON:

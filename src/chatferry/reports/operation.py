@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from chatferry.api import wire
 from chatferry.operations import ENDS, Summary, may_pause
 from chatferry.problems import causes
 from chatferry.records import Effect, Outcome, Problem
+from chatferry.reports.operation_json import operation_json
 from chatferry.store import Store, problems
 
 
@@ -117,7 +117,7 @@ def counts(operation: Summary, store: Store) -> dict[str, Any]:
 
 def _operation(operation: Summary) -> dict[str, Any]:
     """Return the operation as the API shows it, with the reason why it failed."""
-    shown = wire.operation(operation)
+    shown = operation_json(operation)
     return shown | {"error": operation.error} if operation.error else shown
 
 

@@ -19,7 +19,7 @@ from chatferry.operations import EVERYTHING, Operation, Selection, Status, advan
 from chatferry.pipeline.run import Tools, prepare, run
 from chatferry.problems import causes
 from chatferry.records import Channel, Contact, Message, Part, Problem, User
-from chatferry.report import MOST_CAUSES, problem_as_json, tallies
+from chatferry.reports.operation import MOST_CAUSES, problem_as_json, tallies
 from chatferry.store import Store
 
 _STARTER = "starter"
