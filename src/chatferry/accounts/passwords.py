@@ -1,0 +1,70 @@
+"""Passwords: bcrypt of the hexadecimal SHA-256 of the text, as Rocket.Chat keeps them."""
+
+import hashlib
+import os
+import secrets
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import cache
+
+import bcrypt
+
+from chatferry.documents import (
+    Document,
+)
+
+# A hash takes a core for 70 ms. One core is left to everybody else, and who needs the others goes first.
+_NICENESS = 5
+
+
+@cache
+def _hashers() -> ThreadPoolExecutor:
+    """Return the threads in which all passwords are hashed."""
+    return ThreadPoolExecutor(max(1, (os.cpu_count() or 2) - 1), "hashing", _give_way)
+
+
+def _give_way() -> None:
+    if sys.platform == "linux":  # where a thread has a niceness of its own
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+
+
+def hash_password(password: str) -> str:
+    salt = bcrypt.gensalt(10, prefix=b"2b")
+    return _hashers().submit(bcrypt.hashpw, _digest(password).encode(), salt).result().decode()
+
+
+def _digest(password: str) -> str:
+    return hashlib.sha256(password.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@cache
+def _nobodys_hash() -> str:
+    return hash_password(secrets.token_urlsafe())
+
+
+def is_password(user: Document | None, password: str, *, is_hashed: bool = False) -> bool:
+    """Whether this is the active user's password; takes as long for nobody as for somebody.
+
+    `is_hashed`: the password is given as its SHA-256.
+    """
+    account = user or {}
+    stored = account.get("services", {}).get("password", {}).get("bcrypt", "")
+    candidate = (password.lower() if is_hashed else _digest(password)).encode("utf-8", "replace")[:72]
+    known = (stored or _nobodys_hash()).encode()
+    try:
+        is_right = _hashers().submit(bcrypt.checkpw, candidate, known).result()
+    except ValueError:  # no bcrypt hash, or a NUL in the candidate
+        is_right = False
+    return is_right and bool(stored) and account.get("active", True) is True
+
+
+def needs_second_factor(user: Document) -> bool:
+    """Whether Rocket.Chat asks this user for more than the password: a code of an app, or by e-mail."""
+    services = user.get("services", {})
+    if services.get("totp", {}).get("enabled") is True:
+        return True
+    is_reachable = any(email.get("verified") is True for email in user.get("emails", ()))
+    return is_reachable and services.get("email2fa", {}).get("enabled") is True
