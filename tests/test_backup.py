@@ -11,9 +11,9 @@ import pytest
 from msgspec.structs import replace
 from typer.testing import CliRunner
 
-from chatferry import backup
-from chatferry.backup import make_backup, restore
-from chatferry.cli import app
+from chatferry.cli import backup
+from chatferry.cli.app import app
+from chatferry.cli.backup import make_backup, restore
 from chatferry.documents import COLLECTIONS, MESSAGES
 from chatferry.errors import SettingsError
 from chatferry.operations import Operation, Status

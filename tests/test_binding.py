@@ -14,7 +14,7 @@ from pymongo.database import Database
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from chatferry.cli import app
+from chatferry.cli.app import app
 from chatferry.destinations import ADDRESS, Lookup, open_destination
 from chatferry.destinations.urls import without_secrets
 from chatferry.documents import MESSAGES, UPLOADS, USERS

@@ -9,7 +9,7 @@ import pytest
 from typer.main import get_command
 
 from chatferry.api.routes import ENDPOINTS
-from chatferry.cli import app
+from chatferry.cli.app import app
 from chatferry.importers import IMPORTERS, readers
 from chatferry.problems import KINDS
 from chatferry.settings import from_environment

@@ -21,7 +21,7 @@ from chatferry.api.uploads.form_body import FormBody
 from chatferry.api.uploads.json_body import UploadBody
 from chatferry.archive import open_archive
 from chatferry.archive.messages import quoted
-from chatferry.console import _harmless
+from chatferry.cli.terminal import _harmless
 from chatferry.convert import Known, KnownRoom, KnownUser
 from chatferry.convert import contacts as convert_contacts
 from chatferry.convert import rooms as convert_rooms

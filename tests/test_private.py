@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from chatferry import console, private
+from chatferry import private
+from chatferry.cli import terminal
 from chatferry.destinations.mongodb.filestores.directory import Directory
 from chatferry.downloads import Request, Rules
 from chatferry.downloads.fetch_one import fetch
@@ -133,14 +134,14 @@ def test_a_directory_that_others_can_read_is_said(tmp_path: Path) -> None:
 
 
 def test_a_file_of_somebody_else_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    console.warn_of_readers(tmp_path, False, [tmp_path / "lock", tmp_path / "errors.log"])
+    terminal.warn_of_readers(tmp_path, False, [tmp_path / "lock", tmp_path / "errors.log"])
     told = capsys.readouterr().err
     assert f"others can read or write {tmp_path / 'lock'} and 1 more, which belongs to another user" in told
 
 
 def test_no_file_of_a_command_is_open_to_others(tmp_path: Path) -> None:
     """Whatever a library makes: the umask of the process."""
-    script = "import chatferry.cli as c; c.app = lambda: open('made', 'w').close(); c.main()"
+    script = "import chatferry.cli.app as c; c.app = lambda: open('made', 'w').close(); c.main()"
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
     assert opened(tmp_path) == {}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-import chatferry.server
+import chatferry.cli.serve
 from chatferry.api.sockets.connections import Connections, Limits
 from chatferry.settings import Settings
 from tests.api.refusals import (
@@ -154,7 +154,7 @@ def test_http_1_0(server: Server, http: httpx.Client) -> None:
 
 def test_answers_are_not_held_back() -> None:
     """asyncio sets TCP_NODELAY only where the protocol is TCP; a connection has its listener's."""
-    with chatferry.server._listen(Settings(port=0), Connections(Limits(1, 1))) as listener:
+    with chatferry.cli.serve._listen(Settings(port=0), Connections(Limits(1, 1))) as listener:
         assert listener.proto == socket.IPPROTO_TCP
 
 

@@ -14,8 +14,31 @@ from typing import Annotated, Any
 import typer
 from msgspec.structs import replace
 
-from chatferry import accounts, console, private
+from chatferry import accounts, private
 from chatferry.archive import is_url, name_of, open_archive
+from chatferry.cli import terminal
+from chatferry.cli.options import (
+    As,
+    AsJson,
+    Channels,
+    ClusterAddress,
+    Data,
+    DryRun,
+    EveryProblem,
+    Export,
+    FormatOfLog,
+    GuestsAs,
+    LevelOfLog,
+    OperationId,
+    OriginName,
+    Rewrite,
+    TextIndexAtEnd,
+    TlsCertificate,
+    TlsKey,
+    Users,
+    Where,
+    Workers,
+)
 from chatferry.clock import now
 from chatferry.destinations import Destination
 from chatferry.destinations.memory import MemoryDestination
@@ -39,28 +62,6 @@ from chatferry.operations import (
     may_pause,
     may_retry,
     retried,
-)
-from chatferry.options import (
-    As,
-    AsJson,
-    Channels,
-    ClusterAddress,
-    Data,
-    DryRun,
-    EveryProblem,
-    Export,
-    FormatOfLog,
-    GuestsAs,
-    LevelOfLog,
-    OperationId,
-    OriginName,
-    Rewrite,
-    TextIndexAtEnd,
-    TlsCertificate,
-    TlsKey,
-    Users,
-    Where,
-    Workers,
 )
 from chatferry.origins import check_name
 from chatferry.pipeline.background import work_on
@@ -98,14 +99,14 @@ def main() -> None:
     try:
         app()
     except ChatferryError as error:
-        console.complain(str(error))
+        terminal.complain(str(error))
         sys.exit(_exit_code(error))
     except SystemExit as end:
         if end.code == INTERRUPTED:
-            console.complain("Stopped. The same command goes on where it was.")
+            terminal.complain("Stopped. The same command goes on where it was.")
         raise
     except OSError as error:
-        console.complain(f"{error.filename or 'The system'}: {error.strerror or error}.")
+        terminal.complain(f"{error.filename or 'The system'}: {error.strerror or error}.")
         sys.exit(AWAY if is_away(error) else FAILED)
 
 
@@ -146,7 +147,7 @@ def serve(
     ] = False,
 ) -> None:
     """Serve Rocket.Chat's import API."""
-    from chatferry.server import serve_http
+    from chatferry.cli.serve import serve_http
 
     logs.set_up(log_level or LogLevel.INFO, log_format)
     if demo_:
@@ -185,7 +186,9 @@ def _only_worker(settings: Settings) -> Iterator[None]:
                 f"Another chatferry works in {settings.data}. Wait for it, upload to the one that serves, "
                 "or give another directory with --data."
             ) from error
-        console.warn_of_readers(settings.data, private.is_open(settings.data), private.tighten(settings.data))
+        terminal.warn_of_readers(
+            settings.data, private.is_open(settings.data), private.tighten(settings.data)
+        )
         audit.set_up(settings.audit_log)
         yield
 
@@ -262,7 +265,7 @@ def _imported(
 ) -> Operation:
     """The operation at its end; `choose` says what to import as soon as that is known."""
     helpers = Helpers(settings, imports_at_once=True)
-    with console.Display(quiet=quiet) as display, helpers:
+    with terminal.Display(quiet=quiet) as display, helpers:
         watch = logged(operation, display.show) if log_level else display.show
         work = partial(work_on, watch=watch, helpers=helpers)
         operation = work(operation, store, workspace, settings)
@@ -285,7 +288,7 @@ def _workplace(settings: Settings, dry_run: bool) -> Iterator[tuple[Store, Desti
     with _only_worker(settings), Store(settings.store_path) as store:
         workspace = open_bound(settings, store)
         try:
-            console.welcome(_open(workspace, settings), settings.data)
+            terminal.welcome(_open(workspace, settings), settings.data)
             build_what_is_left(settings.destination_url, store)
             clear_away(store, settings, now(), is_idle=True)
             yield store, workspace
@@ -373,9 +376,9 @@ def _choice(wishes: list[str] | None, option: str, store: Store, operation: Oper
 def _conclude(operation: Operation, store: Store, as_json: bool, every: bool, dry_run: bool) -> int:
     found = report.counts(operation, store)
     if as_json:
-        console.print_raw(report.as_text(operation, store, every))
+        terminal.print_raw(report.as_text(operation, store, every))
         if operation.error:
-            console.complain(operation.error)
+            terminal.complain(operation.error)
     else:
         _print_report(found, operation, store, every, dry_run)
     return exit_code(operation, found)
@@ -385,7 +388,7 @@ def _print_report(
     found: dict[str, Any], operation: Operation, store: Store, every: bool, dry_run: bool
 ) -> None:
     listed = store.problems.all(operation.id) if every else None
-    console.print_report(found, store.problems.all(operation.id), listed, operation, dry_run)
+    terminal.print_report(found, store.problems.all(operation.id), listed, operation, dry_run)
 
 
 def exit_code(operation: Operation, found: dict[str, Any]) -> int:
@@ -396,7 +399,7 @@ def exit_code(operation: Operation, found: dict[str, Any]) -> int:
 
 
 def print_json(value: object) -> None:
-    console.print_raw([json.dumps(value, ensure_ascii=False, indent=2) + "\n"])
+    terminal.print_raw([json.dumps(value, ensure_ascii=False, indent=2) + "\n"])
 
 
 # ---------------------------------------------------------------- files
@@ -427,12 +430,12 @@ def files_(
             if operation.count.total and not as_json:
                 _print_report(found[name], operation, store, every, False)
             if operation.error and as_json:
-                console.complain(operation.error)
+                terminal.complain(operation.error)
             code = max(code, exit_code(operation, found[name]), key=(DONE, PARTLY, FAILED).index)
     if as_json:
         print_json(found)
     elif not any(part["files"]["read"] for part in found.values()):
-        console.say("Nothing is pending.")
+        terminal.say("Nothing is pending.")
     sys.exit(code)
 
 
@@ -454,7 +457,7 @@ def _fetched(
     audit.record("import started", operation=operation.id, importer=key)
     if operation.status == Status.DONE:
         return operation
-    with console.Display(quiet=quiet) as display:
+    with terminal.Display(quiet=quiet) as display:
         watch = logged(operation, display.show) if log_level else display.show
         return work_on(operation, store, workspace, settings, watch=watch)
 
@@ -478,9 +481,9 @@ def purge(
     with _only_worker(settings), Store(settings.store_path) as store:
         found = leftovers(store, settings, now(), is_idle=True, at_once=True, pending=pending_)
         for line in described(found, store):
-            console.say(f"{'Would delete' if dry_run else 'Deleting'} {line}")
+            terminal.say(f"{'Would delete' if dry_run else 'Deleting'} {line}")
         if not found:
-            console.say("There is nothing to delete.")
+            terminal.say("There is nothing to delete.")
         if not dry_run:
             remove(store, found)
             store.compact()
@@ -496,15 +499,15 @@ def backup_(
     data: Data = Path("data"),
 ) -> None:
     """Back up a data directory, also while a server or an import works there."""
-    from chatferry.backup import make_backup
+    from chatferry.cli.backup import make_backup
 
     settings = from_environment(data=data)
     found = make_backup(settings, folder)
     audit.set_up(settings.audit_log)
     audit.record("backed up", to=folder.resolve())
-    console.say(f"{folder} holds {found}, copied and checked.")
+    terminal.say(f"{folder} holds {found}, copied and checked.")
     if found.elsewhere:
-        console.say(f"The documents are in {found.elsewhere}. Back that database up now.")
+        terminal.say(f"The documents are in {found.elsewhere}. Back that database up now.")
 
 
 @app.command("restore")
@@ -513,15 +516,15 @@ def restore_(
     data: Data = Path("data"),
 ) -> None:
     """Bring a backup into an empty data directory."""
-    from chatferry import backup
+    from chatferry.cli import backup
 
     settings = from_environment(data=data)
     found = backup.restore(folder, settings)
     audit.set_up(settings.audit_log)
     audit.record("restored", of=folder.resolve())
-    console.say(f"{data} holds {found}, copied and checked.")
+    terminal.say(f"{data} holds {found}, copied and checked.")
     if found.elsewhere:
-        console.say(f"The documents are in {found.elsewhere}: restore that database too, if need be.")
+        terminal.say(f"The documents are in {found.elsewhere}: restore that database too, if need be.")
 
 
 # ---------------------------------------------------------------- looking
@@ -537,7 +540,7 @@ def inspect(export: Export, as_json: AsJson = False) -> None:
     if as_json:
         print_json(found.as_json())
     else:
-        console.print_inspection(found)
+        terminal.print_inspection(found)
 
 
 @contextmanager
@@ -575,7 +578,7 @@ def pause(operation: OperationId = "", data: Data = Path("data")) -> None:
         store.pauses.add(found.id)
         audit.set_up(Settings(data=data).audit_log)
         audit.record("import paused", operation=found.id)
-        console.say(f"Operation {found.id} is paused. Go on with: chatferry resume {found.id}")
+        terminal.say(f"Operation {found.id} is paused. Go on with: chatferry resume {found.id}")
 
 
 @app.command()
@@ -586,7 +589,7 @@ def resume(operation: OperationId = "", data: Data = Path("data")) -> None:
         store.pauses.remove(found.id)
         audit.set_up(Settings(data=data).audit_log)
         audit.record("import resumed", operation=found.id)
-        console.say(f"Operation {found.id} goes on.")
+        terminal.say(f"Operation {found.id} goes on.")
 
 
 def _require_importing(operation: Operation) -> None:
@@ -667,7 +670,7 @@ def token(
     settings = from_environment(data=data, destination=bound_destination(data, destination))
     workspace = open_to_look(settings)
     try:
-        console.welcome(_open(workspace, settings), settings.data)
+        terminal.welcome(_open(workspace, settings), settings.data)
         account = accounts.user_named(workspace, user)
         if account is None:
             raise SettingsError(f"There is no user {user} in this workspace.")
@@ -697,7 +700,7 @@ def dump(
     workspace = open_to_look(settings)
     try:
         if sys.stdout.isatty():
-            console.print_raw(line.decode("utf-8", "replace") + "\n" for line in workspace.dump(collection))
+            terminal.print_raw(line.decode("utf-8", "replace") + "\n" for line in workspace.dump(collection))
         else:
             sys.stdout.buffer.writelines(line + b"\n" for line in workspace.dump(collection))
         sys.stdout.flush()

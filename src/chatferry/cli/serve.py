@@ -12,13 +12,14 @@ from contextlib import closing
 import uvicorn
 from msgspec.structs import replace
 
-from chatferry import accounts, console, demo
+from chatferry import accounts
 from chatferry.api.app import create_app
 from chatferry.api.services import Services
 from chatferry.api.sockets.connections import Connections, Limits
 from chatferry.api.sockets.listening import Listener, keep_sweeping, protocol, room_for_connections
 from chatferry.api.sockets.tls import check_certificate
 from chatferry.api.uploads import resumable
+from chatferry.cli import demo, terminal
 from chatferry.clock import now
 from chatferry.documents import Date
 from chatferry.errors import SettingsError
@@ -58,7 +59,7 @@ def serve_http(settings: Settings, *, is_demo: bool) -> None:
         if is_demo:
             demo.furnish(store, workspace, Date.at(now()))
         else:
-            console.welcome(
+            terminal.welcome(
                 accounts.open_workspace(workspace, settings.server_database, os.environ, Date.at(now())),
                 settings.data,
             )
@@ -88,7 +89,7 @@ def serve_http(settings: Settings, *, is_demo: bool) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(WORKER_ENDED if worker.has_given_up else 0))
 
     def announce() -> None:
-        console.announce(address, settings, admin, is_demo)
+        terminal.announce(address, settings, admin, is_demo)
         event(LOG, "serving", address=address)
         if settings.is_open:
             event(LOG, "serving beyond this machine without TLS", logging.WARNING, host=settings.host)
