@@ -15,7 +15,7 @@ from chatferry.destinations.memory import MemoryDestination
 from chatferry.documents import Date, Document, decode
 from chatferry.ids import new_id
 from chatferry.operations import EVERYTHING, Guests, Operation, Selection, Status, advance
-from chatferry.pipeline.background import work_on
+from chatferry.pipeline.background import run_operation
 from chatferry.reports import operation as report
 from chatferry.settings import Settings
 from chatferry.store import Store
@@ -79,11 +79,11 @@ def import_archive(
     operation = replace(new_operation(archive, destination, importer_key), origin=origin, guests=guests)
     store.operations.invalidate_all(now())
     store.operations.add(operation)
-    operation = work_on(operation, store, destination, settings)
+    operation = run_operation(operation, store, destination, settings)
     if operation.status == Status.SELECTION:
         operation = advance(replace(operation, selection=selection), Status.IMPORTING, now())
         store.operations.save(operation)
-        operation = work_on(operation, store, destination, settings)
+        operation = run_operation(operation, store, destination, settings)
     return Imported(operation, store, destination)
 
 

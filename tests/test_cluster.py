@@ -22,7 +22,7 @@ from chatferry.destinations import Destination, is_server, open_destination
 from chatferry.documents import COLLECTIONS, Date
 from chatferry.errors import CancelledError
 from chatferry.operations import Operation, Status, advance
-from chatferry.pipeline.background import work_on
+from chatferry.pipeline.background import run_operation
 from chatferry.pipeline.parallel import cluster
 from chatferry.pipeline.run import Check, Watch
 from chatferry.settings import Settings
@@ -99,13 +99,13 @@ class Import:
         self.destination = destination
         operation = replace(new_operation(Path(), destination), archive=str(archive))
         self.store.operations.add(operation)
-        operation = work_on(operation, self.store, destination, self.settings)
+        operation = run_operation(operation, self.store, destination, self.settings)
         assert operation.status == Status.SELECTION, operation.error
         self.operation = advance(replace(operation, selection=ALL), Status.IMPORTING, now())
         self.store.operations.save(self.operation)
 
     def run(self, check: Check = lambda: None, watch: Watch = lambda operation: None) -> Operation:
-        return work_on(self.operation, self.store, self.destination, self.settings, check, watch)
+        return run_operation(self.operation, self.store, self.destination, self.settings, check, watch)
 
     def has_become(self, alone: dict[str, Any]) -> bool:
         """Whether the documents are those of one process. What was written twice counts as unchanged."""

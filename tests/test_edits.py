@@ -15,7 +15,7 @@ from chatferry.destinations.memory import MemoryDestination
 from chatferry.destinations.mongodb.destination import MongoDestination
 from chatferry.documents import FORMAT, MESSAGES, UPLOADS, Date, Document, Update, decode, digest, encode
 from chatferry.operations import Status, advance
-from chatferry.pipeline.background import work_on
+from chatferry.pipeline.background import run_operation
 from chatferry.settings import Settings
 from chatferry.store import Store
 from tests.downloads.filehost import hosting, noise
@@ -84,9 +84,9 @@ def again(export: Path, imported: Imported, rewrite: bool = False, workers: int 
     settings = Settings(data=export.parent, workers=workers)
     operation = replace(new_operation(export, destination), rewrite=rewrite)
     store.operations.add(operation)
-    operation = work_on(operation, store, destination, settings)
+    operation = run_operation(operation, store, destination, settings)
     operation = advance(replace(operation, selection=ALL), Status.IMPORTING, now())
-    operation = work_on(operation, store, destination, settings)
+    operation = run_operation(operation, store, destination, settings)
     assert operation.status == Status.DONE, operation.error
     return Imported(operation, store, destination)
 

@@ -15,10 +15,10 @@ from chatferry.errors import CancelledError
 from chatferry.importers.slack import export as slack
 from chatferry.importers.slack.large_files import Sizes
 from chatferry.operations import Operation, Status
-from chatferry.pipeline.background import work_on
+from chatferry.pipeline.background import run_operation
 from chatferry.pipeline.parallel import pools as helpers_module
 from chatferry.pipeline.parallel import processes
-from chatferry.pipeline.parallel.groups import Source
+from chatferry.pipeline.parallel.archive_spec import ArchiveSpec
 from chatferry.pipeline.parallel.processes import WORTH_READING, Processes, cores, worth_reading
 from chatferry.settings import Settings
 from chatferry.store import Store
@@ -43,7 +43,7 @@ def spread(
     export: Path, folder: Path, check: Callable[[], None] = lambda: None, serving: bool = False
 ) -> Iterator[Archive]:
     """The archive, read by two processes and this one."""
-    source = Source(str(export), Settings().limits, export.name, "slack")
+    source = ArchiveSpec(str(export), Settings().limits, export.name, "slack")
     with open_archive(export) as archive, Processes(2, source, folder, serving) as others:
         archive.spread = partial(others.each, archive, check)
         yield archive
@@ -96,7 +96,7 @@ def test_a_large_archive_is_read_by_several(
     large(monkeypatch)
     for workers in (0, 2):
         operation, store = begun(export)
-        ended = work_on(operation, store, workspace(), Settings(data=tmp_path, workers=workers), check)
+        ended = run_operation(operation, store, workspace(), Settings(data=tmp_path, workers=workers), check)
         assert ended.status == Status.SELECTION
         assert bool(seen) is bool(workers)
         parts = list(store.parts.undone(operation.id))
@@ -114,7 +114,7 @@ def test_a_cancelled_first_reading_leaves_no_process(
 
     large(monkeypatch)
     operation, store = begun(export)
-    ended = work_on(operation, store, workspace(), Settings(data=tmp_path, workers=2), check)
+    ended = run_operation(operation, store, workspace(), Settings(data=tmp_path, workers=2), check)
     assert ended.status == Status.CANCELLED
     assert helpers(os.getpid()) == []
 
@@ -133,7 +133,7 @@ def test_an_archive_that_changes_meanwhile_is_said_to(
 
     monkeypatch.setattr(helpers_module, "worth_reading", changing)
     operation, store = begun(copy)
-    ended = work_on(operation, store, workspace(), Settings(data=tmp_path, workers=2))
+    ended = run_operation(operation, store, workspace(), Settings(data=tmp_path, workers=2))
     assert ended.status == Status.FAILED
     assert "copy.zip has changed" in ended.error
 

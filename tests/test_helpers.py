@@ -11,11 +11,12 @@ from chatferry.archive import open_archive
 from chatferry.clock import now
 from chatferry.errors import CancelledError
 from chatferry.operations import Operation, Status, advance
-from chatferry.pipeline.background import work_on
+from chatferry.pipeline.background import run_operation
 from chatferry.pipeline.parallel import processes
-from chatferry.pipeline.parallel.groups import GROUP, Source, grouped
-from chatferry.pipeline.parallel.pools import Helpers
+from chatferry.pipeline.parallel.archive_spec import ArchiveSpec
+from chatferry.pipeline.parallel.pools import Pools
 from chatferry.pipeline.parallel.processes import WORTH_KEEPING, cores, worth_reading
+from chatferry.pipeline.parallel.scheduling import CHUNK, chunked
 from chatferry.records import Part
 from chatferry.settings import Settings
 from chatferry.store import Store
@@ -44,13 +45,13 @@ def test_the_import_has_the_processes_of_the_first_reading(tmp_path: Path, expor
 
     operation = new_operation(export, destination)
     store.operations.add(operation)
-    with Helpers(settings, imports_at_once=True) as staying:
-        operation = work_on(operation, store, destination, settings, helpers=staying)
+    with Pools(settings, imports_at_once=True) as staying:
+        operation = run_operation(operation, store, destination, settings, helpers=staying)
         assert eventually(lambda: len(helpers(os.getpid())) == 2)
         readers = set(helpers(os.getpid()))
         operation = advance(replace(operation, selection=ALL), Status.IMPORTING, now())
         store.operations.save(operation)
-        operation = work_on(operation, store, destination, settings, check, helpers=staying)
+        operation = run_operation(operation, store, destination, settings, check, helpers=staying)
     assert operation.status == Status.DONE
     assert seen == readers
     assert helpers(os.getpid()) == []
@@ -67,11 +68,11 @@ def test_nobody_writes_any_more_when_an_import_has_ended(tmp_path: Path, export:
         if operation.status == Status.IMPORTING_MESSAGES:
             raise CancelledError("The operation was cancelled.")
 
-    with Helpers(settings, imports_at_once=True) as staying:
-        operation = work_on(operation, store, destination, settings, helpers=staying)
+    with Pools(settings, imports_at_once=True) as staying:
+        operation = run_operation(operation, store, destination, settings, helpers=staying)
         operation = advance(replace(operation, selection=ALL), Status.IMPORTING, now())
         store.operations.save(operation)
-        operation = work_on(operation, store, destination, settings, watch=watch, helpers=staying)
+        operation = run_operation(operation, store, destination, settings, watch=watch, helpers=staying)
         assert operation.status == Status.CANCELLED
         assert helpers(os.getpid()) == []
 
@@ -80,8 +81,8 @@ def test_processes_that_do_not_stay_end_before_others_start(
     tmp_path: Path, export: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(processes, "WORTH_READING", 1_000)
-    source = Source(str(export), Settings().limits, export.name, "slack")
-    with open_archive(export) as archive, Helpers(Settings(data=tmp_path, workers=2)) as going:
+    source = ArchiveSpec(str(export), Settings().limits, export.name, "slack")
+    with open_archive(export) as archive, Pools(Settings(data=tmp_path, workers=2)) as going:
         assert going.for_reading(source, archive, lambda: None)
         assert eventually(lambda: len(helpers(os.getpid())) == 2)
         readers = set(helpers(os.getpid()))
@@ -121,17 +122,17 @@ def part(number: int, messages: int) -> NumberedPart:
 )
 def test_groups_hold_all_parts_in_order(messages: list[int]) -> None:
     parts = [part(number, count) for number, count in enumerate(messages)]
-    groups = list(grouped(parts))
-    assert [one for group in groups for one in group] == parts
-    assert all(groups)
-    for group in groups:
-        assert sum(one.part.messages for one in group[:-1]) < GROUP
-        assert len(group) <= 300
-    assert len(groups) < 100
+    chunks = list(chunked(parts))
+    assert [one for chunk in chunks for one in chunk] == parts
+    assert all(chunks)
+    for chunk in chunks:
+        assert sum(one.part.messages for one in chunk[:-1]) < CHUNK
+        assert len(chunk) <= 300
+    assert len(chunks) < 100
 
 
 def test_the_last_groups_are_small() -> None:
-    sizes = [sum(one.part.messages for one in group) for group in grouped([part(1, 100)] * 1000)]
+    sizes = [sum(one.part.messages for one in chunk) for chunk in chunked([part(1, 100)] * 1000)]
     assert sizes == sorted(sizes, reverse=True) and sum(sizes) == 100_000
-    assert GROUP * 0.9 < sizes[0] == sizes[25] <= GROUP
+    assert CHUNK * 0.9 < sizes[0] == sizes[25] <= CHUNK
     assert sizes[-1] == 100

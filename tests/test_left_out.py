@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chatferry.convert import Known, KnownRoom, KnownUser
+from chatferry.convert import IdMap, MappedRoom, MappedUser
 from chatferry.convert.messages import convert_message
 from chatferry.documents import MESSAGES
 from chatferry.operations import Choice, Selection
@@ -85,11 +85,11 @@ def test_nothing_of_people_who_were_not_chosen_is_lost_in_silence(export: Path, 
 @pytest.mark.parametrize("absent", ["not selected", "failed"])
 def test_whoever_is_absent_is_named_for_each_thing(absent: str) -> None:
     people = {
-        ANN: KnownUser("a", "ann"),
-        BEN: KnownUser("", "ben", absent=absent),
-        CEM: KnownUser("", "", absent=absent),
+        ANN: MappedUser("a", "ann"),
+        BEN: MappedUser("", "ben", absent=absent),
+        CEM: MappedUser("", "", absent=absent),
     }
-    known = Known(people, {"C1": KnownRoom("r", "plans")})
+    known = IdMap(people, {"C1": MappedRoom("r", "plans")})
     record = Message(
         "m",
         "C1",
@@ -101,7 +101,7 @@ def test_whoever_is_absent_is_named_for_each_thing(absent: str) -> None:
         pin=Pin(3, CEM),
         reactions=(Reaction("wave", (BEN, ANN, CEM)),),
     )
-    made = convert_message(record, known.noting())
+    made = convert_message(record, known.logged_map())
     assert made.document
     assert (made.document["pinned"], made.document["editedAt"].ms) == (True, 2)
     assert made.document["reactions"] == {":wave:": {"usernames": ["ann"]}}

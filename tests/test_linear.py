@@ -22,7 +22,7 @@ from chatferry.api.uploads.json_body import UploadBody
 from chatferry.archive import open_archive
 from chatferry.archive.messages import quoted
 from chatferry.cli.terminal import _harmless
-from chatferry.convert import Known, KnownRoom, KnownUser
+from chatferry.convert import IdMap, MappedRoom, MappedUser
 from chatferry.convert import contacts as convert_contacts
 from chatferry.convert import rooms as convert_rooms
 from chatferry.convert import users as convert_users
@@ -67,7 +67,7 @@ NOW = Date.at(1_600_000_000_000)
 
 def name_of_user(text: str) -> object:
     user = User(id="U1", username=text, name=text, emails=(text,))
-    return convert_users.further_wishes([user], convert_users.KnownUsers([], USERS_BEFORE))
+    return convert_users.further_wishes([user], convert_users.UserIndex([], USERS_BEFORE))
 
 
 def name_of_room(text: str) -> object:
@@ -77,9 +77,9 @@ def name_of_room(text: str) -> object:
 
 
 def avatar_of_user(text: str) -> object:
-    setup = convert_users.UserSetup(origin=SLACK, archive_ids=frozenset(), starter_roles=frozenset())
+    setup = convert_users.UserPolicy(origin=SLACK, archive_ids=frozenset(), starter_roles=frozenset())
     user = User(id="U1", username="a", avatar_url=f"https://example.org/?{text}")
-    return convert_users.decide_user(user, convert_users.KnownUsers([], USERS_BEFORE), setup, NOW)
+    return convert_users.decide_user(user, convert_users.UserIndex([], USERS_BEFORE), setup, NOW)
 
 
 def body_of_upload(text: str) -> object:
@@ -285,18 +285,18 @@ Files = dict[str, bytes | str]
 def imported(key: str, files: Files) -> None:
     """Read an archive and convert its messages."""
     importer = IMPORTERS[key]
-    users: dict[str, KnownUser] = {}
-    rooms: dict[str, KnownRoom] = {}
+    users: dict[str, MappedUser] = {}
+    rooms: dict[str, MappedRoom] = {}
     parts: list[NumberedPart] = []
     with suppress(ChatferryError), open_archive(files) as archive:
         for item in importer.scan(archive):
             if isinstance(item, User):
-                users[item.id] = KnownUser(item.id, item.username)
+                users[item.id] = MappedUser(item.id, item.username)
             elif isinstance(item, Channel):
-                rooms[item.id] = KnownRoom(item.id, item.name)
+                rooms[item.id] = MappedRoom(item.id, item.name)
             elif isinstance(item, Part):
                 parts.append(NumberedPart(len(parts), item))
-        for _ in convert_parts(parts, Known(users, rooms), importer, archive, MemoryDestination.pack):
+        for _ in convert_parts(parts, IdMap(users, rooms), importer, archive, MemoryDestination.pack):
             pass
 
 
@@ -436,7 +436,7 @@ def test_work_on_an_archive_grows_as_it_does(key: str, make: Callable[[int], Fil
 
 def link_user(size: int) -> Callable[[], object]:
     """An account is linked to a user with as many import ids as it has."""
-    setup = convert_users.UserSetup(origin=SLACK, archive_ids=frozenset(), starter_roles=frozenset())
+    setup = convert_users.UserPolicy(origin=SLACK, archive_ids=frozenset(), starter_roles=frozenset())
     account = {
         "_id": "u",
         "username": "ann",
@@ -447,7 +447,7 @@ def link_user(size: int) -> Callable[[], object]:
     record = User(id="b", further_ids=further, username="ann", emails=("ann@example.org",))
 
     def link() -> None:
-        known = convert_users.KnownUsers([account], USERS_BEFORE)
+        known = convert_users.UserIndex([account], USERS_BEFORE)
         known.take(convert_users.decide_user(record, known, setup, NOW).changes)
 
     return link
@@ -455,35 +455,35 @@ def link_user(size: int) -> Callable[[], object]:
 
 def complete_contact(size: int) -> Callable[[], object]:
     """A contact gets as many addresses as it has."""
-    setup = convert_contacts.ContactSetup(origin=SLACK, users={})
+    setup = convert_contacts.ContactPolicy(origin=SLACK, users={})
     addresses = [{"address": address} for address in numbered("a{:06}", size)]
     contact = {"_id": "c", "name": "Ann", "importIds": ["1"], "emails": addresses}
     record = Contact(id="1", name="Ann", emails=tuple(numbered("b{:06}", size)))
-    known = convert_contacts.KnownContacts([contact], [], Links(SLACK, "contact"))
+    known = convert_contacts.ContactIndex([contact], [], Links(SLACK, "contact"))
     return lambda: convert_contacts.decide_contact(record, known, setup, NOW)
 
 
 def fill_room(size: int) -> Callable[[], object]:
     """A room has members whom nobody knows."""
-    starter = KnownUser("s", "starter")
-    setup = convert_rooms.RoomSetup(
+    starter = MappedUser("s", "starter")
+    setup = convert_rooms.RoomPolicy(
         origin=SLACK, archive_ids=frozenset(), users={}, starter=starter, may_add=True
     )
     record = Channel(id="C1", type="c", name="room", members=tuple(numbered("u{:06}", size)))
-    known = convert_rooms.KnownRooms([], [], Links(SLACK, "channel"))
+    known = convert_rooms.RoomIndex([], [], Links(SLACK, "channel"))
     return lambda: convert_rooms.decide_room(record, known, setup, NOW)
 
 
 def add_values(size: int) -> Callable[[], object]:
     """A list gets as many values as it has."""
     update = Update(collection=USERS, id="u", add={"__rooms": tuple(numbered("b{:06}", size))})
-    return lambda: rules.evolved({"_id": "u", "__rooms": numbered("a{:06}", size)}, update)
+    return lambda: rules.patched({"_id": "u", "__rooms": numbered("a{:06}", size)}, update)
 
 
 def wish_names(size: int) -> Callable[[], object]:
     """Users who all would like the same name."""
     records = [User(id=id, username="ann") for id in numbered("u{:06}", size)]
-    return lambda: convert_users.further_wishes(records, convert_users.KnownUsers([], USERS_BEFORE))
+    return lambda: convert_users.further_wishes(records, convert_users.UserIndex([], USERS_BEFORE))
 
 
 def coerce_list(size: int) -> Callable[[], object]:

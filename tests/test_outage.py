@@ -19,7 +19,7 @@ from chatferry.documents import COLLECTIONS, USERS
 from chatferry.errors import CancelledError, DestinationError, NoRoomError, SettingsError
 from chatferry.operations import Operation, Status, advance, failed, may_retry, retried
 from chatferry.pipeline import outage
-from chatferry.pipeline.background import Worker, work_on
+from chatferry.pipeline.background import BackgroundRunner, run_operation
 from chatferry.settings import Settings
 from chatferry.store import Store
 from tests.api.refusals import action_error, refusal
@@ -112,7 +112,7 @@ def selected(store: Store, destination: Destination, settings: Settings) -> Oper
     """An operation that is about to import."""
     operation = new_operation(EXAMPLE, destination)
     store.operations.add(operation)
-    operation = work_on(operation, store, destination, settings)
+    operation = run_operation(operation, store, destination, settings)
     operation = advance(replace(operation, selection=ALL), Status.IMPORTING, now())
     store.operations.save(operation)
     return operation
@@ -127,14 +127,14 @@ def test_after_the_longest_outage_it_fails_and_can_be_taken_up_again(
     store = Store()
     settings = Settings(data=tmp_path, longest_outage=1)
     operation = selected(store, base, settings)
-    ended = work_on(operation, store, away, settings)
+    ended = run_operation(operation, store, away, settings)
     assert (ended.status, ended.error) == (Status.FAILED, "the server is gone")
     assert may_retry(ended)
     is_away = False
     again = retried(ended, now())
     assert (again.status, again.error, again.waiting_for) == (Status.IMPORTING, "", "")
     store.operations.save(again)
-    ended = work_on(again, store, away, settings)
+    ended = run_operation(again, store, away, settings)
     assert ended.status == Status.DONE, ended.error
     assert contents(base) == contents(unbroken.destination)
 
@@ -178,7 +178,7 @@ def test_an_outage_is_shown_and_can_be_cancelled_and_paused(tmp_path: Path) -> N
         seen.append(operation.waiting_for)
 
     work = threading.Thread(
-        target=work_on, args=(operation, store, away, Settings(data=tmp_path), check, watch)
+        target=run_operation, args=(operation, store, away, Settings(data=tmp_path), check, watch)
     )
     work.start()
 
@@ -210,7 +210,7 @@ def test_an_outage_that_is_none_ends_the_import(tmp_path: Path) -> None:
         away: Any = Away(base, lambda call, error=error: error if call > 3 else None)  # type: ignore[misc]
         store = Store()
         operation = selected(store, base, Settings(data=tmp_path))
-        assert work_on(operation, store, away, Settings(data=tmp_path)).status == Status.FAILED
+        assert run_operation(operation, store, away, Settings(data=tmp_path)).status == Status.FAILED
 
 
 # ---------------------------------------------------------------- the worker
@@ -234,7 +234,7 @@ def test_the_worker_outlives_outages_and_some_faults(
     monkeypatch.setattr("chatferry.pipeline.background.LONGEST_DELAY", 0.001)
     left, taken, given_up = list(faults), threading.Event(), threading.Event()
     with Store() as store:
-        worker = Worker(store, Settings(data=tmp_path, destination="memory:"), give_up=given_up.set)
+        worker = BackgroundRunner(store, Settings(data=tmp_path, destination="memory:"), give_up=given_up.set)
 
         def get(id: str) -> None:
             if left:

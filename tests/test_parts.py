@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from chatferry.archive import Archive, open_archive
-from chatferry.convert import Known, KnownRoom, KnownUser
+from chatferry.convert import IdMap, MappedRoom, MappedUser
 from chatferry.destinations import Packed, Rejection
 from chatferry.destinations.memory import MemoryDestination
 from chatferry.documents import decode
@@ -24,9 +24,9 @@ USERS = [{"id": "U1", "name": "ada"}]
 CHANNELS = [
     {"id": name.upper(), "name": name, "creator": "U1", "members": ["U1"]} for name in ("c1", "c2", "c3")
 ]
-KNOWN = Known(
-    {"U1": KnownUser("u1", "ada"), "rocket.cat": KnownUser("rocket.cat", "rocket.cat")},
-    {name: KnownRoom(f"room-{name}", name) for name in ("C1", "C2", "C3")},
+KNOWN = IdMap(
+    {"U1": MappedUser("u1", "ada"), "rocket.cat": MappedUser("rocket.cat", "rocket.cat")},
+    {name: MappedRoom(f"room-{name}", name) for name in ("C1", "C2", "C3")},
 )
 
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from chatferry.clock import now
 from chatferry.operations import Operation, Status, advance
 from chatferry.pipeline import run
-from chatferry.pipeline.background import work_on
+from chatferry.pipeline.background import run_operation
 from chatferry.settings import Settings
 from chatferry.store import Store
 from tests.importing import ALL, new_operation, workspace, write_folder
@@ -36,9 +36,9 @@ def steps(tmp_path: Path, key: str, files: dict[str, Any]) -> list[Status]:
     destination, store, settings = workspace(), Store(), Settings(data=tmp_path)
     operation = new_operation(write_folder(tmp_path / "export", files), destination, key)
     store.operations.add(operation)
-    operation = work_on(operation, store, destination, settings, watch=watch)
+    operation = run_operation(operation, store, destination, settings, watch=watch)
     operation = advance(replace(operation, selection=ALL), Status.IMPORTING, now())
-    work_on(operation, store, destination, settings, watch=watch)
+    run_operation(operation, store, destination, settings, watch=watch)
     return seen
 
 
@@ -68,7 +68,7 @@ def test_an_archive_that_has_changed_since_it_was_prepared_is_refused(tmp_path: 
     export = write_folder(tmp_path / "export", SLACK)
     operation = new_operation(export, destination)
     store.operations.add(operation)
-    operation = work_on(operation, store, destination, settings)
+    operation = run_operation(operation, store, destination, settings)
     operation = advance(replace(operation, selection=ALL), Status.IMPORTING, now())
 
     def change(operation: Operation) -> None:
@@ -76,10 +76,10 @@ def test_an_archive_that_has_changed_since_it_was_prepared_is_refused(tmp_path: 
             write_folder(export, {"plans/2020-09-13.json": [HELLO, HELLO]})
 
     if workers:  # this process has opened it before, the other will afterwards
-        ended = work_on(operation, store, destination, settings, watch=change)
+        ended = run_operation(operation, store, destination, settings, watch=change)
     else:
         change(replace(operation, status=Status.IMPORTING_USERS))
-        ended = work_on(operation, store, destination, settings)
+        ended = run_operation(operation, store, destination, settings)
     assert ended.status == Status.FAILED
     assert "has changed since it was first read" in ended.error
 
@@ -101,6 +101,6 @@ def test_what_is_being_read_shows_while_it_is_read(tmp_path: Path, monkeypatch: 
     destination, store = workspace(), Store()
     operation = new_operation(write_folder(tmp_path / "export", SLACK | days), destination)
     store.operations.add(operation)
-    work_on(operation, store, destination, Settings(data=tmp_path), check, watch)
+    run_operation(operation, store, destination, Settings(data=tmp_path), check, watch)
     assert reads.count(Status.PREPARING_CHANNELS) > len(days)
     assert reads.count(Status.PREPARING_USERS) < 10

@@ -20,8 +20,8 @@ from chatferry.destinations import Destination, open_destination
 from chatferry.documents import COLLECTIONS, Date
 from chatferry.errors import CancelledError
 from chatferry.operations import Operation, Status, advance
-from chatferry.pipeline.background import work_on
-from chatferry.pipeline.parallel.groups import Source
+from chatferry.pipeline.background import run_operation
+from chatferry.pipeline.parallel.archive_spec import ArchiveSpec
 from chatferry.pipeline.parallel.processes import PIPE, WORTH, Processes, cores, worthwhile
 from chatferry.settings import Settings
 from chatferry.store import Store
@@ -102,7 +102,7 @@ def prepared(
     store, settings = Store(), Settings(data=data, workers=workers)
     operation = new_operation(export, destination)
     store.operations.add(operation)
-    operation = work_on(operation, store, destination, settings)
+    operation = run_operation(operation, store, destination, settings)
     operation = advance(replace(operation, selection=ALL), Status.IMPORTING, now())
     store.operations.save(operation)
     return operation, store, settings
@@ -176,7 +176,7 @@ def test_a_killed_process_costs_nothing_but_time(
 
     calls: list[None] = []
     operation, store, settings = prepared(export, tmp_path, destination)
-    ended = work_on(operation, store, destination, settings, check)
+    ended = run_operation(operation, store, destination, settings, check)
     assert next_kill > 10**8, "nothing was killed"
     assert ended.status == Status.DONE
     found, wanted = contents(Imported(ended, store, destination)), contents(alone)
@@ -192,7 +192,7 @@ def test_processes_that_are_killed_again_and_again_end_the_import(tmp_path: Path
 
     destination = workspace()
     operation, store, settings = prepared(export, tmp_path, destination)
-    ended = work_on(operation, store, destination, settings, check)
+    ended = run_operation(operation, store, destination, settings, check)
     assert ended.status == Status.FAILED
     assert ended.error.startswith("Processes of chatferry were ended from outside 4 times")
     assert "--workers 1" in ended.error
@@ -216,7 +216,7 @@ def test_a_cancelled_import_leaves_no_process(tmp_path: Path, export: Path) -> N
 
     destination = workspace()
     operation, store, settings = prepared(export, tmp_path, destination)
-    ended = work_on(operation, store, destination, settings, check, watch)
+    ended = run_operation(operation, store, destination, settings, check, watch)
     assert ended.status == Status.CANCELLED
     assert left and left[0] > 0
     assert helpers(os.getpid()) == []
@@ -232,7 +232,7 @@ def test_an_archive_that_has_gone_is_said_to_be(tmp_path: Path, export: Path) ->
     def watch(operation: Operation) -> None:
         copy.unlink(missing_ok=True)
 
-    ended = work_on(operation, store, destination, settings, watch=watch)
+    ended = run_operation(operation, store, destination, settings, watch=watch)
     assert ended.status == Status.FAILED
     assert "copy.zip" in ended.error and "unforeseen" not in ended.error
     assert helpers(os.getpid()) == []
@@ -254,7 +254,7 @@ def test_no_process_outlives_a_killed_server(tmp_path: Path, export: Path) -> No
 
 @pytest.mark.skipif(not hasattr(fcntl, "F_GETPIPE_SZ"), reason="only Linux tells how much a pipe holds")
 def test_much_of_a_result_can_be_on_its_way(tmp_path: Path, export: Path) -> None:
-    source = Source(str(export), Settings().limits, export.name, "slack")
+    source = ArchiveSpec(str(export), Settings().limits, export.name, "slack")
     with Processes(1, source, tmp_path):
         sizes = [pipe_size(int(file.name)) for file in Path("/proc/self/fd").iterdir()]
     assert PIPE in sizes

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from chatferry.clock import now
 from chatferry.operations import Status, advance
-from chatferry.pipeline.background import work_on
+from chatferry.pipeline.background import run_operation
 from chatferry.reports import operation as report
 from chatferry.settings import Settings
 from chatferry.store import Store
@@ -54,7 +54,7 @@ def stopped_and_taken_up(export: Path, tmp_path: Path, calls: int) -> Imported:
     store, destination, settings = Store(), workspace(), Settings(data=tmp_path, workers=0)
     operation = new_operation(export, destination)
     store.operations.add(operation)
-    operation = work_on(operation, store, destination, settings)
+    operation = run_operation(operation, store, destination, settings)
     operation = advance(replace(operation, selection=ALL), Status.IMPORTING, now())
     left = iter(range(calls))
 
@@ -63,11 +63,11 @@ def stopped_and_taken_up(export: Path, tmp_path: Path, calls: int) -> Imported:
             raise Stopped
 
     with pytest.raises(Stopped):
-        work_on(operation, store, destination, settings, check)
+        run_operation(operation, store, destination, settings, check)
     unfinished = store.operations.get(operation.id)
     assert unfinished is not None
     assert list(store.parts.undone(operation.id))
-    return Imported(work_on(unfinished, store, destination, settings), store, destination)
+    return Imported(run_operation(unfinished, store, destination, settings), store, destination)
 
 
 def test_causes_are_the_same_for_any_number_of_processes_and_after_a_stop(tmp_path: Path) -> None:

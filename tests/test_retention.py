@@ -130,7 +130,7 @@ def test_pending_files_keep_their_address_when_their_part_is_not_read_again(tmp_
     with Store(tmp_path / "store.sqlite3") as store:
         import_archive(export, destination, store)
         marks = store._database.all("SELECT mark FROM imprints")
-        kept = [store.imprints.get(mark) for (mark,) in marks]
+        kept = [store.part_cache.get(mark) for (mark,) in marks]
         assert [[file.url for file in one.pending] for one in kept if one] == [[""]]
         again = import_archive(export, destination, store)
         (pending,) = store.pending_files.pending("")

@@ -11,7 +11,7 @@ from chatferry.documents import USERS, Insert
 from chatferry.errors import CancelledError
 from chatferry.operations import Operation, Status, advance
 from chatferry.pipeline import staged
-from chatferry.pipeline.background import work_on
+from chatferry.pipeline.background import run_operation
 from chatferry.pipeline.run import Check
 from chatferry.settings import Settings
 from chatferry.store import Store
@@ -26,10 +26,10 @@ def imported(tmp_path: Path, destination: Destination, store: Store, check: Chec
     export = write_folder(tmp_path / "export", {"users.json": PEOPLE, "channels.json": ROOMS})
     operation = new_operation(export, destination)
     store.operations.add(operation)
-    operation = work_on(operation, store, destination, settings)
+    operation = run_operation(operation, store, destination, settings)
     operation = advance(replace(operation, selection=ALL), Status.IMPORTING, now())
     store.operations.save(operation)
-    return work_on(operation, store, destination, settings, check)
+    return run_operation(operation, store, destination, settings, check)
 
 
 def user(destination: Destination, import_id: str) -> dict[str, object]:

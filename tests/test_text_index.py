@@ -18,7 +18,7 @@ from chatferry.destinations import open_destination, open_text_index
 from chatferry.destinations.mongodb import text_index
 from chatferry.documents import MESSAGES, Date
 from chatferry.operations import Operation, Status, advance
-from chatferry.pipeline.background import work_on
+from chatferry.pipeline.background import run_operation
 from chatferry.pipeline.text_index import TextIndexLast, build_what_is_left
 from chatferry.settings import Settings
 from chatferry.store import Store
@@ -97,10 +97,10 @@ def imported(
     destination = open_destination(place.url)
     operation = new_operation(EXAMPLE, destination)
     store.operations.add(operation)
-    operation = work_on(operation, store, destination, settings)
+    operation = run_operation(operation, store, destination, settings)
     operation = advance(replace(operation, selection=ALL), Status.IMPORTING, now())
     store.operations.save(operation)
-    operation = work_on(operation, store, destination, settings, watch=watch)
+    operation = run_operation(operation, store, destination, settings, watch=watch)
     destination.close()
     return Imported(operation, store, destination)
 
@@ -286,7 +286,7 @@ def test_an_import_that_only_has_to_finish_drops_nothing(place: Place, tmp_path:
     operation = store.operations.last()
     assert operation is not None
     with closing(open_destination(place.url)) as opened:
-        done = work_on(operation, store, opened, Settings(data=tmp_path, text_index_last=True))
+        done = run_operation(operation, store, opened, Settings(data=tmp_path, text_index_last=True))
         assert done.status == Status.DONE
         assert told(Imported(done, store, opened).report) == [DROPPED, BUILT]
 

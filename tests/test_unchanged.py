@@ -43,12 +43,12 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The channels of the parts that are read."""
     channels: list[str] = []
 
-    def noting(archive: Archive, part: Part) -> Iterator[Message | Problem]:
+    def logged_map(archive: Archive, part: Part) -> Iterator[Message | Problem]:
         channels.append(part.channel)
         return SLACK.read(archive, part)
 
     scan = partial(slack.scan, sizes=Sizes(messages=100))
-    monkeypatch.setitem(IMPORTERS, "slack", replace(SLACK, scan=scan, read=noting))
+    monkeypatch.setitem(IMPORTERS, "slack", replace(SLACK, scan=scan, read=logged_map))
     return channels
 
 
@@ -235,14 +235,14 @@ def test_what_is_no_longer_there_is_forgotten(tmp_path: Path, destination: Desti
     write_export(newer, SHAPE, extended=0.2)
     store = Store()
 
-    def imprints() -> int:
+    def part_cache() -> int:
         row = store._database.one("SELECT count(*) FROM imprints")
         return int(row[0]) if row else 0
 
     import_archive(export, destination, store)
-    first = imprints()
+    first = part_cache()
     import_archive(newer, destination, store)
-    assert 0 < imprints() <= first + 2
+    assert 0 < part_cache() <= first + 2
 
 
 def first_channel(export: Path) -> str:

@@ -325,7 +325,7 @@ def _largest(of_kind: dict[str, Problem], most: int) -> Iterator[Problem]:
         yield replace(rest, position="", field="")
 
 
-class Spot(Struct, frozen=True, gc=False):
+class Position(Struct, frozen=True, gc=False):
     """Where a message stands: a file, and the place in its JSON list. Makes the message's problems."""
 
     file: str

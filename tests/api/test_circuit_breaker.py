@@ -13,7 +13,7 @@ from chatferry.api.circuit_breaker import PAUSE, CircuitBreaker
 from chatferry.api.services import Services
 from chatferry.destinations import Lookup
 from chatferry.errors import DestinationError, NoRoomError
-from chatferry.pipeline.background import Worker
+from chatferry.pipeline.background import BackgroundRunner
 from chatferry.settings import Settings
 from chatferry.store import Store
 from tests import rocketchat
@@ -77,7 +77,7 @@ def test_several_threads_ask_mongodb_at_once(mongod: Mongod, tmp_path: Path) -> 
     with mongod.client() as mongo:
         rocketchat.seed(mongo.at_once)
     with Store() as store:
-        services = Services(settings, store, Worker(store, settings))
+        services = Services(settings, store, BackgroundRunner(store, settings))
         with ThreadPoolExecutor(1) as thread, services.destination() as held:
 
             def found() -> int:

@@ -16,7 +16,7 @@ from chatferry.api.description import page as reference
 from chatferry.api.description.openapi import document
 from chatferry.api.routes import ENDPOINTS
 from chatferry.api.services import Services
-from chatferry.pipeline.background import Worker
+from chatferry.pipeline.background import BackgroundRunner
 from chatferry.settings import Settings
 from chatferry.store import Store
 from tests.api.refusals import BEGINNING, TABLE, call
@@ -52,7 +52,7 @@ def assert_fits(schema: dict[str, Any], value: object) -> None:
 def test_the_server_routes_the_table_and_nothing_else(tmp_path: Path) -> None:
     settings = Settings(data=tmp_path)
     with Store() as store:
-        app = create_app(Services(settings, store, Worker(store, settings)))
+        app = create_app(Services(settings, store, BackgroundRunner(store, settings)))
         routes = {(method, getattr(route, "path", "")) for route in app.routes for method in methods(route)}
     stored = {("GET", "/file-upload/{id}/{name:path}"), ("GET", "/avatar/{username}")}
     assert routes == stored | {(endpoint.method, endpoint.path) for endpoint in ENDPOINTS}

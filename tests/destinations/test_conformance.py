@@ -223,7 +223,7 @@ def test_applying_twice_is_applying_once(destination: Destination) -> None:
 
 
 def test_where_no_server_writes_there_is_nothing_foreign(destination: Destination) -> None:
-    assert destination.foreign("rocketchat_import", 20) == []
+    assert destination.server_documents("rocketchat_import", 20) == []
 
 
 def test_inserting_what_exists_leaves_it_as_it_is(destination: Destination) -> None:
@@ -707,7 +707,10 @@ def test_a_rejected_update_changes_nothing(destination: Destination) -> None:
 def test_digests(destination: Destination) -> None:
     first, second = message("m1", digest=b"12345678"), message("m2", digest=b"abcdefgh")
     destination.apply([first, second, message("foreign")])
-    assert destination.digests(["m1", "foreign", "none"]) == {"m1": b"12345678", "foreign": b""}
+    assert destination.digests(["m1", "foreign", "none"]) == {
+        "m1": b"12345678",
+        "foreign": b"",
+    }
     destination.apply(
         [change(first, set={"msg": "x"}, digest=b"\0\xff345678"), change(second, set={"msg": "x"})]
     )

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from chatferry.downloads import Rules
-from chatferry.downloads.network import Outside
+from chatferry.downloads.network import World
 from tests.downloads.filehost import FileHost, hosting
 
 
@@ -27,5 +27,5 @@ def naps() -> list[float]:
 
 
 @pytest.fixture
-def outside(naps: list[float]) -> Outside:
-    return Outside(sleep=naps.append)
+def outside(naps: list[float]) -> World:
+    return World(sleep=naps.append)

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from chatferry.downloads import Downloaded, Failed, Request, Rules
 from chatferry.downloads.fetch_many import LOOK_AHEAD, fetch_all
-from chatferry.downloads.network import Outside
+from chatferry.downloads.network import World
 from tests.downloads.filehost import Exchange, FileHost, hosting
 
 SECRET = "xoxe-1-VERYSECRET"
@@ -29,7 +29,7 @@ def requests(folder: Path, *urls: str) -> Iterator[Request]:
 
 
 def test_each_request_has_its_result_and_a_failure_stops_no_other(
-    host: FileHost, tmp_path: Path, rules: Rules, outside: Outside
+    host: FileHost, tmp_path: Path, rules: Rules, outside: World
 ) -> None:
     good = host.put("/good", b"hello")
     gone = host.put("/gone", lambda to: to.whole(b"", 404))
@@ -61,7 +61,7 @@ def test_no_requests_no_results(rules: Rules) -> None:
     assert list(fetch_all([], rules)) == []
 
 
-def test_a_url_is_fetched_once(host: FileHost, tmp_path: Path, rules: Rules, outside: Outside) -> None:
+def test_a_url_is_fetched_once(host: FileHost, tmp_path: Path, rules: Rules, outside: World) -> None:
     urls = [host.put(f"/{number}", b"x" * number) for number in range(3)] * (2 * LOOK_AHEAD)
     urls[1] = urls[4] = host.put("/gone", lambda to: to.whole(b"", 404))
     found = list(fetch_all(requests(tmp_path, *urls), rules, outside=outside))
@@ -77,7 +77,7 @@ def test_a_url_is_fetched_once(host: FileHost, tmp_path: Path, rules: Rules, out
 
 
 def test_requests_that_ask_for_something_else_are_not_the_same(
-    host: FileHost, tmp_path: Path, rules: Rules, outside: Outside
+    host: FileHost, tmp_path: Path, rules: Rules, outside: World
 ) -> None:
     url = host.put("/a", b"hello")
     first = Request(url=url, path=tmp_path / "1", key="1")
@@ -90,7 +90,7 @@ def test_requests_that_ask_for_something_else_are_not_the_same(
     assert len(host.asked) == 3
 
 
-def test_several_at_once_but_few_of_one_host(tmp_path: Path, rules: Rules, outside: Outside) -> None:
+def test_several_at_once_but_few_of_one_host(tmp_path: Path, rules: Rules, outside: World) -> None:
     together = Barrier(4)  # two of each host: less than that, and this test never gets anywhere
 
     def answer(to: Exchange) -> None:
@@ -112,7 +112,7 @@ def test_several_at_once_but_few_of_one_host(tmp_path: Path, rules: Rules, outsi
 
 
 def test_never_more_at_once_than_allowed(
-    host: FileHost, tmp_path: Path, rules: Rules, outside: Outside
+    host: FileHost, tmp_path: Path, rules: Rules, outside: World
 ) -> None:
     urls = [host.put(f"/{number}", b"hello") for number in range(60)]
     list(fetch_all(requests(tmp_path, *urls), replace(rules, parallel=3, per_host=50), outside=outside))
@@ -121,7 +121,7 @@ def test_never_more_at_once_than_allowed(
 
 
 def test_results_come_as_soon_as_they_are_there(
-    host: FileHost, tmp_path: Path, rules: Rules, outside: Outside
+    host: FileHost, tmp_path: Path, rules: Rules, outside: World
 ) -> None:
     was_seen = Event()
 
@@ -151,7 +151,7 @@ def test_what_check_raises_ends_everything(host: FileHost, tmp_path: Path, rules
 
 
 def test_closing_the_iterator_ends_what_is_under_way(
-    host: FileHost, tmp_path: Path, rules: Rules, outside: Outside
+    host: FileHost, tmp_path: Path, rules: Rules, outside: World
 ) -> None:
     urls = [
         host.put("/0", b"hello"),
@@ -164,7 +164,7 @@ def test_closing_the_iterator_ends_what_is_under_way(
 
 
 def test_a_source_that_fails_ends_everything(
-    host: FileHost, tmp_path: Path, rules: Rules, outside: Outside
+    host: FileHost, tmp_path: Path, rules: Rules, outside: World
 ) -> None:
     def source() -> Iterator[Request]:
         yield from requests(tmp_path, host.put("/a", b"hello"))
@@ -175,7 +175,7 @@ def test_a_source_that_fails_ends_everything(
 
 
 def test_requests_are_taken_only_as_they_are_needed(
-    host: FileHost, tmp_path: Path, rules: Rules, outside: Outside
+    host: FileHost, tmp_path: Path, rules: Rules, outside: World
 ) -> None:
     taken: list[str] = []
 
@@ -192,7 +192,7 @@ def test_requests_are_taken_only_as_they_are_needed(
     assert len(list(results)) == 3 * LOOK_AHEAD - 1
 
 
-def test_memory_does_not_grow_with_the_number_of_requests(tmp_path: Path, outside: Outside) -> None:
+def test_memory_does_not_grow_with_the_number_of_requests(tmp_path: Path, outside: World) -> None:
     urls = (f"ftp://files.example/{number}" for number in range(6 * LOOK_AHEAD))
     results = fetch_all(requests_of(urls, tmp_path), Rules(), outside=outside)
     gc.freeze()  # collecting looks at nothing but what is made here

@@ -11,19 +11,19 @@ from msgspec.structs import replace
 
 from chatferry.downloads import Request, Rules
 from chatferry.downloads.fetch_one import fetch
-from chatferry.downloads.network import Outside
+from chatferry.downloads.network import World
 from chatferry.errors import DownloadError
 from tests.downloads.filehost import FileHost, hosting
 
 NAME = "files.example"
 
 
-def get(url: str, folder: Path, rules: Rules, outside: Outside) -> bytes:
+def get(url: str, folder: Path, rules: Rules, outside: World) -> bytes:
     fetch(Request(url=url, path=folder / "file"), rules, outside=outside)
     return (folder / "file").read_bytes()
 
 
-def refused(url: str, folder: Path, rules: Rules, outside: Outside) -> DownloadError:
+def refused(url: str, folder: Path, rules: Rules, outside: World) -> DownloadError:
     with pytest.raises(DownloadError) as caught:
         get(url, folder, rules, outside)
     return caught.value
@@ -34,7 +34,7 @@ def refused(url: str, folder: Path, rules: Rules, outside: Outside) -> DownloadE
 
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "2130706433", "0x7f000001", "127.1", "0"])
 def test_this_machine_is_not_asked_whatever_it_is_called(
-    host: FileHost, tmp_path: Path, outside: Outside, name: str
+    host: FileHost, tmp_path: Path, outside: World, name: str
 ) -> None:
     port = 8080  # one that is usual, so that only the address can be the reason
     error = refused(f"http://{name}:{port}/a", tmp_path, Rules(), outside)
@@ -57,7 +57,7 @@ def test_nothing_is_sent_to_a_name_with_a_bad_address(
     host: FileHost, tmp_path: Path, naps: list[float], addresses: list[str]
 ) -> None:
     rules = Rules(hosts=frozenset({f"other.example:{host.port}"}))
-    outside = Outside(resolve=lambda *_: addresses, sleep=naps.append)
+    outside = World(resolve=lambda *_: addresses, sleep=naps.append)
     error = refused(f"http://{NAME}/a", tmp_path, rules, outside)
     assert "chatferry asks only public hosts" in error.reason
     assert not host.asked
@@ -65,7 +65,7 @@ def test_nothing_is_sent_to_a_name_with_a_bad_address(
 
 
 def test_a_name_is_looked_up_once_and_that_address_is_connected_to(
-    host: FileHost, tmp_path: Path, outside: Outside
+    host: FileHost, tmp_path: Path, outside: World
 ) -> None:
     answers = iter([["127.0.0.1"]])
     url = f"http://{NAME}:{host.port}/a"
@@ -77,7 +77,7 @@ def test_a_name_is_looked_up_once_and_that_address_is_connected_to(
 
 
 def test_a_name_that_changes_its_address_is_checked_again(
-    host: FileHost, tmp_path: Path, rules: Rules, outside: Outside
+    host: FileHost, tmp_path: Path, rules: Rules, outside: World
 ) -> None:
     """A redirect to a name whose address was good before, and is bad at the moment of connecting."""
     url = host.put("/a", lambda to: to.head(302, location=f"http://{NAME}:8080/b", content_length=0))
@@ -88,7 +88,7 @@ def test_a_name_that_changes_its_address_is_checked_again(
 
 
 def test_the_next_address_is_tried_if_one_does_not_answer(
-    host: FileHost, tmp_path: Path, outside: Outside
+    host: FileHost, tmp_path: Path, outside: World
 ) -> None:
     url = f"http://{NAME}:{host.port}/a"
     host.put("/a", b"hello")
@@ -106,7 +106,7 @@ def test_the_next_address_is_tried_if_one_does_not_answer(
     ],
 )
 def test_a_name_without_address_is_a_failure_with_a_reason(
-    tmp_path: Path, outside: Outside, naps: list[float], failure: Exception, is_final: bool
+    tmp_path: Path, outside: World, naps: list[float], failure: Exception, is_final: bool
 ) -> None:
     def resolve(name: str, port: int) -> list[str]:
         raise failure
@@ -117,13 +117,13 @@ def test_a_name_without_address_is_a_failure_with_a_reason(
     assert bool(naps) != is_final
 
 
-def test_names_that_cannot_exist_are_refused(tmp_path: Path, outside: Outside) -> None:
+def test_names_that_cannot_exist_are_refused(tmp_path: Path, outside: World) -> None:
     for name in ("a" * 70 + ".example", "..", "a..b"):
         assert refused(f"http://{name}/", tmp_path, Rules(attempts=1), outside).reason
 
 
 def test_proxies_of_the_environment_are_not_used(
-    host: FileHost, tmp_path: Path, rules: Rules, outside: Outside, monkeypatch: pytest.MonkeyPatch
+    host: FileHost, tmp_path: Path, rules: Rules, outside: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with hosting() as proxy:
         for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY"):
@@ -152,10 +152,10 @@ def secure(authority: trustme.CA) -> Iterator[FileHost]:
         yield found
 
 
-def trusting(authority: trustme.CA, naps: list[float]) -> Outside:
+def trusting(authority: trustme.CA, naps: list[float]) -> World:
     client = ssl.create_default_context()
     authority.configure_trust(client)
-    return Outside(resolve=lambda *_: ["127.0.0.1"], sleep=naps.append, tls=lambda: client)
+    return World(resolve=lambda *_: ["127.0.0.1"], sleep=naps.append, tls=lambda: client)
 
 
 ANY = Rules(hosts=frozenset({NAME, "other.example", "127.0.0.1"}))
@@ -178,7 +178,7 @@ def test_a_certificate_for_another_name_is_refused(
     assert not secure.asked
 
 
-def test_a_certificate_of_nobody_is_refused(secure: FileHost, tmp_path: Path, outside: Outside) -> None:
+def test_a_certificate_of_nobody_is_refused(secure: FileHost, tmp_path: Path, outside: World) -> None:
     unknown = replace(outside, resolve=lambda *_: ["127.0.0.1"])
     error = refused(f"https://{NAME}:{secure.port}/a", tmp_path, ANY, unknown)
     assert "certificate" in error.reason

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from chatferry.downloads import Downloaded, Request, Rules
 from chatferry.downloads.fetch_one import Downloader, fetch
-from chatferry.downloads.network import Outside
+from chatferry.downloads.network import World
 from chatferry.errors import DownloadError, NoRoomError
 from tests.downloads.filehost import MIB, Exchange, FileHost, hosting, noise
 
@@ -35,7 +35,7 @@ def wanted(url: str, folder: Path, **more: object) -> Request:
     return replace(request, **more)
 
 
-def failing(request: Request, rules: Rules, outside: Outside) -> DownloadError:
+def failing(request: Request, rules: Rules, outside: World) -> DownloadError:
     """The error of a download, once it is sure that it tells no secret and has left nothing behind."""
     with pytest.raises(DownloadError) as caught:
         fetch(request, rules, outside=outside)
@@ -52,7 +52,7 @@ def failing(request: Request, rules: Rules, outside: Outside) -> DownloadError:
 
 
 def test_a_file_comes_whole_with_its_digest(
-    host: FileHost, tmp_path: Path, rules: Rules, outside: Outside
+    host: FileHost, tmp_path: Path, rules: Rules, outside: World
 ) -> None:
     url = host.put("/a", lambda to: to.whole(DATA, content_type="image/png"))
     found = fetch(wanted(f"{url}?t={SECRET}#part", tmp_path, key="one"), rules, outside=outside)
@@ -74,7 +74,7 @@ def test_a_file_comes_whole_with_its_digest(
 @pytest.mark.parametrize("data", [b"", b"x", DATA], ids=["empty", "tiny", "large"])
 @pytest.mark.parametrize("how", ["length", "chunks", "close"])
 def test_the_length_may_be_told_in_each_way_http_has(
-    host: FileHost, tmp_path: Path, rules: Rules, outside: Outside, data: bytes, how: str
+    host: FileHost, tmp_path: Path, rules: Rules, outside: World, data: bytes, how: str
 ) -> None:
     def answer(to: Exchange) -> None:
         if how == "length":
@@ -94,7 +94,7 @@ def test_the_length_may_be_told_in_each_way_http_has(
 
 
 def test_an_older_file_of_that_name_is_replaced_only_by_a_whole_one(
-    host: FileHost, tmp_path: Path, rules: Rules, outside: Outside
+    host: FileHost, tmp_path: Path, rules: Rules, outside: World
 ) -> None:
     (tmp_path / "file").write_bytes(b"old")
     url = host.put("/a", lambda to: to.whole(b"gone", 404))
@@ -109,7 +109,7 @@ def test_an_older_file_of_that_name_is_replaced_only_by_a_whole_one(
 
 
 def test_what_a_host_packs_unasked_is_unpacked(
-    host: FileHost, tmp_path: Path, rules: Rules, outside: Outside
+    host: FileHost, tmp_path: Path, rules: Rules, outside: World
 ) -> None:
     url = host.put("/a", lambda to: to.whole(gzip.compress(DATA), content_encoding="gzip"))
     found = fetch(wanted(url, tmp_path), rules, outside=outside)
@@ -121,7 +121,7 @@ def test_what_a_host_packs_unasked_is_unpacked(
 
 
 def test_redirects_are_followed_and_secrets_stay_with_their_host(
-    host: FileHost, tmp_path: Path, rules: Rules, outside: Outside
+    host: FileHost, tmp_path: Path, rules: Rules, outside: World
 ) -> None:
     with hosting() as other:
         target = other.put("/c", lambda to: to.whole(b"there", set_cookie="a=b"))
@@ -141,7 +141,7 @@ def test_redirects_are_followed_and_secrets_stay_with_their_host(
 
 
 def test_secrets_do_not_come_back_by_way_of_another_host(
-    host: FileHost, tmp_path: Path, rules: Rules, outside: Outside
+    host: FileHost, tmp_path: Path, rules: Rules, outside: World
 ) -> None:
     back = host.put("/back", b"x")
     with hosting() as other:
@@ -152,7 +152,7 @@ def test_secrets_do_not_come_back_by_way_of_another_host(
     assert "Authorization" not in host.asked[-1][1]
 
 
-def test_redirects_end_somewhere(host: FileHost, tmp_path: Path, rules: Rules, outside: Outside) -> None:
+def test_redirects_end_somewhere(host: FileHost, tmp_path: Path, rules: Rules, outside: World) -> None:
     url = host.put("/a", lambda to: to.head(302, location=f"/a?t={SECRET}", content_length=0))
     error = failing(wanted(url, tmp_path), rules, outside)
     assert error.is_final
@@ -177,7 +177,7 @@ def test_redirects_end_somewhere(host: FileHost, tmp_path: Path, rules: Rules, o
     ],
 )
 def test_a_redirect_to_where_nothing_may_be_asked_is_refused(
-    host: FileHost, tmp_path: Path, rules: Rules, outside: Outside, naps: list[float], target: str, why: str
+    host: FileHost, tmp_path: Path, rules: Rules, outside: World, naps: list[float], target: str, why: str
 ) -> None:
     url = host.put("/a", lambda to: to.head(302, location=target, content_length=0))
     error = failing(wanted(url, tmp_path), rules, outside)
@@ -192,7 +192,7 @@ def test_a_redirect_to_where_nothing_may_be_asked_is_refused(
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 451])
 def test_a_refusal_is_not_argued_with(
-    host: FileHost, tmp_path: Path, rules: Rules, outside: Outside, naps: list[float], status: int
+    host: FileHost, tmp_path: Path, rules: Rules, outside: World, naps: list[float], status: int
 ) -> None:
     url = host.put("/a", lambda to: to.whole(b"no", status))
     error = failing(wanted(f"{url}?token={SECRET}", tmp_path), rules, outside)
@@ -205,7 +205,7 @@ def test_a_refusal_is_not_argued_with(
 @pytest.mark.parametrize("headers", [{"content_type": "text/html"}, {"content_type": "image/png"}, {}])
 @pytest.mark.parametrize("padding", [0, 100_000])
 def test_a_web_page_is_not_kept_as_a_file(
-    host: FileHost, tmp_path: Path, rules: Rules, outside: Outside, headers: dict[str, Any], padding: int
+    host: FileHost, tmp_path: Path, rules: Rules, outside: World, headers: dict[str, Any], padding: int
 ) -> None:
     url = host.put("/a", lambda to: to.whole(PAGE + b" " * padding, etag='"x"', **headers))
     error = failing(wanted(url, tmp_path), rules, outside)
@@ -217,7 +217,7 @@ def test_a_web_page_is_not_kept_as_a_file(
 
 
 def test_a_page_that_comes_byte_by_byte_is_known_too(
-    host: FileHost, tmp_path: Path, rules: Rules, outside: Outside
+    host: FileHost, tmp_path: Path, rules: Rules, outside: World
 ) -> None:
     def answer(to: Exchange) -> None:
         to.head(content_length=len(PAGE))
@@ -228,7 +228,7 @@ def test_a_page_that_comes_byte_by_byte_is_known_too(
 
 
 def test_a_page_is_refused_before_its_end(
-    host: FileHost, tmp_path: Path, rules: Rules, outside: Outside
+    host: FileHost, tmp_path: Path, rules: Rules, outside: World
 ) -> None:
     def answer(to: Exchange) -> None:
         to.head(content_length=1 << 30)
@@ -239,7 +239,7 @@ def test_a_page_is_refused_before_its_end(
 
 
 def test_only_images_are_kept_where_one_is_wanted(
-    host: FileHost, tmp_path: Path, rules: Rules, outside: Outside
+    host: FileHost, tmp_path: Path, rules: Rules, outside: World
 ) -> None:
     url = host.put("/a", lambda to: to.whole(DATA, content_type="application/zip"))
     assert "not an image" in failing(wanted(url, tmp_path, only_images=True), rules, outside).reason
@@ -249,7 +249,7 @@ def test_only_images_are_kept_where_one_is_wanted(
 
 @pytest.mark.parametrize("is_declared", [True, False])
 def test_nothing_larger_than_the_limit_is_kept(
-    host: FileHost, tmp_path: Path, rules: Rules, outside: Outside, is_declared: bool
+    host: FileHost, tmp_path: Path, rules: Rules, outside: World, is_declared: bool
 ) -> None:
     def answer(to: Exchange) -> None:
         if is_declared:
@@ -264,15 +264,13 @@ def test_nothing_larger_than_the_limit_is_kept(
     assert len(host.asked) == 1
 
 
-def test_a_bomb_stops_at_the_limit(host: FileHost, tmp_path: Path, rules: Rules, outside: Outside) -> None:
+def test_a_bomb_stops_at_the_limit(host: FileHost, tmp_path: Path, rules: Rules, outside: World) -> None:
     bomb = gzip.compress(bytes(32 * MIB))
     url = host.put("/a", lambda to: to.whole(bomb, content_encoding="gzip"))
     assert "larger than 1 MiB" in failing(wanted(url, tmp_path), replace(rules, limit=MIB), outside).reason
 
 
-def test_more_than_declared_is_not_kept(
-    host: FileHost, tmp_path: Path, rules: Rules, outside: Outside
-) -> None:
+def test_more_than_declared_is_not_kept(host: FileHost, tmp_path: Path, rules: Rules, outside: World) -> None:
     def answer(to: Exchange) -> None:
         to.head(content_length=5, transfer_encoding="chunked")
         to.wfile.write(b"8\r\nabcdefgh\r\n0\r\n\r\n")
@@ -283,7 +281,7 @@ def test_more_than_declared_is_not_kept(
 
 
 def test_what_comes_behind_a_body_is_no_answer_to_the_next_request(
-    host: FileHost, tmp_path: Path, rules: Rules, outside: Outside
+    host: FileHost, tmp_path: Path, rules: Rules, outside: World
 ) -> None:
     def answer(to: Exchange) -> None:
         to.head(content_length=5)
@@ -301,7 +299,7 @@ def test_what_comes_behind_a_body_is_no_answer_to_the_next_request(
 @pytest.mark.parametrize("between", [b"", b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"])
 @pytest.mark.parametrize("line", [b"\r\n", b"\n"])
 def test_odd_heads_are_no_part_of_the_body(
-    host: FileHost, tmp_path: Path, rules: Rules, outside: Outside, between: bytes, line: bytes
+    host: FileHost, tmp_path: Path, rules: Rules, outside: World, between: bytes, line: bytes
 ) -> None:
     def answer(to: Exchange) -> None:
         to.wfile.write(between + line.join([b"HTTP/1.1 200 OK", b"Content-Length: 5", b"", b"12345"]))
@@ -311,7 +309,7 @@ def test_odd_heads_are_no_part_of_the_body(
 
 
 def test_a_connection_serves_one_file_after_another(
-    host: FileHost, tmp_path: Path, rules: Rules, outside: Outside
+    host: FileHost, tmp_path: Path, rules: Rules, outside: World
 ) -> None:
     lookups: list[str] = []
 
@@ -328,7 +326,7 @@ def test_a_connection_serves_one_file_after_another(
 
 
 def test_a_full_disk_is_no_fault_of_the_file_and_a_missing_folder_is(
-    host: FileHost, tmp_path: Path, rules: Rules, outside: Outside
+    host: FileHost, tmp_path: Path, rules: Rules, outside: World
 ) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
@@ -341,7 +339,7 @@ def test_a_full_disk_is_no_fault_of_the_file_and_a_missing_folder_is(
     assert "no such file or directory" in missing.reason
 
 
-def failing_in(url: str, path: Path, rules: Rules, outside: Outside) -> DownloadError:
+def failing_in(url: str, path: Path, rules: Rules, outside: World) -> DownloadError:
     with pytest.raises(DownloadError) as caught:
         fetch(Request(url=url, path=path), rules, outside=outside)
     return caught.value
@@ -352,7 +350,7 @@ def failing_in(url: str, path: Path, rules: Rules, outside: Outside) -> Download
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
 def test_a_host_in_trouble_is_asked_again(
-    host: FileHost, tmp_path: Path, rules: Rules, outside: Outside, naps: list[float], status: int
+    host: FileHost, tmp_path: Path, rules: Rules, outside: World, naps: list[float], status: int
 ) -> None:
     def answer(to: Exchange) -> None:
         if to.attempt < 3:
@@ -367,7 +365,7 @@ def test_a_host_in_trouble_is_asked_again(
 
 
 def test_patience_ends(
-    host: FileHost, tmp_path: Path, rules: Rules, outside: Outside, naps: list[float]
+    host: FileHost, tmp_path: Path, rules: Rules, outside: World, naps: list[float]
 ) -> None:
     url = host.put("/a", lambda to: to.whole(b"later", 503))
     error = failing(wanted(f"{url}?sig={SECRET}", tmp_path), rules, outside)
@@ -381,7 +379,7 @@ def test_a_host_is_left_alone_as_long_as_it_asks_within_bounds(
     host: FileHost,
     tmp_path: Path,
     rules: Rules,
-    outside: Outside,
+    outside: World,
     naps: list[float],
     asked: str,
     waited: float,
@@ -397,7 +395,7 @@ def test_a_host_is_left_alone_as_long_as_it_asks_within_bounds(
 
 
 def test_nobody_waits_beyond_the_end(
-    host: FileHost, tmp_path: Path, rules: Rules, outside: Outside, naps: list[float]
+    host: FileHost, tmp_path: Path, rules: Rules, outside: World, naps: list[float]
 ) -> None:
     url = host.put("/a", lambda to: to.whole(b"", 429, retry_after="90"))
     error = failing(wanted(url, tmp_path), rules, outside)
@@ -407,7 +405,7 @@ def test_nobody_waits_beyond_the_end(
 
 @pytest.mark.parametrize("fault", ["drop", "garbage", "short", "chunk"])
 def test_a_broken_connection_is_made_again(
-    host: FileHost, tmp_path: Path, rules: Rules, outside: Outside, fault: str
+    host: FileHost, tmp_path: Path, rules: Rules, outside: World, fault: str
 ) -> None:
     def answer(to: Exchange) -> None:
         if to.attempt > 2:
@@ -428,7 +426,7 @@ def test_a_broken_connection_is_made_again(
 
 
 def test_a_host_that_is_not_there_is_tried_again(
-    tmp_path: Path, rules: Rules, outside: Outside, naps: list[float]
+    tmp_path: Path, rules: Rules, outside: World, naps: list[float]
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         name = f"127.0.0.1:{free.getsockname()[1]}"
@@ -441,7 +439,7 @@ def test_a_host_that_is_not_there_is_tried_again(
 
 @pytest.mark.parametrize("when", ["before", "within"])
 def test_a_host_that_falls_silent_is_given_up(
-    host: FileHost, tmp_path: Path, rules: Rules, outside: Outside, when: str
+    host: FileHost, tmp_path: Path, rules: Rules, outside: World, when: str
 ) -> None:
     def answer(to: Exchange) -> None:
         if when == "within":
@@ -458,7 +456,7 @@ def test_a_host_that_falls_silent_is_given_up(
 
 @pytest.mark.parametrize("when", ["head", "body"])
 def test_a_host_that_never_ends_is_given_up(
-    host: FileHost, tmp_path: Path, rules: Rules, outside: Outside, when: str
+    host: FileHost, tmp_path: Path, rules: Rules, outside: World, when: str
 ) -> None:
     def answer(to: Exchange) -> None:
         if when == "body":
@@ -493,7 +491,7 @@ def test_a_caller_can_stop_at_any_time(host: FileHost, tmp_path: Path, rules: Ru
 
 
 def test_a_caller_can_stop_while_a_host_is_left_alone(
-    host: FileHost, tmp_path: Path, rules: Rules, outside: Outside, naps: list[float]
+    host: FileHost, tmp_path: Path, rules: Rules, outside: World, naps: list[float]
 ) -> None:
     def check() -> None:
         if len(naps) == 3:
@@ -506,7 +504,7 @@ def test_a_caller_can_stop_while_a_host_is_left_alone(
 
 
 def test_a_caller_is_asked_after_every_block(
-    host: FileHost, tmp_path: Path, rules: Rules, outside: Outside
+    host: FileHost, tmp_path: Path, rules: Rules, outside: World
 ) -> None:
     packed = gzip.compress(bytes(4 * MIB))
     plain = host.put("/plain", noise(4 * MIB))
@@ -519,7 +517,7 @@ def test_a_caller_is_asked_after_every_block(
 # ---------------------------------------------------------------- going on where it broke off
 
 
-def test_a_broken_download_goes_on(host: FileHost, tmp_path: Path, rules: Rules, outside: Outside) -> None:
+def test_a_broken_download_goes_on(host: FileHost, tmp_path: Path, rules: Rules, outside: World) -> None:
     breaks = [100_000, 200_000, None]
     url = host.put("/a", lambda to: to.ranged(DATA, until=breaks[to.attempt - 1]))
     found = fetch(wanted(url, tmp_path), rules, outside=outside)
@@ -529,7 +527,7 @@ def test_a_broken_download_goes_on(host: FileHost, tmp_path: Path, rules: Rules,
     assert [sent.get("If-Range") for _, sent in host.asked] == [None, '"one"', '"one"']
 
 
-def test_a_date_is_as_good_as_an_etag(host: FileHost, tmp_path: Path, rules: Rules, outside: Outside) -> None:
+def test_a_date_is_as_good_as_an_etag(host: FileHost, tmp_path: Path, rules: Rules, outside: World) -> None:
     date = "Thu, 29 Feb 2024 12:00:00 GMT"
 
     def answer(to: Exchange) -> None:
@@ -549,7 +547,7 @@ def test_a_date_is_as_good_as_an_etag(host: FileHost, tmp_path: Path, rules: Rul
     "change", ["ignored", "changed", "refused", "other place", "other size", "other name"]
 )
 def test_a_rest_that_does_not_fit_means_starting_again(
-    host: FileHost, tmp_path: Path, rules: Rules, outside: Outside, change: str
+    host: FileHost, tmp_path: Path, rules: Rules, outside: World, change: str
 ) -> None:
     newer = noise(200_000, seed=2)
 
@@ -576,7 +574,7 @@ def test_a_rest_that_does_not_fit_means_starting_again(
 
 
 def test_a_host_may_send_the_rest_in_pieces(
-    host: FileHost, tmp_path: Path, rules: Rules, outside: Outside
+    host: FileHost, tmp_path: Path, rules: Rules, outside: World
 ) -> None:
     def answer(to: Exchange) -> None:
         if to.attempt == 1:
@@ -593,7 +591,7 @@ def test_a_host_may_send_the_rest_in_pieces(
 
 
 def test_many_breaks_are_no_reason_to_give_up_while_the_file_grows(
-    host: FileHost, tmp_path: Path, rules: Rules, outside: Outside
+    host: FileHost, tmp_path: Path, rules: Rules, outside: World
 ) -> None:
     data = noise(10 * MIB)
     url = host.put("/a", lambda to: to.ranged(data, until=min(to.attempt * MIB + 5, len(data))))
@@ -602,7 +600,7 @@ def test_many_breaks_are_no_reason_to_give_up_while_the_file_grows(
 
 
 def test_what_has_come_is_kept_for_the_next_fetch_if_asked_for(
-    host: FileHost, tmp_path: Path, rules: Rules, outside: Outside
+    host: FileHost, tmp_path: Path, rules: Rules, outside: World
 ) -> None:
     url = host.put("/a", lambda to: to.ranged(DATA, until=100_000 if to.attempt == 1 else 0))
     request = wanted(f"{url}?t={SECRET}", tmp_path, resumable=True)
@@ -619,7 +617,7 @@ def test_what_has_come_is_kept_for_the_next_fetch_if_asked_for(
 
 @pytest.mark.parametrize("damage", ["origin", "bytes", "broken", "address", "none wanted"])
 def test_remains_that_are_of_no_use_are_replaced(
-    host: FileHost, tmp_path: Path, rules: Rules, outside: Outside, damage: str
+    host: FileHost, tmp_path: Path, rules: Rules, outside: World, damage: str
 ) -> None:
     url = host.put("/a", lambda to: to.ranged(DATA, until=100_000 if to.attempt == 1 else 0))
     request = wanted(url, tmp_path, resumable=True)
@@ -640,9 +638,7 @@ def test_remains_that_are_of_no_use_are_replaced(
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]
 
 
-def test_a_stop_keeps_what_has_come_too(
-    host: FileHost, tmp_path: Path, rules: Rules, outside: Outside
-) -> None:
+def test_a_stop_keeps_what_has_come_too(host: FileHost, tmp_path: Path, rules: Rules, outside: World) -> None:
     part = tmp_path / "file.part" / "bytes"
 
     def check() -> None:
@@ -661,7 +657,7 @@ def test_a_stop_keeps_what_has_come_too(
 
 
 def test_no_log_tells_a_secret(
-    host: FileHost, tmp_path: Path, rules: Rules, outside: Outside, caplog: pytest.LogCaptureFixture
+    host: FileHost, tmp_path: Path, rules: Rules, outside: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     host.put("/b", b"x")

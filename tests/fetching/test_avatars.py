@@ -9,7 +9,7 @@ from chatferry.convert.files import avatar_id
 from chatferry.documents import AVATARS, UPLOADS, USERS, Document, Update
 from chatferry.importers import PENDING_AVATARS
 from chatferry.operations import Status
-from chatferry.pipeline.background import work_on
+from chatferry.pipeline.background import run_operation
 from chatferry.settings import Settings
 from tests.downloads.filehost import Exchange, FileHost, noise
 from tests.fetching.exports import DAY, TOKEN, png, user, write_export
@@ -106,6 +106,6 @@ def test_avatars_that_are_dealt_with_are_not_dealt_with_again(
     fetched = fetch(imported, settings, PENDING_AVATARS)
     interrupted = replace(fetched.operation, status=Status.IMPORTING_FILES)
     host.asked.clear()
-    ended = work_on(interrupted, fetched.store, fetched.destination, settings)
+    ended = run_operation(interrupted, fetched.store, fetched.destination, settings)
     assert (ended.status, ended.count.completed, ended.count.error) == (Status.DONE, 1, 1)
     assert host.asked == []

@@ -13,7 +13,7 @@ from chatferry.errors import CancelledError
 from chatferry.ids import new_id
 from chatferry.importers import PENDING_AVATARS, PENDING_FILES
 from chatferry.operations import Operation, Status
-from chatferry.pipeline.background import work_on
+from chatferry.pipeline.background import run_operation
 from chatferry.pipeline.fetching.fetch_pending import new_operation
 from chatferry.reports import operation as report
 from chatferry.settings import Settings
@@ -30,7 +30,7 @@ def fetch(imported: Imported, settings: Settings, key: str = PENDING_FILES) -> I
     store, destination = imported.store, imported.destination
     operation = begin(store, destination, key)
     if operation.status != Status.DONE:
-        operation = work_on(operation, store, destination, settings)
+        operation = run_operation(operation, store, destination, settings)
     return Imported(operation, store, destination)
 
 
@@ -376,7 +376,7 @@ def test_work_that_breaks_off_goes_on(tmp_path: Path, host: FileHost, settings: 
             try:
                 found = imported.store.operations.get(operation.id)
                 assert found is not None
-                operation = work_on(found, imported.store, destination, settings, watch=watch)
+                operation = run_operation(found, imported.store, destination, settings, watch=watch)
                 break
             except _Crash:
                 continue
@@ -397,7 +397,7 @@ def test_cancelling_ends_a_download(tmp_path: Path, host: FileHost, settings: Se
             raise CancelledError("The operation was cancelled.")
 
     operation = begin(imported.store, imported.destination)
-    ended = work_on(operation, imported.store, imported.destination, settings, check)
+    ended = run_operation(operation, imported.store, imported.destination, settings, check)
     assert ended.status == Status.CANCELLED
     assert imported.store.pending_files.count() == 1
     assert all(path.suffix == ".part" for path in (settings.fetched / "files").iterdir())

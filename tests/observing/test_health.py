@@ -20,7 +20,7 @@ from chatferry.observing import metrics, readiness
 from chatferry.observing.current import CallRecord
 from chatferry.observing.metrics import Metrics
 from chatferry.observing.readiness import Finding, Readiness
-from chatferry.pipeline.background import Worker
+from chatferry.pipeline.background import BackgroundRunner
 from chatferry.problems import KINDS
 from chatferry.settings import Settings, from_environment
 from chatferry.store import Store
@@ -118,7 +118,7 @@ def test_a_destination_that_is_away(tmp_path: Path, mongod: Mongod) -> None:
 def test_a_worker_that_does_not_run_and_a_full_disk(tmp_path: Path) -> None:
     settings = Settings(data=tmp_path, min_free=2**62)
     with Store(settings.store_path) as store:
-        worker = Worker(store, settings)
+        worker = BackgroundRunner(store, settings)
         services = Services(settings, store, worker)
         found = {name: probe() for name, probe in probes(store, services.reading, worker, settings).items()}
     assert found["worker"] == "does not run"

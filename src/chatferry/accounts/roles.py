@@ -31,7 +31,7 @@ MOST_ROLES = 10_000  # that a server is asked for
 
 def existing_roles(destination: Destination) -> frozenset[str]:
     """The ids of a workspace's roles: those of every server, its own, and those that have a permission."""
-    own = {str(role["_id"]) for role in destination.foreign(ROLES, MOST_ROLES)}
+    own = {str(role["_id"]) for role in destination.server_documents(ROLES, MOST_ROLES)}
     permissions = (decode(line) for line in destination.dump(PERMISSIONS))
     return DEFAULT_ROLES.union(own, *map(roles_of, permissions))
 

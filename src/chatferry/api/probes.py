@@ -8,7 +8,7 @@ from chatferry.destinations import Destination, Lookup
 from chatferry.disks import require_rest
 from chatferry.errors import NoRoomError
 from chatferry.observing.readiness import Probe
-from chatferry.pipeline.background import Worker
+from chatferry.pipeline.background import BackgroundRunner
 from chatferry.settings import Settings
 from chatferry.store import Store
 
@@ -16,7 +16,7 @@ from chatferry.store import Store
 def probes(
     store: Store,
     reading: Callable[[], AbstractContextManager[Destination]],
-    worker: Worker,
+    worker: BackgroundRunner,
     settings: Settings,
 ) -> Mapping[str, Probe]:
     """Return a probe for each thing that imports need, by its name."""

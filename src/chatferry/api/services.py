@@ -21,7 +21,7 @@ from chatferry.errors import RequestError
 from chatferry.observing.metrics import Metrics
 from chatferry.observing.readiness import Readiness
 from chatferry.observing.seldom import Seldom
-from chatferry.pipeline.background import Worker
+from chatferry.pipeline.background import BackgroundRunner
 from chatferry.pipeline.binding import open_bound
 from chatferry.settings import Settings
 from chatferry.store import Store
@@ -50,7 +50,7 @@ class Services:
         self,
         settings: Settings,
         store: Store,
-        worker: Worker,
+        worker: BackgroundRunner,
         unlisted: frozenset[str] = frozenset(),
         metrics: Metrics | None = None,
     ) -> None:

@@ -13,7 +13,7 @@ from isal.igzip_lib import IsalError
 from chatferry.archive.entry_rules import Contents, Entry
 from chatferry.archive.messages import AGAIN, fault, quoted, unreadable
 from chatferry.archive.single_file import Single
-from chatferry.archive.streams import EntryStream, Trail
+from chatferry.archive.streams import EntryStream, ReplayBuffer
 from chatferry.errors import ArchiveError
 
 Shared = TypeVar("Shared")
@@ -62,7 +62,7 @@ class Archive:
         self.spread = None
         self._entries = contents.entries
         self._container = container
-        self._left: deque[tuple[str, Trail]] = deque(maxlen=1)  # where the last stream was closed
+        self._left: deque[tuple[str, ReplayBuffer]] = deque(maxlen=1)  # where the last stream was closed
 
     def names(self) -> list[str]:
         """All file entries, sorted; no folders, no wrapping top folder, no junk of macOS."""
@@ -137,14 +137,14 @@ class Archive:
         self.close()
 
     def _from(self, name: str, entry: Entry, start: int) -> Generator[bytes, None, None]:
-        trail = self._taken_up(name, start) or Trail(self._blocks(name, entry))
+        trail = self._taken_up(name, start) or ReplayBuffer(self._blocks(name, entry))
         try:
             yield from trail.after(start)
         except GeneratorExit:
             self._left.append((name, trail))
             raise
 
-    def _taken_up(self, name: str, start: int) -> Trail | None:
+    def _taken_up(self, name: str, start: int) -> ReplayBuffer | None:
         """The trail that was left in this entry, if it still reaches the place. Nobody else gets it then."""
         try:
             left, trail = self._left.pop()

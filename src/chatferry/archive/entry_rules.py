@@ -50,7 +50,7 @@ class Contents(Struct, frozen=True):
     wrapping: str = ""
 
 
-class Census:
+class EntryRules:
     """Takes entries in as a container finds them and refuses what must not be trusted."""
 
     def __init__(self, archive: str, limits: Limits) -> None:

@@ -5,7 +5,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from chatferry.archive.entry_rules import Census, Contents, Entry, Limits
+from chatferry.archive.entry_rules import Contents, Entry, EntryRules, Limits
 from chatferry.archive.messages import quoted, unreadable
 from chatferry.archive.streams import File
 
@@ -25,32 +25,32 @@ class Folder:
 
 
 def open_folder(archive: str, root: Path, limits: Limits) -> tuple[Contents, Folder]:
-    census = Census(archive, limits)
+    rules = EntryRules(archive, limits)
     folders = [""]
     while folders:
         folder = folders.pop()
         try:
-            folders += _add_folder(census, root, folder)
+            folders += _add_folder(rules, root, folder)
         except OSError as error:
             raise unreadable(f"{archive}: {quoted(folder)}" if folder else str(root), error) from error
-    return census.contents(), Folder(root)
+    return rules.contents(), Folder(root)
 
 
-def _add_folder(census: Census, root: Path, folder: str) -> list[str]:
+def _add_folder(rules: EntryRules, root: Path, folder: str) -> list[str]:
     """Add the files of a folder; return its folders."""
     folders = []
     with os.scandir(root / folder) as found:
         for item in found:
             path = f"{folder}/{item.name}" if folder else item.name
-            name = census.admit(path)
+            name = rules.admit(path)
             if name is None:
                 continue
             status = item.stat(follow_symlinks=False)
-            census.judge_mode(path, status.st_mode)
+            rules.judge_mode(path, status.st_mode)
             if stat.S_ISDIR(status.st_mode):
                 folders.append(path)
             else:
-                census.add(path, name, Entry(status.st_size, status.st_size, path=path))
+                rules.add(path, name, Entry(status.st_size, status.st_size, path=path))
     return folders
 
 
@@ -66,10 +66,10 @@ class Dict:
 
 
 def open_dict(archive: str, source: Mapping[str, bytes | str], limits: Limits) -> tuple[Contents, Dict]:
-    census = Census(archive, limits)
+    rules = EntryRules(archive, limits)
     contents = {path: data.encode() if isinstance(data, str) else data for path, data in source.items()}
     for path, data in contents.items():
-        name = census.admit(path)
+        name = rules.admit(path)
         if name is not None and not path.endswith("/"):
-            census.add(path, name, Entry(len(data), len(data), path=path))
-    return census.contents(), Dict(contents)
+            rules.add(path, name, Entry(len(data), len(data), path=path))
+    return rules.contents(), Dict(contents)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from chatferry.archive.entry_rules import Census, Contents, Entry, Limits
+from chatferry.archive.entry_rules import Contents, Entry, EntryRules, Limits
 from chatferry.archive.streams import File
 
 
@@ -19,13 +19,13 @@ class Single:
 
 def open_single(archive: str, file: File, limits: Limits) -> tuple[Contents, Single]:
     """The entry bears the file's own name."""
-    census = Census(archive, limits)
+    rules = EntryRules(archive, limits)
     name = archive.replace("\\", "/").rpartition("/")[2].replace("\0", "")
     if name in ("", ".", ".."):
         name = "file"
-    admitted = census.admit(name) or "file"
-    census.add(name, admitted, Entry(file.size, file.size))
-    return census.contents(), Single(file)
+    admitted = rules.admit(name) or "file"
+    rules.add(name, admitted, Entry(file.size, file.size))
+    return rules.contents(), Single(file)
 
 
 _PICTURES = (b"\x89png", b"\xff\xd8\xff", b"gif8", b"%pdf", b"\xd0\xcf\x11\xe0")  # in lower case

@@ -38,7 +38,7 @@ class EntryStream(io.RawIOBase):
         super().close()
 
 
-class Trail:
+class ReplayBuffer:
     """An entry's blocks, and how far they were read: reading can go on there, or a little before."""
 
     _KEPT = 2 * MIB

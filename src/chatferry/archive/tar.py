@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 
-from chatferry.archive.entry_rules import Census, Contents, Entry, Limits, beyond_ratio
+from chatferry.archive.entry_rules import Contents, Entry, EntryRules, Limits, beyond_ratio
 from chatferry.archive.messages import AGAIN, MIB, REPACK, TRUST, amount, fault, quoted, reason
 from chatferry.archive.streams import BLOCK, Cursor, File
 
@@ -95,17 +95,17 @@ def open_tar_gz(archive: str, packed: File, limits: Limits) -> tuple[Contents, T
 
 def _list_tar(archive: str, file: File, limits: Limits, otherwise: str) -> Contents:
     """All entries of a tar; `otherwise` says what the file is if it is no tar at all."""
-    census = Census(archive, limits)
+    rules = EntryRules(archive, limits)
     try:
         for info in _tar_headers(file):
-            _add_tar_entry(census, info)
+            _add_tar_entry(rules, info)
         file.drain()
     except _TAR_DAMAGE as error:
-        if isinstance(error, tarfile.TarError) and not census.last:
+        if isinstance(error, tarfile.TarError) and not rules.last:
             raise fault(archive, otherwise, "Give the export as it was downloaded.") from error
-        where = f" after {quoted(census.last)}" if census.last else ""
+        where = f" after {quoted(rules.last)}" if rules.last else ""
         raise fault(archive, f"is a tar that is damaged or incomplete{where}", AGAIN) from error
-    return census.contents()
+    return rules.contents()
 
 
 # The last three are what tarfile makes of nonsense in headers.
@@ -138,13 +138,13 @@ _TAR_TYPES = {
 }
 
 
-def _add_tar_entry(census: Census, info: tarfile.TarInfo) -> None:
-    name = census.admit(info.name)
+def _add_tar_entry(rules: EntryRules, info: tarfile.TarInfo) -> None:
+    name = rules.admit(info.name)
     if name is None or info.isdir():
         return
     if not info.isreg() or info.issparse():
         kind = _TAR_TYPES.get(info.type, "a sparse file" if info.isreg() else "no ordinary file")
-        raise census.fault(info.name, f"is {kind}", REPACK)
+        raise rules.fault(info.name, f"is {kind}", REPACK)
     if info.size < 0:
-        raise census.fault(info.name, "has a size below zero: the tar is damaged", AGAIN)
-    census.add(info.name, name, Entry(info.size, info.size, info.offset_data))
+        raise rules.fault(info.name, "has a size below zero: the tar is damaged", AGAIN)
+    rules.add(info.name, name, Entry(info.size, info.size, info.offset_data))

@@ -12,7 +12,7 @@ from typing import Any
 from isal import isal_zlib
 from msgspec import Struct
 
-from chatferry.archive.entry_rules import Census, Contents, Entry, Limits
+from chatferry.archive.entry_rules import Contents, Entry, EntryRules, Limits
 from chatferry.archive.messages import AGAIN, MIB, fault
 from chatferry.archive.streams import BLOCK, Cursor, File
 
@@ -58,9 +58,9 @@ def _inflated(packed: Iterator[bytes]) -> Iterator[bytes]:
 class _ZipCursor(Cursor):
     """Stops at a table of contents with too many entries, before zipfile makes an object of each."""
 
-    def __init__(self, file: File, census: Census) -> None:
+    def __init__(self, file: File, rules: EntryRules) -> None:
         super().__init__(file, budget=sys.maxsize)
-        self._census = census
+        self._census = rules
 
     def read(self, size: int | None = -1) -> bytes:
         data = super().read(size)
@@ -111,40 +111,40 @@ class _Table(zipfile.ZipFile):
 
 
 def open_zip(archive: str, file: File, limits: Limits) -> tuple[Contents, Zip]:
-    census = Census(archive, limits)
+    rules = EntryRules(archive, limits)
     try:
-        _judge_end(_ZipCursor(file, census), census)
-        with _Table(_ZipCursor(file, census)) as table:
+        _judge_end(_ZipCursor(file, rules), rules)
+        with _Table(_ZipCursor(file, rules)) as table:
             entries = table.listing.entries
         while entries:
-            _add_zip_entry(census, entries.popleft(), file.size)
+            _add_zip_entry(rules, entries.popleft(), file.size)
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         raise fault(archive, "is a zip that is damaged or incomplete", AGAIN) from error
-    census.judge_ratio(file.size)
-    return census.contents(), Zip(file)
+    rules.judge_ratio(file.size)
+    return rules.contents(), Zip(file)
 
 
-def _judge_end(cursor: Cursor, census: Census) -> None:
+def _judge_end(cursor: Cursor, rules: EntryRules) -> None:
     """Judge a table of contents by what the end of the file says of it, before it is read."""
     if end := zipfile._EndRecData(cursor):  # type: ignore[attr-defined]  # private: it knows ZIP64
-        census.expect(end[zipfile._ECD_ENTRIES_TOTAL])  # type: ignore[attr-defined]
-        census.judge_names(end[zipfile._ECD_SIZE])  # type: ignore[attr-defined]
+        rules.expect(end[zipfile._ECD_ENTRIES_TOTAL])  # type: ignore[attr-defined]
+        rules.judge_names(end[zipfile._ECD_SIZE])  # type: ignore[attr-defined]
 
 
-def _add_zip_entry(census: Census, listed: _Listed, file_size: int) -> None:
+def _add_zip_entry(rules: EntryRules, listed: _Listed, file_size: int) -> None:
     written, entry = listed.written, listed.entry
-    name = census.admit(written)
+    name = rules.admit(written)
     if name is None or written.endswith("/") or stat.S_ISDIR(listed.mode):
         return
-    census.judge_mode(written, listed.mode)
+    rules.judge_mode(written, listed.mode)
     if listed.flags & _ENCRYPTED:
-        raise census.fault(written, "is encrypted", "Pack the export again without a password.")
+        raise rules.fault(written, "is encrypted", "Pack the export again without a password.")
     if listed.method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         method = _METHODS.get(listed.method, f"method {listed.method}")
-        raise census.fault(written, f"is compressed with {method}", "Pack it again with the usual Deflate.")
+        raise rules.fault(written, f"is compressed with {method}", "Pack it again with the usual Deflate.")
     if not 0 <= entry.offset <= file_size - entry.packed - _LOCAL_HEADER.size:
-        raise census.fault(written, "lies outside of the file, which is damaged or incomplete", AGAIN)
-    census.add(written, name, entry)
+        raise rules.fault(written, "lies outside of the file, which is damaged or incomplete", AGAIN)
+    rules.add(written, name, entry)
 
 
 def _zip_name(info: zipfile.ZipInfo) -> str:

@@ -64,10 +64,10 @@ from chatferry.operations import (
     retried,
 )
 from chatferry.origins import check_name
-from chatferry.pipeline.background import work_on
+from chatferry.pipeline.background import run_operation
 from chatferry.pipeline.binding import bound_destination, open_bound, open_to_look
 from chatferry.pipeline.linking import settle_origin
-from chatferry.pipeline.parallel.pools import Helpers
+from chatferry.pipeline.parallel.pools import Pools
 from chatferry.pipeline.retention import clear_away, described, leftovers, remove
 from chatferry.pipeline.text_index import build_what_is_left
 from chatferry.records import User
@@ -264,10 +264,10 @@ def _imported(
     log_level: LogLevel | None,
 ) -> Operation:
     """The operation at its end; `choose` says what to import as soon as that is known."""
-    helpers = Helpers(settings, imports_at_once=True)
+    helpers = Pools(settings, imports_at_once=True)
     with terminal.Display(quiet=quiet) as display, helpers:
         watch = logged(operation, display.show) if log_level else display.show
-        work = partial(work_on, watch=watch, helpers=helpers)
+        work = partial(run_operation, watch=watch, helpers=helpers)
         operation = work(operation, store, workspace, settings)
         if operation.status == Status.SELECTION:
             operation = work(choose(operation), store, workspace, settings)
@@ -459,7 +459,7 @@ def _fetched(
         return operation
     with terminal.Display(quiet=quiet) as display:
         watch = logged(operation, display.show) if log_level else display.show
-        return work_on(operation, store, workspace, settings, watch=watch)
+        return run_operation(operation, store, workspace, settings, watch=watch)
 
 
 # ---------------------------------------------------------------- purge

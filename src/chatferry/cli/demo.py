@@ -10,7 +10,7 @@ from chatferry.store import Store
 UNLISTED = frozenset({CURRENT})
 
 
-def furnish(store: Store, destination: Destination, now: Date) -> None:
+def seed_demo(store: Store, destination: Destination, now: Date) -> None:
     """Put the documented user, token and operations into an empty store and workspace."""
     accounts.found_workspace(destination, now)
     user = accounts.add_admin(destination, USER, "demo", "demo", "", now)

@@ -26,7 +26,7 @@ from chatferry.errors import SettingsError
 from chatferry.observing.logs import event
 from chatferry.observing.metrics import Metrics
 from chatferry.observing.seldom import SeldomFilter
-from chatferry.pipeline.background import Worker
+from chatferry.pipeline.background import BackgroundRunner
 from chatferry.pipeline.binding import open_bound
 from chatferry.pipeline.retention import clear_away
 from chatferry.settings import Settings
@@ -52,12 +52,14 @@ def serve_http(settings: Settings, *, is_demo: bool) -> None:
     listener = _listen(settings, connections)
     store = Store(settings.store_path)
     metrics = Metrics(store)
-    worker = Worker(store, settings, metrics.watch, give_up=lambda: os.kill(os.getpid(), signal.SIGTERM))
+    worker = BackgroundRunner(
+        store, settings, metrics.watch, give_up=lambda: os.kill(os.getpid(), signal.SIGTERM)
+    )
     services = Services(settings, store, worker, demo.UNLISTED if is_demo else frozenset(), metrics)
     admin = ""
     with closing(open_bound(settings, store)) as workspace:
         if is_demo:
-            demo.furnish(store, workspace, Date.at(now()))
+            demo.seed_demo(store, workspace, Date.at(now()))
         else:
             terminal.welcome(
                 accounts.open_workspace(workspace, settings.server_database, os.environ, Date.at(now())),

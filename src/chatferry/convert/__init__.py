@@ -4,6 +4,6 @@ Other packages use `decide_user`, `decide_contact`, `decide_room` and `convert_m
 """
 
 from chatferry.convert.decision import Decision
-from chatferry.convert.id_map import Known, KnownRoom, KnownUser, Noted, Noting
+from chatferry.convert.id_map import IdMap, LoggedIdMap, LoggedLookups, MappedRoom, MappedUser
 
-__all__ = ["Decision", "Known", "KnownRoom", "KnownUser", "Noted", "Noting"]
+__all__ = ["Decision", "IdMap", "LoggedIdMap", "LoggedLookups", "MappedRoom", "MappedUser"]

@@ -5,21 +5,21 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct
 
 from chatferry.convert.decision import Decision, updated
-from chatferry.convert.id_map import KnownUser
+from chatferry.convert.id_map import MappedUser
 from chatferry.documents import CONTACTS, Change, Date, Document, Insert, Update, encode
 from chatferry.origins import Links, Origin
 from chatferry.problems import problem
 from chatferry.records import Contact, Outcome, Problem
 
 
-class ContactSetup(Struct, frozen=True, kw_only=True):
+class ContactPolicy(Struct, frozen=True, kw_only=True):
     """What holds for all contacts of an operation. `users` are the archive's, by their import ids."""
 
     origin: Origin
-    users: Mapping[str, KnownUser]
+    users: Mapping[str, MappedUser]
 
 
-class KnownContacts:
+class ContactIndex:
     """The contacts that a batch may meet, and the accounts that its managers' usernames may mean."""
 
     def __init__(self, contacts: Iterable[Document], accounts: Iterable[Document], links: Links) -> None:
@@ -43,11 +43,11 @@ class KnownContacts:
         """Take over a contact, new or changed."""
         self._by_id[contact["_id"]] = contact
 
-    def match(self, record: Contact, setup: ContactSetup) -> Document | None:
+    def match(self, record: Contact, setup: ContactPolicy) -> Document | None:
         """Return the contact that an earlier import made of this one, or linked to it."""
         return self._by_id.get(self.links.get(record.id)) or self._by_id.get(new_id(record, setup))
 
-    def manager_id(self, record: Contact, setup: ContactSetup) -> str:
+    def manager_id(self, record: Contact, setup: ContactPolicy) -> str:
         """The account of the manager: the archive's user of that id, or the workspace's of that username."""
         user = setup.users.get(record.manager)
         if user is not None and not user.absent:
@@ -55,12 +55,12 @@ class KnownContacts:
         return str(self._account_ids.get(record.manager.casefold(), ""))
 
 
-def new_id(record: Contact, setup: ContactSetup) -> str:
+def new_id(record: Contact, setup: ContactPolicy) -> str:
     """Return the `_id` of the contact that is made of a record."""
     return setup.origin.document_hex("contact", record.id)
 
 
-def decide_contact(record: Contact, known: KnownContacts, setup: ContactSetup, now: Date) -> Decision:
+def decide_contact(record: Contact, known: ContactIndex, setup: ContactPolicy, now: Date) -> Decision:
     """Insert a new contact, or complete the one that an earlier import made."""
     problems: list[Problem] = []
     wanted = _details(record, known, setup, problems)
@@ -83,7 +83,7 @@ def decide_contact(record: Contact, known: KnownContacts, setup: ContactSetup, n
     )
 
 
-def _details(record: Contact, known: KnownContacts, setup: ContactSetup, problems: list[Problem]) -> Document:
+def _details(record: Contact, known: ContactIndex, setup: ContactPolicy, problems: list[Problem]) -> Document:
     """What the archive says of a contact, as Rocket.Chat stores it."""
     details: Document = {"name": record.name or _substitute(record)}
     if not record.name:
@@ -109,7 +109,7 @@ def _substitute(record: Contact) -> str:
     return next(iter((*record.emails, *record.phones)), record.id)
 
 
-def _insert(record: Contact, wanted: Document, setup: ContactSetup, now: Date) -> Insert:
+def _insert(record: Contact, wanted: Document, setup: ContactPolicy, now: Date) -> Insert:
     document: Document = {
         "_id": new_id(record, setup),
         **wanted,

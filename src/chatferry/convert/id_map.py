@@ -8,7 +8,7 @@ from msgspec import Struct
 T = TypeVar("T")
 
 
-class KnownUser(Struct, frozen=True, gc=False):
+class MappedUser(Struct, frozen=True, gc=False):
     """The account that stands for a user of the archive.
 
     `absent` says why there is none: "not selected" or "failed"; then `username` is the archive's.
@@ -21,7 +21,7 @@ class KnownUser(Struct, frozen=True, gc=False):
     absent: str = ""
 
 
-class KnownRoom(Struct, frozen=True, gc=False):
+class MappedRoom(Struct, frozen=True, gc=False):
     """The room that stands for a channel of the archive; `absent` as for users."""
 
     id: str
@@ -29,23 +29,23 @@ class KnownRoom(Struct, frozen=True, gc=False):
     absent: str = ""
 
 
-class Known(Struct, frozen=True):
+class IdMap(Struct, frozen=True):
     """Import ids and what they stand for. `scope` is that of their origin.
 
     `rewrite`: messages that people have edited are overwritten too.
     """
 
-    users: dict[str, KnownUser]
-    rooms: dict[str, KnownRoom]
+    users: dict[str, MappedUser]
+    rooms: dict[str, MappedRoom]
     scope: str = ""
     rewrite: bool = False
 
-    def noting(self) -> "Noted":
+    def logged_map(self) -> "LoggedIdMap":
         """The same, noting what is looked up from now on."""
-        return Noted(Noting(self.users), Noting(self.rooms), self.scope)
+        return LoggedIdMap(LoggedLookups(self.users), LoggedLookups(self.rooms), self.scope)
 
 
-class Noting(dict[str, T | None]):
+class LoggedLookups(dict[str, T | None]):
     """What import ids stand for, None for ids that nobody has. Holds those that were looked up with `[]`."""
 
     def __init__(self, known: Mapping[str, T]) -> None:
@@ -56,9 +56,9 @@ class Noting(dict[str, T | None]):
         return found
 
 
-class Noted(Struct, frozen=True):
-    """`Known`, of which it is noted what is looked up."""
+class LoggedIdMap(Struct, frozen=True):
+    """`IdMap`, of which it is noted what is looked up."""
 
-    users: Noting[KnownUser]
-    rooms: Noting[KnownRoom]
+    users: LoggedLookups[MappedUser]
+    rooms: LoggedLookups[MappedRoom]
     scope: str = ""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chatferry.convert.id_map import KnownUser, Noted
+from chatferry.convert.id_map import LoggedIdMap, MappedUser
 from chatferry.documents import MESSAGES, Date, Document, Update
 from chatferry.ids import derived_hex
 from chatferry.problems import MOST_OF_RECORD, Notes, problem
@@ -57,7 +57,7 @@ class Converted(Struct, frozen=True, gc=False):
 _NO_FILES: dict[Outcome, int] = {}
 
 
-def convert_message(record: Message, known: Noted) -> Converted:
+def convert_message(record: Message, known: LoggedIdMap) -> Converted:
     """The document of a message, with every id of the archive replaced by what stands for it."""
     problems: list[Problem] = []
     room = known.rooms[record.channel]
@@ -132,7 +132,7 @@ def _problem(kind: str, reason: str, record: Message, field: str) -> Problem:
     return problem(kind, reason, file=record.file, position=record.position, field=field)
 
 
-def _refusal(record: Message, known: Noted) -> Problem:
+def _refusal(record: Message, known: LoggedIdMap) -> Problem:
     room, author = known.rooms[record.channel], known.users[record.author]
     if room is None:
         reason = f"the channel {record.channel} is not in the export"
@@ -152,7 +152,7 @@ def _refusal(record: Message, known: Noted) -> Problem:
     )
 
 
-def _lost_files(record: Message, known: Noted) -> dict[Outcome, int]:
+def _lost_files(record: Message, known: LoggedIdMap) -> dict[Outcome, int]:
     """Files share the fate of their message."""
     if not record.files:
         return _NO_FILES
@@ -160,7 +160,7 @@ def _lost_files(record: Message, known: Noted) -> dict[Outcome, int]:
     return {Outcome(refusal.effect.value): len(record.files)}
 
 
-def _refused(record: Message, known: Noted) -> Converted:
+def _refused(record: Message, known: LoggedIdMap) -> Converted:
     """Leave a message out; the first one of a thread that is imported leaves a placeholder."""
     refusal, files = _refusal(record, known), _lost_files(record, known)
     room = known.rooms[record.channel]
@@ -179,13 +179,13 @@ def _refused(record: Message, known: Noted) -> Converted:
     return replace(convert_message(root, known), problems=[note], files=files)
 
 
-def _present(replies: Iterable[Replies], known: Noted) -> list[tuple[KnownUser, Replies]]:
+def _present(replies: Iterable[Replies], known: LoggedIdMap) -> list[tuple[MappedUser, Replies]]:
     """Return those replies whose authors are there, with these."""
     found = [(known.users[one.author], one) for one in replies]
     return [(user, one) for user, one in found if user is not None and not user.absent]
 
 
-def _write_thread(replies: Iterable[Replies], known: Noted, document: Document) -> None:
+def _write_thread(replies: Iterable[Replies], known: LoggedIdMap, document: Document) -> None:
     """Count the replies of a thread that are imported; whoever wrote one follows it."""
     present = _present(replies, known)
     if present:
@@ -197,7 +197,7 @@ def _write_thread(replies: Iterable[Replies], known: Noted, document: Document) 
 # ---------------------------------------------------------------- text
 
 
-def _write_text(record: Message, known: Noted, document: Document, problems: list[Problem]) -> None:
+def _write_text(record: Message, known: LoggedIdMap, document: Document, problems: list[Problem]) -> None:
     mentions: dict[str, Document] = {}
     channels: dict[str, Document] = {}
     words: list[str] = []
@@ -234,7 +234,7 @@ def _write_text(record: Message, known: Noted, document: Document, problems: lis
         document["channels"] = list(channels.values())
 
 
-def _shown(segment: Segment, known: Noted) -> str:
+def _shown(segment: Segment, known: LoggedIdMap) -> str:
     if isinstance(segment, str):
         return segment
     if isinstance(segment, UserMention):
@@ -246,14 +246,14 @@ def _shown(segment: Segment, known: Noted) -> str:
     return f"@{segment.name}"
 
 
-def _mention(user: KnownUser) -> Document:
+def _mention(user: MappedUser) -> Document:
     mention = {"_id": user.id, "username": user.username}
     if user.name:
         mention["name"] = user.name
     return mention
 
 
-def _written(text: Text, known: Noted) -> str:
+def _written(text: Text, known: LoggedIdMap) -> str:
     return "".join([_shown(segment, known) for segment in text])
 
 
@@ -306,7 +306,7 @@ def _without_trailing(url: str) -> str:
 
 
 def _actor(
-    import_id: str, kind: str, record: Message, known: Noted, problems: list[Problem]
+    import_id: str, kind: str, record: Message, known: LoggedIdMap, problems: list[Problem]
 ) -> Document | None:
     if not import_id:
         return None
@@ -322,13 +322,13 @@ def _actor(
     return {"_id": user.id, "username": user.username}
 
 
-def _left_out(user: KnownUser, import_id: str, lost: str, record: Message, field: str) -> Problem:
+def _left_out(user: MappedUser, import_id: str, lost: str, record: Message, field: str) -> Problem:
     """Return the problem that a message loses what somebody did who was not imported."""
     reason = f"{user.username or import_id} was not imported ({user.absent}), so the {lost} is left out"
     return _problem("person-not-imported", reason, record, field)
 
 
-def _write_edit(record: Message, known: Noted, document: Document, problems: list[Problem]) -> None:
+def _write_edit(record: Message, known: LoggedIdMap, document: Document, problems: list[Problem]) -> None:
     if record.edit is None:
         return
     document["editedAt"] = Date.at(record.edit.at)
@@ -337,7 +337,7 @@ def _write_edit(record: Message, known: Noted, document: Document, problems: lis
         document["editedBy"] = editor
 
 
-def _write_pin(record: Message, known: Noted, document: Document, problems: list[Problem]) -> None:
+def _write_pin(record: Message, known: LoggedIdMap, document: Document, problems: list[Problem]) -> None:
     if record.pin is None:
         return
     document["pinned"] = True
@@ -347,7 +347,9 @@ def _write_pin(record: Message, known: Noted, document: Document, problems: list
         document["pinnedBy"] = pinner
 
 
-def _write_reactions(record: Message, known: Noted, document: Document, problems: list[Problem]) -> None:
+def _write_reactions(
+    record: Message, known: LoggedIdMap, document: Document, problems: list[Problem]
+) -> None:
     reactions: Document = {}
     notes = Notes(MOST_OF_RECORD)
     for reaction in record.reactions:
@@ -359,7 +361,7 @@ def _write_reactions(record: Message, known: Noted, document: Document, problems
         document["reactions"] = reactions
 
 
-def _reacting(reaction: Reaction, record: Message, known: Noted, problems: list[Problem]) -> list[str]:
+def _reacting(reaction: Reaction, record: Message, known: LoggedIdMap, problems: list[Problem]) -> list[str]:
     usernames: dict[str, None] = {}
     for import_id in reaction.users:
         user = known.users[import_id]
@@ -377,7 +379,7 @@ def _reacting(reaction: Reaction, record: Message, known: Noted, problems: list[
 # ---------------------------------------------------------------- attachments and files
 
 
-def _attachment(card: Attachment, known: Noted) -> Document:
+def _attachment(card: Attachment, known: LoggedIdMap) -> Document:
     document: Document = dict(card.values)
     if "ts" in card.values:
         document["ts"] = _iso(int(card.values["ts"]))
@@ -396,7 +398,7 @@ def _iso(ms: int) -> str:
 
 
 def _write_files(
-    record: Message, scope: str, author: KnownUser, document: Document, problems: list[Problem]
+    record: Message, scope: str, author: MappedUser, document: Document, problems: list[Problem]
 ) -> tuple[list[PendingFile], dict[Outcome, int]]:
     attachments: list[Document] = document.setdefault("attachments", [])
     files: list[Document] = []
@@ -481,7 +483,7 @@ def extension(name: str) -> str:
     return suffix.lower() if dot and stem and len(suffix) <= 10 else ""
 
 
-def _pending(file: File, upload_id: str, message: Document, author: KnownUser) -> PendingFile:
+def _pending(file: File, upload_id: str, message: Document, author: MappedUser) -> PendingFile:
     return PendingFile(
         upload_id=upload_id,
         import_id=file.id,

@@ -6,7 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from chatferry.convert.decision import Decision, updated
-from chatferry.convert.id_map import KnownUser
+from chatferry.convert.id_map import MappedUser
 from chatferry.convert.names import RoomNames
 from chatferry.convert.subscriptions import direct_subscription_id, subscription_id
 from chatferry.documents import ROOMS, SUBSCRIPTIONS, USERS, Change, Date, Document, Insert, Update
@@ -18,7 +18,7 @@ NAME_TRIES = 9
 GENERAL = "GENERAL"
 
 
-class RoomSetup(Struct, frozen=True, kw_only=True):
+class RoomPolicy(Struct, frozen=True, kw_only=True):
     """What holds for all rooms of an operation.
 
     origin        the workspace that their import ids are unique in
@@ -33,15 +33,15 @@ class RoomSetup(Struct, frozen=True, kw_only=True):
 
     origin: Origin
     archive_ids: frozenset[str]
-    users: Mapping[str, KnownUser]
-    starter: KnownUser
+    users: Mapping[str, MappedUser]
+    starter: MappedUser
     may_add: bool
     names: RoomNames = RoomNames()
     max_direct: int = 8
     lists_users: bool = True
 
 
-class KnownRooms:
+class RoomIndex:
     """The rooms that a batch may meet, who is in them, and the links of its channels."""
 
     def __init__(self, rooms: Iterable[Document], subscriptions: Iterable[Document], links: Links) -> None:
@@ -77,7 +77,9 @@ class KnownRooms:
             if key in room and room["t"] != "d":
                 self._by_name[room[key]] = room
 
-    def match(self, record: Channel, type_: str, members: Iterable[str], setup: RoomSetup) -> Document | None:
+    def match(
+        self, record: Channel, type_: str, members: Iterable[str], setup: RoomPolicy
+    ) -> Document | None:
         own = self._by_id.get(self.links.get(record.id)) or self._by_id.get(new_id(record, setup))
         if own is not None:
             return own
@@ -120,7 +122,7 @@ def members_key(user_ids: Iterable[str]) -> str:
     return ",".join(sorted(user_ids))
 
 
-def new_id(record: Channel, setup: RoomSetup) -> str:
+def new_id(record: Channel, setup: RoomPolicy) -> str:
     """Return the `_id` of the room that is made of a channel."""
     return setup.origin.document_hex("room", record.id)
 
@@ -136,7 +138,7 @@ def name_wishes(record: Channel, names: RoomNames) -> list[str]:
     return [base, *(f"{base}-{number}" for number in range(1, NAME_TRIES + 1)), record.name.strip()]
 
 
-def decide_room(record: Channel, known: KnownRooms, setup: RoomSetup, now: Date) -> Decision:
+def decide_room(record: Channel, known: RoomIndex, setup: RoomPolicy, now: Date) -> Decision:
     """Insert a room with its members, or complete the one that matches."""
     problems = Notes(MOST_OF_RECORD)
     members = _members(record, setup, problems)
@@ -163,9 +165,9 @@ def _problem(kind: str, reason: str, record: Channel, field: str = "") -> Proble
 # ---------------------------------------------------------------- members
 
 
-def _members(record: Channel, setup: RoomSetup, problems: list[Problem]) -> list[KnownUser]:
+def _members(record: Channel, setup: RoomPolicy, problems: list[Problem]) -> list[MappedUser]:
     """The accounts of the members, each once; people who were not selected are left out."""
-    members: dict[str, KnownUser] = {}
+    members: dict[str, MappedUser] = {}
     unknown: list[str] = []
     for import_id in record.members:
         user = setup.users.get(import_id)
@@ -178,7 +180,7 @@ def _members(record: Channel, setup: RoomSetup, problems: list[Problem]) -> list
     return list(members.values())
 
 
-def _unknown_members(import_ids: list[str], record: Channel, setup: RoomSetup) -> Iterator[Problem]:
+def _unknown_members(import_ids: list[str], record: Channel, setup: RoomPolicy) -> Iterator[Problem]:
     """Yield a problem per unknown member; one that counts them if no list could have named them."""
     if import_ids and not setup.lists_users:
         reason = "the export lists no users, so members who wrote nothing are not known"
@@ -189,7 +191,7 @@ def _unknown_members(import_ids: list[str], record: Channel, setup: RoomSetup) -
         yield _problem("unknown-member", reason, record, "members")
 
 
-def _refused_direct(record: Channel, members: list[KnownUser], setup: RoomSetup) -> Decision | None:
+def _refused_direct(record: Channel, members: list[MappedUser], setup: RoomPolicy) -> Decision | None:
     """A direct conversation needs all its people: without one of them it would be another's."""
     if not record.members:
         reason = "the export does not say who takes part in this conversation"
@@ -211,7 +213,7 @@ def _refused_direct(record: Channel, members: list[KnownUser], setup: RoomSetup)
     return None
 
 
-def _owner(record: Channel, setup: RoomSetup, problems: list[Problem]) -> KnownUser:
+def _owner(record: Channel, setup: RoomPolicy, problems: list[Problem]) -> MappedUser:
     creator = setup.users.get(record.creator)
     if creator is not None and not creator.absent:
         return creator
@@ -232,9 +234,9 @@ def _owner(record: Channel, setup: RoomSetup, problems: list[Problem]) -> KnownU
 def _new_room(
     record: Channel,
     type_: str,
-    members: list[KnownUser],
-    known: KnownRooms,
-    setup: RoomSetup,
+    members: list[MappedUser],
+    known: RoomIndex,
+    setup: RoomPolicy,
     problems: list[Problem],
     now: Date,
 ) -> Decision:
@@ -269,7 +271,7 @@ def _inserted(
     room: Document,
     name: str,
     joins: list[Document],
-    known: KnownRooms,
+    known: RoomIndex,
     problems: list[Problem],
 ) -> Decision:
     changes: list[Change] = [Insert(ROOMS, room)]
@@ -289,7 +291,7 @@ def _about(record: Channel) -> Document:
     return {key: value for key, value in about.items() if value}
 
 
-def _free_name(record: Channel, known: KnownRooms, setup: RoomSetup, problems: list[Problem]) -> str:
+def _free_name(record: Channel, known: RoomIndex, setup: RoomPolicy, problems: list[Problem]) -> str:
     if not record.name.strip():
         reason = f"the channel has no name in the export; it is called {record.id}"
         problems.append(_problem("channel-without-name", reason, record, "name"))
@@ -303,14 +305,14 @@ def _free_name(record: Channel, known: KnownRooms, setup: RoomSetup, problems: l
     return name
 
 
-def _note_changed_name(record: Channel, name: str, setup: RoomSetup, problems: list[Problem]) -> None:
+def _note_changed_name(record: Channel, name: str, setup: RoomPolicy, problems: list[Problem]) -> None:
     wish = record.name.strip()
     if wish and name != wish and not setup.names.shows_any:
         reason = f"the channel {wish} is called {name}: not all its characters are allowed in a room's name"
         problems.append(_problem("room-name-changed", reason, record, "name"))
 
 
-def _subscriptions(room: Document, users: Iterable[KnownUser], now: Date) -> list[Document]:
+def _subscriptions(room: Document, users: Iterable[MappedUser], now: Date) -> list[Document]:
     shared: Document = {
         "rid": room["_id"],
         "t": room["t"],
@@ -339,9 +341,9 @@ def _subscriptions(room: Document, users: Iterable[KnownUser], now: Date) -> lis
 
 def _new_direct(
     record: Channel,
-    members: list[KnownUser],
-    known: KnownRooms,
-    setup: RoomSetup,
+    members: list[MappedUser],
+    known: RoomIndex,
+    setup: RoomPolicy,
     problems: list[Problem],
     now: Date,
 ) -> Decision:
@@ -362,7 +364,7 @@ def _new_direct(
     return _inserted(record, room, "", joins, known, problems)
 
 
-def _direct_subscription(room: Document, user: KnownUser, members: list[KnownUser], now: Date) -> Document:
+def _direct_subscription(room: Document, user: MappedUser, members: list[MappedUser], now: Date) -> Document:
     others = [member for member in members if member.id != user.id] or [user]
     return {
         "_id": direct_subscription_id(room["_id"], user.id),
@@ -386,9 +388,9 @@ def _direct_subscription(room: Document, user: KnownUser, members: list[KnownUse
 def _complete(
     record: Channel,
     room: Document,
-    members: list[KnownUser],
-    known: KnownRooms,
-    setup: RoomSetup,
+    members: list[MappedUser],
+    known: RoomIndex,
+    setup: RoomPolicy,
     problems: list[Problem],
     now: Date,
 ) -> Decision:
@@ -442,7 +444,7 @@ def _complete(
 
 
 def _owner_later(
-    record: Channel, room: Document, subscriptions: list[Document], setup: RoomSetup
+    record: Channel, room: Document, subscriptions: list[Document], setup: RoomPolicy
 ) -> list[Change]:
     """Make the creator the owner of a room that was made while the creator was not there."""
     creator = setup.users.get(record.creator)
@@ -475,11 +477,11 @@ def _members_of(number: int) -> str:
 def _entering(
     record: Channel,
     room: Document,
-    members: list[KnownUser],
+    members: list[MappedUser],
     inside: Mapping[str, Document],
-    setup: RoomSetup,
+    setup: RoomPolicy,
     problems: list[Problem],
-) -> list[KnownUser]:
+) -> list[MappedUser]:
     """Return the members who are to be added to a room that exists, as far as the starter may do that."""
     new = [member for member in members if member.id not in inside]
     if not new or room["t"] == "c" or setup.may_add or setup.starter.id in inside:

@@ -26,7 +26,7 @@ Means = Literal["id", "email", "username"]
 """By what a user is matched with an account."""
 
 
-class UserSetup(Struct, frozen=True, kw_only=True):
+class UserPolicy(Struct, frozen=True, kw_only=True):
     """What holds for all users of an operation.
 
     origin          the workspace that their import ids are unique in
@@ -54,7 +54,7 @@ class Match(Struct, frozen=True):
     by: Means
 
 
-class KnownUsers:
+class UserIndex:
     """The accounts that a batch may meet, by everything that identifies them, and the links of its users.
 
     `claimed` are the accounts that stand for users of this origin already.
@@ -88,12 +88,12 @@ class KnownUsers:
         for address in _addresses(document):
             self._by_email[address] = document
 
-    def own(self, record: User, setup: UserSetup) -> Document | None:
+    def own(self, record: User, setup: UserPolicy) -> Document | None:
         """Return the account that an earlier import made of this user, or linked to it."""
         ids = (*map(self.links.get, record.import_ids), new_id(record, setup))
         return next((self._by_id[id] for id in ids if id in self._by_id), None)
 
-    def match(self, record: User, setup: UserSetup) -> Match | None:
+    def match(self, record: User, setup: UserPolicy) -> Match | None:
         """Return the account of this user.
 
         A placeholder is nobody's account but its own, unless its source knows people by their usernames:
@@ -114,7 +114,7 @@ class KnownUsers:
             return None
         return Match(account, "username")
 
-    def holder(self, record: User, setup: UserSetup) -> Match | None:
+    def holder(self, record: User, setup: UserPolicy) -> Match | None:
         """Return the account that had the user's username before the import, whoever's it is."""
         account = self.namesake(record)
         if account is None or not setup.archive_ids.isdisjoint(account.get("importIds", ())):
@@ -125,7 +125,7 @@ class KnownUsers:
         """Return the account that has the user's username."""
         return self._by_username.get(record.username.casefold())
 
-    def why_another(self, record: User, account: Document, setup: UserSetup) -> str:
+    def why_another(self, record: User, account: Document, setup: UserPolicy) -> str:
         """Return why the account of a user's username is somebody else's; "" if nothing speaks against it."""
         if "admin" in account.get("roles", ()):
             return "is an administrator's"
@@ -153,7 +153,7 @@ def _addresses(account: Document) -> list[str]:
     return [email["address"].casefold() for email in account.get("emails") or ()]
 
 
-def new_id(record: User, setup: UserSetup) -> str:
+def new_id(record: User, setup: UserPolicy) -> str:
     """Return the `_id` of the account that is made of a user."""
     return _new_id(setup.origin, record.id)
 
@@ -175,7 +175,7 @@ def first_wishes(records: Iterable[User]) -> list[str]:
     return [_base_name(record) for record in records]
 
 
-def further_wishes(records: Iterable[User], known: KnownUsers) -> list[str]:
+def further_wishes(records: Iterable[User], known: UserIndex) -> list[str]:
     """The other usernames of those who may not get what they would like best; `known` has who holds these."""
     wishes: dict[str, list[str]] = {}
     contested: set[str] = set()
@@ -197,7 +197,7 @@ def may_grant(own: Collection[str], role: str) -> bool:
     return "admin" in own or role in own or role == "user"
 
 
-def decide_user(record: User, known: KnownUsers, setup: UserSetup, now: Date) -> Decision:
+def decide_user(record: User, known: UserIndex, setup: UserPolicy, now: Date) -> Decision:
     """Insert a new account, or link and complete the one that matches."""
     match = known.match(record, setup)
     if setup.skip_existing:
@@ -246,7 +246,7 @@ def _problem(kind: str, reason: str, record: User, field: str = "") -> Problem:
 # ---------------------------------------------------------------- new accounts
 
 
-def _new_user(record: User, known: KnownUsers, setup: UserSetup, now: Date) -> tuple[Document, list[Problem]]:
+def _new_user(record: User, known: UserIndex, setup: UserPolicy, now: Date) -> tuple[Document, list[Problem]]:
     problems: list[Problem] = []
     if not _own_name(record):
         reason = f"the user {record.id} has neither a name nor an e-mail address; the id is the username"
@@ -284,12 +284,12 @@ def _new_user(record: User, known: KnownUsers, setup: UserSetup, now: Date) -> t
     return document, problems
 
 
-def _base_role(record: User, setup: UserSetup) -> str:
+def _base_role(record: User, setup: UserPolicy) -> str:
     """Return the role of a new account that its starter need not have: `guest` allows less than `user`."""
     return "guest" if record.guest and setup.guests == Guests.GUEST else "user"
 
 
-def _why_not(record: User, known: KnownUsers, setup: UserSetup) -> str:
+def _why_not(record: User, known: UserIndex, setup: UserPolicy) -> str:
     """Return why a user cannot have the username of the archive."""
     account = known.namesake(record)
     if account is None:
@@ -395,7 +395,7 @@ def _left_alone(record: User, match: Match) -> Decision:
     )
 
 
-def _merge(record: User, match: Match, known: KnownUsers, setup: UserSetup) -> Decision:
+def _merge(record: User, match: Match, known: UserIndex, setup: UserPolicy) -> Decision:
     """Link an account that was there before; bring one that an import made up to date."""
     account = match.account
     is_own = account["_id"] == new_id(record, setup)
@@ -431,7 +431,7 @@ def _merged(record: User, match: Match) -> Problem:
     return _problem(f"user-merged-by-{match.by}", reason, record)
 
 
-def _is_imported(account: Document, setup: UserSetup) -> bool:
+def _is_imported(account: Document, setup: UserPolicy) -> bool:
     """Return whether an import made an account, of whatever origin."""
     made = (origin.document_id("user", id) for id in account.get("importIds", ()) for origin in setup.makers)
     return account["_id"] in made
@@ -441,7 +441,7 @@ def _emails(record: User) -> list[Document]:
     return [{"address": email, "verified": False} for email in record.emails]
 
 
-def _wanted(record: User, document: Document, setup: UserSetup) -> Document:
+def _wanted(record: User, document: Document, setup: UserPolicy) -> Document:
     """Return what the account that an import made of a user should have by now.
 
     A role that somebody may have given since is left alone: so are accounts with other roles than `user`, and
@@ -463,8 +463,8 @@ def _news(
     wanted: Document,
     record: User,
     document: Document,
-    known: KnownUsers,
-    setup: UserSetup,
+    known: UserIndex,
+    setup: UserPolicy,
     problems: list[Problem],
 ) -> Document:
     """Return what of the wanted is new to an account and may be written."""

@@ -12,13 +12,13 @@ from chatferry.destinations.rules import (
     FIELDS,
     UNIQUE,
     ChangeError,
-    as_stored,
     columns,
     embedded_settings,
-    evolve,
     identity,
     keys,
     looked_up,
+    normalized,
+    patch_json,
     shown,
     stamp,
     stamped,
@@ -167,8 +167,8 @@ class MemoryDestination:
         below = ((id_, line) for line in lines if (id_ := decode(line)["_id"]) not in own)
         return (line for _, line in heapq.merge(sorted(own.items()), below, key=itemgetter(0)))
 
-    def foreign(self, collection: str, limit: int) -> list[Document]:
-        return self._base.foreign(collection, limit) if self._base else []
+    def server_documents(self, collection: str, limit: int) -> list[Document]:
+        return self._base.server_documents(collection, limit) if self._base else []
 
     def close(self) -> None:
         """The base stays open: whoever opened it closes it."""
@@ -221,11 +221,11 @@ class MemoryDestination:
     def _update(self, change: Update, ending: bytes) -> None:
         stored = self._stored(change.collection, change.id)
         if stored is not None:
-            document = evolve(stored, change)
+            document = patch_json(stored, change)
             if written(document) != stored:
                 self._replace(change.collection, stored, document, ending)
         elif change.collection == MESSAGES and change.id in self._digests:
-            as_stored(change)
+            normalized(change)
         else:
             raise ChangeError("there is no such document")
         if change.collection == MESSAGES and change.digest:

@@ -130,7 +130,7 @@ class Destination(Protocol):
         """Every document of a collection by ascending `_id`, each as one line of relaxed Extended JSON."""
         ...
 
-    def foreign(self, collection: str, limit: int) -> list[Document]:
+    def server_documents(self, collection: str, limit: int) -> list[Document]:
         """Documents of a collection in which only a Rocket.Chat server writes; none where there is no server.
 
         At most `limit`, the greatest `ts` first.

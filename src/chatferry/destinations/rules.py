@@ -180,12 +180,12 @@ def stamped(document: Document, stamp: bytes) -> bytes:
     return written(document)[:-1] + stamp
 
 
-def evolve(stored: bytes | str, update: Update) -> Document:
+def patch_json(stored: bytes | str, update: Update) -> Document:
     """The document, stored as JSON, after the update."""
-    return evolved(decode(stored), as_stored(update))
+    return patched(decode(stored), normalized(update))
 
 
-def evolved(document: Document, update: Update) -> Document:
+def patched(document: Document, update: Update) -> Document:
     """The document itself, changed. The update's values are as stored documents have them."""
     for path, value in update.set.items():
         holder, key = _place(document, path, make=True)
@@ -230,7 +230,7 @@ def _without(items: list[Any], field: str, values: Iterable[Any]) -> list[Any]:
     return [item for item in items if not (isinstance(item, dict) and has(item.get(field)))]
 
 
-def as_stored(update: Update) -> Update:
+def normalized(update: Update) -> Update:
     """The update with values as stored documents have them: a tuple is a list there."""
     return replace(update, **decode(written({"set": update.set, "add": update.add, "pull": update.pull})))
 

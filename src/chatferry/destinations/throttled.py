@@ -85,7 +85,7 @@ class Throttled:
         self.read_file = destination.read_file
         self.finish = destination.finish
         self.dump = destination.dump
-        self.foreign = destination.foreign
+        self.server_documents = destination.server_documents
         self.close = destination.close
 
     def apply(self, changes: Sequence[Change]) -> list[Rejection]:

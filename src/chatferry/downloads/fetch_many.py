@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from chatferry.downloads import DEFAULT_RULES, Failed, Request, Rules
 from chatferry.downloads.fetch_one import Check, Downloader
-from chatferry.downloads.network import REAL, Outside
+from chatferry.downloads.network import REAL, World
 from chatferry.downloads.results_on_disk import Outcomes, Result, digest
 from chatferry.downloads.urls import host_of
 from chatferry.errors import CancelledError, DownloadError
@@ -25,7 +25,7 @@ def fetch_all(
     requests: Iterable[Request],
     rules: Rules = DEFAULT_RULES,
     check: Check = lambda: None,
-    outside: Outside = REAL,
+    outside: World = REAL,
 ) -> Generator[Result, None, None]:
     """One result for each request, as they finish. A download that fails stops no other.
 
@@ -65,7 +65,7 @@ class _Job(Struct, frozen=True):
 class _Crew:
     """The downloaders, and who is at work on what."""
 
-    def __init__(self, rules: Rules, check: Check, outside: Outside) -> None:
+    def __init__(self, rules: Rules, check: Check, outside: World) -> None:
         self._rules = rules
         self._stopped = Event()
         shared = replace(outside, tls=cache(outside.tls))

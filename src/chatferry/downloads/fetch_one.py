@@ -11,7 +11,7 @@ from chatferry.disks import is_full
 from chatferry.downloads import DEFAULT_RULES, Downloaded, Request, Rules
 from chatferry.downloads.failures import AGAIN, CHECK_ADDRESS, AttemptError
 from chatferry.downloads.gzip_body import unpacked
-from chatferry.downloads.network import REAL, Network, Outside
+from chatferry.downloads.network import REAL, Network, World
 from chatferry.downloads.partial_file import Unfinished
 from chatferry.downloads.response_checks import (
     HEAD,
@@ -39,7 +39,7 @@ def fetch(
     request: Request,
     rules: Rules = DEFAULT_RULES,
     check: Check = lambda: None,
-    outside: Outside = REAL,
+    outside: World = REAL,
 ) -> Downloaded:
     """Fetch one file. Raises DownloadError, and what `check` raises, which is called again and again."""
     with closing(Downloader(rules, check, outside)) as downloader:
@@ -50,7 +50,7 @@ def ask(
     request: Request,
     rules: Rules = DEFAULT_RULES,
     check: Check = lambda: None,
-    outside: Outside = REAL,
+    outside: World = REAL,
 ) -> None:
     """Raises DownloadError if the host would not give the file right now; fetches nothing of it."""
     with closing(Downloader(rules, check, outside)) as downloader:
@@ -60,7 +60,7 @@ def ask(
 class Downloader:
     """Fetches files one after another, over connections that stay open. One thread at a time may use it."""
 
-    def __init__(self, rules: Rules, check: Check, outside: Outside) -> None:
+    def __init__(self, rules: Rules, check: Check, outside: World) -> None:
         self._rules = rules
         self._check = check
         self._outside = outside

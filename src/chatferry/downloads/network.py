@@ -41,7 +41,7 @@ def resolve(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(found[4][0]) for found in getaddrinfo(host, port, type=SOCK_STREAM)))
 
 
-class Outside(Struct, frozen=True):
+class World(Struct, frozen=True):
     """What downloads need of the world around them. `tls` is made when it is first needed."""
 
     resolve: Resolve = resolve
@@ -57,14 +57,14 @@ class Answer(Struct, frozen=True):
     blocks: Iterator[bytes]
 
 
-REAL = Outside()
+REAL = World()
 
 
 class Network:
     """Requests over connections that stay open for the next one. `tick` is called at least four times a
     second while waiting for bytes; what it raises ends the request."""
 
-    def __init__(self, rules: Rules, outside: Outside, tick: Tick, proxy: str = "") -> None:
+    def __init__(self, rules: Rules, outside: World, tick: Tick, proxy: str = "") -> None:
         if proxy:  # it looks up names itself, and is the operator's own
             rules = replace(rules, hosts=rules.hosts | {origin_of(proxy)})
         self._proxy = proxy

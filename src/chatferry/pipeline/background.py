@@ -33,8 +33,8 @@ from chatferry.operations import (
 from chatferry.pipeline.binding import open_bound
 from chatferry.pipeline.coordination import SoleImporter
 from chatferry.pipeline.outage import FIRST_DELAY, LONGEST_DELAY, Outage
-from chatferry.pipeline.parallel.groups import Source
-from chatferry.pipeline.parallel.pools import Helpers
+from chatferry.pipeline.parallel.archive_spec import ArchiveSpec
+from chatferry.pipeline.parallel.pools import Pools
 from chatferry.pipeline.pause import Pause
 from chatferry.pipeline.retention import clear_away
 from chatferry.pipeline.run import Check, Tools, Watch, prepare, run
@@ -46,14 +46,14 @@ LOG = logging.getLogger("chatferry.worker")
 _FAULTS = 10  # in a row, none of them an outage, after which the worker gives up
 
 
-def work_on(
+def run_operation(
     operation: Operation,
     store: Store,
     destination: Destination,
     settings: Settings,
     check: Check = lambda: None,
     watch: Watch = lambda operation: None,
-    helpers: Helpers | None = None,
+    helpers: Pools | None = None,
 ) -> Operation:
     """Fetch, prepare or import for an operation, whichever comes next for it, to its next rest.
 
@@ -97,7 +97,7 @@ def _once(
     settings: Settings,
     pause: Pause,
     watch: Watch,
-    helpers: Helpers | None,
+    helpers: Pools | None,
     index: TextIndexLast,
     sole: SoleImporter,
 ) -> Operation:
@@ -116,7 +116,7 @@ def _once(
     importer = IMPORTERS[operation.importer_key]
     source = _source(operation, settings)
     with source.open() as archive, sole, ExitStack() as own:
-        helpers = helpers or own.enter_context(Helpers(settings))
+        helpers = helpers or own.enter_context(Pools(settings))
         archive.before_read = pause.check
         start = partial(helpers.for_messages, source)
         around = index.drop, index.build
@@ -157,10 +157,10 @@ def _to_its_end(
     return operation
 
 
-def _source(operation: Operation, settings: Settings) -> Source:
+def _source(operation: Operation, settings: Settings) -> ArchiveSpec:
     fingerprint = "" if is_preparing(operation.status) else operation.fingerprint
     name = _shown_name(operation)
-    return Source(
+    return ArchiveSpec(
         operation.archive, settings.limits, name, operation.importer_key, fingerprint, settings.downloads
     )
 
@@ -190,7 +190,7 @@ def write_down(settings: Settings) -> Path:
     return log
 
 
-class Worker:
+class BackgroundRunner:
     """Works on operations in a thread of its own. The thread opens its own destination.
 
     What goes wrong beside the work on an operation, mostly with the store, is tried again and again, so that
@@ -322,7 +322,7 @@ class Worker:
 
         def work() -> Operation:
             self._require_survival(operation)
-            return work_on(operation, store, self._opened(operation, check), settings, check, watch)
+            return run_operation(operation, store, self._opened(operation, check), settings, check, watch)
 
         try:
             with suppress(_Closing):  # the operation's status says where to go on

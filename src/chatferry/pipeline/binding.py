@@ -101,7 +101,7 @@ def _may_bind(destination: Destination, settings: Settings, store: Store, known:
 
 def _remembers(store: Store) -> bool:
     """Whether the store holds anything that is true of one destination only."""
-    return store.imprints.any() or store.pending_files.count() > 0 or store.parts.any_done()
+    return store.part_cache.any() or store.pending_files.count() > 0 or store.parts.any_done()
 
 
 def _refusal(settings: Settings, known: Binding | None, here: Binding) -> SettingsError:

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from chatferry.archive import Archive
-from chatferry.convert import Known, KnownRoom, Noted
+from chatferry.convert import IdMap, LoggedIdMap, MappedRoom
 from chatferry.convert.messages import Converted, convert_message
 from chatferry.destinations import Packed
 from chatferry.documents import Document, digest, encode_into
@@ -39,7 +39,7 @@ class Trace(Struct):
     digests: list[bytes] = []
     is_whole: bool = True
 
-    def looked_up(self, noted: Noted) -> None:
+    def looked_up(self, noted: LoggedIdMap) -> None:
         self.users.update(noted.users)
         self.rooms.update(noted.rooms)
 
@@ -111,7 +111,7 @@ class Batch(Struct):
 
 def convert_parts(
     parts: Iterable[NumberedPart],
-    known: Known,
+    known: IdMap,
     importer: Importer,
     archive: Archive,
     pack: Pack,
@@ -123,7 +123,7 @@ def convert_parts(
     encoded = bytearray()
     for numbered in parts:
         share = batch.open(numbered.number)
-        noted = known.noting()
+        noted = known.logged_map()
         room = noted.rooms[numbered.part.channel]
         if numbered.part.channel and (room is None or room.absent):
             _leave_out(numbered.part, room, share.result)
@@ -134,7 +134,7 @@ def convert_parts(
                     yield batch
                     batch, seen = Batch(rewrite=known.rewrite), set()
                     share = batch.open(numbered.number)
-                    noted = known.noting()
+                    noted = known.logged_map()
                 if isinstance(item, Problem):
                     share.result.note(item)
                 elif (made := _made(item, noted, seen, encoded, share.result)) and made.document:
@@ -156,7 +156,7 @@ def convert_parts(
         yield batch
 
 
-def _leave_out(part: Part, room: KnownRoom | None, result: PartResult) -> None:
+def _leave_out(part: Part, room: MappedRoom | None, result: PartResult) -> None:
     is_choice = room is not None and room.absent == "not selected"
     kind = "message-channel-not-selected" if is_choice else "message-channel-failed"
     name = room.name if room and room.name else part.channel
@@ -165,7 +165,7 @@ def _leave_out(part: Part, room: KnownRoom | None, result: PartResult) -> None:
 
 
 def _made(
-    record: Message, known: Noted, seen: set[str], encoded: bytearray, result: PartResult
+    record: Message, known: LoggedIdMap, seen: set[str], encoded: bytearray, result: PartResult
 ) -> Converted | None:
     """What a message becomes, its document in `encoded`; None if it cannot be imported, which is noted."""
     made = convert_message(record, known)

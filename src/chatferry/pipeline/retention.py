@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from chatferry.errors import ChatferryError
 from chatferry.observing.logs import event
 from chatferry.operations import Status, Summary, is_over
+from chatferry.pipeline.parallel import ID_MAP_FILE
 from chatferry.redaction import holds_secret, without_secrets
 from chatferry.settings import Settings
 from chatferry.store import Store
@@ -23,8 +24,6 @@ from chatferry.store import Store
 FILES = "files"
 """The folder, among downloads, of files on their way to the destination."""
 PARTIAL = ".part"
-KNOWN = "known.msgpack"
-"""The file, in the data directory, in which the processes of an import find its people and rooms."""
 
 _log = logging.getLogger("chatferry.retention")
 
@@ -128,7 +127,7 @@ def remove(store: Store, found: Leftovers) -> None:
         if found.is_pending:
             store.pending_files.give_up()
             store.avatar_addresses.clear()
-            store.imprints.clear()  # so that importing again brings the files back
+            store.part_cache.clear()  # so that importing again brings the files back
     for path in found.archives:
         discard(path)
     store.checkpoint()
@@ -177,7 +176,7 @@ class _Judge:
 
 def _archives(store: Store, settings: Settings, over: _Judge, is_idle: bool) -> Iterator[Path]:
     """Yield archives that the server stored, whole and in part, and that nobody needs any more."""
-    known = settings.data / KNOWN
+    known = settings.data / ID_MAP_FILE
     if is_idle and known.exists():
         yield known
     arriving = {upload.id for upload in store.uploads.all()}

@@ -16,7 +16,7 @@ from xxhash import xxh3_128_digest
 
 from chatferry import __version__
 from chatferry.archive import Archive
-from chatferry.convert import Known
+from chatferry.convert import IdMap
 from chatferry.destinations import Destination
 from chatferry.documents import FORMAT
 from chatferry.importers import Importer
@@ -24,12 +24,12 @@ from chatferry.pipeline.convert_parts import PartResult
 from chatferry.pipeline.write_batches import merged
 from chatferry.records import Outcome, Part
 from chatferry.store import Store
-from chatferry.store.part_cache import Imprint
+from chatferry.store.part_cache import CachedPart
 from chatferry.store.parts import NumberedPart
 
 _ENOUGH = 5000  # messages that are looked for at once
 
-Marking = Callable[[Part], bytes]
+CacheKeys = Callable[[Part], bytes]
 """What tells a part from all others, and from itself after a change; b"" where that cannot be told."""
 
 
@@ -40,7 +40,7 @@ class Recognised(Struct, frozen=True):
     result: PartResult
 
 
-def marking(importer: Importer, archive: Archive, scope: str = "") -> Marking:
+def cache_keys(importer: Importer, archive: Archive, scope: str = "") -> CacheKeys:
     """The marks of an archive's parts. `scope` is that of the archive's origin."""
     if importer.marks is None:
         return lambda part: b""
@@ -54,11 +54,11 @@ def marking(importer: Importer, archive: Archive, scope: str = "") -> Marking:
     return mark
 
 
-def imprint(result: PartResult, known: Known) -> Imprint:
+def imprint(result: PartResult, known: IdMap) -> CachedPart:
     """What is kept of a part that was imported, for the next import."""
     trace = result.trace
     users, rooms = tuple(sorted(trace.users)), tuple(sorted(trace.rooms))
-    return Imprint(
+    return CachedPart(
         users=users,
         rooms=rooms,
         known=_meaning(users, rooms, known),
@@ -72,14 +72,14 @@ def imprint(result: PartResult, known: Known) -> Imprint:
 
 
 def recognised(
-    parts: Iterable[NumberedPart], mark_of: Marking, known: Known, store: Store, destination: Destination
+    parts: Iterable[NumberedPart], mark_of: CacheKeys, known: IdMap, store: Store, destination: Destination
 ) -> Iterator[list[Recognised]]:
     """Those of the parts that need not be read, some at a time."""
-    likely: list[tuple[int, bytes, Imprint]] = []
+    likely: list[tuple[int, bytes, CachedPart]] = []
     waiting = 0
     for numbered in parts:
         mark = mark_of(numbered.part)
-        kept = store.imprints.get(mark) if mark else None
+        kept = store.part_cache.get(mark) if mark else None
         if kept is not None and kept.known == _meaning(kept.users, kept.rooms, known):
             likely.append((numbered.number, mark, kept))
             waiting += len(kept.ids)
@@ -89,7 +89,7 @@ def recognised(
     yield _still_there(likely, destination)
 
 
-def _still_there(likely: list[tuple[int, bytes, Imprint]], destination: Destination) -> list[Recognised]:
+def _still_there(likely: list[tuple[int, bytes, CachedPart]], destination: Destination) -> list[Recognised]:
     found = destination.digests([id for _, _, kept in likely for id in kept.ids]) if likely else {}
     return [
         Recognised(
@@ -109,7 +109,7 @@ def _again(outcomes: Mapping[Outcome, int]) -> dict[Outcome, int]:
     return dict(again)
 
 
-def _meaning(users: Iterable[str], rooms: Iterable[str], known: Known) -> bytes:
+def _meaning(users: Iterable[str], rooms: Iterable[str], known: IdMap) -> bytes:
     """A digest of what these import ids stand for."""
     meaning = ([known.users.get(id) for id in users], [known.rooms.get(id) for id in rooms])
     return xxh3_128_digest(msgspec.msgpack.encode(meaning))

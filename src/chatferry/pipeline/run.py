@@ -13,15 +13,15 @@ from msgspec.structs import replace
 
 from chatferry.archive import Archive
 from chatferry.clock import now
-from chatferry.convert import Known
+from chatferry.convert import IdMap
 from chatferry.destinations import Destination, Lookup
 from chatferry.errors import EmptyArchiveError
 from chatferry.importers import Importer
 from chatferry.operations import Counts, Operation, Status, advance, may_follow
 from chatferry.pipeline.convert_parts import Batch, PartResult, Share, convert_parts
 from chatferry.pipeline.linking import Origins, settle_origin
-from chatferry.pipeline.parallel.groups import Others
-from chatferry.pipeline.reuse import Marking, imprint, marking, recognised
+from chatferry.pipeline.parallel import PartWorkers
+from chatferry.pipeline.reuse import CacheKeys, cache_keys, imprint, recognised
 from chatferry.pipeline.staged import (
     STAGE_BATCH,
     TYPES,
@@ -37,7 +37,7 @@ from chatferry.problems import MOST_OF_ARCHIVE, Notes
 from chatferry.records import Channel, Contact, Outcome, Part, Problem, User
 from chatferry.runtime import peak_memory
 from chatferry.store import Store, problems
-from chatferry.store.part_cache import Imprint
+from chatferry.store.part_cache import CachedPart
 from chatferry.store.parts import NumberedPart
 from chatferry.store.staging import Record
 
@@ -69,7 +69,7 @@ class Tools(Struct, frozen=True):
     archive: Archive
     check: Check
     watch: Watch
-    start: Callable[[int], Others | None] = lambda messages: None
+    start: Callable[[int], PartWorkers | None] = lambda messages: None
     clock: Callable[[], float] = time.perf_counter
     before_messages: Callable[[], None] = lambda: None
     after_messages: Callable[[], None] = lambda: None
@@ -82,7 +82,7 @@ class _Progress:
         self.operation = operation
         self._tools = tools
         self._since = tools.clock()
-        self.others: Others | None = None
+        self.others: PartWorkers | None = None
 
     def go(self, status: Status) -> None:
         if status != self.operation.status:
@@ -199,7 +199,7 @@ def run(operation: Operation, tools: Tools, destination: Destination) -> Operati
     rooms = {room.id for room in known.rooms.values() if not room.absent}
     rooms |= {room["_id"] for room in destination.find(Lookup.ROOM_DEFAULT, ["true"])}
     destination.finish(sorted(rooms))
-    tools.store.imprints.drop_older(operation.id)
+    tools.store.part_cache.drop_older(operation.id)
     tools.after_messages()
     tools.check()
     _verify(operation, tools.store)
@@ -207,7 +207,7 @@ def run(operation: Operation, tools: Tools, destination: Destination) -> Operati
     return progress.operation
 
 
-def _import_staged(progress: _Progress, tools: Tools, origins: Origins, destination: Destination) -> Known:
+def _import_staged(progress: _Progress, tools: Tools, origins: Origins, destination: Destination) -> IdMap:
     """Import users, contacts and channels; return what is then known of them."""
     work = Work(progress.operation, origins, tools.store, destination, tools.check, now)
     progress.go(Status.IMPORTING_USERS)
@@ -219,18 +219,18 @@ def _import_staged(progress: _Progress, tools: Tools, origins: Origins, destinat
     progress.count(_progressed(progress.operation, tools.store))
     progress.go(Status.IMPORTING_CHANNELS)
     import_channels(work, users)
-    known = Known(users, known_rooms(work), origins.own.scope, progress.operation.rewrite)
+    known = IdMap(users, known_rooms(work), origins.own.scope, progress.operation.rewrite)
     progress.count(_progressed(progress.operation, tools.store))
     return known
 
 
-def _import_messages(progress: _Progress, tools: Tools, known: Known, destination: Destination) -> None:
+def _import_messages(progress: _Progress, tools: Tools, known: IdMap, destination: Destination) -> None:
     store, id = tools.store, progress.operation.id
-    mark_of = marking(tools.importer, tools.archive, known.scope)
-    if store.imprints.any() and not known.rewrite:
+    mark_of = cache_keys(tools.importer, tools.archive, known.scope)
+    if store.part_cache.any() and not known.rewrite:
         for some in recognised(store.parts.undone(id), mark_of, known, store, destination):
             with store.transaction():
-                store.imprints.renew(id, [each.mark for each in some])
+                store.part_cache.renew(id, [each.mark for each in some])
                 _note_parts(store, id, [each.result for each in some])
             progress.count(_added(progress.operation.count, [each.result for each in some]))
             tools.check()
@@ -240,15 +240,15 @@ def _import_messages(progress: _Progress, tools: Tools, known: Known, destinatio
     for results in whole_parts(_written(progress, tools, known, destination, taken)):
         parts = [taken.pop(result.number).part for result in results]
         with store.transaction():
-            store.imprints.add(id, _imprints(parts, results, mark_of, known))
+            store.part_cache.add(id, _imprints(parts, results, mark_of, known))
             _note_parts(store, id, results)
         progress.count(_added(progress.operation.count, results))
         tools.check()
 
 
 def _imprints(
-    parts: Iterable[Part], results: Iterable[PartResult], mark_of: Marking, known: Known
-) -> Iterator[tuple[bytes, str, Imprint]]:
+    parts: Iterable[Part], results: Iterable[PartResult], mark_of: CacheKeys, known: IdMap
+) -> Iterator[tuple[bytes, str, CachedPart]]:
     """What is kept of parts for the next import."""
     for part, result in zip(parts, results, strict=True):
         if result.trace.ids and result.trace.is_whole and (mark := mark_of(part)):
@@ -258,7 +258,7 @@ def _imprints(
 def _written(
     progress: _Progress,
     tools: Tools,
-    known: Known,
+    known: IdMap,
     destination: Destination,
     taken: dict[int, NumberedPart],
 ) -> Iterator[list[Share]]:

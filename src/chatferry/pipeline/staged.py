@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
-from chatferry.convert import Decision, KnownRoom, KnownUser
+from chatferry.convert import Decision, MappedRoom, MappedUser
 from chatferry.convert import contacts as convert_contacts
 from chatferry.convert import rooms as convert_rooms
 from chatferry.convert import users as convert_users
@@ -62,7 +62,7 @@ class Work(Struct, frozen=True):
 def import_users(work: Work) -> None:
     starter = work.destination.find(Lookup.USER_ID, [work.starter])
     default_rooms = [] if work.operation.only_new else work.destination.find(Lookup.ROOM_DEFAULT, ["true"])
-    setup = convert_users.UserSetup(
+    setup = convert_users.UserPolicy(
         origin=work.origins.own,
         archive_ids=work.store.staging.import_ids(work.operation.id, "user"),
         starter_roles=frozenset(starter[0].get("roles", ())) if starter else frozenset(),
@@ -89,8 +89,8 @@ def import_users(work: Work) -> None:
 
 
 def _known_accounts(
-    records: list[User], setup: convert_users.UserSetup, work: Work
-) -> convert_users.KnownUsers:
+    records: list[User], setup: convert_users.UserPolicy, work: Work
+) -> convert_users.UserIndex:
     """Return the accounts that the records may meet. A record that has its own account meets no other, unless
     it has the e-mail address that its account lacks."""
     destination = work.destination
@@ -98,7 +98,7 @@ def _known_accounts(
     links = work.links("user", import_ids)
     own_ids = {convert_users.new_id(record, setup) for record in records}
     linked_ids = {id for id in map(links.get, import_ids) if id}
-    known = convert_users.KnownUsers(destination.find(Lookup.USER_ID, own_ids | linked_ids), links)
+    known = convert_users.UserIndex(destination.find(Lookup.USER_ID, own_ids | linked_ids), links)
     own = [(record, known.own(record, setup)) for record in records]
     new = [record for record, account in own if account is None]
     addresses = [email for one, account in own if not (account or {}).get("emails") for email in one.emails]
@@ -120,7 +120,7 @@ def _claimed(accounts: Collection[Document], work: Work) -> Iterator[str]:
 
 
 def _unselected_user(
-    record: User, known: convert_users.KnownUsers, setup: convert_users.UserSetup
+    record: User, known: convert_users.UserIndex, setup: convert_users.UserPolicy
 ) -> Decision:
     """Left out; but if an earlier import brought the account, it stays the author of its messages."""
     own = known.own(record, setup)
@@ -134,9 +134,9 @@ def _unselected_user(
     )
 
 
-def known_users(work: Work) -> dict[str, KnownUser]:
+def known_users(work: Work) -> dict[str, MappedUser]:
     """What stands for each user of the archive."""
-    users: dict[str, KnownUser] = {}
+    users: dict[str, MappedUser] = {}
     cats = work.destination.find(Lookup.USER_ID, [ROCKET_CAT])
     for batch in batches(work.store.staging.records(work.operation.id, "user"), STAGE_BATCH):
         ids = {staged.document_id for staged in batch if staged.document_id}
@@ -144,12 +144,12 @@ def known_users(work: Work) -> dict[str, KnownUser]:
         for staged in batch:
             document = documents.get(staged.document_id)
             users[staged.record.id] = _account(document) if document else _absent_user(staged)
-    users[ROCKET_CAT] = _account(cats[0]) if cats else KnownUser(ROCKET_CAT, ROCKET_CAT, "Rocket.Cat")
+    users[ROCKET_CAT] = _account(cats[0]) if cats else MappedUser(ROCKET_CAT, ROCKET_CAT, "Rocket.Cat")
     return users
 
 
-def _account(document: Document) -> KnownUser:
-    return KnownUser(
+def _account(document: Document) -> MappedUser:
+    return MappedUser(
         document["_id"],
         document.get("username", ""),
         document.get("name", ""),
@@ -157,10 +157,10 @@ def _account(document: Document) -> KnownUser:
     )
 
 
-def _absent_user(staged: Staged) -> KnownUser:
+def _absent_user(staged: Staged) -> MappedUser:
     record = staged.record
     name = record.username if isinstance(record, User) else ""
-    return KnownUser("", name, record.name, absent=_absence(staged))
+    return MappedUser("", name, record.name, absent=_absence(staged))
 
 
 def _absence(staged: Staged) -> str:
@@ -170,8 +170,8 @@ def _absence(staged: Staged) -> str:
 # ---------------------------------------------------------------- contacts
 
 
-def import_contacts(work: Work, users: dict[str, KnownUser]) -> None:
-    setup = convert_contacts.ContactSetup(origin=work.origins.own, users=users)
+def import_contacts(work: Work, users: dict[str, MappedUser]) -> None:
+    setup = convert_contacts.ContactPolicy(origin=work.origins.own, users=users)
     undecided = work.store.staging.records(work.operation.id, "contact", undecided=True)
     for batch in batches(undecided, CONTACT_BATCH):
         work.check()
@@ -184,7 +184,7 @@ def import_contacts(work: Work, users: dict[str, KnownUser]) -> None:
             id for record in records for id in (links.get(record.id), convert_contacts.new_id(record, setup))
         }
         contacts = work.destination.find(Lookup.CONTACT_ID, ids - {""})
-        known = convert_contacts.KnownContacts(contacts, managers, links)
+        known = convert_contacts.ContactIndex(contacts, managers, links)
         moment = Date.at(work.now())
         decisions = []
         for record in records:
@@ -206,9 +206,9 @@ def _unselected_contact(record: Contact) -> Decision:
 # ---------------------------------------------------------------- channels
 
 
-def import_channels(work: Work, users: dict[str, KnownUser]) -> None:
+def import_channels(work: Work, users: dict[str, MappedUser]) -> None:
     starter = work.destination.find(Lookup.USER_ID, [work.starter])
-    setup = convert_rooms.RoomSetup(
+    setup = convert_rooms.RoomPolicy(
         origin=work.origins.own,
         archive_ids=work.store.staging.import_ids(work.operation.id, "channel"),
         users=users,
@@ -247,12 +247,12 @@ def _room_batches(channels: Iterable[Staged]) -> Iterator[list[Staged]]:
         yield batch
 
 
-def _import_rooms(work: Work, setup: convert_rooms.RoomSetup, batch: list[Staged], entered: Entered) -> None:
+def _import_rooms(work: Work, setup: convert_rooms.RoomPolicy, batch: list[Staged], entered: Entered) -> None:
     records = [staged.record for staged in batch if isinstance(staged.record, Channel)]
     links = work.links("channel", [record.id for record in records])
     rooms = list(_room_documents(records, setup, links, work.destination))
     inside = work.destination.find(Lookup.SUBSCRIPTION_ROOM, {room["_id"] for room in rooms})
-    known = convert_rooms.KnownRooms(rooms, inside, links)
+    known = convert_rooms.RoomIndex(rooms, inside, links)
     moment = Date.at(work.now())
     decisions = []
     for record in records:
@@ -292,7 +292,7 @@ def _list_rooms(work: Work, entered: Entered) -> None:
 
 
 def _room_documents(
-    records: list[Channel], setup: convert_rooms.RoomSetup, links: Links, destination: Destination
+    records: list[Channel], setup: convert_rooms.RoomPolicy, links: Links, destination: Destination
 ) -> Iterator[Document]:
     ids = [convert_rooms.new_id(record, setup) for record in records]
     ids += [id for id in (links.get(record.id) for record in records) if id]
@@ -318,13 +318,13 @@ def _unselected_channel(record: Channel) -> Decision:
     return Decision(outcome=Outcome.SKIPPED, name=record.name, problems=(skipped,))
 
 
-def known_rooms(work: Work) -> dict[str, KnownRoom]:
-    rooms: dict[str, KnownRoom] = {}
+def known_rooms(work: Work) -> dict[str, MappedRoom]:
+    rooms: dict[str, MappedRoom] = {}
     for staged in work.store.staging.records(work.operation.id, "channel"):
         if staged.document_id:
-            rooms[staged.record.id] = KnownRoom(staged.document_id, staged.name)
+            rooms[staged.record.id] = MappedRoom(staged.document_id, staged.name)
         else:
-            rooms[staged.record.id] = KnownRoom("", staged.record.name, absent=_absence(staged))
+            rooms[staged.record.id] = MappedRoom("", staged.record.name, absent=_absence(staged))
     return rooms
 
 

@@ -8,7 +8,7 @@ from chatferry.store.binding import BindingTable
 from chatferry.store.database import Database
 from chatferry.store.fetches import AvatarAddresses, Fetches
 from chatferry.store.operations import Operations
-from chatferry.store.part_cache import Imprints
+from chatferry.store.part_cache import PartCache
 from chatferry.store.parts import Parts
 from chatferry.store.pauses import Pauses
 from chatferry.store.pending_files import PendingFiles
@@ -27,7 +27,7 @@ class Store:
         self.pauses = Pauses(self._database)
         self.staging = Staging(self._database)
         self.parts = Parts(self._database)
-        self.imprints = Imprints(self._database)
+        self.part_cache = PartCache(self._database)
         self.attempts = Attempts(self._database)
         self.problems = Problems(self._database)
         self.pending_files = PendingFiles(self._database)

@@ -10,7 +10,7 @@ from chatferry.records import Outcome, PendingFile, Problem
 from chatferry.store.database import Database
 
 
-class Imprint(Struct, frozen=True, array_like=True):
+class CachedPart(Struct, frozen=True, array_like=True):
     """What is kept of an imported part.
 
     users, rooms   the import ids that its messages name
@@ -33,10 +33,10 @@ class Imprint(Struct, frozen=True, array_like=True):
 
 
 _encode = msgspec.msgpack.encode
-_decode = msgspec.msgpack.Decoder(Imprint).decode
+_decode = msgspec.msgpack.Decoder(CachedPart).decode
 
 
-class Imprints:
+class PartCache:
     def __init__(self, database: Database) -> None:
         self._database = database
 
@@ -47,17 +47,17 @@ class Imprints:
     def any(self) -> bool:
         return self._database.one("SELECT 1 FROM imprints LIMIT 1") is not None
 
-    def add(self, operation_id: str, imprints: Iterable[tuple[bytes, str, Imprint]]) -> None:
+    def add(self, operation_id: str, part_cache: Iterable[tuple[bytes, str, CachedPart]]) -> None:
         """Keep the imprints of parts, each with what marks the part, and its channel."""
         self._database.run_many(
             "INSERT OR REPLACE INTO imprints VALUES (?, ?, ?, ?)",
             (
                 (mark, operation_id, channel, isal_zlib.compress(_encode(imprint), 1))
-                for mark, channel, imprint in imprints
+                for mark, channel, imprint in part_cache
             ),
         )
 
-    def get(self, mark: bytes) -> Imprint | None:
+    def get(self, mark: bytes) -> CachedPart | None:
         row = self._database.one("SELECT data FROM imprints WHERE mark = ?", (mark,))
         return _decode(isal_zlib.decompress(row[0])) if row else None
 

@@ -42,7 +42,7 @@ def get_latest_import_operations(call: Call) -> list[wire.JSON]:
     """The 20 operations that changed last, newest first; then those that Rocket.Chat itself recorded."""
     own = call.services.store.operations.latest(LATEST, call.services.unlisted)
     with call.services.reading() as destination:
-        recorded = destination.foreign(OPERATIONS, LATEST - len(own)) if len(own) < LATEST else []
+        recorded = destination.server_documents(OPERATIONS, LATEST - len(own)) if len(own) < LATEST else []
     return [*map(operation_json, own), *map(recorded_operation_json, recorded)]
 
 

@@ -15,7 +15,7 @@ from chatferry.destinations.mongodb.digests import Digests
 from chatferry.destinations.mongodb.queries import RIVAL_FIELDS, is_possible, rivals, slices
 from chatferry.destinations.mongodb.server import DISK_FULL, Row, is_passing, refusal
 from chatferry.destinations.protocol import Rejection
-from chatferry.destinations.rules import UNIQUE, ChangeError, columns, evolved, identity, keys
+from chatferry.destinations.rules import UNIQUE, ChangeError, columns, identity, keys, patched
 from chatferry.documents import MESSAGES, Change, Insert, Update
 
 _Key = tuple[str, str]
@@ -167,7 +167,7 @@ class Batch:
         if stored is None:
             raise ChangeError("there is no such document")
         data = encoded(stored)
-        document = evolved(decoded(data), in_bson(change))
+        document = patched(decoded(data), in_bson(change))
         if encoded(document) != data:
             if self._collection == MESSAGES:
                 _require_columns(document)

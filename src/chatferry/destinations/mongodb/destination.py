@@ -157,7 +157,7 @@ class MongoDestination:
             yield from (encode(document_of(row)) for row in page)
             last = {"_id": page[-1]["_id"]}
 
-    def foreign(self, collection: str, limit: int) -> list[Document]:
+    def server_documents(self, collection: str, limit: int) -> list[Document]:
         def newest() -> list[Row]:
             return list(self._database[collection].find().sort("ts", -1).limit(limit))
 
@@ -232,8 +232,8 @@ class MongoDestination:
                 twins.append(messages[fault["index"]])
             else:
                 refused.append((fault["index"], refusal(fault)))
-        if twins and (foreign := self._foreign(twins)):
-            self._stored_digests.take_back(added, foreign)
+        if twins and (server_documents := self._foreign(twins)):
+            self._stored_digests.take_back(added, server_documents)
         return refused
 
     def _foreign(self, twins: Sequence[Packed]) -> list[str]:

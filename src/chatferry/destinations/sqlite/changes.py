@@ -9,12 +9,12 @@ from chatferry.destinations.protocol import Rejection
 from chatferry.destinations.rules import (
     UNIQUE,
     ChangeError,
-    as_stored,
     columns,
-    evolved,
     identity,
     is_plain,
     keys,
+    normalized,
+    patched,
     stamped,
     touches_keys,
     written,
@@ -208,7 +208,7 @@ class _Batch:
             raise ChangeError("there is no such document")
         document = decode(stored)
         old = keys(collection, document) if touches_keys(change) else None
-        document = evolved(document, change if is_plain(change) else as_stored(change))
+        document = patched(document, change if is_plain(change) else normalized(change))
         if written(document).decode() != stored:
             self._replace(collection, id_, document, old)
         if collection == MESSAGES and change.digest:

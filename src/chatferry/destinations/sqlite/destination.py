@@ -183,7 +183,7 @@ class SqliteDestination:
     def dump(self, collection: str) -> Iterator[bytes]:
         return self._stream(_DUMP[collection], [()])
 
-    def foreign(self, collection: str, limit: int) -> list[Document]:
+    def server_documents(self, collection: str, limit: int) -> list[Document]:
         return []
 
     def close(self) -> None:

@@ -18,7 +18,7 @@ from chatferry.importers.hipchat.private import Private
 from chatferry.importers.hipchat.schema import Event, Said, micros
 from chatferry.importers.reading.json_list import decode_list, flaw_problem, raw_elements
 from chatferry.importers.reading.unlisted import UNLISTED_ROOM, not_listed
-from chatferry.problems import Spot, problem
+from chatferry.problems import Position, problem
 from chatferry.records import Channel, Message, Part, Problem, User
 
 _HISTORY = re.compile(r"(rooms|users)/([^/]+)/history\.json")
@@ -74,7 +74,7 @@ def read(archive: Archive, part: Part) -> Iterator[Message | Problem]:
     for index, (place, event) in enumerate(zip(numbers, events, strict=True)):
         if event is None:
             continue
-        spot, told = Spot(file, place), event.told
+        spot, told = Position(file, place), event.told
         if told is None:
             values = values or list(raw_elements(data))
             name, said, found = unknown_event(values[index], place)
@@ -87,11 +87,11 @@ def read(archive: Archive, part: Part) -> Iterator[Message | Problem]:
             told = OTHER, said
         yield from _message(*told, spot, here, place in twins, archive)
     if here.broken:
-        yield Spot(file, here.end).problem("message-not-readable", here.broken)
+        yield Position(file, here.end).problem("message-not-readable", here.broken)
 
 
 def _message(
-    kind: str, said: Said, spot: Spot, here: Slice, is_twin: bool, archive: Archive
+    kind: str, said: Said, spot: Position, here: Slice, is_twin: bool, archive: Archive
 ) -> Iterator[Message | Problem]:
     time = micros(said.timestamp)
     if kind == "guest":

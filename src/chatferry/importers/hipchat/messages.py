@@ -11,7 +11,7 @@ from chatferry.importers.hipchat.schema import HipChatFile, Said, import_id, sen
 from chatferry.importers.reading.html import from_html
 from chatferry.importers.reading.json_list import NO_JSON, Flaw, lenient
 from chatferry.importers.reading.texts import fitting, joined
-from chatferry.problems import Spot
+from chatferry.problems import Position
 from chatferry.records import ROCKET_CAT, File, GroupMention, Message, Problem, Segment, Text, UserMention
 
 OTHER = "other"
@@ -87,7 +87,7 @@ def to_record(
     folder: Folder,
     channel: str,
     names: Mapping[str, str],
-    spot: Spot,
+    spot: Position,
     stored: Callable[[str], bool],
     problems: list[Problem],
 ) -> Message:
@@ -116,7 +116,7 @@ def to_record(
     )
 
 
-def _author(kind: str, said: Said, spot: Spot, problems: list[Problem]) -> tuple[str, str]:
+def _author(kind: str, said: Said, spot: Position, problems: list[Problem]) -> tuple[str, str]:
     """The import id of the author, and the name to show instead of the author's own."""
     name = sender_name(said)
     if id := author_of(kind, said):

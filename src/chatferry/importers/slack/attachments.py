@@ -9,7 +9,7 @@ from chatferry.importers.reading.file_names import on_windows, spellings
 from chatferry.importers.slack.blocks import from_blocks
 from chatferry.importers.slack.schema import SlackFile, SlackMessage, millis
 from chatferry.importers.slack.text import from_mrkdwn, without_secrets
-from chatferry.problems import Spot
+from chatferry.problems import Position
 from chatferry.records import Attachment, File, Problem, Text
 
 # ---------------------------------------------------------------- attachments
@@ -22,7 +22,7 @@ _LINKS = {
 }  # fmt: skip
 
 
-def attachment(card: dict[str, Any], spot: Spot, problems: list[Problem]) -> Attachment:
+def attachment(card: dict[str, Any], spot: Position, problems: list[Problem]) -> Attachment:
     texts: dict[str, Text] = {}
     values: dict[str, str | int | float | bool] = {}
     for name, value in card.items():

@@ -35,7 +35,7 @@ from chatferry.importers.slack.messages import placeholder_root, to_record
 from chatferry.importers.slack.ordering import in_order
 from chatferry.importers.slack.parts import Slice, parts
 from chatferry.importers.slack.schema import Envelope, SlackMessage, micros
-from chatferry.problems import MOST_OF_PART, Notes, Spot, problem
+from chatferry.problems import MOST_OF_PART, Notes, Position, problem
 from chatferry.records import ROCKET_CAT, Channel, Message, Part, Problem, User
 
 SIZES = Sizes()
@@ -98,7 +98,7 @@ def read(archive: Archive, part: Part) -> Iterator[Message | Problem]:
     here = msgspec.msgpack.decode(part.data, type=Slice)
     for root, reply in here.missing_roots.items():
         reason = "the first message of the thread is not in the archive"
-        yield Spot(reply.file, reply.index).problem("thread-without-root", reason, f"thread_ts ({root})")
+        yield Position(reply.file, reply.index).problem("thread-without-root", reason, f"thread_ts ({root})")
         yield placeholder_root(root, here.room, reply.file)
     if here.run is not None:
         yield from _read_run(archive, here, here.files[0], here.run)

@@ -27,7 +27,7 @@ from chatferry.importers.slack.schema import (
 )
 from chatferry.importers.slack.skin_tones import in_rocket_chat
 from chatferry.importers.slack.text import from_mrkdwn, without_secrets
-from chatferry.problems import Spot
+from chatferry.problems import Position
 from chatferry.records import (
     ROCKET_CAT,
     Edit,
@@ -145,33 +145,33 @@ def to_record(
     more: dict[str, Any] = {}
     # Most messages have an author, a text and a time, and none of the rest: this asks no more than it must.
     if message.subtype is not None or message.bot_id is not None or not author or author == SLACKBOT:
-        author = _of_a_kind(message, room, Spot(file, index), more, problems)
+        author = _of_a_kind(message, room, Position(file, index), more, problems)
     if message.icons is not None:
         more["emoji"] = _emoji(message)
     if message.thread_ts is not None or message.ts in room.threads:
-        _thread(message, room, Spot(file, index), more, problems)
+        _thread(message, room, Position(file, index), more, problems)
     if message.edited is not None:
         more["edit"] = _edit(message, room)
         if more["edit"] is None:
             reason = "the time of the edit is not a time"
-            problems.append(Spot(file, index).problem("field-dropped", reason, "edited"))
+            problems.append(Position(file, index).problem("field-dropped", reason, "edited"))
     if message.pinned_to is not None or message.ts in room.pins:
         more["pin"] = _pin(message, ts, room)
     if message.reactions is not None:
         more["reactions"] = _reactions(message.reactions, room.bots)
         for reaction in message.reactions:
             if reaction.count > len(reaction.users):
-                problems.append(_missing(reaction, Spot(file, index)))
+                problems.append(_missing(reaction, Position(file, index)))
     if message.files is not None or message.file is not None or message.attachments is not None:
         cards = message.attachments or ()
-        more["attachments"] = tuple([attachment(card, Spot(file, index), problems) for card in cards])
+        more["attachments"] = tuple([attachment(card, Position(file, index), problems) for card in cards])
         more["files"] = tuple(files(message, room.folder, stored))
     text = _system_text(message, more["system"]) if "system" in more else _text(message)
     may_be_long = message.blocks is not NO_JSON or message.comment is not None
     if may_be_long or len(message.text or "") > VERY_LONG:
         text, long = fitting(text)
         if long:
-            problems.append(Spot(file, index).problem(*long, "text"))
+            problems.append(Position(file, index).problem(*long, "text"))
     return Message(
         message_id(room.channel, message.ts or ""),
         room.channel,
@@ -185,7 +185,7 @@ def to_record(
 
 
 def _of_a_kind(
-    message: SlackMessage, room: Room, spot: Spot, more: dict[str, Any], problems: list[Problem]
+    message: SlackMessage, room: Room, spot: Position, more: dict[str, Any], problems: list[Problem]
 ) -> str:
     """The author; and what the message's subtype and a bot's message bring with them."""
     author = author_of(message, room.bots)
@@ -202,7 +202,7 @@ def _of_a_kind(
     return author
 
 
-def _note_subtype(subtype: str, spot: Spot, more: dict[str, Any], problems: list[Problem]) -> None:
+def _note_subtype(subtype: str, spot: Position, more: dict[str, Any], problems: list[Problem]) -> None:
     if subtype in SYSTEM:
         more["system"] = SYSTEM[subtype]
     elif subtype in ("bot_message", "slackbot_response"):
@@ -286,7 +286,7 @@ def _duration(message: SlackMessage) -> str:
 
 
 def _thread(
-    message: SlackMessage, room: Room, spot: Spot, more: dict[str, Any], problems: list[Problem]
+    message: SlackMessage, room: Room, spot: Position, more: dict[str, Any], problems: list[Problem]
 ) -> None:
     """Note the thread that a message belongs to, and the replies to it that the export has."""
     more["replies"] = room.threads.get(message.ts or "", ())
@@ -330,7 +330,7 @@ def _reactions(given: list[SlackReaction], bots: Mapping[str, str]) -> tuple[Rea
     return tuple([Reaction(name, people) for name, people in users.items()])
 
 
-def _missing(reaction: SlackReaction, spot: Spot) -> Problem:
+def _missing(reaction: SlackReaction, spot: Position) -> Problem:
     missing = reaction.count - len(reaction.users)
     reason = f"{missing} of {reaction.count} people who reacted with :{reaction.name}: are not named"
     return spot.problem("reaction-users-missing", reason, "reactions")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from chatferry.importers.slack.messages import REPEATS, is_kept, skip_reason
 from chatferry.importers.slack.schema import Envelope, SlackMessage, micros
-from chatferry.problems import Spot
+from chatferry.problems import Position
 from chatferry.records import Problem
 
 NO_TIME = -1
@@ -57,7 +57,7 @@ def in_order(
         time = micros(message.ts)
         if time is None or time in places or time in seen or index in twins or not is_kept(message):
             twin = twins[index] if index in twins else places.get(time or 0)
-            left_out.append(_left_out(message, Spot(file, index), twin))
+            left_out.append(_left_out(message, Position(file, index), twin))
         else:
             places[time] = index
     seen.update(places)
@@ -92,7 +92,7 @@ def _numbers(stamps: list[str]) -> list[int] | None:
     return [int(digits[start : start + 16]) for start in range(0, 16 * count, 16)]
 
 
-def _left_out(message: SlackMessage, spot: Spot, twin: int | None) -> Problem:
+def _left_out(message: SlackMessage, spot: Position, twin: int | None) -> Problem:
     if not is_kept(message):
         return spot.problem("message-not-chat", skip_reason(message), "subtype")
     if micros(message.ts) is None:

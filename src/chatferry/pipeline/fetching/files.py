@@ -84,9 +84,9 @@ class _Files:
     def requests(self) -> Iterator[Request]:
         """What is to be downloaded. Files whose bytes are nearer at hand are dealt with on the way."""
         pending = self._run.store.pending_files.pending(self._run.operation.id)
-        for _, group in groupby(pending, lambda found: found.file.upload_id):
+        for _, chunk in groupby(pending, lambda found: found.file.upload_id):
             self._run.check()
-            for some in self._by_right(group):
+            for some in self._by_right(chunk):
                 wanted = self._without_open(self._shown(some))
                 if not wanted.files or self._is_stored(wanted) or self._is_in_archive(wanted):
                     continue

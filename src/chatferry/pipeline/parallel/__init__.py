@@ -1,1 +1,45 @@
-"""Processes that convert parts, here or on other machines."""
+"""Workers that convert parts, and write them where a destination takes that.
+
+They are processes on this machine (`processes`) or on others (`cluster`); `pools` decides when they start.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
+
+from chatferry.convert import IdMap
+from chatferry.destinations import Destination
+from chatferry.pipeline.convert_parts import Batch, Share
+from chatferry.store.parts import NumberedPart
+
+ID_MAP_FILE = "known.msgpack"
+"""Where workers on this machine find the id map, in the data directory."""
+Convert = Callable[[Iterable[NumberedPart]], Iterator[Batch]]
+"""Reads and converts parts in this process."""
+
+
+class PartWorkers(Protocol):
+    """Other processes that work on the parts of one archive."""
+
+    @property
+    def peak_memory(self) -> float:
+        """The most memory that they have held, all together, in MiB."""
+        ...
+
+    def write(
+        self,
+        parts: Iterable[NumberedPart],
+        known: IdMap,
+        destination: Destination,
+        check: Callable[[], None],
+        convert: Convert,
+    ) -> Iterator[list[Share]]:
+        """Bring the messages of parts to the destination; what became of each batch, in no set order.
+
+        Batches of one part follow each other. `convert` may be used for some of them. Called once.
+        Raises what `check` raises, ArchiveError, SettingsError or DestinationError if the destination cannot
+        be used, and ProcessError if processes are lost.
+        """
+        ...
+
+
+__all__ = ["ID_MAP_FILE", "Convert", "PartWorkers"]

@@ -25,7 +25,7 @@ from distributed import Client, KilledWorker, get_worker
 from distributed.versions import get_versions
 from msgspec import Struct
 
-from chatferry.convert import Known
+from chatferry.convert import IdMap
 from chatferry.destinations import Destination
 from chatferry.errors import (
     ArchiveError,
@@ -36,15 +36,10 @@ from chatferry.errors import (
     SettingsError,
 )
 from chatferry.pipeline.convert_parts import Share
-from chatferry.pipeline.parallel.groups import (
-    Convert,
-    Done,
-    Group,
-    Source,
-    Workplace,
-    grouped,
-    work_on_groups,
-)
+from chatferry.pipeline.parallel import Convert
+from chatferry.pipeline.parallel.archive_spec import ArchiveSpec
+from chatferry.pipeline.parallel.scheduling import Chunk, WorkResult, chunked, work_on_chunks
+from chatferry.pipeline.parallel.worker_context import WorkerContext
 from chatferry.runtime import collect_rarely, peak_memory
 from chatferry.store.parts import NumberedPart
 
@@ -71,9 +66,9 @@ class Hidden:
 
 
 class Cluster:
-    """Keeps `groups.Others`: the workers of the scheduler at `address`, for one archive."""
+    """Keeps `chunks.PartWorkers`: the workers of the scheduler at `address`, for one archive."""
 
-    def __init__(self, address: str, source: Source) -> None:
+    def __init__(self, address: str, source: ArchiveSpec) -> None:
         self._address = address
         self._source = source
         self._session = uuid4().hex
@@ -108,33 +103,33 @@ class Cluster:
     def write(
         self,
         parts: Iterable[NumberedPart],
-        known: Known,
+        known: IdMap,
         destination: Destination,
         check: Callable[[], None],
         convert: Convert,
     ) -> Iterator[list[Share]]:
-        """Keeps `groups.Others.write`. What is known goes to a worker once, and from there to the others."""
+        """Keep `PartWorkers.write`. The id map goes to one worker, and from there to all."""
         with self._plainly():
             executor = self._client.get_executor(pure=False)
             try:
                 given = self._give(known)
                 versions = _own_versions()
 
-                def submit(group: Group) -> Future[Done]:
-                    parcel = Hidden(pickle.dumps(_Parcel(self._source, destination.address, group)))
-                    future: Future[Done] = executor.submit(
+                def submit(chunk: Chunk) -> Future[WorkResult]:
+                    parcel = Hidden(pickle.dumps(_Parcel(self._source, destination.address, chunk)))
+                    future: Future[WorkResult] = executor.submit(
                         import_group, versions, self._session, parcel, given
                     )
                     return future
 
-                for done in work_on_groups(grouped(parts), submit, {}, lambda: self._room(check), check):
+                for done in work_on_chunks(chunked(parts), submit, {}, lambda: self._room(check), check):
                     self._memory[done.process] = done.memory
                     yield from done.made
             finally:
                 with suppress(Exception):  # a client that has lost its scheduler cannot cancel
                     executor.shutdown(wait=False)
 
-    def _give(self, known: Known) -> Any:
+    def _give(self, known: IdMap) -> Any:
         """A task and not data that is scattered: that is lost with the last worker that holds it."""
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 GB"}):
             return self._client.submit(_given, Hidden(msgspec.msgpack.encode(known)), pure=False)
@@ -191,9 +186,9 @@ class Cluster:
 class _Parcel(Struct):
     """What a worker needs for a group."""
 
-    source: Source
+    source: ArchiveSpec
     address: str
-    group: Group
+    chunk: Chunk
 
 
 def _connected(address: str) -> Any:
@@ -243,10 +238,10 @@ def _judge(who: str, theirs: Versions, own: Versions) -> None:
 class _Session:
     """An import, as this worker knows it."""
 
-    def __init__(self, source: Source, known: Hidden) -> None:
+    def __init__(self, source: ArchiveSpec, known: Hidden) -> None:
         self.over = threading.Event()
-        self.workplace = Workplace(source, lambda: known.content, self.over.is_set)
-        self.groups = 0  # that are being worked on
+        self.workplace = WorkerContext(source, lambda: known.content, self.over.is_set)
+        self.chunks = 0  # that are being worked on
         self.used = time.monotonic()
 
 
@@ -259,20 +254,20 @@ def _given(known: Hidden) -> Hidden:
     return known
 
 
-def import_group(versions: Versions, session: str, parcel: Hidden, known: Hidden) -> Done:
+def import_group(versions: Versions, session: str, parcel: Hidden, known: Hidden) -> WorkResult:
     """Import a group; looks at the versions before anything that could be different in another one."""
     _judge(f"The worker {get_worker().address}", _own_versions(), versions)
     content: _Parcel = pickle.loads(parcel.content)
     with _in_session(session, content.source, known) as workplace:
         try:
-            made = [*workplace.write(content.group, content.address)]
+            made = [*workplace.write(content.chunk, content.address)]
         except (ArchiveError, SettingsError, DestinationError) as error:
             raise type(error)(f"On the worker {get_worker().address}: {error}") from None
-    return Done(made, f"{socket.gethostname()} {os.getpid()}", peak_memory())
+    return WorkResult(made, f"{socket.gethostname()} {os.getpid()}", peak_memory())
 
 
 @contextmanager
-def _in_session(id: str, source: Source, known: Hidden) -> Iterator[Workplace]:
+def _in_session(id: str, source: ArchiveSpec, known: Hidden) -> Iterator[WorkerContext]:
     with _entering:
         if id in _ended:
             raise CancelledError("The import was stopped.")
@@ -281,12 +276,12 @@ def _in_session(id: str, source: Source, known: Hidden) -> Iterator[Workplace]:
             _close_unused()
             _sessions[id] = _Session(source, known)
         session = _sessions[id]
-        session.groups += 1
+        session.chunks += 1
     try:
         yield session.workplace
     finally:
         with _entering:
-            session.groups -= 1
+            session.chunks -= 1
             session.used = time.monotonic()
             if session.over.is_set():
                 _close(id)
@@ -300,7 +295,7 @@ def _close_unused() -> None:
 
 def _close(id: str) -> None:
     """Close what an import has open here, unless it is still at work."""
-    if (session := _sessions.get(id)) is not None and not session.groups:
+    if (session := _sessions.get(id)) is not None and not session.chunks:
         _sessions.pop(id).workplace.close()
 
 

@@ -9,12 +9,13 @@ from typing import Self
 from msgspec.structs import replace
 
 from chatferry.archive import Archive, Spread
-from chatferry.pipeline.parallel.groups import Others, Source
+from chatferry.pipeline.parallel import PartWorkers
+from chatferry.pipeline.parallel.archive_spec import ArchiveSpec
 from chatferry.pipeline.parallel.processes import Processes, worth_reading, worthwhile
 from chatferry.settings import Settings
 
 
-class Helpers:
+class Pools:
     """Starts processes where they are worth it. They stay until `close`, or to the end of a `with`.
 
     `imports_at_once`: the import follows the first reading within the same `with`. Then both have the same
@@ -40,7 +41,7 @@ class Helpers:
         self._started.close()
         self._processes = None
 
-    def for_reading(self, source: Source, archive: Archive, check: Callable[[], None]) -> Spread | None:
+    def for_reading(self, source: ArchiveSpec, archive: Archive, check: Callable[[], None]) -> Spread | None:
         """What reads an archive for the first time in several processes, if that is worth it."""
         count = worth_reading(self._settings.workers, archive, self._stay) if source.place else 0
         if not count:
@@ -48,7 +49,7 @@ class Helpers:
         same = replace(source, fingerprint=archive.fingerprint())
         return partial(self._start(count, same).each, archive, check)
 
-    def for_messages(self, source: Source, messages: int) -> Others | None:
+    def for_messages(self, source: ArchiveSpec, messages: int) -> PartWorkers | None:
         """Who brings so many messages to a destination: a cluster, or as many processes as are wanted."""
         if not source.place or not messages:
             return None
@@ -62,7 +63,7 @@ class Helpers:
         count = worthwhile(self._settings.workers, messages)
         return self._start(count, source) if count else None
 
-    def _start(self, count: int, source: Source) -> Processes:
+    def _start(self, count: int, source: ArchiveSpec) -> Processes:
         made = Processes(count, source, self._settings.data, self._settings.serving)
         self._processes = self._started.enter_context(made)
         return self._processes

@@ -26,22 +26,14 @@ import msgspec
 
 from chatferry import private
 from chatferry.archive import Archive
-from chatferry.convert import Known
+from chatferry.convert import IdMap
 from chatferry.destinations import Destination
 from chatferry.errors import ProcessError
 from chatferry.pipeline.convert_parts import Pack, Share
-from chatferry.pipeline.parallel.groups import (
-    NOTICE,
-    Convert,
-    Done,
-    G,
-    Group,
-    Source,
-    Workplace,
-    grouped,
-    work_on_groups,
-)
-from chatferry.pipeline.retention import KNOWN
+from chatferry.pipeline.parallel import ID_MAP_FILE, Convert
+from chatferry.pipeline.parallel.archive_spec import ArchiveSpec
+from chatferry.pipeline.parallel.scheduling import NOTICE, Chunk, G, WorkResult, chunked, work_on_chunks
+from chatferry.pipeline.parallel.worker_context import WorkerContext
 from chatferry.pipeline.write_batches import write_batches
 from chatferry.runtime import collect_rarely, peak_memory
 from chatferry.store.parts import NumberedPart
@@ -88,10 +80,10 @@ class Processes:
     `folder` is where they find what this process knows. `serving`: this process has calls to answer.
     """
 
-    def __init__(self, count: int, source: Source, folder: Path, serving: bool = False) -> None:
+    def __init__(self, count: int, source: ArchiveSpec, folder: Path, serving: bool = False) -> None:
         self._count = count
         self._source = source
-        self._known = folder / KNOWN
+        self._known = folder / ID_MAP_FILE
         self._serving = serving
         self._memory: dict[str, float] = {}
         self._processes = get_context("spawn")  # a fork would copy the locks that other threads hold
@@ -119,18 +111,18 @@ class Processes:
     def write(
         self,
         parts: Iterable[NumberedPart],
-        known: Known,
+        known: IdMap,
         destination: Destination,
         check: Callable[[], None],
         convert: Convert,
     ) -> Iterator[list[Share]]:
-        """Keeps `groups.Others.write`. This process converts too, unless it has something else to do."""
+        """Keep `PartWorkers.write`. This process converts too, unless it has something else to do."""
         with open(self._known, "wb", opener=private.opener) as file:
             file.write(msgspec.msgpack.encode(known))
-        groups = grouped(parts)
+        chunks = chunked(parts)
         if destination.address:
-            return self._work(partial(_write, destination.address), groups, check)
-        batches = self._work(partial(_convert, destination.pack), groups, check, convert)
+            return self._work(partial(_write, destination.address), chunks, check)
+        batches = self._work(partial(_convert, destination.pack), chunks, check, convert)
         return write_batches(batches, destination, check)
 
     def each(
@@ -143,8 +135,8 @@ class Processes:
     ) -> Iterator[Result]:
         """`archive.each(work, shared, items)`; also raises what `check` raises, and ProcessError."""
 
-        def here(group: tuple[int, Item]) -> Iterator[tuple[int, Result]]:
-            yield group[0], work(archive, shared, group[1])
+        def here(chunk: tuple[int, Item]) -> Iterator[tuple[int, Result]]:
+            yield chunk[0], work(archive, shared, chunk[1])
 
         apply = partial(_apply, work, pickle.dumps(shared))
         found: dict[int, Result] = {}
@@ -157,8 +149,8 @@ class Processes:
 
     def _work(
         self,
-        work: Callable[[G], Done],
-        groups: Iterator[G],
+        work: Callable[[G], WorkResult],
+        chunks: Iterator[G],
         check: Callable[[], None],
         here: Callable[[G], Iterator[Any]] | None = None,
     ) -> Iterator[Any]:
@@ -166,7 +158,7 @@ class Processes:
 
         This process does some of them with `here`, unless it has calls to answer.
         """
-        running: dict[Future[Done], G] = {}
+        running: dict[Future[WorkResult], G] = {}
         pool = self._pool or self._start()
         room = self._count + _WAITING
         losses = 0
@@ -174,7 +166,7 @@ class Processes:
             submit = partial(_submit, pool, work)
             own = None if self._serving else here
             try:
-                for done in work_on_groups(groups, submit, running, lambda: room, check, own):
+                for done in work_on_chunks(chunks, submit, running, lambda: room, check, own):
                     losses = 0
                     self._memory[done.process] = done.memory
                     yield from done.made
@@ -188,7 +180,7 @@ class Processes:
                     ) from error
                 pool.shutdown()
                 _wait(1, check)  # whoever ended them may be about to end this one as well
-                groups = chain([*running.values()], groups)
+                chunks = chain([*running.values()], chunks)
                 running = {}
                 pool = self._start()
 
@@ -227,8 +219,8 @@ def _widen(pool: ProcessPoolExecutor) -> None:
         fcntl.fcntl(reader.fileno(), fcntl.F_SETPIPE_SZ, PIPE)
 
 
-def _submit(pool: ProcessPoolExecutor, work: Callable[[G], Done], group: G) -> Future[Done]:
-    return pool.submit(work, group)
+def _submit(pool: ProcessPoolExecutor, work: Callable[[G], WorkResult], chunk: G) -> Future[WorkResult]:
+    return pool.submit(work, chunk)
 
 
 def _wait(seconds: float, check: Callable[[], None]) -> None:
@@ -242,16 +234,16 @@ def _wait(seconds: float, check: Callable[[], None]) -> None:
 
 
 class _Here:
-    workplace: Workplace
+    workplace: WorkerContext
     shared: tuple[bytes, Any] = (b"", None)  # the last that was sent, and what it is
 
 
-def _begin(source: Source, known: Path, stop: Event, niceness: int) -> None:
+def _begin(source: ArchiveSpec, known: Path, stop: Event, niceness: int) -> None:
     if (parent := parent_process()) is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     collect_rarely()
     os.nice(niceness)
-    _Here.workplace = Workplace(source, known.read_bytes, stop.is_set)
+    _Here.workplace = WorkerContext(source, known.read_bytes, stop.is_set)
 
 
 def _end_with(parent: BaseProcess) -> None:
@@ -263,20 +255,20 @@ def _get_ready() -> None:
     _Here.workplace.archive()
 
 
-def _apply(work: Callable[[Archive, Any, Any], Any], shared: bytes, group: tuple[int, Any]) -> Done:
+def _apply(work: Callable[[Archive, Any, Any], Any], shared: bytes, chunk: tuple[int, Any]) -> WorkResult:
     if _Here.shared[0] != shared:
         _Here.shared = shared, pickle.loads(shared)
-    number, item = group
+    number, item = chunk
     return _done([(number, work(_Here.workplace.archive(), _Here.shared[1], item))])
 
 
-def _convert(pack: Pack, group: Group) -> Done:
-    return _done(_Here.workplace.convert(group, pack))
+def _convert(pack: Pack, chunk: Chunk) -> WorkResult:
+    return _done(_Here.workplace.convert(chunk, pack))
 
 
-def _write(address: str, group: Group) -> Done:
-    return _done(_Here.workplace.write(group, address))
+def _write(address: str, chunk: Chunk) -> WorkResult:
+    return _done(_Here.workplace.write(chunk, address))
 
 
-def _done(made: Iterable[object]) -> Done:
-    return Done([*made], str(os.getpid()), peak_memory())
+def _done(made: Iterable[object]) -> WorkResult:
+    return WorkResult([*made], str(os.getpid()), peak_memory())

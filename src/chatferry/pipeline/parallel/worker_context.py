@@ -1,0 +1,81 @@
+"""What a worker keeps open between two chunks."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Lock
+
+import msgspec
+
+from chatferry.archive import Archive
+from chatferry.convert import IdMap
+from chatferry.destinations import Destination, open_destination
+from chatferry.errors import CancelledError
+from chatferry.importers import IMPORTERS
+from chatferry.pipeline.convert_parts import Batch, Pack, Share, convert_parts
+from chatferry.pipeline.parallel.archive_spec import ArchiveSpec
+from chatferry.pipeline.parallel.scheduling import Chunk
+from chatferry.pipeline.write_batches import write_batches
+
+
+class WorkerContext:
+    """What a process works with: an archive, destinations and what is known, opened once and kept.
+
+    `known` gives what is known, encoded. `is_over` says whether to stop. Several threads may work here.
+    """
+
+    def __init__(self, source: ArchiveSpec, known: Callable[[], bytes], is_over: Callable[[], bool]) -> None:
+        self._source = source
+        self._read_known = known
+        self._is_over = is_over
+        self._opening = Lock()
+        self._archive: Archive | None = None
+        self._known: IdMap | None = None
+        self._destinations: list[Destination] = []  # those that no thread has in hand
+
+    def archive(self) -> Archive:
+        with self._opening:
+            if self._archive is None:
+                self._archive = self._source.open()
+                self._archive.before_read = self._go_on
+            return self._archive
+
+    def convert(self, chunk: Chunk, pack: Pack) -> Iterator[Batch]:
+        """The messages of a group, ready to be written."""
+        importer = IMPORTERS[self._source.importer]
+        for batch in convert_parts(chunk, self._what_is_known(), importer, self.archive(), pack):
+            self._go_on()
+            yield batch
+
+    def write(self, chunk: Chunk, address: str) -> Iterator[list[Share]]:
+        """Convert a group and write it; a batch is written while the next is converted."""
+        with self._destination(address) as destination:
+            yield from write_batches(self.convert(chunk, destination.pack), destination, self._go_on)
+
+    def close(self) -> None:
+        """When nobody works here any more."""
+        for destination in self._destinations:
+            destination.close()
+        if self._archive is not None:
+            self._archive.close()
+
+    def _what_is_known(self) -> IdMap:
+        with self._opening:
+            if self._known is None:
+                self._known = msgspec.msgpack.decode(self._read_known(), type=IdMap)
+            return self._known
+
+    @contextmanager
+    def _destination(self, address: str) -> Iterator[Destination]:
+        """One that this thread has for itself."""
+        try:
+            destination = self._destinations.pop()
+        except IndexError:
+            destination = open_destination(address)
+        try:
+            yield destination
+        finally:
+            self._destinations.append(destination)
+
+    def _go_on(self) -> None:
+        if self._is_over():
+            raise CancelledError("The import was stopped.")
