@@ -31,10 +31,10 @@ from chatferry.api.uploads import resumable
 from chatferry.clock import now
 from chatferry.documents import Document
 from chatferry.errors import ChatferryError, DestinationError, NoRoomError, RequestError, SettingsError
+from chatferry.logs import event
 from chatferry.observing import audit
 from chatferry.observing.calls import CallLog
 from chatferry.observing.current import note_endpoint, note_user
-from chatferry.observing.logs import event
 from chatferry.observing.seldom import Seldom
 from chatferry.pipeline.background import write_down
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 from msgspec.structs import replace
 
-from chatferry import accounts, private
+from chatferry import accounts, logs, private
 from chatferry.archive import is_url, name_of, open_archive
 from chatferry.cli import terminal
 from chatferry.cli.options import (
@@ -47,9 +47,8 @@ from chatferry.documents import COLLECTIONS, Date
 from chatferry.errors import ChatferryError, DestinationError, OriginError, SettingsError
 from chatferry.ids import new_id
 from chatferry.importers import IMPORTERS, PENDING_AVATARS, PENDING_FILES, Importer, detect, readers
-from chatferry.observing import audit, logs
-from chatferry.observing.logs import LogFormat, LogLevel
-from chatferry.observing.steps import logged
+from chatferry.logs import LogFormat, LogLevel
+from chatferry.observing import audit
 from chatferry.operations import (
     DIRECT_MESSAGES,
     EVERYTHING,
@@ -69,6 +68,7 @@ from chatferry.pipeline.binding import bound_destination, open_bound, open_to_lo
 from chatferry.pipeline.linking import settle_origin
 from chatferry.pipeline.parallel.pools import Pools
 from chatferry.pipeline.retention import clear_away, described, leftovers, remove
+from chatferry.pipeline.steps import logged
 from chatferry.pipeline.text_index import build_what_is_left
 from chatferry.records import User
 from chatferry.reports import operation as report

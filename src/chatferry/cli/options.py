@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from chatferry.observing.logs import LogFormat, LogLevel
+from chatferry.logs import LogFormat, LogLevel
 from chatferry.operations import Guests
 
 Data = Annotated[

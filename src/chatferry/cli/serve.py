@@ -23,7 +23,7 @@ from chatferry.cli import demo, terminal
 from chatferry.clock import now
 from chatferry.documents import Date
 from chatferry.errors import SettingsError
-from chatferry.observing.logs import event
+from chatferry.logs import event
 from chatferry.observing.metrics import Metrics
 from chatferry.observing.seldom import SeldomFilter
 from chatferry.pipeline.background import BackgroundRunner

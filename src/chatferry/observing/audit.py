@@ -10,8 +10,8 @@ from logging.handlers import WatchedFileHandler
 from pathlib import Path
 
 from chatferry import private
+from chatferry.logs import JsonFormatter, log_event
 from chatferry.observing.current import CURRENT
-from chatferry.observing.logs import JsonFormatter, log_event
 
 LOG = logging.getLogger("chatferry.audit")
 _COMPLAINTS = logging.getLogger("chatferry.observing")

@@ -11,8 +11,8 @@ import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chatferry.api.auth.rate_limit import RateLimiter
+from chatferry.logs import REQUEST_ID, event
 from chatferry.observing.current import CURRENT, CallRecord
-from chatferry.observing.logs import REQUEST_ID, event
 
 LOG = logging.getLogger("chatferry.access")
 ANONYMOUS_LINES = 120  # a minute, for calls without a user, of one address

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from msgspec import Struct
 
 from chatferry.errors import DestinationError
-from chatferry.observing.logs import event
+from chatferry.logs import event
 from chatferry.observing.seldom import Seldom
 
 LOG = logging.getLogger("chatferry.ready")

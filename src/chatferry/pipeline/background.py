@@ -17,8 +17,7 @@ from chatferry.destinations.throttled import throttled
 from chatferry.disks import outage, require_reserve, require_rest
 from chatferry.errors import CancelledError, ChatferryError, DestinationError, ProcessError
 from chatferry.importers import IMPORTERS
-from chatferry.observing.logs import event
-from chatferry.observing.steps import logged
+from chatferry.logs import event
 from chatferry.operations import (
     AT_REST,
     ENDS,
@@ -38,6 +37,7 @@ from chatferry.pipeline.parallel.pools import Pools
 from chatferry.pipeline.pause import Pause
 from chatferry.pipeline.retention import clear_away
 from chatferry.pipeline.run import Check, Tools, Watch, prepare, run
+from chatferry.pipeline.steps import logged
 from chatferry.pipeline.text_index import TextIndexLast, build_what_is_left
 from chatferry.settings import Settings
 from chatferry.store import Store

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from chatferry.clock import now
 from chatferry.disks import outage
 from chatferry.errors import DestinationError
-from chatferry.observing.logs import event
+from chatferry.logs import event
 from chatferry.operations import ENDS, Operation
 from chatferry.pipeline.pause import LOOK, Pause
 from chatferry.pipeline.run import Watch

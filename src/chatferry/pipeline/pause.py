@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
-from chatferry.observing.logs import event
+from chatferry.logs import event
 from chatferry.store import Store
 
 LOG = logging.getLogger("chatferry.worker")

@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from chatferry.errors import ChatferryError
-from chatferry.observing.logs import event
+from chatferry.logs import event
 from chatferry.operations import Status, Summary, is_over
 from chatferry.pipeline.parallel import ID_MAP_FILE
 from chatferry.redaction import holds_secret, without_secrets

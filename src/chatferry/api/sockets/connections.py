@@ -13,7 +13,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from chatferry.api.auth.rate_limit import neighbourhood
-from chatferry.observing.logs import event
+from chatferry.logs import event
 from chatferry.observing.seldom import Seldom
 
 LOG = logging.getLogger("chatferry.connections")

@@ -22,7 +22,7 @@ from chatferry.clock import now
 from chatferry.documents import Document
 from chatferry.errors import NoRoomError
 from chatferry.ids import new_id
-from chatferry.observing.logs import event
+from chatferry.logs import event
 from chatferry.operations import Operation
 
 LOG = logging.getLogger("chatferry.uploads")

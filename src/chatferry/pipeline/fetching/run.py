@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from chatferry.clock import now
 from chatferry.destinations import Destination
-from chatferry.observing.logs import event
+from chatferry.logs import event
 from chatferry.operations import Operation, Status, advance
 from chatferry.pipeline.pause import Pause
 from chatferry.pipeline.run import Watch

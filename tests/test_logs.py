@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from chatferry.observing import logs
-from chatferry.observing.logs import LogFormat, LogLevel
+from chatferry import logs
+from chatferry.logs import LogFormat, LogLevel
 from tests.serving import GOLDEN, environment
 
 LOG = logging.getLogger("chatferry.tests")

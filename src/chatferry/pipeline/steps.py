@@ -2,7 +2,7 @@
 
 import logging
 
-from chatferry.observing.logs import log_event
+from chatferry.logs import log_event
 from chatferry.operations import Operation, Status
 from chatferry.pipeline.run import Watch
 
