@@ -1,4 +1,4 @@
-"""Memory stays within what docs/operations.md says, whatever an archive holds."""
+"""Memory stays within what docs/running.md says, whatever an archive holds."""
 
 import subprocess
 import sys

@@ -250,7 +250,7 @@ def test_the_unit_survives_what_its_processes_do_not() -> None:
 
 
 def test_the_settings_are_known_ones() -> None:
-    known = (DEPLOY.parent / "docs" / "operations.md").read_text()
+    known = (DEPLOY.parent / "docs" / "settings.md").read_text()
     for file in ("chatferry.env", "compose.yaml", "Containerfile"):
         named = set(re.findall(r"CHATFERRY_[A-Z_]+", (DEPLOY / file).read_text()))
         assert named

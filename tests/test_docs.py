@@ -17,7 +17,8 @@ from tests.serving import environment, latest, login, serving, wait_for
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+SETTINGS = (ROOT / "docs" / "settings.md").read_text()
+UPLOADING = (ROOT / "docs" / "uploading.md").read_text()
 PASSWORD = "change-me"
 
 
@@ -56,18 +57,18 @@ def test_every_option_and_its_variable_are_documented() -> None:
             variable = getattr(parameter, "envvar", None)
             if variable:
                 options.add(str(variable))
-    assert not {option for option in options if f"`{option}" not in OPERATIONS}
+    assert not {option for option in options if f"`{option}" not in SETTINGS}
 
 
 def test_every_variable_that_the_source_reads_is_documented() -> None:
     source = "".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
     names = set(re.findall(r"\"(CHATFERRY_[A-Z_]+|ADMIN_[A-Z]+)\"", source))
     assert len(names) > 10
-    assert not {name for name in names if f"`{name}`" not in OPERATIONS}
+    assert not {name for name in names if f"`{name}`" not in SETTINGS}
 
 
 def test_every_setting_has_an_example_that_works() -> None:
-    (example,) = blocks("Settings", OPERATIONS, "ini")
+    (example,) = blocks("An example", SETTINGS, "ini")
     settings = dict(line.split("=", 1) for line in example.splitlines())
     source = "".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
     assert set(settings) == set(re.findall(r"\"(CHATFERRY_[A-Z_]+|ADMIN_[A-Z]+)\"", source))
@@ -86,9 +87,18 @@ def test_the_readme_has_an_example_of_every_importer() -> None:
 
 
 def test_links_inside_the_documentation_lead_somewhere() -> None:
-    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
-        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
-            assert (page.parent / target).exists(), f"{page}: {target}"
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    for page in pages:
+        for target, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", page.read_text()):
+            linked = page.parent / target if target else page
+            assert linked.exists(), f"{page}: {target}"
+            assert not anchor or anchor in anchors(linked), f"{page}: {target}#{anchor}"
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def blocks(heading: str, page: str = README, language: str = "bash") -> list[str]:
@@ -146,8 +156,8 @@ def test_the_readmes_command_line_works_as_written(checkout: Path) -> None:
 
 
 def test_every_way_to_upload_works_as_written(checkout: Path) -> None:
-    before, *ways = blocks("Uploading", OPERATIONS)
-    (program,) = blocks("Uploading", OPERATIONS, "python")
+    before, *ways = blocks("Three ways to upload", UPLOADING)
+    (program,) = blocks("Three ways to upload", UPLOADING, "python")
     with serving(checkout / "data") as server, login(server) as http:
         before, program = (
             text.replace("http://127.0.0.1:3000", server.address) for text in (before, program)
