@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from chatferry import redaction
-from chatferry.api import schemas
+from chatferry.api import validation
 from chatferry.api.media import ranges
 from chatferry.api.uploads import tus
 from chatferry.api.uploads.form_body import FormBody
@@ -196,8 +196,8 @@ OF_TEXT: Mapping[str, Callable[[str], object]] = {
     "archive: name": entry_of_archive,
     "archive: name, shown": quoted,
     "terminal": _harmless,
-    "api: number": lambda text: schemas.coerced({"type": "number"}, text),
-    "api: boolean": lambda text: schemas.coerced({"type": "boolean"}, text),
+    "api: number": lambda text: validation.coerced({"type": "number"}, text),
+    "api: boolean": lambda text: validation.coerced({"type": "boolean"}, text),
     "api: upload": body_of_upload,
     "api: upload, beside the file": body_beside_the_file,
     "api: form": form_of_upload,
@@ -488,7 +488,7 @@ def wish_names(size: int) -> Callable[[], object]:
 
 def coerce_list(size: int) -> Callable[[], object]:
     schema = {"type": "array", "items": {"type": "number"}}
-    return lambda: schemas.coerced(schema, ["1."] * (size // 6))
+    return lambda: validation.coerced(schema, ["1."] * (size // 6))
 
 
 def open_many(size: int) -> Callable[[], object]:

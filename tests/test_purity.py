@@ -15,7 +15,7 @@ SOURCE = Path(__file__).parent.parent / "src"
 PURE = [
     "records", "documents", "problems", "operations", "errors", "origins", "redaction",
     "importers.*", "convert.*",
-    "reports.operation_json", "api.wire", "api.schemas", "api.description.*",
+    "reports.operation_json", "api.wire", "api.schemas", "api.validation", "api.description.*",
     "api.uploads.tus", "api.uploads.tus_headers", "api.media.initials", "api.media.ranges",
     "destinations.urls",
     "downloads.addresses", "downloads.failures", "downloads.gzip_body", "downloads.response_checks",

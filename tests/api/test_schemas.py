@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from chatferry.api import schemas
+from chatferry.api import validation
 from chatferry.api.schemas import (
     DOWNLOAD_PENDING_AVATARS,
     DOWNLOAD_PENDING_FILES,
@@ -21,8 +21,8 @@ from chatferry.api.schemas import (
     START_IMPORT_OLDER,
     UPLOAD_IMPORT_FILE,
     Schema,
-    check_query,
 )
+from chatferry.api.validation import check_query
 from chatferry.errors import RequestError
 
 ALL = [
@@ -61,13 +61,13 @@ def check_body(schema: Schema, body: object) -> dict[str, Any]:
     with suppress(RecursionError):  # too deep to be written
         text = msgspec.json.encode(body)
         assert told_of(schema, msgspec.Raw(text)) == told_of(schema, body), text[:1000]
-    return schemas.check_body(schema, body)
+    return validation.check_body(schema, body)
 
 
 def told_of(schema: Schema, body: object) -> dict[str, Any] | tuple[str, str]:
     """What comes of a body, or reason and type of its refusal."""
     try:
-        return schemas.check_body(schema, body)
+        return validation.check_body(schema, body)
     except RequestError as error:
         return error.reason, error.type
 
@@ -374,8 +374,8 @@ def test_time_grows_with_the_length_only(schema: Schema, make: Any) -> None:
 
 def duration(schema: Schema, body: object) -> float:
     started = time.process_time()
-    schemas.check_body(schema, body)
-    schemas.check_body(schema, msgspec.Raw(msgspec.json.encode(body)))
+    validation.check_body(schema, body)
+    validation.check_body(schema, msgspec.Raw(msgspec.json.encode(body)))
     return time.process_time() - started
 
 
@@ -431,5 +431,5 @@ def most_blocks(schema: Schema, text: msgspec.Raw) -> int:
 
 
 def test_coercion_is_a_pure_function_of_its_own() -> None:
-    assert schemas.coerced({"type": ["string", "null"]}, None) is None
-    assert schemas.coerced({"type": "string"}, None) == ""
+    assert validation.coerced({"type": ["string", "null"]}, None) is None
+    assert validation.coerced({"type": "string"}, None) == ""

@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from chatferry import accounts
-from chatferry.api import schemas
+from chatferry.api import validation
 from chatferry.api.auth.sessions import LoginError
 from chatferry.api.bodies import Body, plain
 from chatferry.api.endpoint import Endpoint
@@ -138,9 +138,9 @@ def _answered_to(
     if endpoint.takes_any_body:
         return _called(request, endpoint, services, caller, _object(plain(body.read())))
     try:
-        checked = schemas.check_body(endpoint.body, body.read())
+        checked = validation.check_body(endpoint.body, body.read())
     except (msgspec.DecodeError, ValueError):  # what JSON has no value for: a text that is no UTF-8, 1e999
-        checked = schemas.check_body(endpoint.body, {})
+        checked = validation.check_body(endpoint.body, {})
     _limit(request, endpoint, services, caller)
     return _called(request, endpoint, services, caller, checked)
 
@@ -180,7 +180,7 @@ def _admitted(request: Request, endpoint: Endpoint, services: Services) -> _Call
     if request.scope["query_string"].count(b"&") >= MOST_PARAMETERS:
         raise RequestError("Invalid query parameters")
     if endpoint.query is not None:
-        schemas.check_query(endpoint.query, request.query_params)
+        validation.check_query(endpoint.query, request.query_params)
     return caller
 
 

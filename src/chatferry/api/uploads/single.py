@@ -12,7 +12,7 @@ from msgspec import Struct
 from starlette.requests import Request
 
 from chatferry import private
-from chatferry.api import schemas, wire
+from chatferry.api import schemas, validation, wire
 from chatferry.api.imports import operations
 from chatferry.api.services import Services
 from chatferry.api.uploads.form_body import FormBody
@@ -52,7 +52,7 @@ _FORM = _Way("import.upload", schemas.IMPORT_UPLOAD)
 async def upload_import_file(request: Request, services: Services, user: Document) -> wire.JSON:
     """A file as base64 inside a JSON body."""
     if not wire.is_json(request.headers.get("content-type", "")):
-        schemas.check_body(_JSON.schema, {})  # Rocket.Chat finds none of the fields in such a body
+        validation.check_body(_JSON.schema, {})  # Rocket.Chat finds none of the fields in such a body
     return await _store(request, services, user, _JSON, UploadBody)
 
 
@@ -96,7 +96,7 @@ async def _receive(request: Request, services: Services, way: _Way, body: Body, 
     too_much = too_large(settings.max_upload, "body", way.overhead)
     async for block in blocks(request, settings.max_upload, too_much, settings.upload_silence):
         await anyio.to_thread.run_sync(_feed, services, body, block, path)
-    return schemas.check_body(way.schema, body.finish())
+    return validation.check_body(way.schema, body.finish())
 
 
 def _feed(services: Services, body: Body, block: bytes, path: Path) -> None:
