@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 JSON = dict[str, Any]
 _TAGS = {
     "sessions": "Log in and out, and tokens for scripts.",
-    "imports": "From an archive to its end: upload, choose, start, watch.",
-    "users": "Users that come over the API itself.",
-    "server": "What this server is.",
+    "imports": "From an archive to the imported documents: upload, choose, start, watch.",
+    "users": "Users that are sent over the API.",
+    "server": "Versions, health, metrics and this description.",
 }
 _INTRODUCTION = (
-    "Rocket.Chat's import API. Every call but those without authentication takes the headers X-User-Id and "
-    "X-Auth-Token, which login answers. Bodies are JSON; scalars of another type become the one that is "
-    "asked for where Rocket.Chat does so."
+    "Rocket.Chat's import API. Calls that need authentication take the headers X-User-Id and X-Auth-Token; "
+    "their values are in the answer of login. Bodies are JSON. A scalar of another type than the schema's is "
+    "converted as Rocket.Chat converts it."
 )
 _RATE_LIMIT = {
-    "X-RateLimit-Limit": "Calls that are allowed in a minute.",
-    "X-RateLimit-Remaining": "Calls that are left of them.",
+    "X-RateLimit-Limit": "Allowed calls per minute.",
+    "X-RateLimit-Remaining": "Remaining calls in this minute.",
     "X-RateLimit-Reset": "When the minute ends: milliseconds since the epoch.",
 }
 
@@ -115,12 +115,14 @@ def _too_large(endpoint: "Endpoint") -> JSON:
 def _responses(endpoint: "Endpoint") -> JSON:
     responses = {"200": _answered(endpoint)} if endpoint.exchange is None else _exchanged(endpoint.exchange)
     if refusals := _refusals(endpoint):
-        responses["400"] = _response("The request cannot be served as it is.", _ERROR, refusals)
+        responses["400"] = _response(
+            "The request is invalid, or does not fit the state of the operation.", _ERROR, refusals
+        )
     if endpoint.auth:
         unauthorized = [examples.UNAUTHORIZED]
-        responses["401"] = _response("The credentials are no good.", UNAUTHORIZED, unauthorized)
+        responses["401"] = _response("The credentials are missing or invalid.", UNAUTHORIZED, unauthorized)
     if endpoint.name == "login":
-        responses["401"] = _response("Nobody can log in like that.", LOGIN_FAILED, [examples.LOGIN_FAILED])
+        responses["401"] = _response("The log-in failed.", LOGIN_FAILED, [examples.LOGIN_FAILED])
     if endpoint.permission:
         responses["403"] = _response("The permission is missing.", _ERROR, [examples.FORBIDDEN])
     if endpoint.body is not None:
@@ -130,7 +132,7 @@ def _responses(endpoint: "Endpoint") -> JSON:
     for more, (description, schema) in endpoint.more_answers.items():
         responses[str(more)] = _response(description, _ERROR if schema is ERROR else schema, ())
     if endpoint.takes_form:
-        responses["415"] = _response("The body is no form.", _ERROR, [examples.NO_FORM])
+        responses["415"] = _response("The body is not a form.", _ERROR, [examples.NO_FORM])
     if endpoint.limited:
         responses["429"] = _response("Too many calls in a minute.", _ERROR, [examples.TOO_MANY])
         for status in responses.keys() - {"401", "403"}:
@@ -146,7 +148,7 @@ def _responses(endpoint: "Endpoint") -> JSON:
 
 def _exchanged(exchange: Exchange) -> dict[str, JSON]:
     headers = {name: _header(name) for name in exchange.tells}
-    told = {str(status): {"description": "It went well.", "headers": headers} for status in exchange.status}
+    told = {str(status): {"description": "Success.", "headers": headers} for status in exchange.status}
     refused = {str(status): _response(REASONS[status], _ERROR, ()) for status in exchange.refusals}
     return {**told, **refused}
 
@@ -169,7 +171,7 @@ def _answered(endpoint: "Endpoint") -> JSON:
     content: JSON = {"schema": endpoint.answers}
     if endpoint.example is not None:
         content["example"] = endpoint.example.answer
-    return {"description": "It went well.", "content": {"application/json": content}}
+    return {"description": "Success.", "content": {"application/json": content}}
 
 
 def _response(description: str, schema: Schema, shown: Sequence[JSON]) -> JSON:

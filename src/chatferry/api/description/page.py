@@ -76,7 +76,7 @@ def _title(entry: _Entry) -> str:
 def _section(entry: _Entry) -> str:
     shown = "".join(f"<p>{escape(what)}</p><pre>{escape(text)}</pre>" for what, _, text in entry.answers)
     schema = (
-        f"<details><summary>What the body may hold</summary><pre>{escape(entry.schema)}</pre></details>"
+        f"<details><summary>Schema of the body</summary><pre>{escape(entry.schema)}</pre></details>"
         if entry.schema
         else ""
     )
@@ -95,8 +95,9 @@ def markdown(document: JSON) -> str:
         f"{info['description']} A running server describes itself at `/api/docs` and `/api/v1/openapi.json`.",
         "| endpoint | |\n|---|---|\n"
         + "\n".join(f"| `{entry.method} {entry.path}` | {entry.summary} |" for entry in _entries(document)),
-        "A refusal is `success: false` with a reason. `429` says that an address called an endpoint more "
-        "often than ten times in a minute; who has the permission `api-bypass-rate-limit` is not counted.",
+        "A refused call is answered with `success: false` and a reason. `429` means that an address called "
+        "an endpoint more than ten times in a minute; callers with the permission `api-bypass-rate-limit` "
+        "are not limited.",
     ]
     for entry in _entries(document):
         parts += [f"## {entry.method} {entry.path}", f"{entry.summary}. {entry.needs}".strip()]

@@ -29,7 +29,7 @@ def _success(fields: Schema, optional: Iterable[str] = ()) -> dict[str, Any]:
 SUCCESS = _success({})
 PENDING = _success({"count": _COUNT})
 _WAITING = {
-    "waitingFor": {"type": "string", "description": "What is away; the import goes on when it is back."}
+    "waitingFor": {"type": "string", "description": "What the import waits for; it continues by itself."}
 }
 PAUSED = _success({"paused": _BOOLEAN})
 

@@ -19,12 +19,14 @@ class Header(Struct, frozen=True):
 _STRING, _BYTES = {"type": "string"}, {"type": "string", "pattern": "^[0-9]{1,18}$"}
 TOLD = {
     "Tus-Resumable": Header("The version of the protocol.", {"const": tus.VERSION}, tus.VERSION),
-    "Tus-Version": Header("The versions that this server knows.", _STRING, tus.VERSION),
-    "Tus-Extension": Header("What this server can beyond the core.", _STRING, tus.EXTENSIONS),
+    "Tus-Version": Header("Supported versions of the protocol.", _STRING, tus.VERSION),
+    "Tus-Extension": Header("Supported extensions of the protocol.", _STRING, tus.EXTENSIONS),
     "Tus-Max-Size": Header("The largest upload, in bytes.", _BYTES, "107374182400"),
-    "Tus-Checksum-Algorithm": Header("For Upload-Checksum.", _STRING, ",".join(tus.ALGORITHMS)),
+    "Tus-Checksum-Algorithm": Header(
+        "Supported algorithms of Upload-Checksum.", _STRING, ",".join(tus.ALGORITHMS)
+    ),
     "Location": Header("The path of the upload.", _STRING, "/api/v1/import.uploads/rbAXPnMktTFbNpwtJ"),
-    "Upload-Offset": Header("How many bytes have come.", _BYTES, "1000"),
+    "Upload-Offset": Header("How many bytes have arrived.", _BYTES, "1000"),
     "Upload-Length": Header("The size of the file in bytes.", _BYTES, "48213"),
     "Upload-Metadata": Header(
         "`importerKey`, and optionally `filename` and `filetype`, each with its value in base64.",
@@ -38,21 +40,21 @@ TOLD = {
         "When an incomplete upload is removed.", _STRING, "Sat, 12 Aug 2023 20:08:37 GMT"
     ),
     "Import-Operation-Id": Header(
-        "Of a complete upload: the operation that it became.", _STRING, "rbAXPnMktTFbNpwtJ"
+        "The id of the operation that a complete upload began.", _STRING, "rbAXPnMktTFbNpwtJ"
     ),
     "X-HTTP-Method-Override": Header(
-        "The method that is meant.", {"enum": ["HEAD", "PATCH", "DELETE"]}, "HEAD"
+        "The method to use instead of POST.", {"enum": ["HEAD", "PATCH", "DELETE"]}, "HEAD"
     ),
 }
 REASONS = {
-    400: "The request cannot be served as it is, or the bytes cannot be stored.",
-    404: "There is no such upload, or no more.",
-    405: "The method that is meant is none of these.",
-    408: "Nothing came for too long.",
-    409: "It does not fit what has come of the upload.",
-    412: "It is another version of the protocol.",
-    413: "It is too large.",
-    415: "The body does not say that it is bytes of an upload.",
+    400: "The request is invalid, or the bytes cannot be stored.",
+    404: "The upload does not exist, or no longer exists.",
+    405: "X-HTTP-Method-Override names another method.",
+    408: "No bytes came for too long.",
+    409: "The request does not fit the state of the upload.",
+    412: "The version of the protocol is not supported.",
+    413: "The upload is too large.",
+    415: "The Content-Type is not application/offset+octet-stream.",
     423: "Another request is writing to the upload.",
     460: "The checksum is wrong.",
 }
