@@ -33,8 +33,8 @@ from chatferry.problems import problem
 from chatferry.records import Channel, Outcome, Part, User
 from chatferry.store import Store, problems
 from chatferry.store.staging import Result
-from tests.mongo import Mongod, make_indexes
-from tests.serving import ADMIN, EMAIL, PASSWORD, login, serving
+from tests.support.mongo import Mongod, make_indexes
+from tests.support.serving import ADMIN, EMAIL, PASSWORD, login, serving
 
 FLOOR = "/api/info"
 PROGRESS = "getImportProgress"

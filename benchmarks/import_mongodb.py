@@ -28,7 +28,7 @@ from chatferry.clock import now
 from chatferry.destinations import open_destination
 from chatferry.documents import MESSAGES, ROOMS, SUBSCRIPTIONS, USERS, Date
 from chatferry.pipeline.parallel.processes import cores
-from tests.mongo import Mongod, make_indexes
+from tests.support.mongo import Mongod, make_indexes
 
 IMPORTED, FLOOR = "chatferry_bench_import", "chatferry_bench_floor"
 _TITLES = {

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.mongo import Mongod
-from tests.s3 import S3Server
+from tests.support.filehost import FileHost, hosting
+from tests.support.mongo import Mongod
+from tests.support.s3 import S3Server
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +24,10 @@ def s3() -> Iterator[S3Server]:
     server = S3Server()
     yield server
     server.kill()
+
+
+@pytest.fixture
+def host() -> Iterator[FileHost]:
+    """A file host for this test alone."""
+    with hosting() as found:
+        yield found

@@ -21,11 +21,11 @@ from chatferry.pipeline.binding import bound_destination, open_bound
 from chatferry.settings import Settings
 from chatferry.store import Store, migrations
 from testdata.slack_export import Shape, write_export
-from tests.importing import documents_of, founded, import_archive
-from tests.mongo import Mongod
-from tests.serving import GOLDEN, login, serving, start, upload, wait_for
-from tests.test_cli import chatferry
-from tests.test_crash import contents, start_all, status_on_disk
+from tests.support.command_line import chatferry
+from tests.support.importing import documents_of, founded, import_archive
+from tests.support.mongo import Mongod
+from tests.support.paths import GOLDEN
+from tests.support.serving import contents, login, serving, start, start_all, status_on_disk, upload, wait_for
 
 SHAPE = Shape(users=10, channels=4, messages=1500, seed=8, days=None, layout="corporate")
 OPERATION = Operation(

@@ -15,9 +15,9 @@ from benchmarks.floors import decode_day_files
 from benchmarks.import_mongodb import IMPORTED, Mongo
 from benchmarks.reports import print_table, spread
 from chatferry.documents import MESSAGES
-from tests.mongo import Mongod
+from tests.support.mongo import Mongod
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 FIGURE = re.compile(r"[\d,]+(\.\d+)?( \([\d,.]+ to [\d,.]+\))?")
 COSTS = 7
 PHASES = 7

@@ -13,12 +13,24 @@ from msgspec import Struct
 from pymongo.database import Database
 
 from chatferry.ids import hash_token
-from tests import rocketchat
-from tests.importing import write_folder
-from tests.mongo import Mongod
-from tests.rocketchat import ADA, BEN, CELLAR, DIRECT, GENERAL, MOVERS, PASSWORD, ROOT, TOWN, VAULT, token
-from tests.serving import NOT_ALLOWED, UNAUTHORIZED, Server, client, latest, login, serving, wait_for
-from tests.test_cli import chatferry
+from tests.support import rocketchat
+from tests.support.command_line import chatferry
+from tests.support.importing import write_folder
+from tests.support.mongo import Mongod
+from tests.support.rocketchat import (
+    ADA,
+    BEN,
+    CELLAR,
+    DIRECT,
+    GENERAL,
+    MOVERS,
+    PASSWORD,
+    ROOT,
+    TOWN,
+    VAULT,
+    token,
+)
+from tests.support.serving import NOT_ALLOWED, UNAUTHORIZED, Server, client, latest, login, serving, wait_for
 
 Document = dict[str, Any]
 MESSAGES, SUBSCRIPTIONS, ROOMS = "rocketchat_message", "rocketchat_subscription", "rocketchat_room"

@@ -23,13 +23,13 @@ from chatferry.operations import Status
 from chatferry.pipeline.binding import bound_destination, open_bound
 from chatferry.settings import Settings, from_environment
 from chatferry.store import Store
-from tests.downloads.filehost import FileHost, hosting, noise
-from tests.fetching.exports import DAY, file, message, png, write_export
-from tests.importing import documents_of, founded, import_archive
-from tests.mongo import Mongod
-from tests.test_cli import chatferry
+from tests.support.command_line import chatferry
+from tests.support.exports import DAY, file, message, png, write_export
+from tests.support.filehost import FileHost, noise
+from tests.support.importing import documents_of, founded, import_archive
+from tests.support.mongo import Mongod
+from tests.support.paths import UNVERSIONED
 
-UNVERSIONED = Path(__file__).parent / "upgrades" / "unversioned.tar.xz"
 PICTURE = png(10, 10, noise(1000))
 
 
@@ -43,12 +43,6 @@ def database(mongod: Mongod) -> Iterator[Database[dict[str, Any]]]:
             founded(destination)
         yield client.bound
         client.drop_database("bound")
-
-
-@pytest.fixture
-def host() -> Iterator[FileHost]:
-    with hosting() as found:
-        yield found
 
 
 @pytest.fixture

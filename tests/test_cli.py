@@ -15,25 +15,13 @@ import pytest
 from chatferry import accounts
 from chatferry.destinations.sqlite.destination import SqliteDestination
 from chatferry.importers import readers
-from tests.importing import write_folder
-from tests.serving import GOLDEN, environment, serving
+from tests.support.command_line import chatferry
+from tests.support.importing import write_folder
+from tests.support.paths import CSV_EXAMPLE, GOLDEN
+from tests.support.serving import environment, serving
 
-CSV_EXAMPLE = Path(__file__).parent.parent / "examples" / "csv-small.zip"
 KINDS = ("users", "contacts", "rooms", "messages", "files")
 COUNTS = {"read", "inserted", "updated", "unchanged", "skipped", "failed"}
-
-
-def chatferry(*arguments: str | Path, **variables: str) -> "subprocess.CompletedProcess[str]":
-    done = subprocess.run(
-        [sys.executable, "-m", "chatferry", *map(str, arguments)],
-        env=environment(**variables),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert "Traceback" not in done.stderr + done.stdout
-    return done
 
 
 @pytest.fixture(scope="module")

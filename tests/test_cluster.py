@@ -28,14 +28,13 @@ from chatferry.pipeline.run import Check, Watch
 from chatferry.settings import Settings
 from chatferry.store import Store
 from testdata.slack_export import Shape, write_export
-from tests.clusters import DaskCluster
-from tests.downloads.filehost import hosting
-from tests.importing import ALL, Imported, import_archive, new_operation
-from tests.mongo import Mongod, allow_letters
-from tests.serving import GOLDEN, PATIENCE
-from tests.test_cli import chatferry
-from tests.test_processes import contents
-from tests.test_remote_archive import ranges
+from tests.support.clusters import DaskCluster
+from tests.support.command_line import chatferry
+from tests.support.filehost import hosting, ranges
+from tests.support.importing import ALL, Imported, contents, import_archive, new_operation
+from tests.support.mongo import Mongod, allow_letters
+from tests.support.paths import GOLDEN
+from tests.support.serving import PATIENCE
 
 SHAPE = Shape(users=30, channels=8, messages=20_000, seed=5, days=None, layout="corporate")
 ELSEWHERE = "99.1"  # another version

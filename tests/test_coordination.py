@@ -19,11 +19,12 @@ from chatferry.documents import Date
 from chatferry.errors import DestinationError, SettingsError
 from chatferry.pipeline.coordination import SoleImporter
 from chatferry.store import Store
-from tests.importing import new_operation
-from tests.mongo import Mongod
-from tests.serving import (
+from tests.support.command_line import chatferry
+from tests.support.importing import new_operation
+from tests.support.mongo import Mongod
+from tests.support.paths import GOLDEN, SLACK_EXAMPLE
+from tests.support.serving import (
     ADMIN,
-    GOLDEN,
     PASSWORD,
     PATIENCE,
     command,
@@ -35,9 +36,7 @@ from tests.serving import (
     upload,
     wait_for,
 )
-from tests.test_cli import chatferry
 
-EXAMPLE = Path(__file__).parent.parent / "examples" / "slack-small.zip"
 SLOWLY = {"CHATFERRY_MESSAGES_PER_SECOND": "10"}
 
 
@@ -134,7 +133,7 @@ def test_what_a_killed_process_of_this_store_held_is_taken_over_at_once(
     url: str, database: Database[dict[str, Any]]
 ) -> None:
     with Store() as store, closing(open_lease(url)) as killed, closing(open_destination(url)) as opened:
-        operation = new_operation(EXAMPLE, opened)
+        operation = new_operation(SLACK_EXAMPLE, opened)
         store.operations.add(operation)
         killed.acquire(operation.id, nobodys)
         with SoleImporter("a-new-operation", url, store):
@@ -196,7 +195,7 @@ def test_an_import_beside_a_running_one_waits_and_says_for_what(
     with ExitStack() as stack:
         server = stack.enter_context(serving(tmp_path / "data", "--destination", url, **SLOWLY))
         http = stack.enter_context(login(server))
-        upload(http, EXAMPLE)
+        upload(http, SLACK_EXAMPLE)
         wait_for(http, "importer_user_selection")
         assert held(database) is None  # reading an archive writes nothing
         http.post("startImport", json={"input": {"users": {"all": True}, "channels": {"all": True}}})

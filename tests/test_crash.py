@@ -3,7 +3,6 @@
 import os
 import random
 import re
-import sqlite3
 import subprocess
 import sys
 import time
@@ -12,24 +11,24 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import msgspec
 import pytest
 from msgspec import Struct
 
 from chatferry.documents import COLLECTIONS
 from chatferry.store import Store
 from testdata.slack_export import Shape, write_export
-from tests.importing import lasting
-from tests.serving import (
-    GOLDEN,
+from tests.support.paths import GOLDEN
+from tests.support.serving import (
     PATIENCE,
     Server,
+    contents,
     current,
-    documents,
     environment,
     login,
     serving,
     start,
+    start_all,
+    status_on_disk,
     until,
     upload,
     wait_for,
@@ -108,38 +107,6 @@ def test_enough_points_were_inside_the_work() -> None:
     inside = [status for status in points if status not in ("importer_user_selection", ENDED)]
     assert len(inside) >= 0.5 * len(SEEDS) * (KILLS_PREPARING + KILLS_IMPORTING)
     assert {"importer_importing_messages"} < set(inside), sorted(set(inside))
-
-
-def status_on_disk(data: Path) -> str:
-    store = sqlite3.connect(data / "store.sqlite3", timeout=PATIENCE)
-    try:
-        row = store.execute("SELECT data FROM operations ORDER BY ts DESC LIMIT 1").fetchone()
-    finally:
-        store.close()
-    return str(msgspec.msgpack.decode(row[0])["status"]) if row else ""
-
-
-def start_all(server: Server) -> None:
-    everything = {"users": {"all": True}, "channels": {"all": True}}
-    with login(server) as http:
-        answer = http.post("startImport", json={"input": everything})
-    assert answer.json() == {"success": True}
-
-
-def contents(data: Path) -> dict[str, Any]:
-    """Every document without times of writing, and without what logging in leaves on the administrator."""
-    found = {}
-    for collection in COLLECTIONS:
-        kept = [lasting(document) for document in documents(data, collection)]
-        found[collection] = {doc["_id"]: doc for doc in kept if "admin" not in doc.get("roles", ())}
-    for room in found["rocketchat_room"].values():
-        room.pop("u", None)
-    subscriptions = found["rocketchat_subscription"]
-    for id, subscription in list(subscriptions.items()):
-        subscription.pop("ts"), subscription.pop("ls", None)
-        if subscription["u"]["username"] == "admin":  # his id is made by chance
-            del subscriptions[id]
-    return found
 
 
 # ---------------------------------------------------------------- an operation over which the server dies

@@ -10,8 +10,8 @@ import pytest
 from chatferry.documents import COLLECTIONS, MESSAGES, ROOMS, SUBSCRIPTIONS, USERS
 from chatferry.operations import Status
 from testdata.csv_export import Shape, write_export
-from tests.importing import Imported, import_archive, sqlite_workspace, workspace
-from tests.test_truth import assert_sums
+from tests.support.importing import Imported, import_archive, sqlite_workspace, workspace
+from tests.support.truth import assert_sums
 
 Line = tuple[Any, ...]
 

@@ -17,18 +17,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from chatferry.api.routes import ENDPOINTS
-from tests.serving import (
-    UNAUTHORIZED,
-    Server,
-    add_users,
-    client,
-    login,
-    run_import,
-    serving,
-    until,
-)
+from tests.support.paths import ROOT
+from tests.support.serving import UNAUTHORIZED, Server, add_users, client, login, run_import, serving, until
 
-ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
 LEFT = ("login", "logout", "me", "users.", "info", "openapi.json")

@@ -13,9 +13,9 @@ from chatferry.cli.app import app
 from chatferry.importers import IMPORTERS, readers
 from chatferry.problems import KINDS
 from chatferry.settings import from_environment
-from tests.serving import environment, latest, login, serving, wait_for
+from tests.support.paths import ROOT
+from tests.support.serving import environment, latest, login, serving, wait_for
 
-ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 SETTINGS = (ROOT / "docs" / "settings.md").read_text()
 UPLOADING = (ROOT / "docs" / "uploading.md").read_text()

@@ -18,14 +18,13 @@ from chatferry.operations import Status, advance
 from chatferry.pipeline.background import run_operation
 from chatferry.settings import Settings
 from chatferry.store import Store
-from tests.downloads.filehost import hosting, noise
-from tests.fetching.exports import DAY, file, message, png, write_export
-from tests.fetching.test_files import fetch
-from tests.importing import ALL, Imported, founded, import_archive, new_operation, sqlite_workspace
-from tests.mongo import Mongod
-from tests.test_migrations import UNVERSIONED
+from tests.support.exports import DAY, file, message, png, write_export
+from tests.support.fetching import fetch
+from tests.support.filehost import hosting, noise
+from tests.support.importing import ALL, Imported, founded, import_archive, new_operation, sqlite_workspace
+from tests.support.mongo import Mongod
+from tests.support.paths import SLACK_EXAMPLE, UNVERSIONED
 
-EXAMPLE = Path(__file__).parent.parent / "examples" / "slack-small.zip"
 EARLIER = ("as an earlier chatferry wrote it: ", bytes([FORMAT - 1]))
 BEN = {"_id": "ben", "username": "ben"}
 
@@ -260,7 +259,7 @@ def test_the_workspace_of_a_chatferry_without_formats(tmp_path: Path) -> None:
         for id in edited:
             people(opened, id, msg="edited by people")
         before = {one["_id"]: one for one in opened.find(Lookup.MESSAGE_ID, edited)}
-        found = import_archive(EXAMPLE, opened, store)
+        found = import_archive(SLACK_EXAMPLE, opened, store)
         counts = messages_of(found)
         assert counts["read"] == counts["unchanged"] + counts.get("updated", 0) + counts["skipped"]
         assert {one["_id"]: one for one in opened.find(Lookup.MESSAGE_ID, edited)} == before

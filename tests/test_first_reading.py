@@ -23,8 +23,8 @@ from chatferry.pipeline.parallel.processes import WORTH_READING, Processes, core
 from chatferry.settings import Settings
 from chatferry.store import Store
 from testdata.slack_export import Shape, write_export
-from tests.importing import new_operation, workspace
-from tests.test_processes import helpers
+from tests.support.importing import new_operation, workspace
+from tests.support.processes import helpers
 
 # Conversations that no list names, unknown authors and many small rooms: each process finds some of it.
 SHAPE = Shape(users=40, channels=30, messages=6_000, seed=11, days=6)

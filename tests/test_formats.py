@@ -12,12 +12,11 @@ from xxhash import xxh3_128_hexdigest
 
 from chatferry.destinations.memory import MemoryDestination
 from chatferry.documents import FORMAT, MESSAGES
-from tests.importers.golden import CASES, write
-from tests.importing import founded, import_archive
-from tests.serving import GOLDEN
+from tests.support.golden import write
+from tests.support.importing import founded, import_archive
+from tests.support.paths import CASES, EXAMPLES, GOLDEN, TESTS
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
-RECORDED = Path(__file__).parent / "formats.json"
+RECORDED = TESTS / "formats.json"
 UPDATE = os.environ.get("CHATFERRY_UPDATE_GOLDEN") == "1"
 HIPCHAT = "hipchatenterprise"
 HIPCHAT_CASES = (

@@ -14,9 +14,18 @@ from chatferry.disks import MIB, disk_of
 from chatferry.documents import COLLECTIONS
 from testdata.slack_export import Shape
 from testdata.slack_export import write_export as write_large_export
-from tests.fetching.exports import DAY, file, message, write_export
-from tests.serving import documents, login, run_import, serving, start, until, wait_for
-from tests.test_crash import contents, start_all
+from tests.support.exports import DAY, file, message, write_export
+from tests.support.serving import (
+    contents,
+    documents,
+    login,
+    run_import,
+    serving,
+    start,
+    start_all,
+    until,
+    wait_for,
+)
 
 SIZE = 96 * MIB
 SHAPE = Shape(users=40, channels=10, messages=6_000, seed=21, days=None, layout="corporate")

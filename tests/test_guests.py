@@ -9,10 +9,10 @@ import pytest
 from chatferry.destinations import Destination, open_destination
 from chatferry.documents import MESSAGES, USERS, Document, Insert, Update
 from chatferry.operations import Guests
-from tests.importing import Imported, founded, import_archive, sqlite_workspace, write_folder
-from tests.mongo import Mongod, wipe
-from tests.serving import add_users, documents
-from tests.test_cli import chatferry
+from tests.support.command_line import chatferry
+from tests.support.importing import Imported, founded, import_archive, sqlite_workspace, write_folder
+from tests.support.mongo import Mongod, wipe
+from tests.support.serving import add_users, documents
 
 GUS: Document = {"id": "U0GUS", "name": "gus", "is_restricted": True}
 PEOPLE: list[Document] = [

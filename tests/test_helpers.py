@@ -22,9 +22,9 @@ from chatferry.settings import Settings
 from chatferry.store import Store
 from chatferry.store.parts import NumberedPart
 from testdata.slack_export import Shape, write_export
-from tests.importing import ALL, Imported, import_archive, new_operation, workspace
-from tests.serving import command, environment
-from tests.test_processes import contents, eventually, helpers
+from tests.support.importing import ALL, Imported, contents, import_archive, new_operation, workspace
+from tests.support.processes import eventually, helpers
+from tests.support.serving import command, environment
 
 SHAPE = Shape(users=40, channels=30, messages=6_000, seed=11, days=6)
 

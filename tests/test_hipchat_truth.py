@@ -20,10 +20,9 @@ from chatferry.operations import Status
 from chatferry.records import Part
 from chatferry.store import Store
 from testdata.hipchat_export import Shape, write_export
-from tests.importers.golden import changed, workspace
-from tests.importing import Imported, import_archive, sqlite_workspace, write_folder
-from tests.test_truth import KINDS, assert_sums
-from tests.truth import Seen, Truth, differences
+from tests.support.golden import changed, workspace
+from tests.support.importing import Imported, import_archive, sqlite_workspace, write_folder
+from tests.support.truth import KINDS, Seen, Truth, assert_sums, differences
 
 KEY = "hipchatenterprise"
 

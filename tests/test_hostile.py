@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from testdata import hostile_export
-from tests.serving import PATIENCE, Server, client, login, serving, upload, wait_for
+from tests.support.serving import PATIENCE, Server, client, login, serving, upload, wait_for
 
 MIB = 2**20
 

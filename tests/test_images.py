@@ -6,7 +6,7 @@ import struct
 import pytest
 
 from chatferry.pipeline.fetching.images import image_size
-from tests.fetching.exports import png
+from tests.support.exports import png
 
 JPEG = b"\xff\xd8\xff\xe0\x00\x04ab\xff\xc0\x00\x11\x08\x00\x10\x00\x20\x03" + bytes(40)
 BMP = b"BM" + bytes(12) + struct.pack("<IiiHH", 40, 3, -4, 1, 24) + bytes(40)

@@ -16,9 +16,9 @@ from chatferry.documents import SUBSCRIPTIONS, USERS, Insert
 from chatferry.importers import IMPORTERS
 from chatferry.reports.inspection import Inspection, inspect_archive
 from chatferry.settings import Settings
-from tests.importers.golden import kinds
-from tests.importing import founded, import_archive, write_folder
-from tests.test_cli import chatferry
+from tests.support.command_line import chatferry
+from tests.support.golden import kinds
+from tests.support.importing import founded, import_archive, write_folder
 
 LOSSES = {
     "channel-without-members",

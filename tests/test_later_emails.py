@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from chatferry.documents import USERS, Document, Insert
-from tests.importing import Imported, documents_of, import_archive, workspace, write_folder
-from tests.serving import add_users, documents
-from tests.test_cli import chatferry
+from tests.support.command_line import chatferry
+from tests.support.importing import Imported, documents_of, import_archive, workspace, write_folder
+from tests.support.serving import add_users, documents
 
 MEMBERS = "username,email,status\nann,ann@example.org,Member\nbob,bob@example.org,Member\n"
 

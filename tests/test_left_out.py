@@ -12,7 +12,7 @@ from chatferry.documents import MESSAGES
 from chatferry.operations import Choice, Selection
 from chatferry.records import Edit, Message, Pin, Reaction
 from chatferry.settings import Settings
-from tests.importing import ALL, import_archive, lasting, workspace, write_folder
+from tests.support.importing import ALL, import_archive, lasting, workspace, write_folder
 
 ANN, BEN, CEM = "U0ANN0001", "U0BEN0001", "U0CEM0001"  # Cem only reacts
 ONLY_ANN = Selection(Choice(list=frozenset([ANN])), ALL.channels, ALL.contacts)

@@ -55,8 +55,8 @@ from chatferry.pipeline.convert_parts import convert_parts
 from chatferry.records import Channel, Contact, Part, User
 from chatferry.store.parts import NumberedPart
 from testdata.hostile_export import FIELDS, TEXTS, write_export
-from tests.importing import import_archive
-from tests.work import growth, is_linear
+from tests.support.importing import import_archive
+from tests.support.work import growth, is_linear
 
 NAMES = {"ann": "1", "bob": "2"}
 ALICE = {"id": "U0ALICE01", "name": "alice"}

@@ -13,7 +13,8 @@ import pytest
 
 from chatferry import logs
 from chatferry.logs import LogFormat, LogLevel
-from tests.serving import GOLDEN, environment
+from tests.support.paths import GOLDEN
+from tests.support.serving import environment
 
 LOG = logging.getLogger("chatferry.tests")
 SECRETS = (

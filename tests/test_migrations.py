@@ -12,10 +12,8 @@ import pytest
 from chatferry.errors import SettingsError
 from chatferry.operations import Status
 from chatferry.store import Store, migrations
-from tests.serving import PATIENCE
-
-UNVERSIONED = Path(__file__).parent / "upgrades" / "unversioned.tar.xz"
-"""A data directory into which chatferry imported examples/slack-small.zip before stores had versions."""
+from tests.support.paths import UNVERSIONED
+from tests.support.serving import PATIENCE
 
 
 def unpacked(target: Path) -> Path:

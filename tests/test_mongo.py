@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.mongo import Mongod
+from tests.support.mongo import Mongod
 
 
 def test_what_was_written_outlives_a_kill(tmp_path: Path) -> None:

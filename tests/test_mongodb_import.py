@@ -20,11 +20,11 @@ from chatferry.pipeline import outage
 from chatferry.settings import Settings
 from chatferry.store import Store
 from testdata.slack_export import Shape, write_export
-from tests.importing import Imported, documents_of, founded, import_archive, lasting
-from tests.mongo import Mongod, allow_letters, make_indexes
-from tests.serving import until
+from tests.support.importing import Imported, documents_of, founded, import_archive, lasting
+from tests.support.mongo import Mongod, allow_letters, make_indexes
+from tests.support.paths import SLACK_EXAMPLE
+from tests.support.serving import until
 
-EXAMPLE = Path(__file__).parent.parent / "examples" / "slack-small.zip"
 LONG = os.environ.get("CHATFERRY_TEST_LONG") == "1"
 POINTS = 20 if LONG else 3  # at which the server is killed
 SHAPE = Shape(users=40, channels=10, messages=8_000, seed=21, days=None, layout="corporate")
@@ -49,13 +49,13 @@ def test_one_import_gives_the_same_documents_as_in_the_embedded_workspace(
 ) -> None:
     allow_letters(mongod, "same")
     opened = MongoDestination(mongod.database_url("same"))
-    first = import_archive(EXAMPLE, founded(opened))
+    first = import_archive(SLACK_EXAMPLE, founded(opened))
     embedded = SqliteDestination(tmp_path / "workspace.db")
-    second = import_archive(EXAMPLE, founded(embedded))
+    second = import_archive(SLACK_EXAMPLE, founded(embedded))
     assert first.operation.status == second.operation.status == Status.DONE
     assert contents(opened) == contents(embedded)
     assert counted(first) == counted(second)
-    again = import_archive(EXAMPLE, opened)
+    again = import_archive(SLACK_EXAMPLE, opened)
     assert again.report["messages"]["unchanged"] == first.report["messages"]["inserted"] > 0
     assert again.report["messages"]["updated"] == again.report["messages"]["inserted"] == 0
     opened.close()

@@ -4,6 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from chatferry.operations import ENDS, Operation, Status, advance, may_follow, state
+from tests.support.states import STATES
 
 OPERATION = Operation(
     id="x",
@@ -15,29 +16,6 @@ OPERATION = Operation(
     user="u",
     updated_at=1,
 )
-
-STATES = {
-    Status.NEW: "new",
-    Status.UPLOADING: "loading",
-    Status.DOWNLOADING: "loading",
-    Status.FILE_LOADED: "loading",
-    Status.PREPARING: "loading",
-    Status.PREPARING_USERS: "loading",
-    Status.PREPARING_CHANNELS: "loading",
-    Status.PREPARING_MESSAGES: "loading",
-    Status.PREPARING_CONTACTS: "loading",
-    Status.SELECTION: "ready",
-    Status.IMPORTING: "importing",
-    Status.IMPORTING_USERS: "importing",
-    Status.IMPORTING_CHANNELS: "importing",
-    Status.IMPORTING_MESSAGES: "importing",
-    Status.IMPORTING_CONTACTS: "importing",
-    Status.IMPORTING_FILES: "importing",
-    Status.FINISHING: "importing",
-    Status.DONE: "done",
-    Status.FAILED: "error",
-    Status.CANCELLED: "canceled",
-}
 
 
 @pytest.mark.parametrize("status", list(Status))

@@ -35,7 +35,15 @@ from chatferry.origins import (
     origins_of,
 )
 from chatferry.store import Store
-from tests.importing import Imported, import_archive, lasting, sqlite_workspace, workspace, write_folder
+from tests.support.hipchat import KEY, hipchat, person
+from tests.support.importing import (
+    Imported,
+    import_archive,
+    lasting,
+    sqlite_workspace,
+    workspace,
+    write_folder,
+)
 
 SAME, OTHER, NOTHING = Comparison(same=3), Comparison(different=2, examples=["user 1 is x"]), Comparison()
 FIRST = Origin("hipchat", "hipchat")
@@ -189,42 +197,6 @@ def test_links_are_made_once() -> None:
 # ---------------------------------------------------------------- imports
 
 
-def person(id: int, name: str, company: str) -> dict[str, Any]:
-    email = f"{name.lower()}@{company}.example"
-    return {"User": {"id": id, "name": f"{name} of {company}", "mention_name": name.lower(), "email": email}}
-
-
-def hipchat(folder: Path, company: str, *names: str, first: int = 1, privacy: str = "private") -> Path:
-    """A HipChat export: a room for the first two people, and their conversation. `first`: lowest id."""
-    room = {
-        "id": first,
-        "name": "management",
-        "privacy": privacy,
-        "owner": first,
-        "members": [first, first + 1],
-    }
-
-    def said(id: str, sender: int, **more: Any) -> dict[str, Any]:
-        text = f"{names[sender - first]} of {company} says {id}"
-        when = "2018-08-08T14:23:54Z 000001"
-        return {"id": id, "sender": {"id": sender}, "message": text, "timestamp": when, **more}
-
-    return write_folder(
-        folder,
-        {
-            "users.json": [person(number, name, company) for number, name in enumerate(names, first)],
-            "rooms.json": [{"Room": room}],
-            f"rooms/{first}/history.json": [
-                {"UserMessage": said("m1", first)},
-                {"UserMessage": said("m2", first + 1)},
-            ],
-            f"users/{first}/history.json": [
-                {"PrivateUserMessage": said("p1", first, receiver={"id": first + 1})}
-            ],
-        },
-    )
-
-
 def management_csv(folder: Path, *names: str) -> Path:
     return write_folder(
         folder,
@@ -254,9 +226,6 @@ def members(imported: Imported) -> dict[str, set[str]]:
         if subscription["rid"] in found:
             found[subscription["rid"]].add(subscription["u"]["username"])
     return found
-
-
-KEY = "hipchatenterprise"
 
 
 @pytest.fixture

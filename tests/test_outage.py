@@ -22,10 +22,19 @@ from chatferry.pipeline import outage
 from chatferry.pipeline.background import BackgroundRunner, run_operation
 from chatferry.settings import Settings
 from chatferry.store import Store
-from tests.api.refusals import action_error, refusal
-from tests.importing import ALL, Imported, documents_of, founded, import_archive, lasting, new_operation
-from tests.serving import (
-    GOLDEN,
+from tests.support.command_line import chatferry
+from tests.support.importing import (
+    ALL,
+    Imported,
+    documents_of,
+    founded,
+    import_archive,
+    lasting,
+    new_operation,
+)
+from tests.support.paths import GOLDEN, SLACK_EXAMPLE
+from tests.support.refusals import action_error, refusal
+from tests.support.serving import (
     PATIENCE,
     command,
     environment,
@@ -36,9 +45,6 @@ from tests.serving import (
     upload,
     wait_for,
 )
-from tests.test_cli import chatferry
-
-EXAMPLE = Path(__file__).parent.parent / "examples" / "slack-small.zip"
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +89,7 @@ def contents(destination: Destination) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def unbroken() -> Imported:
-    return import_archive(EXAMPLE, founded(MemoryDestination()))
+    return import_archive(SLACK_EXAMPLE, founded(MemoryDestination()))
 
 
 # ---------------------------------------------------------------- waiting and going on
@@ -100,7 +106,7 @@ def test_an_outage_at_every_call_changes_no_document(
     """Two calls fail, the second of them the look whether it is back; then ever more succeed."""
     bad = {place for gap in range(1, 40) for place in (gap * (gap + 1), gap * (gap + 1) + 1)}
     away: Any = Away(founded(MemoryDestination()), lambda call: error if call in bad else None)
-    imported = import_archive(EXAMPLE, away, settings=Settings(data=tmp_path))
+    imported = import_archive(SLACK_EXAMPLE, away, settings=Settings(data=tmp_path))
     assert imported.operation.status == Status.DONE, imported.operation.error
     assert contents(away) == contents(unbroken.destination)
     assert away.calls > 60
@@ -110,7 +116,7 @@ def test_an_outage_at_every_call_changes_no_document(
 
 def selected(store: Store, destination: Destination, settings: Settings) -> Operation:
     """An operation that is about to import."""
-    operation = new_operation(EXAMPLE, destination)
+    operation = new_operation(SLACK_EXAMPLE, destination)
     store.operations.add(operation)
     operation = run_operation(operation, store, destination, settings)
     operation = advance(replace(operation, selection=ALL), Status.IMPORTING, now())
@@ -148,7 +154,7 @@ def test_where_a_failed_operation_is_taken_up_again() -> None:
         Status.FINISHING: Status.IMPORTING,
         Status.IMPORTING_FILES: Status.IMPORTING_FILES,
     }
-    operation = new_operation(EXAMPLE, founded(MemoryDestination()))
+    operation = new_operation(SLACK_EXAMPLE, founded(MemoryDestination()))
     for at, then in places.items():
         ended = failed(replace(operation, status=at), "because", 7)
         assert (ended.status, ended.error, ended.updated_at) == (Status.FAILED, "because", 7)

@@ -15,9 +15,10 @@ import pytest
 from chatferry.errors import CancelledError
 from chatferry.pipeline.pause import LOOK, Pause
 from chatferry.store import Store
-from tests.api.refusals import action_error, refusal
-from tests.serving import (
-    GOLDEN,
+from tests.support.command_line import chatferry
+from tests.support.paths import GOLDEN
+from tests.support.refusals import action_error, refusal
+from tests.support.serving import (
     PATIENCE,
     Server,
     command,
@@ -31,7 +32,6 @@ from tests.serving import (
     upload,
     wait_for,
 )
-from tests.test_cli import chatferry
 
 MESSAGES = "rocketchat_message"
 SLOWLY = {"CHATFERRY_MESSAGES_PER_SECOND": "60"}

@@ -23,10 +23,11 @@ from chatferry.pipeline.fetching.content import keep
 from chatferry.records import Outcome
 from chatferry.settings import Settings
 from chatferry.store import Store
-from tests.downloads.filehost import hosting
-from tests.importing import sqlite_workspace
-from tests.serving import GOLDEN, half_sent, login, run_import, serving, upload
-from tests.test_cli import chatferry
+from tests.support.command_line import chatferry
+from tests.support.filehost import hosting
+from tests.support.importing import sqlite_workspace
+from tests.support.paths import GOLDEN
+from tests.support.serving import half_sent, login, run_import, serving, upload
 
 OTHERS = 0o077
 

@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 from chatferry.problems import MOST_OF_ARCHIVE, MOST_OF_PART, UNLISTED, Notes, causes, problem
-from tests.importing import import_archive, write_folder
+from tests.support.importing import import_archive, write_folder
 
 ALICE = {"id": "U1", "name": "alice", "profile": {"email": "alice@example.org"}}
 GENERAL = {"id": "C1", "name": "general", "members": ["U1"]}

@@ -5,19 +5,15 @@ import os
 import signal
 import subprocess
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import pytest
 from msgspec.structs import replace
 
 from chatferry import accounts
 from chatferry.clock import now
 from chatferry.destinations import Destination, open_destination
-from chatferry.documents import COLLECTIONS, Date
+from chatferry.documents import Date
 from chatferry.errors import CancelledError
 from chatferry.operations import Operation, Status, advance
 from chatferry.pipeline.background import run_operation
@@ -26,9 +22,18 @@ from chatferry.pipeline.parallel.processes import PIPE, WORTH, Processes, cores,
 from chatferry.settings import Settings
 from chatferry.store import Store
 from testdata.slack_export import Shape, write_export
-from tests.importing import ALL, Imported, import_archive, lasting, new_operation, sqlite_workspace, workspace
-from tests.mongo import Mongod, allow_letters
-from tests.serving import PATIENCE, command, environment, login, serving, upload, wait_for
+from tests.support.importing import (
+    ALL,
+    Imported,
+    contents,
+    import_archive,
+    new_operation,
+    sqlite_workspace,
+    workspace,
+)
+from tests.support.mongo import Mongod, allow_letters
+from tests.support.processes import eventually, helpers
+from tests.support.serving import PATIENCE, command, environment, login, serving, upload, wait_for
 
 SHAPE = Shape(users=30, channels=8, messages=14_000, seed=5, days=None, layout="corporate")
 
@@ -46,36 +51,6 @@ def alone(tmp_path_factory: pytest.TempPathFactory, export: Path) -> Imported:
     return import_archive(export, settings=Settings(data=tmp_path_factory.mktemp("alone"), workers=0))
 
 
-def contents(imported: Imported) -> dict[str, Any]:
-    """Every document, and what was said of the import, without what chance and the clock decide."""
-    found: dict[str, Any] = {"problems": sorted(map(str, imported.report["problems"]))}
-    found |= {kind: imported.report[kind] for kind in ("users", "rooms", "messages", "files")}
-    for collection in COLLECTIONS:
-        documents = imported.documents(collection)
-        if collection == "rocketchat_subscription":
-            documents = [{"rid": one["rid"], "u": one["u"]["username"]} for one in documents]  # no times
-        if collection == "users":
-            documents = [one for one in documents if one["username"] != "admin"]
-        for room in documents if collection == "rocketchat_room" else ():
-            room.pop("u", None)
-        found[collection] = sorted(msgspec.json.encode(lasting(one), order="sorted") for one in documents)
-    return found
-
-
-def helpers(pid: int) -> list[int]:
-    """The processes that a process has started for its parts."""
-    children = Path(f"/proc/{pid}/task").glob("*/children")
-    found = [int(child) for file in children for child in file.read_text().split()]
-    return [child for child in found if "spawn_main" in _command_line(child)]
-
-
-def _command_line(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text()
-    except (FileNotFoundError, ProcessLookupError):  # it has gone since it was listed
-        return ""
-
-
 def blocked(pid: int) -> set[int]:
     """The signals that do not reach a process."""
     mask = int(Path(f"/proc/{pid}/status").read_text().partition("SigBlk:")[2].split()[0], 16)
@@ -87,13 +62,6 @@ def is_gone(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:
         return True
-
-
-def eventually(is_so: Callable[[], object]) -> bool:
-    end = time.monotonic() + PATIENCE
-    while not (found := is_so()) and time.monotonic() < end:
-        time.sleep(0.02)
-    return bool(found)
 
 
 def prepared(

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parent.parent / "src"
+from tests.support.paths import ROOT
+
+SOURCE = ROOT / "src"
 PURE = [
     "records", "documents", "problems", "operations", "errors", "origins", "redaction",
     "importers.*", "convert.*",
@@ -112,3 +114,10 @@ def file_of(module: str) -> Path | None:
     path = SOURCE / module.replace(".", "/")
     files = (path.with_suffix(".py"), path / "__init__.py")
     return next((file for file in files if file.is_file()), None)
+
+
+def test_no_test_imports_another_test() -> None:
+    for path in (ROOT / "tests").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            imported = str(node.module) if isinstance(node, ast.ImportFrom) else ""
+            assert not any(part.startswith(("test_", "conftest")) for part in imported.split(".")), path

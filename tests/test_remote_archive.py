@@ -13,16 +13,10 @@ from chatferry.archive import MIB, open_archive
 from chatferry.downloads import Rules
 from chatferry.errors import ArchiveError
 from chatferry.settings import from_environment
-from tests.clusters import s3_server
-from tests.downloads.filehost import Exchange, FileHost, hosting
-from tests.serving import GOLDEN
-from tests.test_cli import chatferry
-
-
-@pytest.fixture
-def host() -> Iterator[FileHost]:
-    with hosting() as found:
-        yield found
+from tests.support.clusters import s3_server
+from tests.support.command_line import chatferry
+from tests.support.filehost import Exchange, FileHost, hosting, ranges
+from tests.support.paths import GOLDEN
 
 
 @pytest.fixture(scope="module")
@@ -38,29 +32,6 @@ def s3_environment(address: str) -> dict[str, str]:
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ENDPOINT_URL": address,
     }
-
-
-def ranges(
-    data: Callable[[], bytes], etag: Callable[[], str] = lambda: '"one"'
-) -> Callable[[Exchange], None]:
-    """The answers of a server that knows ranges."""
-
-    def answer(exchange: Exchange) -> None:
-        content = data()
-        first, last = exchange.headers["Range"].removeprefix("bytes=").split("-")
-        start, end = int(first), min(int(last) + 1, len(content))
-        if start >= len(content):
-            exchange.head(416, content_length=0, content_range=f"bytes */{len(content)}")
-            return
-        exchange.head(
-            206,
-            etag=etag(),
-            content_length=end - start,
-            content_range=f"bytes {start}-{end - 1}/{len(content)}",
-        )
-        exchange.wfile.write(content[start:end])
-
-    return answer
 
 
 def zipped(**files: bytes) -> bytes:

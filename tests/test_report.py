@@ -13,7 +13,7 @@ from chatferry.pipeline.background import run_operation
 from chatferry.reports import operation as report
 from chatferry.settings import Settings
 from chatferry.store import Store
-from tests.importing import ALL, Imported, import_archive, new_operation, workspace, write_folder
+from tests.support.importing import ALL, Imported, import_archive, new_operation, workspace, write_folder
 
 ALICE = {"id": "U0ALICE01", "name": "alice", "profile": {"email": "alice@example.org"}}
 PLANS = {"id": "C0PLANS01", "name": "plans", "creator": "U0ALICE01", "members": ["U0ALICE01"]}

@@ -1,10 +1,8 @@
 """What is kept of an operation after its end: nothing that nobody needs, in no file of the data directory."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from msgspec.structs import replace
 
 from chatferry.clock import now
@@ -15,24 +13,16 @@ from chatferry.pipeline.retention import clear_away, leftovers
 from chatferry.records import Outcome, PendingFile
 from chatferry.settings import Settings, from_environment
 from chatferry.store import Store
-from tests.downloads.filehost import FileHost, hosting
-from tests.fetching.exports import ALICE, DAY, TOKEN, file, message, png, user, write_export
-from tests.fetching.test_cli import run
-from tests.importing import import_archive, new_operation, workspace
-from tests.serving import login, run_import, serving, start, until, upload, wait_for
-from tests.test_cli import chatferry
-from tests.test_remote_archive import ranges
+from tests.support.command_line import chatferry, chatferry_in
+from tests.support.exports import ALICE, DAY, TOKEN, file, message, png, user, write_export
+from tests.support.filehost import FileHost, ranges
+from tests.support.importing import import_archive, new_operation, workspace
+from tests.support.serving import login, run_import, serving, start, until, upload, wait_for
 
 PERSON = "Wilhelmina Quetzalcoatl"
 SECRET = b"abcdefSECRET"
 PNG = png(3, 2)
 OPERATION = new_operation(Path(), MemoryDestination())
-
-
-@pytest.fixture
-def host() -> Iterator[FileHost]:
-    with hosting() as found:
-        yield found
 
 
 def export_of(folder: Path, *messages: dict[str, object], **more: object) -> Path:
@@ -108,16 +98,16 @@ def test_addresses_go_with_the_bytes_and_do_not_come_back(tmp_path: Path, host: 
     day = [message(1, file("F1", f"{picture}?t={TOKEN}")), message(2)]
     export = write_export(tmp_path / "export", {DAY: day}, users=people)
     data = tmp_path / "data"
-    assert run(tmp_path, "import", "slack", str(export), host=host).returncode == 0
+    assert chatferry_in(tmp_path, "import", "slack", str(export), host=host).returncode == 0
     assert holding(data, SECRET) == ["store.sqlite3"]
-    again = run(tmp_path, "import", "slack", str(export), "--json", host=host)
+    again = chatferry_in(tmp_path, "import", "slack", str(export), "--json", host=host)
     assert json.loads(again.stdout)["files"]["unchanged"] == 1
-    assert run(tmp_path, "files", host=host).returncode == 0
+    assert chatferry_in(tmp_path, "files", host=host).returncode == 0
     assert len(host.asked) == 2
     assert holding(data, SECRET) == []
     day[1] = message(2, text="edited")
     newer = write_export(tmp_path / "newer", {DAY: day}, users=people)
-    third = run(tmp_path, "import", "slack", str(newer), "--json", host=host)
+    third = chatferry_in(tmp_path, "import", "slack", str(newer), "--json", host=host)
     assert json.loads(third.stdout)["files"]["unchanged"] == 1
     assert holding(data, SECRET) == []
     assert export.exists()
@@ -141,7 +131,7 @@ def test_pending_files_keep_their_address_when_their_part_is_not_read_again(tmp_
 def test_the_address_of_an_archive_goes_with_its_operation(tmp_path: Path, host: FileHost) -> None:
     content = export_of(tmp_path / "export").read_bytes()
     url = host.put("/export.zip", ranges(lambda: content)) + "?sig=abcdefSECRET"
-    done = run(tmp_path, "import", "slack", url, host=host)
+    done = chatferry_in(tmp_path, "import", "slack", url, host=host)
     assert done.returncode == 0, done.stderr
     assert holding(tmp_path / "data", SECRET) == []
     with Store(tmp_path / "data" / "store.sqlite3") as store:

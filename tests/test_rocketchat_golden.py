@@ -6,7 +6,6 @@ Every difference is named here with the decision that explains it; any other fai
 import json
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,10 +15,10 @@ from chatferry.destinations.memory import MemoryDestination
 from chatferry.destinations.mongodb.bson_documents import OPTIONS
 from chatferry.destinations.mongodb.destination import MongoDestination
 from chatferry.documents import MESSAGES, ROOMS, SUBSCRIPTIONS, USERS, Date
-from tests.importing import Imported, founded, import_archive
-from tests.mongo import Mongod, make_indexes
+from tests.support.importing import Imported, founded, import_archive
+from tests.support.mongo import Mongod, make_indexes
+from tests.support.paths import GOLDEN_FOLDER
 
-GOLDEN = Path(__file__).parent / "golden" / "slack-300"
 Document = dict[str, Any]
 
 
@@ -32,7 +31,7 @@ def imported(request: pytest.FixtureRequest) -> Iterator[Imported]:
             make_indexes(client["golden"], MESSAGES, ROOMS, SUBSCRIPTIONS, USERS)
         destination = MongoDestination(server.database_url("golden"))
     founded(destination)
-    yield import_archive(GOLDEN / "input-slack-300.zip", destination)
+    yield import_archive(GOLDEN_FOLDER / "input-slack-300.zip", destination)
     destination.close()
 
 
@@ -40,7 +39,7 @@ def imported(request: pytest.FixtureRequest) -> Iterator[Imported]:
 def source() -> dict[str, Document]:
     """The export's messages by the id that they get."""
     messages: dict[str, Document] = {}
-    with zipfile.ZipFile(GOLDEN / "input-slack-300.zip") as archive:
+    with zipfile.ZipFile(GOLDEN_FOLDER / "input-slack-300.zip") as archive:
         rooms = json.loads(archive.read("channels.json")) + json.loads(archive.read("dms.json"))
         ids = {room.get("name", room["id"]): room["id"] for room in rooms}
         for name in archive.namelist():
@@ -52,7 +51,7 @@ def source() -> dict[str, Document]:
 
 
 def golden(collection: str) -> list[Document]:
-    documents: list[Document] = json.loads((GOLDEN / f"{collection}.json").read_text())
+    documents: list[Document] = json.loads((GOLDEN_FOLDER / f"{collection}.json").read_text())
     return documents
 
 
@@ -163,7 +162,7 @@ def test_messages(imported: Imported, source: dict[str, Document]) -> None:
 def test_values_in_mongodb_have_the_same_bson_types(mongod: Mongod, collection: str) -> None:
     """Of paths that both have: `.u.username`, `.replies[]`. Rocket.Chat's numbers are whole and small."""
     destination = MongoDestination(mongod.database_url("golden-types"))
-    import_archive(GOLDEN / "input-slack-300.zip", founded(destination))
+    import_archive(GOLDEN_FOLDER / "input-slack-300.zip", founded(destination))
     destination.close()
     stored = {"users": USERS, "rooms": ROOMS, "subscriptions": SUBSCRIPTIONS, "messages": MESSAGES}
     with mongod.client() as client:

@@ -8,8 +8,8 @@ import pytest
 from chatferry.convert.names import ANY, PATTERN, room_names
 from chatferry.destinations import open_destination
 from chatferry.documents import ROOMS
-from tests.importing import Imported, founded, import_archive, sqlite_workspace, write_folder
-from tests.mongo import Mongod, set_settings, wipe
+from tests.support.importing import Imported, founded, import_archive, sqlite_workspace, write_folder
+from tests.support.mongo import Mongod, set_settings, wipe
 
 NAMES = ["plans", "español-spanish", "オンライン読書会", "हिन्दी", "FC:F1:Größe"]
 SLUGS = ["plans", "espanol-spanish", "onrainDu-Shu-Hui", "hindii", "FC-F1-Grosse"]

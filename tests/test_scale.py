@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from testdata.slack_export import Shape, write_export
-from tests.test_cli import chatferry
+from tests.support.command_line import chatferry
 
 MANY_FILES = Shape(users=100, channels=20, messages=40_000, seed=7, days=None, layout="corporate")
 ONE_FILE = Shape(users=100, channels=1, messages=50_000, seed=7, days=1, layout="corporate")

@@ -11,9 +11,9 @@ from chatferry.operations import Status
 from testdata.entries import Account, Person, Skipped, read_lines
 from testdata.sheet import Style
 from testdata.slack_users_export import Shape, write_export
-from tests.entries import add_accounts, counts, of_kind, persons, said, told
-from tests.importing import Imported, import_archive, sqlite_workspace
-from tests.test_truth import assert_sums
+from tests.support.entries import add_accounts, counts, of_kind, persons, said, told
+from tests.support.importing import Imported, import_archive, sqlite_workspace
+from tests.support.truth import assert_sums
 
 KINDS = {
     "is admin": "user-is-admin",

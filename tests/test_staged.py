@@ -15,7 +15,7 @@ from chatferry.pipeline.background import run_operation
 from chatferry.pipeline.run import Check
 from chatferry.settings import Settings
 from chatferry.store import Store
-from tests.importing import ALL, new_operation, workspace, write_folder
+from tests.support.importing import ALL, new_operation, workspace, write_folder
 
 PEOPLE = [{"id": f"U{n}", "name": name} for n, name in enumerate(["bob", "BOB", "bob-1"])]
 ROOMS = [{"id": f"C{n}", "name": f"plans-{n}", "creator": "U0", "members": ["U0", "U1"]} for n in range(3)]

@@ -9,8 +9,8 @@ import pytest
 from chatferry import accounts
 from chatferry.destinations.memory import MemoryDestination
 from chatferry.documents import USERS, Date, Document, Insert
-from tests.serving import add_users, client, documents, login, serving, upload_body, wait_for
-from tests.test_cli import chatferry
+from tests.support.command_line import chatferry
+from tests.support.serving import add_users, client, documents, login, serving, upload_body, wait_for
 
 MEMBERS = (
     "username,email,status\nada,ada@example.org,Admin\nrobo,robo@example.org,Bot\nben,b@example.org,Member\n"

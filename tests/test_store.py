@@ -16,7 +16,7 @@ from chatferry.problems import problem
 from chatferry.records import Problem
 from chatferry.store import Store, operations, pending_files
 from chatferry.store.problems import PARTS
-from tests.serving import PATIENCE
+from tests.support.serving import PATIENCE
 
 CHOSEN = Selection(users=Choice(list=frozenset({"U1", "U2"})))
 OPERATION = Operation(

@@ -11,13 +11,13 @@ from msgspec import Struct
 
 from chatferry.destinations import open_destination
 from chatferry.documents import MESSAGES, ROOMS, SUBSCRIPTIONS, UPLOADS, USERS, Document, decode
-from tests import rocketchat
-from tests.downloads.filehost import FileHost, hosting
-from tests.fetching.exports import file, message
-from tests.importing import lasting, write_folder
-from tests.mongo import Mongod
-from tests.serving import Server, add_users, client, login, serving, wait_for
-from tests.test_origins import KEY, hipchat
+from tests.support import rocketchat
+from tests.support.exports import file, message
+from tests.support.filehost import FileHost, hosting
+from tests.support.hipchat import KEY, hipchat
+from tests.support.importing import lasting, write_folder
+from tests.support.mongo import Mongod
+from tests.support.serving import Server, add_users, client, login, serving, wait_for
 
 PLAN = b"the plan " * 1000
 

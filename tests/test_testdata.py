@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from testdata.slack_export import FAULTS, Shape, main, write_export
+from tests.support.paths import ROOT, SLACK_EXAMPLE
 
 Json = dict[str, Any]
 SMALL = Shape(users=8, channels=6, messages=240, seed=5)
-EXAMPLE = Path(__file__).parent.parent / "examples" / "slack-small.zip"
 
 _SUBTYPES = """
     me_message thread_broadcast bot_message slackbot_response file_share file_comment file_mention
@@ -217,8 +217,8 @@ def test_an_unknown_fault_is_refused(tmp_path: Path) -> None:
 
 def test_the_example_is_the_generators(tmp_path: Path) -> None:
     main([str(tmp_path / "export.zip"), "--users=8", "--channels=6", "--messages=220", "--seed=1"])
-    example = read_zip(EXAMPLE)
-    assert EXAMPLE.stat().st_size < 60_000
+    example = read_zip(SLACK_EXAMPLE)
+    assert SLACK_EXAMPLE.stat().st_size < 60_000
     assert example == read_zip(tmp_path / "export.zip")
     assert {element["subtype"] for element in elements(example) if "subtype" in element} == SUBTYPES
 
@@ -245,5 +245,5 @@ def test_memory_does_not_grow_with_the_export(tmp_path: Path) -> None:
 
 
 def test_the_oracle_knows_nothing_of_chatferry() -> None:
-    sources = list((Path(__file__).parent.parent / "testdata").glob("*.py"))
+    sources = list((ROOT / "testdata").glob("*.py"))
     assert sources and not any("chatferry" in source.read_text() for source in sources)

@@ -22,12 +22,12 @@ from chatferry.pipeline.background import run_operation
 from chatferry.pipeline.text_index import TextIndexLast, build_what_is_left
 from chatferry.settings import Settings
 from chatferry.store import Store
-from tests.importing import ALL, Imported, new_operation
-from tests.mongo import Mongod, make_indexes
-from tests.serving import ADMIN, PASSWORD, Server, login, serving, start, until, upload, wait_for
-from tests.test_cli import chatferry
+from tests.support.command_line import chatferry
+from tests.support.importing import ALL, Imported, new_operation
+from tests.support.mongo import Mongod, make_indexes
+from tests.support.paths import SLACK_EXAMPLE
+from tests.support.serving import ADMIN, PASSWORD, Server, login, serving, start, until, upload, wait_for
 
-EXAMPLE = Path(__file__).parent.parent / "examples" / "slack-small.zip"
 NOTES = "chatferry_text_index"
 SLOWLY = {"CHATFERRY_TEXT_INDEX_LAST": "1", "CHATFERRY_MESSAGES_PER_SECOND": "20"}
 DROPPED, BUILT, NOT_BUILT, NOT_DROPPED = (
@@ -95,7 +95,7 @@ def imported(
     """Import the example with the option."""
     store, settings = store or Store(), Settings(data=folder, text_index_last=True, workers=workers)
     destination = open_destination(place.url)
-    operation = new_operation(EXAMPLE, destination)
+    operation = new_operation(SLACK_EXAMPLE, destination)
     store.operations.add(operation)
     operation = run_operation(operation, store, destination, settings)
     operation = advance(replace(operation, selection=ALL), Status.IMPORTING, now())
@@ -159,7 +159,7 @@ def test_where_there_is_no_text_index_the_report_says_so(place: Place, tmp_path:
 
 def test_on_the_command_line(place: Place, tmp_path: Path) -> None:
     before = place.indexes()
-    arguments = ("import", "slack", EXAMPLE, "--data", tmp_path, "--destination", place.url)
+    arguments = ("import", "slack", SLACK_EXAMPLE, "--data", tmp_path, "--destination", place.url)
     option = ("--json", "--text-index-last")
     tried = chatferry(*arguments, *option, "--dry-run")
     assert told(json.loads(tried.stdout)) == []
@@ -176,7 +176,7 @@ def test_on_the_command_line(place: Place, tmp_path: Path) -> None:
 @pytest.mark.parametrize("destination", ["", "sqlite:x.db", "memory:"])
 def test_elsewhere_the_option_is_refused(tmp_path: Path, destination: str) -> None:
     where = ("--destination", destination) if destination else ()
-    for what in (("import", "slack", EXAMPLE), ("serve", "--port", "0")):
+    for what in (("import", "slack", SLACK_EXAMPLE), ("serve", "--port", "0")):
         done = chatferry(*what, "--data", tmp_path, "--text-index-last", *where)
         assert (done.returncode, "--text-index-last is for MongoDB only" in done.stderr) == (2, True)
 
@@ -194,7 +194,7 @@ def server(place: Place, tmp_path: Path) -> Iterator[Server]:
 def begin(server: Server, place: Place) -> str:
     """Start an import and wait until the index is away; its id."""
     with login(server) as http:
-        id = upload(http, EXAMPLE)
+        id = upload(http, SLACK_EXAMPLE)
         wait_for(http, "importer_user_selection")
         http.post("startImport", json={"input": {"users": {"all": True}, "channels": {"all": True}}})
     until(place.is_without)
@@ -264,7 +264,7 @@ def test_another_chatferry_leaves_the_index_of_a_running_import_alone(
 ) -> None:
     before = place.indexes()
     begin(server, place)
-    arguments = ("import", "slack", EXAMPLE, "--data", tmp_path / "other", "--destination", place.url)
+    arguments = ("import", "slack", SLACK_EXAMPLE, "--data", tmp_path / "other", "--destination", place.url)
     done = chatferry(*arguments, "--text-index-last", "--json", CHATFERRY_MAX_OUTAGE_SECONDS="1")
     assert done.returncode == 4
     assert "another chatferry has been importing into this database" in done.stdout + done.stderr
@@ -313,7 +313,7 @@ def test_the_index_of_a_chatferry_that_is_no_more_is_built(
 def test_a_note_without_a_drop_does_no_harm(place: Place) -> None:
     before, store = place.indexes(), Store()
     with closing(open_destination(place.url)) as opened:
-        operation = new_operation(EXAMPLE, opened)
+        operation = new_operation(SLACK_EXAMPLE, opened)
     store.operations.add(operation)
     with closing(open_text_index(place.url)) as killed:
         killed.take_note(operation.id, now())

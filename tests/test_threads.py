@@ -8,7 +8,7 @@ import pytest
 from chatferry.documents import MESSAGES, Document
 from chatferry.operations import Choice, Selection
 from chatferry.settings import Settings
-from tests.importing import ALL, Imported, import_archive, write_folder
+from tests.support.importing import ALL, Imported, import_archive, write_folder
 
 USERS = [f"U0USER{number:03}" for number in range(6)]
 DAYS, PER_DAY = 6, 2000

@@ -8,11 +8,10 @@ import pytest
 from chatferry.documents import COLLECTIONS
 from chatferry.operations import Status
 from testdata.slack_export import FAULTS, Shape, write_export
-from tests.importing import Imported, import_archive, sqlite_workspace, workspace
-from tests.truth import Seen, Truth, differences
+from tests.support.importing import Imported, import_archive, sqlite_workspace, workspace
+from tests.support.truth import KINDS, Seen, Truth, assert_sums, differences
 
 SMALL = Shape(users=12, channels=6, messages=400, seed=3, days=None, layout="corporate")
-KINDS = ("users", "contacts", "rooms", "messages", "files")
 
 # The kind of problem by which each fault is reported; None where nothing is lost or changed by it.
 REPORTED = {
@@ -56,12 +55,6 @@ REPORTED = {
     "slackdump-uploads": None,
     "slackdump-attachments": None,
 }
-
-
-def assert_sums(imported: Imported) -> None:
-    for kind in KINDS:
-        counts = dict(imported.report[kind])
-        assert counts.pop("read") == sum(counts.values()), kind
 
 
 @pytest.mark.parametrize(

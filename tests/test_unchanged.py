@@ -23,7 +23,15 @@ from chatferry.records import Message, Part, Problem
 from chatferry.settings import Settings
 from chatferry.store import Store
 from testdata.slack_export import Shape, write_export
-from tests.importing import ALL, Imported, founded, import_archive, lasting, sqlite_workspace, workspace
+from tests.support.importing import (
+    ALL,
+    Imported,
+    founded,
+    import_archive,
+    lasting,
+    sqlite_workspace,
+    workspace,
+)
 
 SHAPE = Shape(users=12, channels=5, messages=900, seed=3)
 SLACK = IMPORTERS["slack"]

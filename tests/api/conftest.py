@@ -5,7 +5,6 @@ import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 
 import httpx
 import pytest
@@ -14,14 +13,9 @@ from chatferry.clock import now
 from chatferry.ids import new_id
 from chatferry.operations import Operation, Status
 from chatferry.store import Store
-from tests.serving import (
-    GOLDEN,
-    Server,
-    add_users,
-    latest,
-    login,
-    serving,
-)
+from tests.support.paths import GOLDEN
+from tests.support.serving import Server, add_users, latest, login, serving
+from tests.support.states import Stand
 
 
 @pytest.fixture(scope="session")
@@ -115,10 +109,6 @@ def library(tmp_path_factory: pytest.TempPathFactory, shelf: Path) -> Iterator[S
 def librarian(library: Server) -> Iterator[httpx.Client]:
     with login(library) as admin:
         yield admin
-
-
-class Stand(Protocol):
-    def __call__(self, status: Status, *, valid: bool = True, key: str = "slack") -> None: ...
 
 
 @pytest.fixture

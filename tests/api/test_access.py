@@ -4,21 +4,8 @@ import httpx
 import pytest
 
 from chatferry.ids import new_id, new_token
-from tests.api.refusals import (
-    BEGINNING,
-    GUARDED,
-    PERMITTED,
-    TABLE,
-    call,
-    refusal,
-)
-from tests.serving import (
-    NOT_ALLOWED,
-    UNAUTHORIZED,
-    Server,
-    client,
-    login,
-)
+from tests.support.refusals import BEGINNING, GUARDED, PERMITTED, TABLE, call, refusal
+from tests.support.serving import NOT_ALLOWED, UNAUTHORIZED, Server, client, login
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 

@@ -13,8 +13,8 @@ from chatferry.reports import operation as report
 from chatferry.store import Store
 from testdata.added_users import HELPER, Shape, write_bodies
 from testdata.entries import Account, Person, Skipped, read_lines
-from tests.entries import add_accounts, counts, of_kind, persons, said, told
-from tests.serving import Server, add_users, documents, login, serving, wait_for
+from tests.support.entries import add_accounts, counts, of_kind, persons, said, told
+from tests.support.serving import Server, add_users, documents, login, serving, wait_for
 
 KINDS = {
     "username changed": "username-changed",

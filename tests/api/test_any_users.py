@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chatferry.documents import USERS
-from tests.serving import Server, documents, login, serving, wait_for
+from tests.support.serving import Server, documents, login, serving, wait_for
 
 IDS = st.sampled_from(["u1", "u2", "u3", "", "$a", "a.b", "\0", "x" * 300]) | st.text(max_size=4)
 EMAILS = st.sampled_from(["a@x.org", "A@X.org", "b@x.org", "", "@", "no address"]) | st.text(max_size=6)

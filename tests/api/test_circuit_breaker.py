@@ -16,9 +16,9 @@ from chatferry.errors import DestinationError, NoRoomError
 from chatferry.pipeline.background import BackgroundRunner
 from chatferry.settings import Settings
 from chatferry.store import Store
-from tests import rocketchat
-from tests.mongo import Mongod
-from tests.serving import PATIENCE, Server, answered, client, serving, until
+from tests.support import rocketchat
+from tests.support.mongo import Mongod
+from tests.support.serving import PATIENCE, Server, answered, client, serving, until
 
 
 class Clock:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from chatferry.api.sockets.connections import Connections, Limits
-from tests.serving import PATIENCE, Server, answered, client, half_sent, login, serving, until
+from tests.support.serving import PATIENCE, Server, answered, client, half_sent, login, serving, until
 
 INFO = b"GET /api/info HTTP/1.1\r\nHost: x\r\n"
 

@@ -14,7 +14,7 @@ import pytest
 from chatferry.documents import CONTACTS, MESSAGES
 from chatferry.reports import operation as report
 from chatferry.store import Store
-from tests.serving import Server, current, documents, login, serving, upload_body, wait_for
+from tests.support.serving import Server, current, documents, login, serving, upload_body, wait_for
 
 FILE = "id,name,emails,phones,manager,Town\n7,Ann,ann@example.org;a@example.org,,admin,Bonn\n8,Bob,,1;2,,\n"
 SELECTION, DONE, FAILED = "importer_user_selection", "importer_done", "importer_import_failed"

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.api.refusals import JSON_TYPE, invalid, refusal
-from tests.serving import Server, add_users, current, latest, login, serving
+from tests.support.refusals import JSON_TYPE, invalid, refusal
+from tests.support.serving import Server, add_users, current, latest, login, serving
 
 TYPES = {
     "downloadPendingFiles": ("pending-files", "Pending Files"),

@@ -8,21 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.api.refusals import (
-    action_error,
-    download,
-    failure,
-    invalid,
-    missing,
-    refusal,
-)
-from tests.serving import (
-    GOLDEN,
-    Server,
-    current,
-    latest,
-    wait_for,
-)
+from tests.support.paths import GOLDEN
+from tests.support.refusals import action_error, download, failure, invalid, missing, refusal
+from tests.support.serving import Server, current, latest, wait_for
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 

@@ -4,14 +4,9 @@ import httpx
 import pytest
 
 from chatferry.operations import Status, is_importing, is_preparing
-from tests.api.conftest import Stand
-from tests.api.refusals import (
-    action_error,
-    call,
-    failure,
-    refusal,
-)
-from tests.serving import current
+from tests.support.refusals import action_error, call, failure, refusal
+from tests.support.serving import current
+from tests.support.states import Stand
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 

@@ -4,12 +4,8 @@ import httpx
 import pytest
 
 from chatferry.operations import Status
-from tests.api.conftest import Stand
-from tests.api.refusals import (
-    action_error,
-    call,
-    refusal,
-)
+from tests.support.refusals import action_error, call, refusal
+from tests.support.states import Stand
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 

@@ -13,21 +13,8 @@ import pytest
 import chatferry.cli.serve
 from chatferry.api.sockets.connections import Connections, Limits
 from chatferry.settings import Settings
-from tests.api.refusals import (
-    MIB,
-    NO_LOGIN,
-    refusal,
-)
-from tests.serving import (
-    ADMIN,
-    PASSWORD,
-    PATIENCE,
-    UNAUTHORIZED,
-    Server,
-    client,
-    raw,
-    serving,
-)
+from tests.support.refusals import MIB, NO_LOGIN, refusal
+from tests.support.serving import ADMIN, PASSWORD, PATIENCE, UNAUTHORIZED, Server, client, raw, serving
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 

@@ -8,10 +8,9 @@ import pytest
 
 from chatferry.documents import USERS, Document
 from chatferry.operations import ENDS, Status
-from tests.api.conftest import Stand
-from tests.api.refusals import JSON_TYPE, failure, invalid, refusal
-from tests.serving import (
-    GOLDEN,
+from tests.support.paths import GOLDEN
+from tests.support.refusals import JSON_TYPE, failure, invalid, refusal
+from tests.support.serving import (
     Server,
     add_users,
     client,
@@ -22,6 +21,7 @@ from tests.serving import (
     upload,
     wait_for,
 )
+from tests.support.states import Stand
 
 ADA: dict[str, Any] = {"emails": ["ada@example.org"], "importIds": ["u1"]}
 SUCCESS = {"success": True}

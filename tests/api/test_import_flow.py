@@ -20,9 +20,9 @@ from chatferry.ids import ALPHABET
 from chatferry.reports import operation as report
 from chatferry.store import Store
 from testdata.slack_export import Shape, write_export
-from tests.serving import (
+from tests.support.paths import CSV_EXAMPLE, GOLDEN
+from tests.support.serving import (
     ADMIN,
-    GOLDEN,
     Server,
     client,
     current,
@@ -507,7 +507,7 @@ def test_clear_at_rest(http: httpx.Client) -> None:
 
 MEMBERS = b"username,email,status\nada,ada@example.org,Admin\nben,ben@example.org,Member\n"
 OTHERS = [
-    ("csv", "csv-small.zip", (Path(__file__).parents[2] / "examples" / "csv-small.zip").read_bytes(), "CSV"),
+    ("csv", "csv-small.zip", CSV_EXAMPLE.read_bytes(), "CSV"),
     ("slack-users", "members.csv", MEMBERS, "Slack_Users"),
 ]
 

@@ -6,8 +6,9 @@ import httpx
 
 from chatferry.clock import now
 from chatferry.ids import ALPHABET
-from tests.api.refusals import BODIES, JSON_TYPE, action_error, refusal
-from tests.serving import GOLDEN, current, latest, upload, wait_for
+from tests.support.paths import GOLDEN
+from tests.support.refusals import BODIES, JSON_TYPE, action_error, refusal
+from tests.support.serving import current, latest, upload, wait_for
 
 
 def test_the_new_operation(librarian: httpx.Client) -> None:

@@ -11,12 +11,11 @@ from chatferry.documents import SUBSCRIPTIONS, USERS
 from chatferry.operations import Status
 from chatferry.reports import operation as report
 from chatferry.store import Store
-from tests.api.conftest import Stand
-from tests.api.refusals import JSON_TYPE, failure, refusal
-from tests.serving import (
+from tests.support.paths import GOLDEN
+from tests.support.refusals import JSON_TYPE, failure, refusal
+from tests.support.serving import (
     ADMIN,
     EMAIL,
-    GOLDEN,
     client,
     current,
     documents,
@@ -26,6 +25,7 @@ from tests.serving import (
     upload,
     wait_for,
 )
+from tests.support.states import Stand
 
 SUCCESS = {"success": True}
 PEOPLE: list[dict[str, Any]] = [

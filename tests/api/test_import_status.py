@@ -4,12 +4,9 @@ import httpx
 import pytest
 
 from chatferry.operations import Status
-from tests.api.conftest import Stand
-from tests.api.refusals import (
-    NO_OPERATION,
-)
-from tests.serving import current
-from tests.test_operations import STATES
+from tests.support.refusals import NO_OPERATION
+from tests.support.serving import current
+from tests.support.states import STATES, Stand
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 

@@ -2,13 +2,8 @@
 
 import pytest
 
-from tests.api.refusals import (
-    refusal,
-)
-from tests.serving import (
-    Server,
-    client,
-)
+from tests.support.refusals import refusal
+from tests.support.serving import Server, client
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 

@@ -17,21 +17,8 @@ import pytest
 from chatferry import accounts
 from chatferry.api.services import HASHING, WAITING
 from chatferry.ids import ALPHABET, new_token
-from tests.api.refusals import (
-    JSON_TYPE,
-    NO_LOGIN,
-    refusal,
-)
-from tests.serving import (
-    ADMIN,
-    EMAIL,
-    PASSWORD,
-    Server,
-    answered,
-    client,
-    login,
-    serving,
-)
+from tests.support.refusals import JSON_TYPE, NO_LOGIN, refusal
+from tests.support.serving import ADMIN, EMAIL, PASSWORD, Server, answered, client, login, serving
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 

@@ -13,7 +13,7 @@ from chatferry.destinations.sqlite.destination import SqliteDestination
 from chatferry.documents import USERS, Date, Document, Update
 from chatferry.ids import hash_token
 from chatferry.settings import Settings, from_environment
-from tests.serving import Server, add_users, client, documents, login, serving
+from tests.support.serving import Server, add_users, client, documents, login, serving
 
 DAY = 24 * 60 * 60 * 1000
 TOKENS = "services.resume.loginTokens"

@@ -2,16 +2,8 @@
 
 import pytest
 
-from tests.api.refusals import (
-    GUARDED,
-    call,
-    refusal,
-)
-from tests.serving import (
-    UNAUTHORIZED,
-    Server,
-    login,
-)
+from tests.support.refusals import GUARDED, call, refusal
+from tests.support.serving import UNAUTHORIZED, Server, login
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 

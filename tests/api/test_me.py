@@ -6,19 +6,8 @@ import httpx
 import pytest
 
 from chatferry.documents import USERS
-from tests.api.refusals import (
-    TABLE,
-    call,
-    refusal,
-)
-from tests.serving import (
-    ADMIN,
-    EMAIL,
-    PASSWORD,
-    Server,
-    client,
-    documents,
-)
+from tests.support.refusals import TABLE, call, refusal
+from tests.support.serving import ADMIN, EMAIL, PASSWORD, Server, client, documents
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 

@@ -19,14 +19,14 @@ from chatferry.api.services import Services
 from chatferry.pipeline.background import BackgroundRunner
 from chatferry.settings import Settings
 from chatferry.store import Store
-from tests.api.refusals import BEGINNING, TABLE, call
-from tests.api.test_seeds import COPIES
-from tests.serving import Server, client, login
+from tests.support.paths import ROOT, SEEDS
+from tests.support.refusals import BEGINNING, TABLE, call
+from tests.support.serving import Server, client, login
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 DOCUMENT = document(ENDPOINTS)
-REFERENCE = Path(__file__).parents[2] / "docs" / "api.md"
+REFERENCE = ROOT / "docs" / "api.md"
 
 
 def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -141,10 +141,10 @@ def test_every_example_fits_its_schema() -> None:
 def test_the_documented_examples_are_there_field_by_field(name: str) -> None:
     operation = DOCUMENT["paths"][f"/api/v1/{name}"]["get"]
     shown = operation["responses"]["200"]["content"]["application/json"]["example"]
-    printed = json.loads((COPIES / f"{name}.json").read_text())
+    printed = json.loads((SEEDS / f"{name}.json").read_text())
     assert json.dumps(shown, sort_keys=True) == json.dumps(printed, sort_keys=True)
     refused = operation["responses"]["401"]["content"]["application/json"]["examples"]["example1"]["value"]
-    assert refused == json.loads((COPIES / "unauthorized.json").read_text())
+    assert refused == json.loads((SEEDS / "unauthorized.json").read_text())
 
 
 @pytest.mark.parametrize("key", TABLE)

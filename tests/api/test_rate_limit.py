@@ -12,8 +12,8 @@ import pytest
 
 from chatferry.api.auth.rate_limit import CALLS, RateLimiter
 from chatferry.clock import now
-from tests.api.refusals import TABLE, call, refusal
-from tests.serving import (
+from tests.support.refusals import TABLE, call, refusal
+from tests.support.serving import (
     ADMIN,
     PASSWORD,
     UNAUTHORIZED,

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from chatferry.api.endpoint import Endpoint
-from tests.api.refusals import (
+from tests.support.refusals import (
     BODIES,
     FIRST_REQUIRED,
     JSON_TYPE,
@@ -21,7 +21,7 @@ from tests.api.refusals import (
     missing,
     refusal,
 )
-from tests.serving import NOT_ALLOWED
+from tests.support.serving import NOT_ALLOWED
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 

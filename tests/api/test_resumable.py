@@ -18,8 +18,8 @@ from tusclient.client import TusClient
 from tusclient.storage.filestorage import FileStorage
 
 from chatferry.clock import now
-from tests.serving import (
-    GOLDEN,
+from tests.support.paths import GOLDEN
+from tests.support.serving import (
     NOT_ALLOWED,
     UNAUTHORIZED,
     Server,

@@ -24,7 +24,7 @@ from schemathesis.specs.openapi.checks import (
 from chatferry.api.description.openapi import document
 from chatferry.api.routes import ENDPOINTS
 from chatferry.api.uploads import tus
-from tests.serving import Server, login, serving
+from tests.support.serving import Server, login, serving
 
 CASES = 300 if os.environ.get("CHATFERRY_TEST_LONG") else 12  # for each endpoint
 CHECKS = [

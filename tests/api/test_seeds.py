@@ -21,12 +21,12 @@ from chatferry.api.description.examples import TOKEN, USER
 from chatferry.ids import hash_token, new_id, new_token
 from chatferry.operations import Operation, Status
 from chatferry.store import Store
-from tests.serving import Server, client, command, environment, login, raw, serving, start
+from tests.support.paths import ROOT, SEEDS
+from tests.support.serving import Server, client, command, environment, login, raw, serving, start
 
-COPIES = Path(__file__).parent / "seeds"
-PAGES = Path(__file__).parents[3] / "shared" / "seeds"  # beside the checkout, where the project is developed
+PAGES = ROOT.parent / "shared" / "seeds"  # beside the checkout, where the project is developed
 ENDPOINTS = ("getLatestImportOperations", "getCurrentImportOperation")
-EXAMPLES = json.loads((COPIES / "examples.json").read_text())
+EXAMPLES = json.loads((SEEDS / "examples.json").read_text())
 PRINTED_ADDRESS = "http://localhost:3000"
 
 # The examples need a package that may not be there; these make the same call with what is.
@@ -58,7 +58,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def printed(name: str) -> str:
-    return (COPIES / f"{name}.json").read_text()
+    return (SEEDS / f"{name}.json").read_text()
 
 
 def sorted_bytes(text: str | bytes) -> bytes:

@@ -9,15 +9,10 @@ import pytest
 
 from chatferry.documents import USERS
 from chatferry.operations import Status
-from tests.api.conftest import Stand
-from tests.api.refusals import (
-    action_error,
-    call,
-    invalid,
-    refusal,
-)
-from tests.importers.golden import write_zip
-from tests.serving import Server, current, documents, upload, wait_for
+from tests.support.golden import write_zip
+from tests.support.refusals import action_error, call, invalid, refusal
+from tests.support.serving import Server, current, documents, upload, wait_for
+from tests.support.states import Stand
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 from chatferry.api.sockets.tls import check_certificate
 from chatferry.errors import SettingsError
 from chatferry.settings import Settings
-from tests.serving import PATIENCE, Server, command, environment, login, run_import, serving, until
+from tests.support.serving import PATIENCE, Server, command, environment, login, run_import, serving, until
 
 AUTHORITY = trustme.CA()
 

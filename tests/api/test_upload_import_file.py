@@ -9,21 +9,8 @@ import httpx
 import pytest
 
 from chatferry.ids import ALPHABET
-from tests.api.refusals import (
-    JSON_TYPE,
-    MIB,
-    UPLOAD,
-    action_error,
-    invalid,
-    refusal,
-)
-from tests.serving import (
-    Server,
-    half_sent,
-    until,
-    upload_body,
-    wait_for,
-)
+from tests.support.refusals import JSON_TYPE, MIB, UPLOAD, action_error, invalid, refusal
+from tests.support.serving import Server, half_sent, until, upload_body, wait_for
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.serving import Server, login, serving, wait_for
+from tests.support.serving import Server, login, serving, wait_for
 
 MIB = 2**20
 ALLOWED = 100_000_000  # bytes of memory

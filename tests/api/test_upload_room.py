@@ -9,7 +9,8 @@ import pytest
 from chatferry.api.uploads.room import UploadRoom
 from chatferry.disks import MIB, RESERVE, Disk, disk_of, require_reserve, require_rest, reserve
 from chatferry.errors import NoRoomError
-from tests.serving import GOLDEN, Server, login, sent, serving, upload, wait_for
+from tests.support.paths import GOLDEN
+from tests.support.serving import Server, login, sent, serving, upload, wait_for
 
 TUS = {"Tus-Resumable": "1.0.0", "Upload-Metadata": "importerKey c2xhY2s="}
 LARGEST = {"CHATFERRY_MAX_UPLOAD_MIB": str(2**30)}

@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.serving import (
-    GOLDEN,
+from tests.support.paths import GOLDEN
+from tests.support.serving import (
     NOT_ALLOWED,
     UNAUTHORIZED,
     Server,

@@ -10,8 +10,8 @@ import pytest
 from chatferry.clock import now
 from chatferry.documents import USERS
 from chatferry.ids import hash_token
-from tests.api.refusals import NO_LOGIN, Refusal, action_error, failure, invalid, refusal
-from tests.serving import UNAUTHORIZED, Server, client, documents, login
+from tests.support.refusals import NO_LOGIN, Refusal, action_error, failure, invalid, refusal
+from tests.support.serving import UNAUTHORIZED, Server, client, documents, login
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.serving import ADMIN, PASSWORD, PATIENCE, login, run_import, serving
+from tests.support.serving import ADMIN, PASSWORD, PATIENCE, login, run_import, serving
 
 ASKED = [
     "getImportProgress",

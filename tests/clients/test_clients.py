@@ -13,9 +13,9 @@ import pytest
 from chatferry.api.endpoint import Endpoint
 from chatferry.api.routes import ENDPOINTS
 from chatferry.documents import MESSAGES
-from tests.serving import ADMIN, PASSWORD, Server, environment, serving
-from tests.shown import corpus, rocketchat
-from tests.test_shown_text import imported, message
+from tests.support.serving import ADMIN, PASSWORD, Server, environment, serving
+from tests.support.shown import corpus, rocketchat
+from tests.support.shown.exports import imported, message
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("CHATFERRY_TEST_CLIENTS"), reason="needs other people's packages: make test-clients"

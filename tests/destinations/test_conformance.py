@@ -38,8 +38,8 @@ from chatferry.documents import (
     decode,
     encode,
 )
-from tests.mongo import Mongod, set_settings, wipe
-from tests.s3 import S3Server
+from tests.support.mongo import Mongod, set_settings, wipe
+from tests.support.s3 import S3Server
 
 
 def _sqlite(directory: Path) -> Destination:

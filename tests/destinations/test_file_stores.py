@@ -20,8 +20,8 @@ from chatferry.destinations.mongodb.destination import MongoDestination
 from chatferry.destinations.mongodb.filestores import s3_client
 from chatferry.documents import AVATARS, UPLOADS, Date, Document
 from chatferry.errors import ChatferryError, DestinationError, SettingsError
-from tests.mongo import Mongod, set_settings, wipe
-from tests.s3 import KEY, SECRET, S3Server
+from tests.support.mongo import Mongod, set_settings, wipe
+from tests.support.s3 import KEY, SECRET, S3Server
 
 Db = Database[dict[str, Any]]
 MIB = 1 << 20

@@ -39,7 +39,7 @@ from chatferry.documents import (
     encode,
 )
 from chatferry.errors import DestinationError, SettingsError
-from tests.mongo import Mongod, make_indexes, wipe
+from tests.support.mongo import Mongod, make_indexes, wipe
 
 Db = Database[dict[str, Any]]
 

@@ -1,18 +1,10 @@
 """A file host for each test, and rules that let downloads reach it."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from chatferry.downloads import Rules
 from chatferry.downloads.network import World
-from tests.downloads.filehost import FileHost, hosting
-
-
-@pytest.fixture
-def host() -> Iterator[FileHost]:
-    with hosting() as found:
-        yield found
+from tests.support.filehost import FileHost
 
 
 @pytest.fixture

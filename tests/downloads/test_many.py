@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from chatferry.downloads import Downloaded, Failed, Request, Rules
 from chatferry.downloads.fetch_many import LOOK_AHEAD, fetch_all
 from chatferry.downloads.network import World
-from tests.downloads.filehost import Exchange, FileHost, hosting
+from tests.support.filehost import Exchange, FileHost, hosting
 
 SECRET = "xoxe-1-VERYSECRET"
 

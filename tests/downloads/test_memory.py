@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from chatferry.downloads import Rules
-from tests.downloads.filehost import MIB, Exchange, FileHost
+from tests.support.filehost import MIB, Exchange, FileHost
 
 BLOCK = bytes(range(256)) * 4096
 ALLOWED = 4  # MiB that a large file may take more than a small one

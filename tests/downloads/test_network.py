@@ -13,7 +13,7 @@ from chatferry.downloads import Request, Rules
 from chatferry.downloads.fetch_one import fetch
 from chatferry.downloads.network import World
 from chatferry.errors import DownloadError
-from tests.downloads.filehost import FileHost, hosting
+from tests.support.filehost import FileHost, hosting
 
 NAME = "files.example"
 

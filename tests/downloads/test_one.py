@@ -19,7 +19,7 @@ from chatferry.downloads import Downloaded, Request, Rules
 from chatferry.downloads.fetch_one import Downloader, fetch
 from chatferry.downloads.network import World
 from chatferry.errors import DownloadError, NoRoomError
-from tests.downloads.filehost import MIB, Exchange, FileHost, hosting, noise
+from tests.support.filehost import MIB, Exchange, FileHost, hosting, noise
 
 SECRET = "xoxe-1-VERYSECRET"
 DATA = noise(300_000)

@@ -1,19 +1,12 @@
 """A file host for each test, and the settings with which a server or an import may ask it."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from chatferry.downloads import Rules
 from chatferry.settings import Settings
-from tests.downloads.filehost import FileHost, hosting
-
-
-@pytest.fixture
-def host() -> Iterator[FileHost]:
-    with hosting() as found:
-        yield found
+from tests.support.filehost import FileHost
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.downloads.filehost import Exchange, FileHost, hosting
-from tests.fetching.exports import DAY, TOKEN, message, write_export
-from tests.serving import Server, current, latest, login, serving, start, until, wait_for
+from tests.support.exports import DAY, TOKEN, message, write_export
+from tests.support.filehost import Exchange, FileHost, hosting
+from tests.support.serving import Server, current, latest, login, serving, start, until, wait_for
 
 ETAG = '"one"'
 

@@ -11,10 +11,10 @@ from chatferry.importers import PENDING_AVATARS
 from chatferry.operations import Status
 from chatferry.pipeline.background import run_operation
 from chatferry.settings import Settings
-from tests.downloads.filehost import Exchange, FileHost, noise
-from tests.fetching.exports import DAY, TOKEN, png, user, write_export
-from tests.fetching.test_files import fetch, files_of
-from tests.importing import Imported, import_archive
+from tests.support.exports import DAY, TOKEN, png, user, write_export
+from tests.support.fetching import fetch, files_of
+from tests.support.filehost import Exchange, FileHost, noise
+from tests.support.importing import Imported, import_archive
 
 PICTURE = png(96, 96, noise(300_000))
 

@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from chatferry.documents import COLLECTIONS
-from tests.downloads.filehost import Exchange, FileHost, hosting, noise
-from tests.fetching.exports import ALICE, BOB, DAY, TOKEN, channel, file, message, png, user, write_export
-from tests.serving import (
+from tests.support.exports import ALICE, BOB, DAY, TOKEN, channel, file, message, png, user, write_export
+from tests.support.filehost import Exchange, FileHost, hosting, noise
+from tests.support.serving import (
     NOT_ALLOWED,
     UNAUTHORIZED,
     Server,

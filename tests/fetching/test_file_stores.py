@@ -14,11 +14,11 @@ from chatferry import accounts
 from chatferry.clock import now
 from chatferry.destinations import open_destination
 from chatferry.documents import AVATARS, UPLOADS, Date
-from tests.downloads.filehost import FileHost, noise
-from tests.fetching.exports import DAY, TOKEN, file, message, png, user, write_export
-from tests.mongo import Mongod, set_settings
-from tests.s3 import S3Server
-from tests.serving import Server, current, environment, login, run_import, serving, wait_for
+from tests.support.exports import DAY, TOKEN, file, message, png, user, write_export
+from tests.support.filehost import FileHost, noise
+from tests.support.mongo import Mongod, set_settings
+from tests.support.s3 import S3Server
+from tests.support.serving import Server, current, environment, login, run_import, serving, wait_for
 
 PICTURE = png(300, 200, noise(2_500_000))
 Db = Database[dict[str, Any]]

@@ -7,37 +7,21 @@ from typing import Any
 
 import pytest
 
-from chatferry.destinations import Destination, open_destination
+from chatferry.destinations import open_destination
 from chatferry.documents import COLLECTIONS, MESSAGES, ROOMS, UPLOADS, Document
 from chatferry.errors import CancelledError
-from chatferry.ids import new_id
 from chatferry.importers import PENDING_AVATARS, PENDING_FILES
 from chatferry.operations import Operation, Status
 from chatferry.pipeline.background import run_operation
-from chatferry.pipeline.fetching.fetch_pending import new_operation
 from chatferry.reports import operation as report
 from chatferry.settings import Settings
 from chatferry.store import Store
-from tests.downloads.filehost import Exchange, FileHost, noise
-from tests.fetching.exports import DAY, TOKEN, channel, file, message, png, write_export
-from tests.importing import Imported, import_archive, lasting, workspace
+from tests.support.exports import DAY, TOKEN, channel, file, message, png, write_export
+from tests.support.fetching import begin, fetch, files_of
+from tests.support.filehost import Exchange, FileHost, noise
+from tests.support.importing import Imported, import_archive, lasting, workspace
 
 PNG = png(640, 480, noise(600_000))
-
-
-def fetch(imported: Imported, settings: Settings, key: str = PENDING_FILES) -> Imported:
-    """Fetch what an import has left."""
-    store, destination = imported.store, imported.destination
-    operation = begin(store, destination, key)
-    if operation.status != Status.DONE:
-        operation = run_operation(operation, store, destination, settings)
-    return Imported(operation, store, destination)
-
-
-def begin(store: Store, destination: Destination, key: str = PENDING_FILES) -> Operation:
-    operation = new_operation(key, new_id(), "rocket.cat", store, destination)
-    store.operations.add(operation)
-    return operation
 
 
 def stored(imported: Imported) -> dict[str, str]:
@@ -50,10 +34,6 @@ def stored(imported: Imported) -> dict[str, str]:
 
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def files_of(imported: Imported) -> dict[str, int]:
-    return {name: count for name, count in imported.report["files"].items() if count}
 
 
 def the_message(imported: Imported, text: str) -> Document:

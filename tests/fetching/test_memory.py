@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.downloads.filehost import MIB, Exchange, FileHost
-from tests.fetching.exports import DAY, file, message, write_export
-from tests.serving import Server, documents, login, run_import, serving, wait_for
+from tests.support.exports import DAY, file, message, write_export
+from tests.support.filehost import MIB, Exchange, FileHost
+from tests.support.serving import Server, documents, login, run_import, serving, wait_for
 
 BLOCK = b"\x89" + bytes(range(255)) * 4112 + b"\x00" * 15
 ALLOWED = 48  # MiB that a large file may take more than a small one: the workspace's cache is 32

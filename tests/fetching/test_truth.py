@@ -12,11 +12,11 @@ from chatferry.operations import Status
 from chatferry.settings import Settings
 from testdata.entries import Avatar, File, read_lines
 from testdata.pending_export import TOKEN, Export, Served, Shape, write_export
-from tests.downloads.filehost import Answer, Exchange, FileHost
-from tests.entries import counts, of_kind
-from tests.fetching.test_files import fetch
-from tests.importing import Imported, import_archive, lasting, sqlite_workspace
-from tests.test_truth import assert_sums
+from tests.support.entries import counts, of_kind
+from tests.support.fetching import fetch
+from tests.support.filehost import Answer, Exchange, FileHost
+from tests.support.importing import Imported, import_archive, lasting, sqlite_workspace
+from tests.support.truth import assert_sums
 
 PLAIN = "!$&'()*+,:;=@-._~"  # what stands in a step of a path as it is
 

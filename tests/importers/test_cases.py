@@ -11,8 +11,7 @@ from chatferry.documents import Date
 from chatferry.importers import IMPORTERS
 from chatferry.reports.inspection import inspect_archive
 from chatferry.store import Store
-from tests.importers.golden import (
-    CASES,
+from tests.support.golden import (
     changed,
     compare,
     documents,
@@ -27,7 +26,8 @@ from tests.importers.golden import (
     workspace,
     write,
 )
-from tests.importing import import_archive
+from tests.support.importing import import_archive
+from tests.support.paths import CASES
 
 
 def inspected(archive: Path, importer: str) -> Counter[str]:

@@ -22,8 +22,8 @@ from chatferry.importers.csv.first_pass import PART_MESSAGES, Slice
 from chatferry.operations import Choice, Selection, Status
 from chatferry.records import Message, Part, Problem
 from chatferry.reports.inspection import inspect_archive
-from tests.importers.golden import changed, counts, finished, workspace, write_zip
-from tests.importing import ALL, Imported, import_archive, write_folder
+from tests.support.golden import changed, counts, finished, workspace, write_zip
+from tests.support.importing import ALL, Imported, import_archive, write_folder
 
 LONG = os.environ.get("CHATFERRY_TEST_LONG") == "1"
 USERS = "alice,alice@example.org,Alice\nbob,bob@example.org,Bob\n"

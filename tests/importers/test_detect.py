@@ -8,7 +8,8 @@ import pytest
 from chatferry.archive import open_archive
 from chatferry.errors import ArchiveError
 from chatferry.importers import detect
-from tests.importers.golden import CASES, write
+from tests.support.golden import write
+from tests.support.paths import CASES
 
 CONTACTS = "id,name,email\n1,Ann,a@example.org\n"
 MEMBERS = "username,email,status\nada,ada@example.org,Admin\n"

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from chatferry.importers import IMPORTERS, readers
 from chatferry.operations import Status
 from chatferry.store import Store
-from tests.importers.golden import CASES, changed, content, workspace, write_zip
-from tests.importing import import_archive, write_folder
+from tests.support.golden import changed, content, workspace, write_zip
+from tests.support.importing import import_archive, write_folder
+from tests.support.paths import CASES
 
 Files = dict[str, bytes]
 KEYS = [importer.key for importer in readers()]

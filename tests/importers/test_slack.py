@@ -9,14 +9,11 @@ import pytest
 from chatferry.documents import MESSAGES, ROOMS, SUBSCRIPTIONS
 from chatferry.operations import Status
 from chatferry.store import Store
-from tests.importers.golden import changed, counts, finished, workspace, write_zip
-from tests.importing import Imported, import_archive, write_folder
+from tests.support.golden import changed, counts, finished, workspace, write_zip
+from tests.support.importing import Imported, import_archive, write_folder
+from tests.support.slack import ALICE, DAY, HELLO, PLANS
 
-HELLO = {"type": "message", "user": "U0ALICE01", "text": "hello", "ts": "1600000200.000100"}
 LATER = {**HELLO, "text": "later", "ts": "1600000202.000100"}
-ALICE = {"id": "U0ALICE01", "name": "alice", "profile": {"real_name": "Alice", "email": "alice@example.org"}}
-PLANS = {"id": "C0PLANS01", "name": "plans", "created": 1600000000, "creator": "U0ALICE01", "members": []}
-DAY = "plans/2020-09-13.json"
 
 
 def export(messages: Any, **channel: Any) -> dict[str, Any]:

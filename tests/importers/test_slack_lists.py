@@ -14,7 +14,8 @@ from chatferry.importers.slack import lists
 from chatferry.importers.slack.lists import bots, read_conversations, read_users
 from chatferry.records import Problem, User
 from testdata.slack_export import FAULTS, Shape, write_export
-from tests.importers.golden import CASES, write
+from tests.support.golden import write
+from tests.support.paths import CASES
 
 PEOPLE = [
     {"id": "U1", "name": "ada", "profile": {"bot_id": "B1"}},

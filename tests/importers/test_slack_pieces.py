@@ -18,9 +18,10 @@ from chatferry.importers.slack.large_files import Sizes
 from chatferry.importers.slack.parts import Slice
 from chatferry.records import Message, Part, Problem
 from testdata.slack_export import FAULTS, Shape, write_export
-from tests.importers.golden import CASES, write
-from tests.importers.test_slack import ALICE, DAY, HELLO, PLANS
-from tests.importing import write_folder
+from tests.support.golden import write
+from tests.support.importing import write_folder
+from tests.support.paths import CASES
+from tests.support.slack import ALICE, DAY, HELLO, PLANS
 
 # Every file is a part of its own, divided or not: then the files next to it count for both alike.
 WHOLE = Sizes(whole=1 << 40, messages=1)

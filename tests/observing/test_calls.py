@@ -13,12 +13,11 @@ import pytest
 
 from chatferry.observing import calls
 from chatferry.observing.current import CallRecord
-from tests.downloads.conftest import host as host
-from tests.downloads.filehost import FileHost
-from tests.fetching.exports import DAY, file, message, write_export
-from tests.serving import (
+from tests.support.exports import DAY, file, message, write_export
+from tests.support.filehost import FileHost
+from tests.support.paths import GOLDEN
+from tests.support.serving import (
     ADMIN,
-    GOLDEN,
     PASSWORD,
     Server,
     add_users,

@@ -24,8 +24,9 @@ from chatferry.pipeline.background import BackgroundRunner
 from chatferry.problems import KINDS
 from chatferry.settings import Settings, from_environment
 from chatferry.store import Store
-from tests.mongo import Mongod
-from tests.serving import GOLDEN, Server, login, run_import, serving, upload, wait_for
+from tests.support.mongo import Mongod
+from tests.support.paths import GOLDEN
+from tests.support.serving import Server, login, run_import, serving, upload, wait_for
 
 TOKEN = "read-the-metrics-0123456789"
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from chatferry.documents import MESSAGES, ROOMS, SUBSCRIPTIONS, USERS, Date
-from tests.importing import Imported
+from tests.support.importing import Imported
 
 JSON = dict[str, Any]
 
@@ -141,3 +141,12 @@ def _unlike(what: str, expected: JSON, found: JSON) -> Iterator[str]:
     for key, value in found.items():
         if expected.get(key) != value:
             yield f"{what}: {key} is {value!r}, not {expected.get(key)!r}"
+
+
+KINDS = ("users", "contacts", "rooms", "messages", "files")
+
+
+def assert_sums(imported: Imported) -> None:
+    for kind in KINDS:
+        counts = dict(imported.report[kind])
+        assert counts.pop("read") == sum(counts.values()), kind

@@ -6,7 +6,7 @@ same (`@all` for `@channel`, `:pencil:` for `:memo:`), its word stands.
 
 from typing import Any
 
-from tests.shown.items import Items
+from tests.support.shown.items import Items
 
 Json = dict[str, Any]
 

@@ -6,7 +6,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from tests.importing import write_folder
+from tests.support.importing import write_folder
 
 TOKEN = "xoxe-123456789-abcdefSECRET"
 DAY = "general/2020-09-13.json"

@@ -7,7 +7,7 @@ import re
 from typing import Any
 from urllib.parse import unquote
 
-from tests.shown.items import MARKS, Item, Items
+from tests.support.shown.items import MARKS, Item, Items
 
 _NAME = re.compile(r"[\w.-]+")
 _ADDRESS = re.compile(r"https?://[^\s]+")

@@ -5,7 +5,6 @@ import hashlib
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from bson.codec_options import CodecOptions
@@ -15,12 +14,12 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.database import Database
 
 from chatferry.accounts import hash_password
+from tests.support.paths import GOLDEN_INDEXES
 
 Document = dict[str, Any]
 Contents = dict[str, dict[Any, bytes]]
 """Of a database: collection -> `_id` -> the document's bytes."""
 
-INDEXES = Path(__file__).parent / "golden" / "slack-300" / "indexes.json"
 PASSWORD = "correct horse"
 DAY = datetime(2024, 5, 6, 7, 8, 9, 123000, UTC)
 LONG_AGO = datetime(2019, 1, 2, 3, 4, 5, 678000, UTC)
@@ -54,7 +53,7 @@ def _hashed(text: str) -> str:
 
 def seed(database: Database[Document]) -> None:
     """Fill an empty database."""
-    for collection, indexes in json.loads(INDEXES.read_text()).items():
+    for collection, indexes in json.loads(GOLDEN_INDEXES.read_text()).items():
         _make_indexes(database, collection, indexes)
     database.rocketchat_import.create_index([("ts", -1)])
     database.rocketchat_uploads.create_index("rid", sparse=True)

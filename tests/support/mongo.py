@@ -23,8 +23,8 @@ from pymongo.errors import OperationFailure
 
 from chatferry.convert.names import SETTINGS
 from chatferry.destinations.rules import embedded_settings
+from tests.support.paths import GOLDEN_INDEXES
 
-INDEXES = Path(__file__).parent / "golden" / "slack-300" / "indexes.json"
 PATIENCE = 60  # seconds until a test gives up; no test expects to wait that long
 _NOT_INITIALISED, _NOT_ALLOWED = 94, 13
 
@@ -127,7 +127,7 @@ def allow_letters(mongod: Mongod, database: str) -> None:
 
 def make_indexes(database: "Database[dict[str, Any]]", *collections: str) -> None:
     """Give collections the indexes that Rocket.Chat gives them."""
-    indexes = json.loads(INDEXES.read_text())
+    indexes = json.loads(GOLDEN_INDEXES.read_text())
     for collection in collections:
         own = [index for index in indexes[collection] if index["name"] != "_id_"]
         database.command("createIndexes", collection, indexes=own)

@@ -161,3 +161,26 @@ def hosting(tls: ssl.SSLContext | None = None) -> Iterator[FileHost]:
 def noise(size: int, seed: int = 1) -> bytes:
     """Bytes that are no web page and cannot be packed."""
     return b"\x89" + random.Random(seed).randbytes(size - 1)
+
+
+def ranges(
+    data: Callable[[], bytes], etag: Callable[[], str] = lambda: '"one"'
+) -> Callable[[Exchange], None]:
+    """The answers of a server that knows ranges."""
+
+    def answer(exchange: Exchange) -> None:
+        content = data()
+        first, last = exchange.headers["Range"].removeprefix("bytes=").split("-")
+        start, end = int(first), min(int(last) + 1, len(content))
+        if start >= len(content):
+            exchange.head(416, content_length=0, content_range=f"bytes */{len(content)}")
+            return
+        exchange.head(
+            206,
+            etag=etag(),
+            content_length=end - start,
+            content_range=f"bytes {start}-{end - 1}/{len(content)}",
+        )
+        exchange.wfile.write(content[start:end])
+
+    return answer

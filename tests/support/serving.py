@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -14,17 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 
 from chatferry import accounts
 from chatferry.clock import now
 from chatferry.destinations.sqlite.destination import SqliteDestination
-from chatferry.documents import PERMISSIONS, USERS, Date, Document, Insert, Update, decode
+from chatferry.documents import COLLECTIONS, PERMISSIONS, USERS, Date, Document, Insert, Update, decode
 from chatferry.ids import derived_id
 from chatferry.operations import ENDS
+from tests.support.importing import lasting
+from tests.support.paths import GOLDEN
 
 ADMIN, PASSWORD, EMAIL = "admin", "Sesame, öffne dich", "admin@example.com"
 PATIENCE = 120  # seconds until a test gives up; no test expects to wait that long
-GOLDEN = Path(__file__).parent / "golden" / "slack-300" / "input-slack-300.zip"
 UNAUTHORIZED = {"success": False, "error": "unauthorized"}
 NOT_ALLOWED = {
     "success": False,
@@ -308,3 +311,35 @@ def _add_users(
         for permission, given in permissions.items()
     ]
     assert destination.apply([*users, *grants]) == []
+
+
+def status_on_disk(data: Path) -> str:
+    store = sqlite3.connect(data / "store.sqlite3", timeout=PATIENCE)
+    try:
+        row = store.execute("SELECT data FROM operations ORDER BY ts DESC LIMIT 1").fetchone()
+    finally:
+        store.close()
+    return str(msgspec.msgpack.decode(row[0])["status"]) if row else ""
+
+
+def start_all(server: Server) -> None:
+    everything = {"users": {"all": True}, "channels": {"all": True}}
+    with login(server) as http:
+        answer = http.post("startImport", json={"input": everything})
+    assert answer.json() == {"success": True}
+
+
+def contents(data: Path) -> dict[str, Any]:
+    """Every document without times of writing, and without what logging in leaves on the administrator."""
+    found = {}
+    for collection in COLLECTIONS:
+        kept = [lasting(document) for document in documents(data, collection)]
+        found[collection] = {doc["_id"]: doc for doc in kept if "admin" not in doc.get("roles", ())}
+    for room in found["rocketchat_room"].values():
+        room.pop("u", None)
+    subscriptions = found["rocketchat_subscription"]
+    for id, subscription in list(subscriptions.items()):
+        subscription.pop("ts"), subscription.pop("ls", None)
+        if subscription["u"]["username"] == "admin":  # his id is made by chance
+            del subscriptions[id]
+    return found

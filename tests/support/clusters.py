@@ -12,7 +12,7 @@ from typing import Self
 
 from distributed import Client
 
-from tests.serving import PATIENCE, environment
+from tests.support.serving import PATIENCE, environment
 
 
 class DaskCluster:

@@ -44,9 +44,8 @@ from chatferry.operations import Status
 from chatferry.problems import causes
 from chatferry.records import Problem
 from chatferry.reports import operation as report
-from tests.importing import Imported, lasting, write_folder
+from tests.support.importing import Imported, lasting, write_folder
 
-CASES = Path(__file__).parent / "cases"
 UPDATE = os.environ.get("CHATFERRY_UPDATE_GOLDEN") == "1"
 SHOWN = {
     "users": USERS,

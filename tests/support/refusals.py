@@ -6,7 +6,7 @@ import httpx
 
 from chatferry.api.routes import ENDPOINTS
 from chatferry.api.uploads.tus_headers import TOLD
-from tests.serving import NOT_ALLOWED, UNAUTHORIZED, upload_body
+from tests.support.serving import NOT_ALLOWED, UNAUTHORIZED, upload_body
 
 MIB = 2**20
 TABLE = {f"{endpoint.method} {endpoint.name}": endpoint for endpoint in ENDPOINTS}

@@ -12,7 +12,7 @@ from chatferry import accounts
 from chatferry.clock import now
 from chatferry.destinations import Destination
 from chatferry.destinations.memory import MemoryDestination
-from chatferry.documents import Date, Document, decode
+from chatferry.documents import COLLECTIONS, Date, Document, decode
 from chatferry.ids import new_id
 from chatferry.operations import EVERYTHING, Guests, Operation, Selection, Status, advance
 from chatferry.pipeline.background import run_operation
@@ -137,3 +137,19 @@ def sqlite_workspace(path: Path) -> Iterator[Destination]:
         yield destination
     finally:
         destination.close()
+
+
+def contents(imported: Imported) -> dict[str, Any]:
+    """Every document, and what was said of the import, without what chance and the clock decide."""
+    found: dict[str, Any] = {"problems": sorted(map(str, imported.report["problems"]))}
+    found |= {kind: imported.report[kind] for kind in ("users", "rooms", "messages", "files")}
+    for collection in COLLECTIONS:
+        documents = imported.documents(collection)
+        if collection == "rocketchat_subscription":
+            documents = [{"rid": one["rid"], "u": one["u"]["username"]} for one in documents]  # no times
+        if collection == "users":
+            documents = [one for one in documents if one["username"] != "admin"]
+        for room in documents if collection == "rocketchat_room" else ():
+            room.pop("u", None)
+        found[collection] = sorted(msgspec.json.encode(lasting(one), order="sorted") for one in documents)
+    return found

@@ -1,0 +1,28 @@
+"""The processes that chatferry starts for parts of an import."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.support.serving import PATIENCE
+
+
+def helpers(pid: int) -> list[int]:
+    """The processes that a process has started for its parts."""
+    children = Path(f"/proc/{pid}/task").glob("*/children")
+    found = [int(child) for file in children for child in file.read_text().split()]
+    return [child for child in found if "spawn_main" in _command_line(child)]
+
+
+def _command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except (FileNotFoundError, ProcessLookupError):  # it has gone since it was listed
+        return ""
+
+
+def eventually(is_so: Callable[[], object]) -> bool:
+    end = time.monotonic() + PATIENCE
+    while not (found := is_so()) and time.monotonic() < end:
+        time.sleep(0.02)
+    return bool(found)
