@@ -7,6 +7,7 @@ DestinationError    try again later: the destination, the store, or the disk of 
 NoRoomError    make room on a disk, then try again: a DestinationError
 DownloadError  fetch again later, unless it is final
 ProcessError   import again, with fewer processes, more memory, or a cluster that is there
+OperationError choose another operation, or wait until it is where the command is possible
 OriginError    say which workspace the archive comes from
 CancelledError      nothing: the operation was taken back
 
@@ -85,3 +86,16 @@ class ProcessError(ChatferryError):
 
 class OriginError(ChatferryError):
     """It cannot be told which workspace an archive comes from, or a name cannot be an origin's."""
+
+
+class OperationError(ChatferryError):
+    """An operation that cannot take a command.
+
+    status  where it stands; "" if there is none, or it is not valid any more
+    why     why the command is not possible there
+    """
+
+    def __init__(self, text: str, status: str = "", why: str = "") -> None:
+        self.status = status
+        self.why = why
+        super().__init__(text)

@@ -41,7 +41,7 @@ def imported(server: Server, bodies: list[dict[str, Any]]) -> dict[str, Any]:
     with Store(server.data / "store.sqlite3") as store:
         found = store.operations.get(id)
         assert found
-        return report.as_json(found, store)
+        return report.as_json(found, store, every=True)
 
 
 def kept(server: Server) -> dict[str, list[dict[str, Any]]]:

@@ -134,7 +134,7 @@ def test_the_limit_of_descriptors_is_raised() -> None:
     """As far as may be, and there are no more connections than it allows."""
     script = (
         "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (64, 300)); "
-        "from chatferry.api.listening import room_for_connections; "
+        "from chatferry.api.sockets.listening import room_for_connections; "
         "print(room_for_connections(), *resource.getrlimit(resource.RLIMIT_NOFILE))"
     )
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

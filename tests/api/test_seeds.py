@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import chatferry.cli
-import chatferry.cli.serve
+import chatferry.cli.http_server
 from chatferry.api.description.examples import TOKEN, USER
 from chatferry.ids import hash_token, new_id, new_token
 from chatferry.operations import Operation, Status
@@ -175,7 +175,7 @@ def test_demo_is_for_this_machine_only(
     host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["chatferry", "serve", "--demo", "--port", "0", "--host", host])
-    monkeypatch.setattr(chatferry.cli.serve, "serve_http", lambda *_, **__: pytest.fail("it serves"))
+    monkeypatch.setattr(chatferry.cli.http_server, "serve_http", lambda *_, **__: pytest.fail("it serves"))
     with pytest.raises(SystemExit) as ending:
         chatferry.cli.main()
     assert ending.value.code == 2

@@ -1,11 +1,10 @@
 """Pending files and avatars, fetched as the program does it."""
 
 from chatferry.destinations import Destination
-from chatferry.ids import new_id
 from chatferry.importers import PENDING_FILES
 from chatferry.operations import Operation, Status
 from chatferry.pipeline.background import run_operation
-from chatferry.pipeline.fetching.fetch_pending import new_operation
+from chatferry.pipeline.fetching.fetch_pending import pending_operation
 from chatferry.settings import Settings
 from chatferry.store import Store
 from tests.support.importing import Imported
@@ -21,7 +20,7 @@ def fetch(imported: Imported, settings: Settings, key: str = PENDING_FILES) -> I
 
 
 def begin(store: Store, destination: Destination, key: str = PENDING_FILES) -> Operation:
-    operation = new_operation(key, new_id(), "rocket.cat", store, destination)
+    operation = pending_operation(key, "rocket.cat", store, destination)
     store.operations.add(operation)
     return operation
 

@@ -13,8 +13,8 @@ from chatferry.clock import now
 from chatferry.destinations import Destination
 from chatferry.destinations.memory import MemoryDestination
 from chatferry.documents import COLLECTIONS, Date, Document, decode
-from chatferry.ids import new_id
-from chatferry.operations import EVERYTHING, Guests, Operation, Selection, Status, advance
+from chatferry.operations import EVERYTHING, Guests, Operation, Selection, Status
+from chatferry.pipeline import commands
 from chatferry.pipeline.background import run_operation
 from chatferry.reports import operation as report
 from chatferry.settings import Settings
@@ -77,12 +77,9 @@ def import_archive(
     store = store or Store()
     settings = settings or Settings(data=archive.parent)
     operation = replace(new_operation(archive, destination, importer_key), origin=origin, guests=guests)
-    store.operations.invalidate_all(now())
-    store.operations.add(operation)
-    operation = run_operation(operation, store, destination, settings)
+    operation = run_operation(commands.begin(store, operation), store, destination, settings)
     if operation.status == Status.SELECTION:
-        operation = advance(replace(operation, selection=selection), Status.IMPORTING, now())
-        store.operations.save(operation)
+        operation = commands.start(store, replace(operation, selection=selection))
         operation = run_operation(operation, store, destination, settings)
     return Imported(operation, store, destination)
 
@@ -90,17 +87,7 @@ def import_archive(
 def new_operation(archive: Path, destination: Destination, importer_key: str = "slack") -> Operation:
     admins = [decode(line) for line in destination.dump("users")]
     user = next((admin["_id"] for admin in admins if "admin" in admin["roles"]), "rocket.cat")
-    return Operation(
-        id=new_id(),
-        type="Slack",
-        importer_key=importer_key,
-        ts=now(),
-        status=Status.FILE_LOADED,
-        valid=True,
-        user=user,
-        updated_at=now(),
-        archive=str(archive),
-    )
+    return replace(commands.new_operation(importer_key, user), archive=str(archive))
 
 
 VOLATILE = {"_updatedAt", "createdAt", "changedAt"}

@@ -3,15 +3,17 @@
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from msgspec.structs import replace
+
 from chatferry.api import wire
 from chatferry.api.imports import operations
 from chatferry.api.services import Call, Services
 from chatferry.api.uploads.single import file_name
 from chatferry.clock import now
 from chatferry.errors import DownloadError, RequestError
-from chatferry.ids import new_id
 from chatferry.importers import Importer
-from chatferry.operations import ENDS, Operation, Status, failed
+from chatferry.operations import Status
+from chatferry.pipeline import commands
 from chatferry.pipeline.fetching.archives import ask_for_archive
 
 
@@ -26,33 +28,24 @@ def download_public_import_file(call: Call) -> wire.JSON:
         raise RequestError(url, code="error-import-file-missing", details="downloadPublicImportFile")
     moment = now()
     file = url if path.is_dir() else f"{wire.stamp(moment)}_{call.user['_id']}_{path.name}"
-    operations.begin(call.services, str(call.user["_id"]), importer, new_id(), path, file)
+    new = commands.new_operation(importer.key, str(call.user["_id"]))
+    operations.begin(call.services, replace(new, archive=str(path), file=file))
     return {}
 
 
 def _begin_download(call: Call, importer: Importer, url: str) -> wire.JSON:
     """Wait until the host begins to answer; the rest is done in the background."""
-    services, id, moment = call.services, new_id(), now()
-    operation = Operation(
-        id=id,
-        type=importer.name,
-        importer_key=importer.key,
-        ts=moment,
-        status=Status.DOWNLOADING,
-        valid=True,
-        user=str(call.user["_id"]),
-        updated_at=moment,
-        file=f"{wire.stamp(moment)}_{call.user['_id']}_{file_name(_path_of(url))}",
-        archive=str(services.settings.fetched / id),
-        url=url,
-    )
-    operation = operations.take_over(services, operation)
+    services = call.services
+    new = commands.new_operation(importer.key, str(call.user["_id"]), Status.DOWNLOADING)
+    file = f"{wire.stamp(new.ts)}_{new.user}_{file_name(_path_of(url))}"
+    archive = str(services.settings.fetched / new.id)
+    operation = operations.take_over(services, replace(new, file=file, archive=archive, url=url))
     try:
-        ask_for_archive(operation, services.settings, lambda: _check_valid(services, id))
+        ask_for_archive(operation, services.settings, lambda: _check_valid(services, operation.id))
     except DownloadError as error:
-        _fail(services, id, str(error))
+        commands.fail(services.store, operation.id, str(error))
         raise _refused_download(error) from None
-    services.worker.wake(id)
+    services.worker.wake(operation.id)
     return {}
 
 
@@ -71,13 +64,6 @@ def _check_valid(services: Services, operation_id: str) -> None:
             code="error-import-operation-invalid",
             details="downloadPublicImportFile",
         )
-
-
-def _fail(services: Services, operation_id: str, error: str) -> None:
-    with services.store.transaction():
-        operation = services.store.operations.get(operation_id)
-        if operation is not None and operation.status not in ENDS:
-            services.store.operations.save(failed(operation, error, now()))
 
 
 def _refused_download(error: DownloadError) -> RequestError:

@@ -1,6 +1,7 @@
 """The import endpoints. Each takes a checked call and returns the JSON of its answer."""
 
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from msgspec.structs import replace
@@ -9,25 +10,21 @@ from chatferry.api import wire
 from chatferry.api.services import Call, Services
 from chatferry.clock import now
 from chatferry.documents import OPERATIONS
-from chatferry.errors import OriginError, RequestError
+from chatferry.errors import OperationError, OriginError, RequestError
 from chatferry.importers import IMPORTERS, Importer, listed
 from chatferry.observing import audit
 from chatferry.operations import (
-    AT_REST,
     ENDS,
     Guests,
     Operation,
     Status,
     Summary,
-    advance,
     is_importing,
     is_preparing,
-    may_pause,
-    may_retry,
-    retried,
     state,
 )
 from chatferry.origins import check_name
+from chatferry.pipeline import commands
 from chatferry.pipeline.linking import settle_origin
 from chatferry.pipeline.retention import clear_away
 from chatferry.records import Channel, Contact, User
@@ -93,19 +90,9 @@ def start_import(call: Call) -> wire.JSON:
     operation = replace(operation, starter=str(call.user["_id"]))
     guests = _guests(wire.guests(body["input"]))
     origin = _origin(services, operation, wire.origin(body["input"]) or operation.origin)
-    with services.store.transaction():
-        current = _waiting_for_selection(services)  # settling the origin takes time
-        if current.id != operation.id:
-            raise _not_found("startImport")
-        chosen = replace(
-            current,
-            selection=wire.chosen(body["input"]),
-            starter=str(call.user["_id"]),
-            origin=origin,
-            guests=guests,
-        )
-        started = advance(chosen, Status.IMPORTING, now())
-        services.store.operations.save(started)
+    chosen = replace(operation, selection=wire.chosen(body["input"]), origin=origin, guests=guests)
+    with _refusals("startImport"):
+        started = commands.start(services.store, chosen)
     audit.record("import started", operation=started.id)
     services.worker.wake(started.id)
     return {}
@@ -117,15 +104,8 @@ def _waiting_for_selection(services: Services) -> Operation:
     if operation is None:
         raise _not_found("startImport")
     _importer(operation.importer_key, "startImport")
-    if not operation.valid:
-        raise _not_found("startImport")
-    if operation.status != Status.SELECTION:
-        raise RequestError(
-            f"The import operation is at {operation.status}, not at {Status.SELECTION}",
-            code="error-invalid-operation-status",
-            details="startImport",
-        )
-    return operation
+    with _refusals("startImport"):
+        return commands.waiting(services.store)
 
 
 def _guests(given: str) -> Guests:
@@ -186,20 +166,16 @@ def _waiting(services: Services, operation: Summary) -> wire.JSON:
 
 def import_pause(call: Call) -> wire.JSON:
     """The work on the current operation waits, from within a second on, until it is resumed."""
-    store = call.services.store
-    with store.transaction():
-        operation = _importing(call.services, "import.pause")
-        store.pauses.add(operation.id)
+    with _refusals("import.pause"):
+        operation = commands.pause(call.services.store)
     audit.record("import paused", operation=operation.id)
     return {"paused": True}
 
 
 def import_resume(call: Call) -> wire.JSON:
     """The work on the current operation goes on."""
-    store = call.services.store
-    with store.transaction():
-        operation = _importing(call.services, "import.resume")
-        store.pauses.remove(operation.id)
+    with _refusals("import.resume"):
+        operation = commands.resume(call.services.store)
     audit.record("import resumed", operation=operation.id)
     return {"paused": False}
 
@@ -207,104 +183,51 @@ def import_resume(call: Call) -> wire.JSON:
 def import_retry(call: Call) -> wire.JSON:
     """The current operation, which has failed, is taken up again where it stopped."""
     services = call.services
-    with services.store.transaction():
-        operation = services.store.operations.last()
-        if operation is None or not operation.valid:
-            raise _not_found("import.retry")
-        if not may_retry(operation):
-            raise RequestError(
-                f"The import operation is at {operation.status}, it has not failed",
-                code="error-invalid-operation-status",
-                details="import.retry",
-            )
-        again = retried(operation, now())
-        services.store.operations.save(again)
+    with _refusals("import.retry"):
+        again = commands.retry(services.store)
     audit.record("import retried", operation=again.id)
     services.worker.wake(again.id)
     return {"operation": operation_json(again)}
 
 
-def _importing(services: Services, method: str) -> Summary:
-    """The current operation, if it is importing."""
-    operation = _last(services, method)
-    if not operation.valid:
-        raise _not_found(method)
-    if not may_pause(operation):
-        raise RequestError(
-            f"The import operation is at {operation.status}, it is not importing",
-            code="error-invalid-operation-status",
-            details=method,
-        )
-    return operation
-
-
 def import_clear(call: Call) -> wire.JSON:
     """Take back every operation; one that is being worked on stops."""
-    with call.services.store.transaction():
-        _supersede(call.services, now())
+    commands.clear(call.services.store, call.services.worker.cancel)
     audit.record("imports cleared")
     clear_away(call.services.store, call.services.settings, now())
     return {}
 
 
-def _supersede(services: Services, moment: int) -> int:
-    """No operation is valid any more: what is worked on stops, what waits loses what was staged for it.
-
-    Returns the `ts` from which on a new operation is the current one: the one with the greatest.
-    """
-    last = services.store.operations.last_summary()
-    services.store.operations.invalidate_all(moment)
-    if last is None:
-        return moment
-    if last.status in AT_REST:
-        services.store.forget(last.id)
-    elif last.status not in ENDS:
-        services.worker.cancel(last.id)
-    return max(moment, last.ts + 1)
-
-
-def begin(
-    services: Services,
-    user_id: str,
-    importer: Importer,
-    operation_id: str,
-    archive: Path,
-    file: str,
-    content_type: str | None = None,
-    origin: str = "",
-) -> Operation:
-    """A new operation takes the place of all others; its archive is read in the background."""
-    moment = now()
-    operation = Operation(
-        id=operation_id,
-        type=importer.name,
-        importer_key=importer.key,
-        ts=moment,
-        status=Status.FILE_LOADED,
-        valid=True,
-        user=user_id,
-        updated_at=moment,
-        file=file,
-        content_type=content_type,
-        archive=str(archive),
-        origin=origin,
-    )
+def begin(services: Services, operation: Operation) -> Operation:
+    """Begin an operation, whose archive is read in the background; return it as it is stored."""
     operation = take_over(services, operation)
     services.worker.wake(operation.id)
     return operation
 
 
 def take_over(services: Services, operation: Operation) -> Operation:
-    """The new operation takes the place of all others; as it then is."""
-    with services.store.transaction():
-        moment = now()
-        operation = replace(operation, ts=_supersede(services, moment), updated_at=moment)
-        services.store.operations.add(operation)
+    """Store a new operation, which replaces every earlier one; return it as it is stored."""
+    operation = commands.begin(services.store, operation, services.worker.cancel)
     audit.record(
         "operation begun", operation=operation.id, importer=operation.importer_key, file=operation.file
     )
     clear_away(services.store, services.settings, now())
     return operation
+
+
+@contextmanager
+def _refusals(method: str) -> Iterator[None]:
+    """Answer in Rocket.Chat's words when an operation cannot take a command."""
+    try:
+        yield
+    except OperationError as error:
+        if not error.status:
+            raise _not_found(method) from error
+        raise RequestError(
+            f"The import operation is at {error.status}, {error.why}",
+            code="error-invalid-operation-status",
+            details=method,
+        ) from error
 
 
 def _last(services: Services, method: str) -> Summary:

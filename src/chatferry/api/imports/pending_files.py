@@ -3,9 +3,8 @@
 from chatferry.api import wire
 from chatferry.api.imports.operations import take_over
 from chatferry.api.services import Call
-from chatferry.ids import new_id
 from chatferry.importers import PENDING_AVATARS, PENDING_FILES
-from chatferry.pipeline.fetching.fetch_pending import new_operation
+from chatferry.pipeline.fetching.fetch_pending import pending_operation
 
 
 def download_pending_files(call: Call) -> wire.JSON:
@@ -21,7 +20,7 @@ def download_pending_avatars(call: Call) -> wire.JSON:
 def _begin(call: Call, key: str) -> wire.JSON:
     services = call.services
     with services.destination() as destination:
-        operation = new_operation(key, new_id(), str(call.user["_id"]), services.store, destination)
+        operation = pending_operation(key, str(call.user["_id"]), services.store, destination)
     operation = take_over(services, operation)
     services.worker.wake(operation.id)
     return {"count": operation.count.total or 0}

@@ -12,11 +12,11 @@ from chatferry.api.imports.operations import take_over
 from chatferry.api.services import Call, Services
 from chatferry.clock import now
 from chatferry.convert.users import may_grant
-from chatferry.errors import RequestError
-from chatferry.ids import new_id
+from chatferry.errors import OperationError, RequestError
 from chatferry.importers import IMPORTERS
 from chatferry.observing import audit
 from chatferry.operations import EVERYTHING, Counts, Operation, Selection, Status, advance, state
+from chatferry.pipeline import commands
 from chatferry.records import Problem, User
 from chatferry.reports.operation_json import operation_json
 from chatferry.store import problems
@@ -33,17 +33,7 @@ _NO_NEW_DATA = {
 
 def import_new(call: Call) -> wire.JSON:
     """Begin an operation that gets its users from `import.addUsers`; it takes the place of any other."""
-    moment = now()
-    operation = Operation(
-        id=new_id(),
-        type="api",
-        importer_key="api",
-        ts=moment,
-        status=Status.NEW,
-        valid=True,
-        user=str(call.user["_id"]),
-        updated_at=moment,
-    )
+    operation = replace(commands.new_operation("api", str(call.user["_id"]), Status.NEW), type="api")
     return {"operation": operation_json(take_over(call.services, operation))}
 
 
@@ -129,18 +119,17 @@ def _with_users(count: Counts, added: int) -> Counts:
 def import_run(call: Call) -> wire.JSON:
     """Import all users of the current operation; accounts that exist are left alone."""
     services = call.services
-    with services.store.transaction():
-        operation = services.store.operations.last()
-        if operation is None or not operation.valid:
-            raise RequestError("error-operation-not-found")
-        if operation.status != Status.SELECTION:
-            raise RequestError("error-invalid-operation-status")
+    try:
+        operation = commands.waiting(services.store)
         if operation.importer_key not in IMPORTERS:
             raise RequestError("error-importer-not-defined")
-        everybody = Selection(users=EVERYTHING)
-        starter = str(call.user["_id"])
-        chosen = replace(operation, selection=everybody, only_new=True, starter=starter)
-        services.store.operations.save(advance(chosen, Status.IMPORTING, now()))
+        everybody, starter = Selection(users=EVERYTHING), str(call.user["_id"])
+        commands.start(
+            services.store, replace(operation, selection=everybody, only_new=True, starter=starter)
+        )
+    except OperationError as error:
+        known = "error-invalid-operation-status" if error.status else "error-operation-not-found"
+        raise RequestError(known) from error
     audit.record("import started", operation=operation.id)
     services.worker.wake(operation.id)
     return {}

@@ -9,6 +9,7 @@ from typing import BinaryIO, Protocol
 
 import anyio.to_thread
 from msgspec import Struct
+from msgspec.structs import replace
 from starlette.requests import Request
 
 from chatferry import private
@@ -24,6 +25,7 @@ from chatferry.errors import NoRoomError
 from chatferry.ids import new_id
 from chatferry.logs import event
 from chatferry.operations import Operation
+from chatferry.pipeline.commands import new_operation
 
 LOG = logging.getLogger("chatferry.uploads")
 LONGEST_NAME = 200  # characters; file systems hold 255 bytes
@@ -124,7 +126,8 @@ def begin_import(
     file, path = f"{wire.stamp(now())}_{user_id}_{file_name(name)}", services.settings.uploads / id
     size = path.stat().st_size
     event(LOG, "upload received", operation=id, importer=importer_key, file=file, bytes=size, by=method)
-    return operations.begin(services, user_id, importer, id, path, file, content_type, origin)
+    new = replace(new_operation(importer.key, user_id), id=id, archive=str(path), origin=origin)
+    return operations.begin(services, replace(new, file=file, content_type=content_type))
 
 
 def file_name(name: str) -> str:

@@ -3,10 +3,12 @@
 Part of the pipeline: it brings together the store, the destination, `downloads` and conversion.
 """
 
-from chatferry.clock import now
+from msgspec.structs import replace
+
 from chatferry.destinations import Destination
-from chatferry.importers import IMPORTERS, PENDING_FILES
+from chatferry.importers import PENDING_FILES
 from chatferry.operations import Counts, Operation, Status
+from chatferry.pipeline import commands
 from chatferry.pipeline.fetching.avatars import count_avatars, fetch_avatars
 from chatferry.pipeline.fetching.files import fetch_files
 from chatferry.pipeline.fetching.run import Run
@@ -16,21 +18,11 @@ from chatferry.settings import Settings
 from chatferry.store import Store
 
 
-def new_operation(key: str, id: str, user_id: str, store: Store, destination: Destination) -> Operation:
-    """The operation that will fetch what is pending; it is done from the start if nothing is."""
+def pending_operation(key: str, user_id: str, store: Store, destination: Destination) -> Operation:
+    """Return an operation that will fetch what is pending; it is done already if nothing is."""
     count = store.pending_files.count() if key == PENDING_FILES else count_avatars(destination)
-    moment = now()
-    return Operation(
-        id=id,
-        type=IMPORTERS[key].name,
-        importer_key=key,
-        ts=moment,
-        status=Status.IMPORTING_FILES if count else Status.DONE,
-        valid=True,
-        user=user_id,
-        updated_at=moment,
-        count=Counts(messages=count, total=count) if count else Counts(),
-    )
+    operation = commands.new_operation(key, user_id, Status.IMPORTING_FILES if count else Status.DONE)
+    return replace(operation, count=Counts(messages=count, total=count)) if count else operation
 
 
 def fetch_pending(

@@ -1,0 +1,216 @@
+"""`chatferry import` and `chatferry retry`."""
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import typer
+from msgspec.structs import replace
+
+from chatferry import logs
+from chatferry.archive import name_of
+from chatferry.cli import terminal
+from chatferry.cli.app import app
+from chatferry.cli.conclusion import conclude
+from chatferry.cli.options import (
+    As,
+    AsJson,
+    Channels,
+    ClusterAddress,
+    Data,
+    DryRun,
+    EveryProblem,
+    Export,
+    FormatOfLog,
+    GuestsAs,
+    LevelOfLog,
+    OperationId,
+    OriginName,
+    Rewrite,
+    TextIndexAtEnd,
+    Users,
+    Where,
+    Workers,
+)
+from chatferry.cli.workplace import operation_in, place_of, starter_of, workplace
+from chatferry.clock import now
+from chatferry.destinations import Destination
+from chatferry.errors import OriginError, SettingsError
+from chatferry.importers import IMPORTERS, Importer, readers
+from chatferry.logs import LogFormat, LogLevel
+from chatferry.observing import audit
+from chatferry.operations import (
+    DIRECT_MESSAGES,
+    EVERYTHING,
+    Choice,
+    Guests,
+    Operation,
+    Selection,
+    Status,
+)
+from chatferry.origins import check_name
+from chatferry.pipeline import commands
+from chatferry.pipeline.background import run_operation
+from chatferry.pipeline.binding import bound_destination
+from chatferry.pipeline.linking import settle_origin
+from chatferry.pipeline.parallel.pools import Pools
+from chatferry.pipeline.steps import logged
+from chatferry.records import User
+from chatferry.settings import Settings, from_environment
+from chatferry.store import Store
+
+imports = typer.Typer(help="Import an export without a server.", no_args_is_help=True)
+app.add_typer(imports, name="import")
+
+
+def _add_import(importer: Importer) -> None:
+    """The command that imports with this importer."""
+
+    @imports.command(importer.key, help=f"Import {importer.wanted}.")
+    def command(
+        export: Export,
+        data: Data = Path("data"),
+        destination: Where = "",
+        as_: As = "",
+        users: Users = None,
+        channels: Channels = None,
+        origin: OriginName = "",
+        guests: GuestsAs = Guests.USER,
+        workers: Workers = None,
+        cluster: ClusterAddress = "",
+        text_index_last: TextIndexAtEnd = False,
+        rewrite: Rewrite = False,
+        dry_run: DryRun = False,
+        as_json: AsJson = False,
+        every: EveryProblem = False,
+        log_level: LevelOfLog = None,
+        log_format: FormatOfLog = LogFormat.TEXT,
+    ) -> None:
+        logs.set_up(log_level or LogLevel.WARNING, log_format)
+        if dry_run:  # it keeps everything in the memory of one process
+            workers, cluster, text_index_last = 0, "", False
+        settings = from_environment(
+            data=data,
+            destination=bound_destination(data, destination),
+            workers=workers,
+            cluster=cluster,
+            text_index_last=text_index_last,
+        )
+        export = place_of(export, importer.wanted)
+        with workplace(settings, dry_run) as (store, workspace):
+            operation = replace(
+                commands.new_operation(importer.key, starter_of(workspace, as_)),
+                file=name_of(export),
+                archive=export,
+                origin=check_name(origin),
+                rewrite=rewrite,
+                guests=guests,
+            )
+            operation = commands.begin(store, operation)
+            if not dry_run:
+                audit.record("import started", operation=operation.id, importer=importer.key, file=export)
+
+            def choose(read: Operation) -> Operation:
+                _settle_origin(read, importer, store, workspace)
+                return _select(read, store, users, channels)
+
+            operation = _imported(operation, store, workspace, settings, choose, as_json, log_level)
+            sys.exit(conclude(operation, store, as_json, every, dry_run))
+
+
+for each in readers():
+    _add_import(each)
+
+
+@app.command()
+def retry(
+    operation: OperationId = "",
+    data: Data = Path("data"),
+    destination: Where = "",
+    users: Users = None,
+    channels: Channels = None,
+    workers: Workers = None,
+    cluster: ClusterAddress = "",
+    text_index_last: TextIndexAtEnd = False,
+    as_json: AsJson = False,
+    every: EveryProblem = False,
+    log_level: LevelOfLog = None,
+    log_format: FormatOfLog = LogFormat.TEXT,
+) -> None:
+    """Take up an import that failed, where it stopped; --users and --channels count if none were chosen."""
+    logs.set_up(log_level or LogLevel.WARNING, log_format)
+    settings = from_environment(
+        data=data,
+        destination=bound_destination(data, destination),
+        workers=workers,
+        cluster=cluster,
+        text_index_last=text_index_last,
+    )
+    with operation_in(operation, data) as (found, _):
+        commands.require_failed(found)
+    with workplace(settings, dry_run=False) as (store, workspace):
+        again = commands.retry(store, found.id)
+        audit.record("import retried", operation=again.id)
+
+        def choose(read: Operation) -> Operation:
+            _settle_origin(read, IMPORTERS[read.importer_key], store, workspace)
+            return _select(read, store, users, channels)
+
+        ended = _imported(again, store, workspace, settings, choose, as_json, log_level)
+        sys.exit(conclude(ended, store, as_json, every, False))
+
+
+def _imported(
+    operation: Operation,
+    store: Store,
+    workspace: Destination,
+    settings: Settings,
+    choose: Callable[[Operation], Operation],
+    quiet: bool,
+    log_level: LogLevel | None,
+) -> Operation:
+    """The operation at its end; `choose` says what to import as soon as that is known."""
+    helpers = Pools(settings, imports_at_once=True)
+    with terminal.Display(quiet=quiet) as display, helpers:
+        watch = logged(operation, display.show) if log_level else display.show
+        work = partial(run_operation, watch=watch, helpers=helpers)
+        operation = work(operation, store, workspace, settings)
+        if operation.status == Status.SELECTION:
+            operation = work(choose(operation), store, workspace, settings)
+    return operation
+
+
+def _settle_origin(operation: Operation, importer: Importer, store: Store, workspace: Destination) -> None:
+    """Refuse an export of which it cannot be told where it comes from."""
+    try:
+        settle_origin(operation, importer, store, workspace, now())
+    except OriginError as error:
+        raise SettingsError(f"{error} Give it with --origin.") from error
+
+
+def _select(
+    operation: Operation, store: Store, users: list[str] | None, channels: list[str] | None
+) -> Operation:
+    selection = Selection(
+        users=_choice(users, "--users", store, operation),
+        channels=_choice(channels, "--channels", store, operation),
+        contacts=EVERYTHING,
+    )
+    return commands.start(store, replace(operation, selection=selection))
+
+
+def _choice(wishes: list[str] | None, option: str, store: Store, operation: Operation) -> Choice:
+    """The ids behind a list of ids and names."""
+    if wishes is None:
+        return EVERYTHING
+    wanted = {wish for entry in wishes for wish in entry.split(",") if wish}
+    known: dict[str, str] = {DIRECT_MESSAGES: DIRECT_MESSAGES}
+    for staged in store.staging.records(operation.id, "user" if option == "--users" else "channel"):
+        record = staged.record
+        if name := record.username if isinstance(record, User) else record.name:
+            known.setdefault(name, record.id)
+        known[record.id] = record.id
+    if missing := sorted(wanted - known.keys()):
+        raise SettingsError(f"{option}: the export has no {', '.join(missing)}. See chatferry inspect.")
+    return Choice(list=frozenset(known[wish] for wish in wanted))
