@@ -291,7 +291,8 @@ def dumped(data: Path) -> dict[str, list[str]]:
 
 def test_a_worker_that_cannot_live_ends_the_process(tmp_path: Path) -> None:
     program = (
-        "import chatferry.pipeline.background as w; w._FAULTS = 2; w.BackgroundRunner._take_up = lambda self: 1 / 0;"
+        "import chatferry.pipeline.background as b;"
+        "b._FAULTS = 2; b.BackgroundRunner._take_up = lambda self: 1 / 0;"
         "from chatferry.cli import main; main()"
     )
     line = [sys.executable, "-c", program, *command()[3:], "serve", "--data", str(tmp_path), "--port", "0"]
