@@ -3,16 +3,19 @@
 docs/problems.md lists the same kinds for administrators.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chatferry.records import Effect, Problem, RecordType
+from chatferry.records import Channel, Contact, Effect, Message, Problem, RecordType, User
 
 MOST_OF_RECORD, MOST_OF_PART, MOST_OF_ARCHIVE = 100, 1_000, 10_000
 """Problems of one kind that are listed one by one: of a record, of a part, of an archive's first reading."""
 _LONGEST = 1000  # characters of a reason, and of the name of a file
+
+NO_PROBLEMS: tuple[Problem, ...] = ()
+"""What a function returns that found nothing wrong."""
 
 
 class Kind(Struct, frozen=True):
@@ -231,7 +234,7 @@ KINDS: dict[str, Kind] = {
 def problem(
     kind: str, reason: str, *, file: str = "", position: str | int = "", field: str = "", count: int = 1
 ) -> Problem:
-    """The problem of this kind at this place. `reason` is a sentence for an administrator.
+    """Return a problem of a kind. `reason` is a sentence for an administrator.
 
     `position`: a number is the place in the file's JSON list.
     """
@@ -249,12 +252,19 @@ def problem(
     )
 
 
+def about(
+    record: User | Contact | Channel | Message, kind: str, reason: str, field: str = "", count: int = 1
+) -> Problem:
+    """Return a problem of a kind at the place of a record."""
+    return problem(kind, reason, file=record.file, position=record.position, field=field, count=count)
+
+
 def _shortened(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 100]}…{text[-99:]}"
 
 
 class Notes(list[Problem]):
-    """Problems in order: the first `most` of each kind.
+    """A list of the first `most` problems of each kind, in order.
 
     A further problem adds its count to the last listed problem of its reason; one more problem counts the
     rest of the kind. `counting` has the indexes of the problems that count further ones.
@@ -266,6 +276,9 @@ class Notes(list[Problem]):
         self._most = most
         self._counts: dict[str, int] = {}
         self._indexes: dict[tuple[str, str], int] = {}
+        self.extend(problems)
+
+    def extend(self, problems: Iterable[Problem]) -> None:
         for note in problems:
             self.append(note)
 
@@ -283,6 +296,11 @@ class Notes(list[Problem]):
             super().append(replace(note, reason=UNLISTED, position="", field=""))
         else:
             self[index] = _with_more(self[index], note)
+
+
+def capped(problems: Collection[Problem]) -> tuple[Problem, ...]:
+    """Return the problems of one record: the first of each kind, and how many more there are."""
+    return tuple(Notes(MOST_OF_RECORD, problems)) if problems else NO_PROBLEMS
 
 
 UNLISTED = "there are more problems of this kind than are listed one by one"
@@ -326,7 +344,7 @@ def _largest(of_kind: dict[str, Problem], most: int) -> Iterator[Problem]:
 
 
 class Position(Struct, frozen=True, gc=False):
-    """Where a message stands: a file, and the place in its JSON list. Makes the message's problems."""
+    """The place of a message: a file, and the index in its JSON list. Makes the message's problems."""
 
     file: str
     index: int

@@ -8,7 +8,7 @@ from chatferry.convert.decision import Decision, updated
 from chatferry.convert.id_map import MappedUser
 from chatferry.documents import CONTACTS, Change, Date, Document, Insert, Update, encode
 from chatferry.origins import Links, Origin
-from chatferry.problems import problem
+from chatferry.problems import about
 from chatferry.records import Contact, Outcome, Problem
 
 
@@ -88,7 +88,7 @@ def _details(record: Contact, known: ContactIndex, setup: ContactPolicy, problem
     details: Document = {"name": record.name or _substitute(record)}
     if not record.name:
         reason = f"the contact has no name; {details['name']} stands in for it"
-        problems.append(_problem("contact-without-name", reason, record, "name"))
+        problems.append(about(record, "contact-without-name", reason, "name"))
     if record.emails:
         details["emails"] = [{"address": address} for address in record.emails]
     if record.phones:
@@ -101,7 +101,7 @@ def _details(record: Contact, known: ContactIndex, setup: ContactPolicy, problem
             details["contactManager"] = manager
         else:
             reason = f"nobody has the username {record.manager}, which is named as the contact's manager"
-            problems.append(_problem("unknown-manager", reason, record, "manager"))
+            problems.append(about(record, "unknown-manager", reason, "manager"))
     return details
 
 
@@ -141,7 +141,3 @@ def _update(record: Contact, wanted: Document, match: Document) -> Update | None
         return None
     add = {} if is_linked else {"importIds": (record.id,)}
     return Update(collection=CONTACTS, id=match["_id"], set=news, add=add)
-
-
-def _problem(kind: str, reason: str, record: Contact, field: str) -> Problem:
-    return problem(kind, reason, file=record.file, position=record.position, field=field)

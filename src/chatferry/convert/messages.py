@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from chatferry.convert.id_map import LoggedIdMap, MappedUser
 from chatferry.documents import MESSAGES, Date, Document, Update
 from chatferry.ids import derived_hex
-from chatferry.problems import MOST_OF_RECORD, Notes, problem
+from chatferry.problems import NO_PROBLEMS, about, capped
 from chatferry.records import (
     ROCKET_CAT,
     Attachment,
@@ -20,7 +20,6 @@ from chatferry.records import (
     Outcome,
     PendingFile,
     Problem,
-    Reaction,
     Replies,
     Segment,
     Text,
@@ -39,14 +38,22 @@ FIELDS = frozenset(
 
 
 class Converted(Struct, frozen=True, gc=False):
-    """A message's document (None if it cannot be imported), what was not taken over, and its files."""
+    """A message as it is to be written.
+
+    document      None if the message cannot be imported
+    problems      what was not taken over
+    pending       files whose bytes are still to be stored
+    files         what became of the other files
+    links         how many files are only links: they share the outcome of the message
+    placeholder   whether it stands for a message that was not imported
+    """
 
     document: Document | None
-    problems: list[Problem]
-    pending: list[PendingFile]
-    files: dict[Outcome, int]
-    links: int = 0  # files that live elsewhere: what becomes of the message becomes of them
-    placeholder: bool = False  # stands for a message that was not imported
+    problems: tuple[Problem, ...]
+    pending: tuple[PendingFile, ...] = ()
+    files: dict[Outcome, int] = {}
+    links: int = 0
+    placeholder: bool = False
 
     @property
     def all_files(self) -> int:
@@ -54,33 +61,32 @@ class Converted(Struct, frozen=True, gc=False):
         return sum(self.files.values()) + len(self.pending) + self.links
 
 
+_NO_FIELDS: Document = {}
 _NO_FILES: dict[Outcome, int] = {}
 
 
 def convert_message(record: Message, known: LoggedIdMap) -> Converted:
-    """The document of a message, with every id of the archive replaced by what stands for it."""
-    problems: list[Problem] = []
+    """Return the document of a message, with the destination's ids in place of the archive's."""
     room = known.rooms[record.channel]
     author = known.users[record.author]
     if room is None or room.absent or author is None or author.absent:
         return _refused(record, known)
-    text = record.text
-    only = text[0] if len(text) == 1 else None
-    msg = only if isinstance(only, str) else ""
-    scope = known.scope
+    text, scope = record.text, known.scope
+    msg, named, problems = (
+        (text[0], _NO_FIELDS, NO_PROBLEMS)
+        if len(text) == 1 and type(text[0]) is str
+        else _text(record, known)
+    )
+    # The order of the fields counts: it is part of the document's digest.
     document: Document = {
         "_id": f"{scope}-{record.id}" if scope else record.id,
         "rid": room.id,
         "u": {"_id": author.id, "username": author.username},
         "msg": msg,
         "ts": Date.at(record.ts),
-        "urls": [],
+        "urls": [{"url": url, "meta": {}} for url in urls_in(msg)] if "://" in msg else [],
+        **named,
     }
-    if text and not msg:
-        _write_text(record, known, document, problems)
-        msg = document["msg"]
-    if "://" in msg:
-        document["urls"] = [{"url": url, "meta": {}} for url in urls_in(msg)]
     if record.system:
         document["t"] = record.system
         document["groupable"] = False
@@ -89,83 +95,66 @@ def convert_message(record: Message, known: LoggedIdMap) -> Converted:
         if record.in_channel:
             document["tshow"] = True
     if record.replies:
-        _write_thread(record.replies, known, document)
-    if record.alias:
-        document["alias"] = record.alias
-    if record.emoji:
-        document["emoji"] = record.emoji
-    if record.avatar:
-        document["avatar"] = record.avatar
-    if record.bot:
-        document["bot"] = True
-    if record.edit is not None:
-        _write_edit(record, known, document, problems)
-    if record.pin is not None:
-        _write_pin(record, known, document, problems)
+        document |= _replies(record.replies, known)
+    if record.alias or record.emoji or record.avatar or record.bot:
+        document |= _appearance(record)
+    if record.edit is not None or record.pin is not None:
+        fields, found = _edit_and_pin(record, known)
+        document, problems = document | fields, problems + found
     if record.reactions:
-        _write_reactions(record, known, document, problems)
+        fields, found = _reactions(record, known)
+        document, problems = document | fields, problems + found
     if record.attachments:
         document["attachments"] = [_attachment(card, known) for card in record.attachments]
     if not record.files:
-        return Converted(document, problems, [], _NO_FILES, placeholder=record.placeholder)
-    pending, files = _write_files(record, scope, author, document, problems)
-    links = sum(bool(file.link and not file.gone) for file in record.files)
-    return Converted(document, problems, pending, files, links)
+        return Converted(document, problems, (), _NO_FILES, placeholder=record.placeholder)
+    return _with_files(record, document, problems, author, scope)
 
 
-def update_message(document: Document, mark: bytes, kept: frozenset[str] = frozenset()) -> Update:
-    """Bring a stored message to what the source says now, and take away what it no longer has.
+def _appearance(record: Message) -> Document:
+    """Return the fields that show a bot, or somebody who writes under another name."""
+    shown = {"alias": record.alias, "emoji": record.emoji, "avatar": record.avatar, "bot": record.bot}
+    return {key: value for key, value in shown.items() if value}
 
-    `mark` is the document's digest. What people did to the message in other fields, and in those that are
-    `kept`, stays.
+
+def update_message(document: Document, digest: bytes, kept: frozenset[str] = frozenset()) -> Update:
+    """Return the update that replaces the imported fields of a stored message, but for `kept` fields.
+
+    `digest` is the document's.
     """
     return Update(
         collection=MESSAGES,
         id=document["_id"],
         set={key: value for key, value in document.items() if key != "_id" and key not in kept},
         unset=tuple(sorted(FIELDS - document.keys() - kept)),
-        digest=mark,
+        digest=digest,
     )
-
-
-def _problem(kind: str, reason: str, record: Message, field: str) -> Problem:
-    return problem(kind, reason, file=record.file, position=record.position, field=field)
 
 
 def _refusal(record: Message, known: LoggedIdMap) -> Problem:
+    """Return why a message cannot be imported: its channel or its author was not."""
     room, author = known.rooms[record.channel], known.users[record.author]
     if room is None:
         reason = f"the channel {record.channel} is not in the export"
-        return _problem("message-channel-failed", reason, record, "channel")
+        return about(record, "message-channel-failed", reason, "channel")
     if room.absent:
         kind = "message-channel-failed" if room.absent == "failed" else "message-channel-not-selected"
-        return _problem(kind, f"the channel {room.name} was not imported: {room.absent}", record, "channel")
+        return about(record, kind, f"the channel {room.name} was not imported: {room.absent}", "channel")
     if author is None:
         reason = f"the author {record.author} is not in the export"
-        return _problem("message-author-failed", reason, record, "user")
+        return about(record, "message-author-failed", reason, "user")
     kind = "message-author-failed" if author.absent == "failed" else "message-author-not-selected"
-    return _problem(
-        kind,
-        f"its author {author.username or record.author} was not imported: {author.absent}",
-        record,
-        "user",
-    )
-
-
-def _lost_files(record: Message, known: LoggedIdMap) -> dict[Outcome, int]:
-    """Files share the fate of their message."""
-    if not record.files:
-        return _NO_FILES
-    refusal = _refusal(record, known)
-    return {Outcome(refusal.effect.value): len(record.files)}
+    reason = f"its author {author.username or record.author} was not imported: {author.absent}"
+    return about(record, kind, reason, "user")
 
 
 def _refused(record: Message, known: LoggedIdMap) -> Converted:
-    """Leave a message out; the first one of a thread that is imported leaves a placeholder."""
-    refusal, files = _refusal(record, known), _lost_files(record, known)
-    room = known.rooms[record.channel]
+    """Leave out a message with its files. The first message of a thread leaves a placeholder if replies to it
+    are imported."""
+    refusal, room = _refusal(record, known), known.rooms[record.channel]
+    files = {Outcome(refusal.effect.value): len(record.files)} if record.files else _NO_FILES
     if room is None or room.absent or record.placeholder or not _present(record.replies, known):
-        return Converted(None, [refusal], [], files)
+        return Converted(None, (refusal,), (), files)
     root = Message(
         record.id,
         record.channel,
@@ -175,63 +164,59 @@ def _refused(record: Message, known: LoggedIdMap) -> Converted:
         replies=record.replies,
         placeholder=True,
     )
-    note = _problem("thread-root-left-out", f"{refusal.reason}; others replied to it", record, "user")
-    return replace(convert_message(root, known), problems=[note], files=files)
+    note = about(record, "thread-root-left-out", f"{refusal.reason}; others replied to it", "user")
+    return replace(convert_message(root, known), problems=(note,), files=files)
 
 
 def _present(replies: Iterable[Replies], known: LoggedIdMap) -> list[tuple[MappedUser, Replies]]:
-    """Return those replies whose authors are there, with these."""
+    """Return the replies whose authors are imported, each with its author."""
     found = [(known.users[one.author], one) for one in replies]
     return [(user, one) for user, one in found if user is not None and not user.absent]
 
 
-def _write_thread(replies: Iterable[Replies], known: LoggedIdMap, document: Document) -> None:
-    """Count the replies of a thread that are imported; whoever wrote one follows it."""
+def _replies(replies: Iterable[Replies], known: LoggedIdMap) -> Document:
+    """Return the fields that count the imported replies of a thread and name its followers, their authors."""
     present = _present(replies, known)
-    if present:
-        document["tcount"] = sum(one.count for _, one in present)
-        document["tlm"] = Date.at(max(one.last for _, one in present))
-        document["replies"] = list(dict.fromkeys(user.id for user, _ in present))
+    if not present:
+        return {}
+    return {
+        "tcount": sum(one.count for _, one in present),
+        "tlm": Date.at(max(one.last for _, one in present)),
+        "replies": list(dict.fromkeys(user.id for user, _ in present)),
+    }
 
 
 # ---------------------------------------------------------------- text
 
 
-def _write_text(record: Message, known: LoggedIdMap, document: Document, problems: list[Problem]) -> None:
+def _text(record: Message, known: LoggedIdMap) -> tuple[str, Document, tuple[Problem, ...]]:
+    """Return a message's text, the fields with the people and channels it names, and the unknown ones."""
     mentions: dict[str, Document] = {}
     channels: dict[str, Document] = {}
-    words: list[str] = []
-    notes = Notes(MOST_OF_RECORD)
+    unknown: list[Problem] = []
     for segment in record.text:
-        if type(segment) is str:
-            words.append(segment)
-        elif type(segment) is UserMention:
+        if type(segment) is UserMention:
             user = known.users[segment.id]
             if user is None:
-                words.append(f"@{segment.label or segment.id}")
                 reason = f"nobody in the export has the id {segment.id}, which the text mentions"
-                notes.append(_problem("unknown-mention", reason, record, "text"))
-            else:
-                words.append(f"@{user.username or segment.label or segment.id}")
-                if not user.absent:
-                    mentions[user.id] = _mention(user)
+                unknown.append(about(record, "unknown-mention", reason, "text"))
+            elif not user.absent:
+                mentions[user.id] = _mention(user)
         elif type(segment) is ChannelMention:
             room = known.rooms[segment.id]
-            words.append(f"#{room.name if room and room.name else segment.label or segment.id}")
             if room is None:
                 reason = f"no channel in the export has the id {segment.id}, which the text mentions"
-                notes.append(_problem("unknown-mention", reason, record, "text"))
+                unknown.append(about(record, "unknown-mention", reason, "text"))
             elif not room.absent and room.name:
                 channels[room.id] = {"_id": room.id, "name": room.name}
         elif type(segment) is GroupMention:
-            words.append(f"@{segment.name}")
             mentions[segment.name] = {"_id": segment.name, "username": segment.name}
-    problems += notes
-    document["msg"] = "".join(words)
+    fields: Document = {}
     if mentions:
-        document["mentions"] = list(mentions.values())
+        fields["mentions"] = list(mentions.values())
     if channels:
-        document["channels"] = list(channels.values())
+        fields["channels"] = list(channels.values())
+    return _written(record.text, known), fields, capped(unknown)
 
 
 def _shown(segment: Segment, known: LoggedIdMap) -> str:
@@ -270,7 +255,7 @@ _TRAILING = ".,;:!?'\"*_~"
 
 
 def urls_in(text: str) -> list[str]:
-    """The addresses in a text, outside of code, each once."""
+    """Return the addresses in a text, outside of code, each once."""
     if "`" in text:
         text = _CODE.sub(" ", text)
     if "](" in text:
@@ -288,7 +273,7 @@ def urls_in(text: str) -> list[str]:
 
 
 def _without_trailing(url: str) -> str:
-    """The address without punctuation at its end, and without brackets there that it does not open."""
+    """Return an address without punctuation at its end, and without brackets there that it does not open."""
     url = url.rstrip(_TRAILING)
     if url[-1] != ")":
         return url
@@ -305,75 +290,64 @@ def _without_trailing(url: str) -> str:
 # ---------------------------------------------------------------- edits, pins, reactions
 
 
+def _edit_and_pin(record: Message, known: LoggedIdMap) -> tuple[Document, tuple[Problem, ...]]:
+    """Return the fields that say when a message was edited and pinned, and by whom."""
+    fields: Document = {}
+    problems = NO_PROBLEMS
+    if edit := record.edit:
+        fields["editedAt"] = Date.at(edit.at)
+        editor, problems = _actor(edit.by, "unknown-editor", record, known)
+        if editor:
+            fields["editedBy"] = editor
+    if pin := record.pin:
+        fields |= {"pinned": True, "pinnedAt": Date.at(pin.at)}
+        pinner, found = _actor(pin.by, "unknown-pinner", record, known)
+        problems += found
+        if pinner:
+            fields["pinnedBy"] = pinner
+    return fields, problems
+
+
 def _actor(
-    import_id: str, kind: str, record: Message, known: LoggedIdMap, problems: list[Problem]
-) -> Document | None:
+    import_id: str, kind: str, record: Message, known: LoggedIdMap
+) -> tuple[Document | None, tuple[Problem, ...]]:
+    """Return who edited or pinned a message, or why nobody can be named."""
     if not import_id:
-        return None
+        return None, NO_PROBLEMS
     user = known.users[import_id]
     field, lost = ("edited", "editor's name") if kind == "unknown-editor" else ("pinned_to", "pinner's name")
     if user is None:
-        reason = f"nobody in the export has the id {import_id}"
-        problems.append(_problem(kind, reason, record, field))
-        return None
+        return None, (about(record, kind, f"nobody in the export has the id {import_id}", field),)
     if user.absent:
-        problems.append(_left_out(user, import_id, lost, record, field))
-        return None
-    return {"_id": user.id, "username": user.username}
+        return None, (_left_out(user, import_id, lost, record, field),)
+    return {"_id": user.id, "username": user.username}, NO_PROBLEMS
 
 
 def _left_out(user: MappedUser, import_id: str, lost: str, record: Message, field: str) -> Problem:
-    """Return the problem that a message loses what somebody did who was not imported."""
+    """Return the problem that a message loses what a person did who was not imported."""
     reason = f"{user.username or import_id} was not imported ({user.absent}), so the {lost} is left out"
-    return _problem("person-not-imported", reason, record, field)
+    return about(record, "person-not-imported", reason, field)
 
 
-def _write_edit(record: Message, known: LoggedIdMap, document: Document, problems: list[Problem]) -> None:
-    if record.edit is None:
-        return
-    document["editedAt"] = Date.at(record.edit.at)
-    editor = _actor(record.edit.by, "unknown-editor", record, known, problems)
-    if editor:
-        document["editedBy"] = editor
-
-
-def _write_pin(record: Message, known: LoggedIdMap, document: Document, problems: list[Problem]) -> None:
-    if record.pin is None:
-        return
-    document["pinned"] = True
-    document["pinnedAt"] = Date.at(record.pin.at)
-    pinner = _actor(record.pin.by, "unknown-pinner", record, known, problems)
-    if pinner:
-        document["pinnedBy"] = pinner
-
-
-def _write_reactions(
-    record: Message, known: LoggedIdMap, document: Document, problems: list[Problem]
-) -> None:
+def _reactions(record: Message, known: LoggedIdMap) -> tuple[Document, tuple[Problem, ...]]:
+    """Return the field with a message's reactions, and who of the people who reacted is missing."""
     reactions: Document = {}
-    notes = Notes(MOST_OF_RECORD)
+    missing: list[Problem] = []
     for reaction in record.reactions:
-        usernames = _reacting(reaction, record, known, notes)
+        usernames: dict[str, None] = {}
+        for import_id in reaction.users:
+            user = known.users[import_id]
+            if user is None:
+                reason = f"nobody in the export has the id {import_id}"
+                field = f"reactions (:{reaction.name}:)"
+                missing.append(about(record, "unknown-reaction-user", reason, field))
+            elif user.absent:
+                missing.append(_left_out(user, import_id, "reaction", record, "reactions"))
+            else:
+                usernames[user.username] = None
         if usernames:
-            reactions[f":{reaction.name}:"] = {"usernames": usernames}
-    problems += notes
-    if reactions:
-        document["reactions"] = reactions
-
-
-def _reacting(reaction: Reaction, record: Message, known: LoggedIdMap, problems: list[Problem]) -> list[str]:
-    usernames: dict[str, None] = {}
-    for import_id in reaction.users:
-        user = known.users[import_id]
-        if user is None:
-            reason = f"nobody in the export has the id {import_id}"
-            field = f"reactions (:{reaction.name}:)"
-            problems.append(_problem("unknown-reaction-user", reason, record, field))
-        elif user.absent:
-            problems.append(_left_out(user, import_id, "reaction", record, "reactions"))
-        else:
-            usernames[user.username] = None
-    return list(usernames)
+            reactions[f":{reaction.name}:"] = {"usernames": list(usernames)}
+    return {"reactions": reactions} if reactions else {}, capped(missing)
 
 
 # ---------------------------------------------------------------- attachments and files
@@ -397,47 +371,47 @@ def _iso(ms: int) -> str:
     return Date.at(ms).iso
 
 
-def _write_files(
-    record: Message, scope: str, author: MappedUser, document: Document, problems: list[Problem]
-) -> tuple[list[PendingFile], dict[Outcome, int]]:
-    attachments: list[Document] = document.setdefault("attachments", [])
-    files: list[Document] = []
+def _with_files(
+    record: Message, document: Document, problems: tuple[Problem, ...], author: MappedUser, scope: str
+) -> Converted:
+    """Return a message with its files: those that are still to be stored, and what became of the rest."""
+    attachments: list[Document] = document.get("attachments", [])
+    entries: list[Document] = []
     pending: list[PendingFile] = []
     outcomes: dict[Outcome, int] = {}
-    notes = Notes(MOST_OF_RECORD)
+    found: list[Problem] = []
     for number, file in enumerate(record.files):
         own_id = file.id or f"{record.id}/{number}"
         upload_id = derived_hex("upload", scope, own_id) if scope else derived_hex("upload", own_id)
-        outcome = _file_outcome(file, record, notes)
+        outcome, problem = _file_outcome(file, record)
         is_fetched = outcome is None and not file.link
+        if problem is not None:
+            found.append(problem)
         if outcome is not None:
             outcomes[outcome] = outcomes.get(outcome, 0) + 1
         elif is_fetched:
-            files.append(_file_entry(file, upload_id))
+            entries.append(_file_entry(file, upload_id))
             pending.append(_pending(file, upload_id, document, author))
         attachments.append(_file_card(file, upload_id if is_fetched else ""))
-    problems += notes
-    if files:
-        document["files"] = files
-    return pending, outcomes
+    document["attachments"] = attachments
+    if entries:
+        document["files"] = entries
+    links = sum(bool(file.link and not file.gone) for file in record.files)
+    return Converted(document, problems + capped(found), tuple(pending), outcomes, links)
 
 
-def _file_outcome(file: File, record: Message, problems: list[Problem]) -> Outcome | None:
-    """What became of a file that cannot be brought; None for one that can."""
+def _file_outcome(file: File, record: Message) -> tuple[Outcome | None, Problem | None]:
+    """Return what became of a file that cannot be fetched, else None, and what there is to say."""
+    field = f"files ({file.name or file.id})"
     if file.gone:
-        problems.append(_file_problem("file-gone", f"it is not in the export: {file.gone}", file, record))
-        return Outcome.SKIPPED
+        reason = f"it is not in the export: {file.gone}"
+        return Outcome.SKIPPED, about(record, "file-gone", reason, field)
     if file.link:
-        problems.append(_file_problem("file-external", "it is stored outside of Slack", file, record))
-    elif not file.url and not file.path:
+        return None, about(record, "file-external", "it is stored outside of Slack", field)
+    if not file.url and not file.path:
         reason = "the export has neither the file nor its address"
-        problems.append(_file_problem("file-without-address", reason, file, record))
-        return Outcome.FAILED
-    return None
-
-
-def _file_problem(kind: str, reason: str, file: File, record: Message) -> Problem:
-    return _problem(kind, reason, record, f"files ({file.name or file.id})")
+        return Outcome.FAILED, about(record, "file-without-address", reason, field)
+    return None, None
 
 
 def _file_entry(file: File, upload_id: str) -> Document:
@@ -452,7 +426,7 @@ def _file_entry(file: File, upload_id: str) -> Document:
 
 
 def _file_card(file: File, upload_id: str) -> Document:
-    """The attachment that shows a file; where its bytes are is added once they are there."""
+    """Return the attachment that shows a file. Its address is added once the bytes are stored."""
     card: Document = {"title": file.title or file.name or file.id or "File", "type": "file"}
     if upload_id:
         card["fileId"] = upload_id
@@ -478,7 +452,7 @@ def _file_card(file: File, upload_id: str) -> Document:
 
 
 def extension(name: str) -> str:
-    """The ending of a file's name, "" if it has none."""
+    """Return the ending of a file's name, "" if it has none."""
     stem, dot, suffix = name.rpartition(".")
     return suffix.lower() if dot and stem and len(suffix) <= 10 else ""
 

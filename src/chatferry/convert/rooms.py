@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from chatferry.convert.decision import Decision, updated
 from chatferry.convert.id_map import MappedUser
@@ -11,7 +10,7 @@ from chatferry.convert.names import RoomNames
 from chatferry.convert.subscriptions import direct_subscription_id, subscription_id
 from chatferry.documents import ROOMS, SUBSCRIPTIONS, USERS, Change, Date, Document, Insert, Update
 from chatferry.origins import Links, Origin
-from chatferry.problems import MOST_OF_RECORD, Notes, problem
+from chatferry.problems import MOST_OF_RECORD, Notes, about
 from chatferry.records import ROCKET_CAT, Channel, Outcome, Problem
 
 NAME_TRIES = 9
@@ -149,17 +148,13 @@ def decide_room(record: Channel, known: RoomIndex, setup: RoomPolicy, now: Date)
     type_ = "p" if record.type == "d" and len(members) > setup.max_direct else record.type
     if type_ != record.type:
         reason = f"{len(members)} people are more than the {setup.max_direct} that a direct room holds"
-        problems.append(_problem("channel-too-large", reason, record, "members"))
+        problems.append(about(record, "channel-too-large", reason, "members"))
     match = known.match(record, type_, (member.id for member in members), setup)
     if match is not None:
         return _complete(record, match, members, known, setup, problems, now)
     if type_ == "d":
         return _new_direct(record, members, known, setup, problems, now)
     return _new_room(record, type_, members, known, setup, problems, now)
-
-
-def _problem(kind: str, reason: str, record: Channel, field: str = "") -> Problem:
-    return problem(kind, reason, file=record.file, position=record.position, field=field)
 
 
 # ---------------------------------------------------------------- members
@@ -184,31 +179,31 @@ def _unknown_members(import_ids: list[str], record: Channel, setup: RoomPolicy) 
     """Yield a problem per unknown member; one that counts them if no list could have named them."""
     if import_ids and not setup.lists_users:
         reason = "the export lists no users, so members who wrote nothing are not known"
-        yield replace(_problem("unknown-member", reason, record, "members"), count=len(import_ids))
+        yield about(record, "unknown-member", reason, "members", count=len(import_ids))
         return
     for import_id in import_ids:
         reason = f"the member {import_id} is not in the export"
-        yield _problem("unknown-member", reason, record, "members")
+        yield about(record, "unknown-member", reason, "members")
 
 
 def _refused_direct(record: Channel, members: list[MappedUser], setup: RoomPolicy) -> Decision | None:
     """A direct conversation needs all its people: without one of them it would be another's."""
     if not record.members:
         reason = "the export does not say who takes part in this conversation"
-        failed = _problem("direct-without-members", reason, record, "members")
+        failed = about(record, "direct-without-members", reason, "members")
         return Decision(outcome=Outcome.FAILED, problems=(failed,))
     absent = [user for user in map(setup.users.get, record.members) if user is not None and user.absent]
     if any(user.absent == "failed" for user in absent):
         reason = f"the user {absent[0].username} could not be imported"
-        failed = _problem("direct-without-members", reason, record, "members")
+        failed = about(record, "direct-without-members", reason, "members")
         return Decision(outcome=Outcome.FAILED, problems=(failed,))
     if absent:
         reason = f"the user {absent[0].username} was not selected"
-        skipped = _problem("direct-member-not-selected", reason, record, "members")
+        skipped = about(record, "direct-member-not-selected", reason, "members")
         return Decision(outcome=Outcome.SKIPPED, problems=(skipped,))
     if not members:
         reason = "none of its people is in the export"
-        failed = _problem("direct-without-members", reason, record, "members")
+        failed = about(record, "direct-without-members", reason, "members")
         return Decision(outcome=Outcome.FAILED, problems=(failed,))
     return None
 
@@ -224,7 +219,7 @@ def _owner(record: Channel, setup: RoomPolicy, problems: list[Problem]) -> Mappe
     if record.creator and creator is None and not setup.lists_users:
         who, what = "the export", "lists no users"
     reason = f"{who} {what}; {setup.starter.username}, who started the import, owns the room"
-    problems.append(_problem("unknown-creator", reason, record, "creator"))
+    problems.append(about(record, "unknown-creator", reason, "creator"))
     return setup.starter
 
 
@@ -294,14 +289,14 @@ def _about(record: Channel) -> Document:
 def _free_name(record: Channel, known: RoomIndex, setup: RoomPolicy, problems: list[Problem]) -> str:
     if not record.name.strip():
         reason = f"the channel has no name in the export; it is called {record.id}"
-        problems.append(_problem("channel-without-name", reason, record, "name"))
+        problems.append(about(record, "channel-without-name", reason, "name"))
     wishes = name_wishes(record, setup.names)[: NAME_TRIES + 1]
     name = next((wish for wish in wishes if not known.is_taken(wish)), "")
     name = name or f"{wishes[0]}-{new_id(record, setup)[:6]}"
     _note_changed_name(record, wishes[0], setup, problems)
     if record.name and name != wishes[0]:
         reason = f"another room is called {wishes[0]}: this one is {name}"
-        problems.append(_problem("channel-name-taken", reason, record, "name"))
+        problems.append(about(record, "channel-name-taken", reason, "name"))
     return name
 
 
@@ -309,7 +304,7 @@ def _note_changed_name(record: Channel, name: str, setup: RoomPolicy, problems: 
     wish = record.name.strip()
     if wish and name != wish and not setup.names.shows_any:
         reason = f"the channel {wish} is called {name}: not all its characters are allowed in a room's name"
-        problems.append(_problem("room-name-changed", reason, record, "name"))
+        problems.append(about(record, "room-name-changed", reason, "name"))
 
 
 def _subscriptions(room: Document, users: Iterable[MappedUser], now: Date) -> list[Document]:
@@ -467,7 +462,7 @@ def _merged(record: Channel, room: Document, members: int, inside: int) -> Probl
         f"the channel {record.name.strip() or record.id} ({_members_of(members)}) goes to the room "
         f"{room.get('name', room['_id'])} ({_members_of(inside)}), which was there already"
     )
-    return _problem("room-merged", reason, record)
+    return about(record, "room-merged", reason)
 
 
 def _members_of(number: int) -> str:
@@ -490,5 +485,5 @@ def _entering(
         f"{len(new)} people were not added to the private room {room.get('name', room['_id'])}: "
         f"{setup.starter.username}, who started the import, is neither in it nor an administrator"
     )
-    problems.append(_problem("member-not-added", reason, record, "members"))
+    problems.append(about(record, "member-not-added", reason, "members"))
     return []

@@ -14,7 +14,7 @@ from chatferry.convert.subscriptions import subscription_id
 from chatferry.documents import SUBSCRIPTIONS, USERS, Change, Date, Document, Insert, Update
 from chatferry.operations import Guests
 from chatferry.origins import Links, Origin
-from chatferry.problems import problem
+from chatferry.problems import about
 from chatferry.records import Outcome, Problem, User
 from chatferry.redaction import holds_secret, without_secrets
 
@@ -239,10 +239,6 @@ def _guest_left_out(record: User, is_new: bool) -> User:
     )
 
 
-def _problem(kind: str, reason: str, record: User, field: str = "") -> Problem:
-    return problem(kind, reason, file=record.file, position=record.position, field=field)
-
-
 # ---------------------------------------------------------------- new accounts
 
 
@@ -250,7 +246,7 @@ def _new_user(record: User, known: UserIndex, setup: UserPolicy, now: Date) -> t
     problems: list[Problem] = []
     if not _own_name(record):
         reason = f"the user {record.id} has neither a name nor an e-mail address; the id is the username"
-        problems.append(_problem("user-without-name", reason, record, "name"))
+        problems.append(about(record, "user-without-name", reason, "name"))
     username = next((name for name in username_wishes(record) if not known.is_taken(name)), "")
     if not username:
         username = f"{_base_name(record)}-{new_id(record, setup)[:6]}"
@@ -258,11 +254,11 @@ def _new_user(record: User, known: UserIndex, setup: UserPolicy, now: Date) -> t
     if is_wish and username != record.username:
         why = _why_not(record, known, setup)
         reason = f"{_person(record)} is {username} in Rocket.Chat, not {record.username}: {why}"
-        problems.append(_problem("username-changed", reason, record, "name"))
+        problems.append(about(record, "username-changed", reason, "name"))
     granted = [role for role in record.roles if may_grant(setup.starter_roles, role)]
     if refused := [role for role in record.roles if role not in granted]:
         reason = f"{username} was not given {', '.join(refused)}: the import's starter may not grant that"
-        problems.append(_problem("role-not-granted", reason, record, "roles"))
+        problems.append(about(record, "role-not-granted", reason, "roles"))
     document: Document = {
         "_id": new_id(record, setup),
         "createdAt": now,
@@ -391,7 +387,7 @@ def _left_alone(record: User, match: Match) -> Decision:
         outcome=Outcome.SKIPPED,
         id=account["_id"],
         name=account.get("username", ""),
-        problems=(_problem("user-exists", reason, record),),
+        problems=(about(record, "user-exists", reason),),
     )
 
 
@@ -428,7 +424,7 @@ def _merged(record: User, match: Match) -> Problem:
     name = account.get("username", account["_id"])
     whose = f" of {account['name']}" if account.get("name", name) != name else ""
     reason = f"{_person(record)} becomes the account {name}{whose}, which has the same {_SHARED[match.by]}"
-    return _problem(f"user-merged-by-{match.by}", reason, record)
+    return about(record, f"user-merged-by-{match.by}", reason)
 
 
 def _is_imported(account: Document, setup: UserPolicy) -> bool:
@@ -476,7 +472,7 @@ def _news(
         reason = (
             f"{document.get('username', document['_id'])} keeps its {what}: only administrators change that"
         )
-        problems.append(_problem("account-not-changed", reason, record))
+        problems.append(about(record, "account-not-changed", reason))
     if "emails" in news and "emails" not in kept:
         holders = [holder for email in record.emails if (holder := known.by_email(email)) is not None]
         if holders:
@@ -485,5 +481,5 @@ def _news(
                 f"{document.get('username', document['_id'])} gets no e-mail address: the account "
                 f"{holders[0].get('username', holders[0]['_id'])} has the one of {_person(record)}"
             )
-            problems.append(_problem("account-not-changed", reason, record))
+            problems.append(about(record, "account-not-changed", reason))
     return {key: value for key, value in news.items() if key not in kept}

@@ -22,26 +22,38 @@ _LINKS = {
 }  # fmt: skip
 
 
-def attachment(card: dict[str, Any], spot: Position, problems: list[Problem]) -> Attachment:
+def all_attachments(
+    cards: list[dict[str, Any]], position: Position
+) -> tuple[tuple[Attachment, ...], tuple[Problem, ...]]:
+    """Return the attachments of a message, and what could not be taken over."""
+    problems = tuple([problem for card in cards for problem in _problems(card, position)])
+    return tuple([_attachment(card) for card in cards]), problems
+
+
+def _problems(card: dict[str, Any], position: Position) -> Iterator[Problem]:
+    for name, value in card.items():
+        if name in _LINKS and value and not _is_link(value):
+            reason = "only an http or https address can be shown"
+            yield position.problem("attachment-link-dropped", reason, f"attachments.{name}")
+        elif name == "fields" and value is not None and not isinstance(value, list):
+            yield position.problem("attachment-not-readable", "a list was expected", "attachments.fields")
+
+
+def _is_link(value: Any) -> bool:
+    return isinstance(value, str) and _is_web(value)
+
+
+def _attachment(card: dict[str, Any]) -> Attachment:
     texts: dict[str, Text] = {}
     values: dict[str, str | int | float | bool] = {}
     for name, value in card.items():
         if name in _TEXTS:
             texts[name] = from_mrkdwn(value) if isinstance(value, str) else ()
-        elif name in _LINKS:
-            if isinstance(value, str) and value.startswith(("http://", "https://")):
-                values[name] = without_secrets(value)
-            elif value:
-                reason = "only an http or https address can be shown"
-                problems.append(spot.problem("attachment-link-dropped", reason, f"attachments.{name}"))
         elif name == "ts":
             if (at := millis(str(value))) is not None:
                 values["ts"] = at
-        elif name == "fields":
-            if not isinstance(value, list) and value is not None:
-                problems.append(
-                    spot.problem("attachment-not-readable", "a list was expected", "attachments.fields")
-                )
+        elif name == "fields" or (name in _LINKS and not _is_link(value)):
+            continue
         elif isinstance(value, str):
             values[name] = without_secrets(value)
         elif isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**53):
@@ -54,7 +66,7 @@ def attachment(card: dict[str, Any], spot: Position, problems: list[Problem]) ->
 
 
 def _message_blocks(card: dict[str, Any]) -> Any:
-    """A shared message keeps its blocks in `message_blocks[].message.blocks`."""
+    """Return the blocks of a shared message, which keeps them in `message_blocks[].message.blocks`."""
     blocks = card.get("message_blocks")
     if not isinstance(blocks, list):
         return None
@@ -63,7 +75,10 @@ def _message_blocks(card: dict[str, Any]) -> Any:
 
 
 def _fields(fields: Any) -> Iterator[tuple[Text, Text, bool]]:
-    """Rocket.Chat shows a field only with both: a zero-width space stands in for a missing one."""
+    """Yield title, value and shortness of each field.
+
+    Rocket.Chat shows only fields with both: a zero-width space stands in for a missing one.
+    """
     for field in fields if isinstance(fields, list) else ():
         if isinstance(field, dict):
             title, value = (from_mrkdwn(str(field.get(key) or "")) for key in ("title", "value"))

@@ -114,7 +114,9 @@ def read(archive: Archive, part: Part) -> Iterator[Message | Problem]:
         for index, ts in zip(places, spread(times, after), strict=True):
             message = elements[index]
             if message is not None:
-                yield to_record(message, ts, here.room, file, index, archive.__contains__, problems)
+                record, found = to_record(message, ts, file, index, here.room, archive.__contains__)
+                problems.extend(found)
+                yield record
                 after = ts
         yield from problems
 
@@ -148,7 +150,9 @@ def _read_run(archive: Archive, here: Slice, file: str, run: Run) -> Iterator[Me
         message = elements[index - run.first]
         if message is not None:
             ts = run.moved.get(index, time // 1000)
-            yield to_record(message, ts, here.room, file, index, archive.__contains__, problems)
+            record, found = to_record(message, ts, file, index, here.room, archive.__contains__)
+            problems.extend(found)
+            yield record
     yield from problems
 
 

@@ -1,7 +1,7 @@
 """One message of a Slack export, as a record.
 
-What each subtype becomes follows Rocket.Chat's own importer where that keeps the message, and keeps the text
-of all others. Only what repeats another message is left out.
+Subtypes are converted as Rocket.Chat's own importer does it. Messages that it would lose keep their text.
+Only messages that repeat another one are left out.
 """
 
 import re
@@ -13,11 +13,12 @@ from msgspec import Struct
 
 from chatferry.importers.reading.json_list import NO_JSON
 from chatferry.importers.reading.texts import VERY_LONG, fitting, joined
-from chatferry.importers.slack.attachments import attachment, files
+from chatferry.importers.slack.attachments import all_attachments, files
 from chatferry.importers.slack.blocks import from_blocks
 from chatferry.importers.slack.schema import (
     SLACKBOT,
     BotProfile,
+    Edited,
     Envelope,
     SlackMessage,
     SlackReaction,
@@ -27,9 +28,10 @@ from chatferry.importers.slack.schema import (
 )
 from chatferry.importers.slack.skin_tones import in_rocket_chat
 from chatferry.importers.slack.text import from_mrkdwn, without_secrets
-from chatferry.problems import Position
+from chatferry.problems import NO_PROBLEMS, Position
 from chatferry.records import (
     ROCKET_CAT,
+    Attachment,
     Edit,
     GroupMention,
     Message,
@@ -83,16 +85,16 @@ class Room(Struct, frozen=True, kw_only=True):
     threads: dict[str, tuple[Replies, ...]] = {}  # by the `ts` of their first message
     pins: dict[str, PinNote] = {}
     bots: dict[str, str] = {}  # bot id -> the user it writes as
-    people: tuple[str, ...] = ()  # who posted something with an app that is not theirs
+    people: tuple[str, ...] = ()  # users who posted something with an app that is not theirs
 
 
 def message_id(channel: str, ts: str) -> str:
-    """Rocket.Chat's own scheme for messages from Slack."""
+    """Return the id of a message, in Rocket.Chat's own scheme for messages from Slack."""
     return f"slack-{channel}-{ts.replace('.', '-')}"
 
 
 def author_of(message: SlackMessage | Envelope, bots: dict[str, str]) -> str:
-    """The import id of who wrote a message; "" if it names nobody."""
+    """Return the import id of a message's author; "" if it names nobody."""
     if message.subtype == "file_comment" and message.comment and message.comment.user:
         return person(message.comment.user)
     if message.subtype == "huddle_thread" and message.room and message.room.created_by:
@@ -110,7 +112,7 @@ def is_kept(message: SlackMessage | Envelope) -> bool:
 
 
 def placeholder_root(ts: str, room: Room, file: str) -> Message:
-    """Stands for a thread's first message that the archive does not hold."""
+    """Return a placeholder for the first message of a thread, which the archive does not hold."""
     return Message(
         message_id(room.channel, ts),
         room.channel,
@@ -128,88 +130,98 @@ def skip_reason(message: SlackMessage) -> str:
 
 
 def to_record(
-    message: SlackMessage,
-    ts: int,
-    room: Room,
-    file: str,
-    index: int,
-    stored: Callable[[str], bool],
-    problems: list[Problem],
-) -> Message:
-    """The record of a kept message, element `index` of `file`, whose time is `ts`; what could not be taken
-    over goes to `problems`.
+    message: SlackMessage, ts: int, file: str, index: int, room: Room, stored: Callable[[str], bool]
+) -> tuple[Message, tuple[Problem, ...]]:
+    """Return the record of a kept message, element `index` of `file`, and what could not be taken over.
 
-    `stored(path)` tells whether the archive itself holds a file.
+    `ts` is its time in milliseconds. `stored(path)` tells whether the archive itself holds a file.
     """
-    author = message.user or ""
-    more: dict[str, Any] = {}
-    # Most messages have an author, a text and a time, and none of the rest: this asks no more than it must.
-    if message.subtype is not None or message.bot_id is not None or not author or author == SLACKBOT:
-        author = _of_a_kind(message, room, Position(file, index), more, problems)
-    if message.icons is not None:
-        more["emoji"] = _emoji(message)
-    if message.thread_ts is not None or message.ts in room.threads:
-        _thread(message, room, Position(file, index), more, problems)
+    # Most messages have an author, a text and a time, and nothing else: each `if` passes over what they lack.
+    sender, problems = _Sender(message.user or ""), NO_PROBLEMS
+    if message.subtype is not None or message.bot_id is not None or sender.id in ("", SLACKBOT):
+        sender, problems = _sender(message, room, Position(file, index))
+    thread, replies = "", room.threads.get(message.ts or "", ())
+    if message.thread_ts is not None and message.thread_ts != message.ts:
+        thread, found = _thread(message.thread_ts, room, Position(file, index))
+        problems += found
+    edit = None
     if message.edited is not None:
-        more["edit"] = _edit(message, room)
-        if more["edit"] is None:
-            reason = "the time of the edit is not a time"
-            problems.append(Position(file, index).problem("field-dropped", reason, "edited"))
-    if message.pinned_to is not None or message.ts in room.pins:
-        more["pin"] = _pin(message, ts, room)
+        edit, found = _edit(message.edited, room, Position(file, index))
+        problems += found
+    pin = _pin(message, ts, room) if message.pinned_to is not None or message.ts in room.pins else None
+    reactions: tuple[Reaction, ...] = ()
     if message.reactions is not None:
-        more["reactions"] = _reactions(message.reactions, room.bots)
-        for reaction in message.reactions:
-            if reaction.count > len(reaction.users):
-                problems.append(_missing(reaction, Position(file, index)))
-    if message.files is not None or message.file is not None or message.attachments is not None:
-        cards = message.attachments or ()
-        more["attachments"] = tuple([attachment(card, Position(file, index), problems) for card in cards])
-        more["files"] = tuple(files(message, room.folder, stored))
-    text = _system_text(message, more["system"]) if "system" in more else _text(message)
+        reactions, found = _reactions(message.reactions, room.bots, Position(file, index))
+        problems += found
+    attachments: tuple[Attachment, ...] = ()
+    if message.attachments:
+        attachments, found = all_attachments(message.attachments, Position(file, index))
+        problems += found
+    has_files = message.files is not None or message.file is not None or message.attachments is not None
+    text = _system_text(message, sender.system) if sender.system else _text(message)
     may_be_long = message.blocks is not NO_JSON or message.comment is not None
     if may_be_long or len(message.text or "") > VERY_LONG:
         text, long = fitting(text)
         if long:
-            problems.append(Position(file, index).problem(*long, "text"))
-    return Message(
+            problems += (Position(file, index).problem(*long, "text"),)
+    # By position: with names this call takes seven times as long.
+    record = Message(
         message_id(room.channel, message.ts or ""),
         room.channel,
-        author,
+        sender.id,
         ts,
         text,
         file,
         index,
-        **more,
+        sender.system,
+        sender.alias,
+        _emoji(message.icons) if message.icons is not None else "",
+        sender.avatar,
+        sender.is_bot,
+        thread,
+        bool(thread) and message.subtype in _IN_CHANNEL,
+        replies,
+        False,
+        edit,
+        pin,
+        reactions,
+        attachments,
+        tuple(files(message, room.folder, stored)) if has_files else (),
     )
+    return record, problems
 
 
-def _of_a_kind(
-    message: SlackMessage, room: Room, spot: Position, more: dict[str, Any], problems: list[Problem]
-) -> str:
-    """The author; and what the message's subtype and a bot's message bring with them."""
+_IN_CHANNEL = ("thread_broadcast", "reply_broadcast")
+
+
+class _Sender(Struct, frozen=True, gc=False):
+    """Who wrote a message, and what its subtype and a bot's message bring with them."""
+
+    id: str
+    system: str = ""
+    is_bot: bool = False
+    alias: str = ""
+    avatar: str = ""
+
+
+def _sender(message: SlackMessage, room: Room, position: Position) -> tuple[_Sender, tuple[Problem, ...]]:
+    problems = NO_PROBLEMS
     author = author_of(message, room.bots)
     if not author:
         author = ROCKET_CAT
         reason = "the message names no user and no bot"
-        problems.append(spot.problem("message-without-author", reason, "user"))
-    if message.subtype:
-        _note_subtype(message.subtype, spot, more, problems)
-    if message.bot_id or "bot" in more:
-        profile = None if _is_persons(message, room) else message.bot_profile
-        more["alias"] = message.username or (profile.name if profile else "") or ""
-        more["avatar"] = _avatar(message, profile)
-    return author
-
-
-def _note_subtype(subtype: str, spot: Position, more: dict[str, Any], problems: list[Problem]) -> None:
-    if subtype in SYSTEM:
-        more["system"] = SYSTEM[subtype]
-    elif subtype in ("bot_message", "slackbot_response"):
-        more["bot"] = True
-    elif subtype not in CONTENT:
+        problems = (position.problem("message-without-author", reason, "user"),)
+    subtype = message.subtype or ""
+    system = SYSTEM.get(subtype, "")
+    is_bot = subtype in ("bot_message", "slackbot_response")
+    if not system and subtype not in CONTENT:
         reason = f"the subtype {subtype!r} is not known"
-        problems.append(spot.problem("message-of-unknown-type", reason, "subtype"))
+        problems += (position.problem("message-of-unknown-type", reason, "subtype"),)
+    if not message.bot_id and not is_bot:
+        return _Sender(author, system), problems
+    profile = None if _is_persons(message, room) else message.bot_profile
+    alias = message.username or (profile.name if profile else "") or ""
+    return _Sender(author, system, is_bot, alias, _avatar(message, profile)), problems
 
 
 # ---------------------------------------------------------------- text
@@ -243,8 +255,8 @@ def _text(message: SlackMessage) -> Text:
     if message.blocks is NO_JSON or not _blocks_may_hold_more(message):
         return text
     blocks = from_blocks(_loads(message.blocks))
-    said = _says(blocks)
-    return text if text and said and said <= _says(text) else blocks or text
+    words = _words(blocks)
+    return text if text and words and words <= _words(text) else blocks or text
 
 
 def _blocks_may_hold_more(message: SlackMessage) -> bool:
@@ -264,8 +276,8 @@ def _loads(raw: msgspec.Raw) -> Any:
 _WORD = re.compile(r"@S[A-Z0-9]{8,}\b|\w+|[^\w\s\x00-\x7f]")
 
 
-def _says(text: Text) -> set[Segment]:
-    """Return the words of a text, those of its addresses too, and who is named, each once."""
+def _words(text: Text) -> set[Segment]:
+    """Return the words of a text and of its addresses, and the people and channels it names, each once."""
     words: set[Segment] = set()
     for segment in text:
         if isinstance(segment, str):
@@ -285,27 +297,20 @@ def _duration(message: SlackMessage) -> str:
 # ---------------------------------------------------------------- threads, edits, pins, reactions
 
 
-def _thread(
-    message: SlackMessage, room: Room, spot: Position, more: dict[str, Any], problems: list[Problem]
-) -> None:
-    """Note the thread that a message belongs to, and the replies to it that the export has."""
-    more["replies"] = room.threads.get(message.ts or "", ())
-    root = message.thread_ts or message.ts or ""
-    if root != message.ts:
-        if micros(root) is None:
-            problems.append(spot.problem("field-dropped", f"{root!r} is not a time", "thread_ts"))
-            return
-        more["thread"] = message_id(room.channel, root)
-        more["in_channel"] = message.subtype in ("thread_broadcast", "reply_broadcast")
+def _thread(root: str, room: Room, position: Position) -> tuple[str, tuple[Problem, ...]]:
+    """Return the id of a thread's first message."""
+    if micros(root) is None:
+        return "", (position.problem("field-dropped", f"{root!r} is not a time", "thread_ts"),)
+    return message_id(room.channel, root), NO_PROBLEMS
 
 
-def _edit(message: SlackMessage, room: Room) -> Edit | None:
-    edited = message.edited
-    at = millis(edited.ts) if edited else None
-    if edited is None or at is None:
-        return None
+def _edit(edited: Edited, room: Room, position: Position) -> tuple[Edit | None, tuple[Problem, ...]]:
+    at = millis(edited.ts)
+    if at is None:
+        reason = "the time of the edit is not a time"
+        return None, (position.problem("field-dropped", reason, "edited"),)
     editor = edited.user or ""
-    return Edit(at, person(room.bots.get(editor, editor)))
+    return Edit(at, person(room.bots.get(editor, editor))), NO_PROBLEMS
 
 
 def _pin(message: SlackMessage, ts: int, room: Room) -> Pin | None:
@@ -315,10 +320,15 @@ def _pin(message: SlackMessage, ts: int, room: Room) -> Pin | None:
     return Pin(ts) if message.pinned_to else None
 
 
-def _reactions(given: list[SlackReaction], bots: Mapping[str, str]) -> tuple[Reaction, ...]:
-    """Return one reaction per name, each of its people once. `bots`: whom bots write as."""
+def _reactions(
+    given: list[SlackReaction], bots: Mapping[str, str], position: Position
+) -> tuple[tuple[Reaction, ...], tuple[Problem, ...]]:
+    """Return one reaction per name, each of its people once. `bots`: the users that bots write as."""
     users: dict[str, tuple[str, ...]] = {}
+    problems = NO_PROBLEMS
     for reaction in given:
+        if reaction.count > len(reaction.users):
+            problems += (_missing(reaction, position),)
         if reaction.name:
             people = reaction.users
             if bots or SLACKBOT in people:
@@ -327,13 +337,13 @@ def _reactions(given: list[SlackReaction], bots: Mapping[str, str]) -> tuple[Rea
             if len(people) > 1 or name in users:
                 people = list(dict.fromkeys((*users.get(name, ()), *people)))
             users[name] = tuple(people)
-    return tuple([Reaction(name, people) for name, people in users.items()])
+    return tuple([Reaction(name, people) for name, people in users.items()]), problems
 
 
-def _missing(reaction: SlackReaction, spot: Position) -> Problem:
+def _missing(reaction: SlackReaction, position: Position) -> Problem:
     missing = reaction.count - len(reaction.users)
     reason = f"{missing} of {reaction.count} people who reacted with :{reaction.name}: are not named"
-    return spot.problem("reaction-users-missing", reason, "reactions")
+    return position.problem("reaction-users-missing", reason, "reactions")
 
 
 # ---------------------------------------------------------------- bots
@@ -344,14 +354,14 @@ def _is_persons(message: SlackMessage, room: Room) -> bool:
     return message.user in room.people and room.bots.get(message.bot_id or "") != message.user
 
 
-def _emoji(message: SlackMessage) -> str:
-    emoji = (message.icons or {}).get("emoji")
+def _emoji(icons: dict[str, Any]) -> str:
+    emoji = icons.get("emoji")
     return emoji if isinstance(emoji, str) else ""
 
 
 def _avatar(message: SlackMessage, profile: BotProfile | None) -> str:
-    """The largest picture a bot brought with the message; an emoji goes before it."""
-    if _emoji(message):
+    """Return the largest picture that a bot brought with the message; "" if it brought an emoji."""
+    if message.icons and _emoji(message.icons):
         return ""
     icons = message.icons or (profile.icons if profile else None) or {}
     for size in ("image_72", "image_64", "image_48", "image_36"):
