@@ -33,7 +33,7 @@ types: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 golden: $(VENV)/.installed-dev
-	CHATFERRY_UPDATE_GOLDEN=1 $(BIN)/python -m pytest tests/importers tests/api/test_openapi.py tests/test_formats.py
+	CHATFERRY_UPDATE_GOLDEN=1 $(BIN)/python -m pytest tests/importers tests/api/description/test_openapi.py tests/test_formats.py
 
 # What the container image installs, with hashes; build requirements too. Commit the difference.
 lock: $(VENV)/.installed-dev

@@ -95,7 +95,7 @@ def test_rocket_chats_own_client_and_validators(server: Server, tmp_path: Path) 
 
 
 def test_the_parser_shows_what_the_tests_of_texts_take_it_to_show(tmp_path: Path) -> None:
-    """tests/shown has rules of its own for what Rocket.Chat shows."""
+    """tests/support/shown has rules of its own for what Rocket.Chat shows."""
     said = [message(number, one) for number, one in enumerate(corpus.messages(3_000, seed=1))]
     documents = imported(tmp_path, said).documents(MESSAGES)
     given = "".join(f"{json.dumps(document, default=str)}\n" for document in documents)

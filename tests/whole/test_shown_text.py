@@ -1,6 +1,6 @@
 """Whatever Slack shows of a text, Rocket.Chat shows of its document; and nothing else.
 
-Both sides have rules of their own (tests/shown), none of which is chatferry's.
+Both sides have rules of their own (tests/support/shown), none of which is chatferry's.
 """
 
 import json
