@@ -409,6 +409,17 @@ def test_subscriptions_enter_and_change_in_order(destination: Destination) -> No
     assert ids(destination.find(Lookup.SUBSCRIPTION_ROOM, ["r2"])) == ["s1"]
 
 
+def test_a_subscription_can_take_the_place_that_another_gives_up_just_before(
+    destination: Destination,
+) -> None:
+    first, second = subscription("s1", "r1", "u1"), subscription("s2", "r1", "u2")
+    assert destination.apply([first, second]) == []
+    moved = [change(first, set={"u._id": "u3"}), change(second, set={"u._id": "u1"})]
+    assert destination.apply(moved) == []
+    found = destination.find(Lookup.SUBSCRIPTION_ROOM, ["r1"])
+    assert {one["_id"]: one["u"]["_id"] for one in found} == {"s1": "u3", "s2": "u1"}
+
+
 def test_of_two_changes_of_a_subscription_the_good_one_stays(destination: Destination) -> None:
     first, second = subscription("s1", "r1", "u1"), subscription("s2", "r1", "u2")
     assert destination.apply([first, second]) == []

@@ -10,7 +10,6 @@ from typing import Any
 from chatferry.destinations.protocol import Destination, Lookup, Packed, Rejection
 from chatferry.destinations.rules import (
     FIELDS,
-    UNIQUE,
     ChangeError,
     columns,
     embedded_settings,
@@ -25,6 +24,7 @@ from chatferry.destinations.rules import (
     totals,
     written,
 )
+from chatferry.destinations.unique import require_free
 from chatferry.documents import (
     COLLECTIONS,
     MESSAGES,
@@ -65,10 +65,9 @@ class _Shelf:
         return dict.fromkeys(id_ for value in values for id_ in self._found_by.get((field, value), ()))
 
     def require_free(self, document: Document) -> None:
-        """No other document holds what only one may hold."""
-        for field, value in keys(self._collection, document):
-            if field in UNIQUE and self._found_by.get((field, value), {}).keys() - {document["_id"]}:
-                raise ChangeError(UNIQUE[field].format(value))
+        """Raise ChangeError if another document holds what only one may hold."""
+        found_by = keys(self._collection, document)
+        require_free(document["_id"], found_by, lambda key: self._found_by.get(key, {}))
 
 
 _BY_ID = {collection: lookup for lookup, (collection, field) in FIELDS.items() if field == "_id"}

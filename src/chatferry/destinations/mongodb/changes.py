@@ -1,7 +1,6 @@
 """Changes to one collection, brought to MongoDB inside a transaction."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 from bson.datetime_ms import DatetimeMS
 from msgspec import Struct
@@ -12,13 +11,12 @@ from pymongo.errors import BulkWriteError
 
 from chatferry.destinations.mongodb.bson_documents import decoded, difference, document_of, encoded, in_bson
 from chatferry.destinations.mongodb.digests import Digests
-from chatferry.destinations.mongodb.queries import RIVAL_FIELDS, is_possible, rivals, slices
+from chatferry.destinations.mongodb.queries import RIVAL_FIELDS, rivals, slices
 from chatferry.destinations.mongodb.server import DISK_FULL, Row, is_passing, refusal
 from chatferry.destinations.protocol import Rejection
-from chatferry.destinations.rules import UNIQUE, ChangeError, columns, identity, keys, patched
+from chatferry.destinations.rules import ChangeError, columns, identity, keys, patched
+from chatferry.destinations.unique import Key, UniqueKeys
 from chatferry.documents import MESSAGES, Change, Insert, Update
-
-_Key = tuple[str, str]
 
 
 class RefusedError(Exception):
@@ -77,7 +75,7 @@ class Batch:
         self._now = now
         self._one_by_one = one_by_one
         self._documents: dict[str, Row] = {}  # by _id, as they are after the changes weighed so far
-        self._holders: dict[_Key, set[str]] = {}  # of values that only one document may hold
+        self._unique = UniqueKeys(self._holders)
         self._writes: dict[str | int, _Write] = {}
         self._stored_digests = Digests(database)
         self._digests: dict[str, bytes] = {}
@@ -108,10 +106,10 @@ class Batch:
         for some in slices(id_ for id_ in ids if isinstance(id_, str)):
             for document in collection.find({"_id": {"$in": some}}, session=self._session):
                 self._documents[document["_id"]] = _unstamped(document)
-        self._load_holders({key for _, change in self._changes for key in self._wanted(change)})
+        self._unique.expect(key for _, change in self._changes for key in self._wanted(change))
 
-    def _wanted(self, change: Change) -> Iterable[_Key]:
-        """The unique values that a change is likely to ask for."""
+    def _wanted(self, change: Change) -> Iterable[Key]:
+        """Return the keys that a change is likely to ask for."""
         stored: Row = {}
         if isinstance(change, Update):
             stored = self._documents.get(change.id, {})
@@ -119,33 +117,22 @@ class Batch:
         else:
             document = change.document
         try:
-            return _unique(self._collection, document) - _unique(self._collection, stored)
+            return keys(self._collection, document) - keys(self._collection, stored)
         except ChangeError:
             return ()
 
-    def _load_holders(self, wanted: Iterable[_Key]) -> None:
+    def _holders(self, wanted: Iterable[Key]) -> Iterator[tuple[Key, str]]:
+        """Yield the keys of stored documents that hold some of the wanted ones, with the documents' ids."""
         by_field: dict[str, list[str]] = {}
         for field, value in wanted:
-            self._holders.setdefault((field, value), set())
-            if is_possible(value):
-                by_field.setdefault(field, []).append(value)
+            by_field.setdefault(field, []).append(value)
         for field, values in by_field.items():
             for some in slices(values, 1000):
                 collection, query, collation = rivals(field, some)
                 for document in self._database[collection].find(
                     query, RIVAL_FIELDS, collation=collation, session=self._session
                 ):
-                    self._hold(document)
-
-    def _hold(self, document: Row) -> None:
-        for key in _unique(self._collection, document):
-            self._holders.setdefault(key, set()).add(document["_id"])
-
-    def _require_free(self, id_: str, found_by: set[_Key]) -> None:
-        self._load_holders(key for key in found_by if key not in self._holders)
-        for field, value in found_by:
-            if self._holders[field, value] - {id_}:
-                raise ChangeError(UNIQUE[field].format(value))
+                    yield from ((key, document["_id"]) for key in keys(collection, document))
 
     # ------------------------------------------------------------ weighing
 
@@ -157,7 +144,6 @@ class Batch:
             _require_columns(document)
         if id_ in self._documents:
             return
-        self._require_free(id_, _unique(self._collection, document))
         self._keep(index, id_, {}, document)
         if self._collection == MESSAGES:
             self._digests[id_] = change.digest
@@ -171,16 +157,12 @@ class Batch:
         if encoded(document) != data:
             if self._collection == MESSAGES:
                 _require_columns(document)
-            new = _unique(self._collection, document) - _unique(self._collection, stored)
-            self._require_free(change.id, new)
             self._keep(index, change.id, stored, document)
         if self._collection == MESSAGES and change.digest:
             self._digests[change.id] = change.digest
 
     def _keep(self, index: int, id_: str, before: Row, after: Row) -> None:
-        for key in _unique(self._collection, before):
-            self._holders.get(key, set()).discard(id_)
-        self._hold(after)
+        self._unique.move(id_, keys(self._collection, before), keys(self._collection, after))
         self._documents[id_] = after
         write = self._writes.setdefault(index if self._one_by_one else id_, _Write(id_, before, after, []))
         write.after = after
@@ -210,11 +192,6 @@ class Batch:
                     yield write, request
             except ChangeError as fault:
                 raise RefusedError(write.indexes, str(fault)) from fault
-
-
-def _unique(collection: str, document: Mapping[str, Any]) -> set[_Key]:
-    """The values of a document that no other may have."""
-    return {key for key in keys(collection, dict(document)) if key[0] in UNIQUE}
 
 
 def _unstamped(document: Row) -> Row:

@@ -1,13 +1,13 @@
 """Changes to the embedded workspace, brought to its tables inside a transaction."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
 from msgspec import Struct
 
 from chatferry.destinations.protocol import Rejection
 from chatferry.destinations.rules import (
-    UNIQUE,
     ChangeError,
     columns,
     identity,
@@ -21,6 +21,7 @@ from chatferry.destinations.rules import (
 )
 from chatferry.destinations.sqlite import subscriptions as subscriptions
 from chatferry.destinations.sqlite.sql import marks, slices
+from chatferry.destinations.unique import Key, UniqueKeys
 from chatferry.documents import (
     COLLECTIONS,
     MESSAGES,
@@ -49,7 +50,6 @@ _DROP_KEY = "DELETE FROM chatferry_keys WHERE collection = ? AND field = ? AND v
 _HOLDERS = "SELECT value, _id FROM chatferry_keys WHERE collection = ? AND field = ? AND value IN "
 
 _Place = tuple[str, str]  # collection and _id
-_Key = tuple[str, str, str]  # collection, field and value
 
 
 class _New(Struct, frozen=True):
@@ -57,7 +57,7 @@ class _New(Struct, frozen=True):
 
     id: str
     text: str
-    found_by: set[tuple[str, str]]
+    found_by: set[Key]
     columns: tuple[str | None, ...]
 
 
@@ -102,9 +102,12 @@ class _Batch:
         self._ending = ending
         self._stored: dict[_Place, str] = {}
         self._texts: dict[_Place, str] = {}  # of documents that are new or others than before
-        self._holders: dict[_Key, set[str]] = {}  # of values that only one document may hold
-        self._added: set[tuple[str, str, str, str]] = set()
-        self._dropped: set[tuple[str, str, str, str]] = set()
+        self._unique = {
+            collection: UniqueKeys(partial(_holders, db, collection))
+            for collection in {change.collection for _, change in changes}
+        }
+        self._old_keys: dict[_Place, set[Key]] = {}  # of documents that may be found by others than before
+        self._new_keys: dict[_Place, set[Key]] = {}
         self._columns: dict[str, tuple[str | None, ...]] = {}  # of messages
         self._members: dict[str, subscriptions.Member] = {}  # of subscriptions
         self._digests: dict[str, bytes] = {}
@@ -145,48 +148,19 @@ class _Batch:
 
     def _load(self, made: Iterable[_New | ChangeError | None]) -> None:
         ids: dict[str, set[str]] = {}
-        unique: dict[tuple[str, str], set[str]] = {}
+        wanted: dict[str, list[Key]] = {}
         for (_, change), new in zip(self._changes, made, strict=True):
             if isinstance(change, Update):
                 ids.setdefault(change.collection, set()).add(change.id)
             elif isinstance(new, _New):
                 ids.setdefault(change.collection, set()).add(new.id)
-                for field, value in new.found_by:
-                    if field in UNIQUE:
-                        unique.setdefault((change.collection, field), set()).add(value)
-        for collection, wanted in ids.items():
-            for some in slices(sorted(wanted)):
+                wanted.setdefault(change.collection, []).extend(new.found_by)
+        for collection, some_ids in ids.items():
+            for some in slices(sorted(some_ids)):
                 rows = self._db.execute(BY_ID[collection] + marks(some), some)
                 self._stored.update(((collection, id_), text) for id_, text in rows)
-        for (collection, field), values in unique.items():
-            self._load_holders(collection, field, sorted(values))
-
-    def _load_holders(self, collection: str, field: str, values: Sequence[str]) -> None:
-        """Who holds the values, apart from those that have given them up since."""
-        self._holders.update(((collection, field, value), set()) for value in values)
-        for value, id_ in self._stored_holders(collection, field, values):
-            if (collection, field, value, id_) not in self._dropped:
-                self._holders[collection, field, value].add(id_)
-
-    def _stored_holders(
-        self, collection: str, field: str, values: Sequence[str]
-    ) -> Iterator[tuple[str, str]]:
-        if collection == SUBSCRIPTIONS:
-            for value in values:
-                yield from ((value, id_) for id_ in subscriptions.holders(self._db, value))
-            return
-        for some in slices(values):
-            yield from self._db.execute(_HOLDERS + marks(some), (collection, field, *some))
-
-    def _require_free(self, collection: str, id_: str, found_by: Iterable[tuple[str, str]]) -> None:
-        """No other document holds what only one may hold."""
-        for field, value in found_by:
-            if field not in UNIQUE:
-                continue
-            if (collection, field, value) not in self._holders:
-                self._load_holders(collection, field, [value])
-            if self._holders[collection, field, value] - {id_}:
-                raise ChangeError(UNIQUE[field].format(value))
+        for collection, some_keys in wanted.items():
+            self._unique[collection].expect(some_keys)
 
     # ------------------------------------------------------------ weighing
 
@@ -194,12 +168,10 @@ class _Batch:
         place = (change.collection, new.id)
         if place in self._texts or place in self._stored:
             return
-        self._require_free(change.collection, new.id, new.found_by)
+        self._move(place, set(), new.found_by)
         self._texts[place] = new.text
         if change.collection == MESSAGES:
             self._columns[new.id], self._digests[new.id] = new.columns, change.digest
-        for field, value in new.found_by:
-            self._add((change.collection, field, value), new.id)
 
     def _update(self, change: Update) -> None:
         collection, id_ = place = (change.collection, change.id)
@@ -214,41 +186,21 @@ class _Batch:
         if collection == MESSAGES and change.digest:
             self._digests[id_] = change.digest
 
-    def _replace(
-        self, collection: str, id_: str, document: Document, old: set[tuple[str, str]] | None
-    ) -> None:
+    def _replace(self, collection: str, id_: str, document: Document, old: set[Key] | None) -> None:
         """Keep the document as it now is. `old` are its keys before, None if these are as they were."""
         text = stamped(document, self._ending).decode()
         if collection == MESSAGES:
             self._columns[id_] = columns(document)
         elif old is not None:
-            new = keys(collection, document)
-            self._require_free(collection, id_, new - old)
-            for field, value in old - new:
-                self._drop((collection, field, value), id_)
-            for field, value in new - old:
-                self._add((collection, field, value), id_)
+            self._move((collection, id_), old, keys(collection, document))
         if collection == SUBSCRIPTIONS:
             self._members[id_] = subscriptions.member(document)
         self._texts[collection, id_] = text
 
-    def _add(self, key: _Key, id_: str) -> None:
-        row = (*key, id_)
-        if row in self._dropped:
-            self._dropped.remove(row)
-        else:
-            self._added.add(row)
-        if key in self._holders:
-            self._holders[key].add(id_)
-
-    def _drop(self, key: _Key, id_: str) -> None:
-        row = (*key, id_)
-        if row in self._added:
-            self._added.remove(row)
-        else:
-            self._dropped.add(row)
-        if key in self._holders:
-            self._holders[key].discard(id_)
+    def _move(self, place: _Place, old: set[Key], new: set[Key]) -> None:
+        self._unique[place[0]].move(place[1], old, new)
+        self._old_keys.setdefault(place, old)
+        self._new_keys[place] = new
 
     # ------------------------------------------------------------ writing
 
@@ -271,8 +223,8 @@ class _Batch:
             self._write_many(_INSERT[collection], new)
             self._write_many(_REPLACE[collection], old)
         self._write_many(_SET_DIGEST, [(digest, id_) for id_, digest in self._digests.items()])
-        self._write_many(_DROP_KEY, sorted(row for row in self._dropped if row[0] != SUBSCRIPTIONS))
-        self._write_many(_ADD_KEY, sorted(row for row in self._added if row[0] != SUBSCRIPTIONS))
+        self._write_many(_DROP_KEY, _key_rows(self._old_keys, self._new_keys))
+        self._write_many(_ADD_KEY, _key_rows(self._new_keys, self._old_keys))
 
     def _write_message(self, id_: str, text: str) -> None:
         if self._is_stored(MESSAGES, id_):
@@ -287,3 +239,28 @@ class _Batch:
 
     def _is_stored(self, collection: str, id_: str) -> bool:
         return (collection, id_) in self._stored
+
+
+def _key_rows(these: Mapping[_Place, set[Key]], but: Mapping[_Place, set[Key]]) -> list[tuple[str, ...]]:
+    """Return rows for the keys of documents that they have in `these` and not in `but`."""
+    return sorted(
+        (collection, field, value, id_)
+        for (collection, id_), found_by in these.items()
+        if collection != SUBSCRIPTIONS
+        for field, value in found_by - but[collection, id_]
+    )
+
+
+def _holders(db: sqlite3.Connection, collection: str, wanted: Collection[Key]) -> Iterator[tuple[Key, str]]:
+    """Yield the keys that stored documents hold, with the documents' ids."""
+    if collection == SUBSCRIPTIONS:
+        for key in wanted:
+            yield from ((key, id_) for id_ in subscriptions.holders(db, key[1]))
+        return
+    by_field: dict[str, list[str]] = {}
+    for field, value in sorted(wanted):
+        by_field.setdefault(field, []).append(value)
+    for field, values in by_field.items():
+        for some in slices(values):
+            rows = db.execute(_HOLDERS + marks(some), (collection, field, *some))
+            yield from (((field, value), id_) for value, id_ in rows)
