@@ -1029,6 +1029,70 @@ def test_zip64_entries_are_read(tmp_path: Path) -> None:
     assert contents_of(tmp_path / "export.zip") == {"users.json": b"[]", "a/1.json": b"x" * 5000}
 
 
+def end_of(data: bytes, **fields: int) -> bytes:
+    """The last record of a zip with some fields written over."""
+    start = data.rindex(b"PK\5\6")
+    names = ("disk", "table_disk", "entries_here", "entries", "size", "offset", "comment")
+    values = dict(zip(names, struct.unpack("<HHHHIIH", data[start + 4 : start + 22]), strict=True)) | fields
+    return b"PK\5\6" + struct.pack("<HHHHIIH", *values.values())
+
+
+@pytest.mark.parametrize("comment", [b"", b"made by hand", b"\0\0", b"x" * 0xFFFF, b"PK\1\2 and PK\3\4"])
+def test_zips_with_a_comment_are_read(comment: bytes, tmp_path: Path) -> None:
+    data = zip_bytes({"users.json": b"[]", "a/1.json": b"x" * 5000})
+    start = data.rindex(b"PK\5\6")
+    path = written(tmp_path / "export.zip", data[:start] + end_of(data, comment=len(comment)) + comment)
+    assert contents_of(path) == {"users.json": b"[]", "a/1.json": b"x" * 5000}
+
+
+def test_bytes_in_front_of_a_zip_do_not_count_in_its_offsets(tmp_path: Path) -> None:
+    front = b"PK\3\4" + bytes(9000)  # the first bytes decide what the file is
+    path = written(tmp_path / "export.zip", front + zip_bytes({"users.json": b"[]", "a/1.json": b"x" * 5000}))
+    assert contents_of(path) == {"users.json": b"[]", "a/1.json": b"x" * 5000}
+
+
+def wide_end_of(data: bytes, disk: int, disks: int) -> bytes:
+    """The last records of a zip that may be larger than 4 GiB, on so many disks."""
+    count, size, offset = struct.unpack_from("<HII", data, data.rindex(b"PK\5\6") + 10)
+    record = struct.pack("<4sQHHIIQQQQ", b"PK\6\6", 44, 45, 45, disk, disk, count, count, size, offset)
+    return record + struct.pack("<4sIQI", b"PK\6\7", disk, len(data), disks) + end_of(data, size=2**32 - 1)
+
+
+def test_a_zip_with_a_wide_end_is_read(tmp_path: Path) -> None:
+    data = zip_bytes({"users.json": b"[]"})
+    end = wide_end_of(data, 0, 1)
+    path = written(tmp_path / "export.zip", data[: data.rindex(b"PK\5\6")] + end)
+    assert contents_of(path) == {"users.json": b"[]"}
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda data: end_of(data, size=len(data)),  # begins before the file
+        lambda data: end_of(data, size=1),  # begins in the middle of an entry
+        lambda data: wide_end_of(data, 0, 2),
+        lambda data: wide_end_of(data, 1, 1),
+        lambda data: end_of(data)[:-1],
+        lambda data: b"",
+    ],
+)
+def test_a_zip_whose_end_is_wrong_is_damaged(end: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    data = zip_bytes({"users.json": b"[]"})
+    path = written(tmp_path / "export.zip", data[: data.rindex(b"PK\5\6")] + end(data))
+    assert refusal(path) == "export.zip is a zip that is damaged or incomplete. Download the export again."
+
+
+def test_a_zip_whose_wide_sizes_are_missing_is_damaged(tmp_path: Path) -> None:
+    for field in (SIZE, PACKED, LOCAL):
+        info = zipfile.ZipInfo("users.json")
+        info.extra = struct.pack("<HH", 1, 0)  # a field of ZIP64 with no value
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as out:
+            out.writestr(info, b"[]")
+        data = central(buffer.getvalue(), field, b"\xff" * 4)
+        assert "damaged or incomplete" in refusal(written(tmp_path / "export.zip", data))
+
+
 def test_a_table_of_contents_takes_little_memory(tmp_path: Path) -> None:
     count = 3000
     path = written(tmp_path / "export.zip", zip_bytes({f"{n}/2020-01-01.json": b"[]" for n in range(count)}))

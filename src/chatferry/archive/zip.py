@@ -1,23 +1,33 @@
-"""A zip: its table of contents, read by zipfile, and its entries, inflated here."""
+"""A zip: its table of contents (the central directory) and its entries, both read here.
+
+Python's zipfile makes an object of 600 bytes for each entry before any limit can be checked. It cuts an entry
+that grows beyond its declared size silently where its checksum agrees, inflates without bounds and takes four
+times as long.
+"""
 
 import stat
 import struct
-import sys
-import zipfile
-from collections import deque
 from collections.abc import Iterator
-from contextlib import suppress
-from typing import Any
 
 from isal import isal_zlib
 from msgspec import Struct
 
 from chatferry.archive.entry_rules import Contents, Entry, EntryRules, Limits
 from chatferry.archive.messages import AGAIN, MIB, fault
-from chatferry.archive.streams import BLOCK, Cursor, File
+from chatferry.archive.streams import BLOCK, File
 
-_LOCAL_HEADER = struct.Struct("<4s22xHH")
-_CENTRAL_SIGNATURE = b"PK\1\2"
+_LOCAL_HEADER = struct.Struct("<4s22xHH")  # lengths of name and extra field
+_CENTRAL_HEADER = struct.Struct("<4sxBBxHH4xIIIHHH4xII")
+_EXTRA_HEADER = struct.Struct("<HH")  # kind and length
+_END = struct.Struct("<4s6xHIIH")  # number of entries, size and offset of the table, length of the comment
+_END_64 = struct.Struct("<4s28xQQQ")
+_END_64_LOCATOR = struct.Struct("<4sI8xI")  # number of the disk with `_END_64`, and of all disks
+_CENTRAL_SIGNATURE, _END_SIGNATURE = b"PK\1\2", b"PK\5\6"
+_LONGEST_COMMENT = 0xFFFF
+_ZIP64 = 1  # the kind of the extra field for values that a header has no room for
+_NO_ROOM = 0xFFFF_FFFF  # in a header: the value is in the extra field
+_NEWEST = 63  # the version of the format: 6.3
+_STORED, _DEFLATED = 0, 8
 _METHODS = {
     1: "Shrink", 6: "Implode", 9: "Deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 95: "xz", 98: "PPMd",
 }  # fmt: skip
@@ -26,10 +36,11 @@ _UTF8_NAME = 0x800
 _DOS_LIKE = {0, 6, 10, 11, 14}  # FAT, HPFS, NTFS twice, VFAT
 
 
-class Zip:
-    """Entries are inflated here and not by zipfile, which cuts an entry that grows beyond its declared size
-    silently where its checksum agrees, inflates without bounds and takes four times as long."""
+class _DamagedError(Exception):
+    """The table of contents does not hold together."""
 
+
+class Zip:
     def __init__(self, file: File) -> None:
         self._file = file
 
@@ -55,104 +66,144 @@ def _inflated(packed: Iterator[bytes]) -> Iterator[bytes]:
         raise EOFError("deflated data without an end")
 
 
-class _ZipCursor(Cursor):
-    """Stops at a table of contents with too many entries, before zipfile makes an object of each."""
+class _Table(Struct, frozen=True):
+    """Where the table of contents is, as the end of the file says.
 
-    def __init__(self, file: File, rules: EntryRules) -> None:
-        super().__init__(file, budget=sys.maxsize)
-        self._census = rules
+    entries  how many it claims to have
+    start    in the file
+    size     in bytes
+    shift    bytes in front of the zip, which its offsets do not count
+    """
 
-    def read(self, size: int | None = -1) -> bytes:
-        data = super().read(size)
-        if len(data) > MIB:
-            self._census.expect(data.count(_CENTRAL_SIGNATURE))
-        return data
+    entries: int
+    start: int
+    size: int
+    shift: int
 
 
-class _Listed(Struct, frozen=True, gc=False):
-    """An entry as the table of contents has it."""
+class _Header(Struct, frozen=True, gc=False):
+    """An entry as the table of contents has it. `name` as the archive writes it."""
 
-    written: str
+    name: str
     mode: int
     flags: int
     method: int
     entry: Entry
 
 
-class _Listing:
-    """Takes the place of zipfile's two lists of its entries, which would take ten times as much memory."""
-
-    def __init__(self) -> None:
-        self.entries: deque[_Listed] = deque()
-
-    def append(self, info: zipfile.ZipInfo) -> None:
-        # Some programs call an empty file deflated and write nothing at all.
-        deflated = info.compress_type == zipfile.ZIP_DEFLATED and info.compress_size > 0
-        entry = Entry(info.file_size, info.compress_size, info.header_offset, info.CRC, deflated)
-        mode = info.external_attr >> 16
-        self.entries.append(_Listed(_zip_name(info), mode, info.flag_bits, info.compress_type, entry))
-
-    def __setitem__(self, name: str, info: zipfile.ZipInfo) -> None:
-        pass
-
-    def __iter__(self) -> Iterator[zipfile.ZipInfo]:
-        return iter(())
-
-
-class _Table(zipfile.ZipFile):
-    """Reads a table of contents."""
-
-    def __init__(self, file: Cursor) -> None:
-        self.listing = _Listing()
-        super().__init__(file)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, self.listing if name in ("filelist", "NameToInfo") else value)
-
-
 def open_zip(archive: str, file: File, limits: Limits) -> tuple[Contents, Zip]:
     rules = EntryRules(archive, limits)
     try:
-        _judge_end(_ZipCursor(file, rules), rules)
-        with _Table(_ZipCursor(file, rules)) as table:
-            entries = table.listing.entries
-        while entries:
-            _add_zip_entry(rules, entries.popleft(), file.size)
-    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        table = _find_table(file)
+        rules.expect(table.entries)
+        rules.judge_names(table.size)
+        if table.start < 0:
+            raise _DamagedError
+        data = file.at(table.start, table.size)
+        if len(data) > MIB:  # it may claim fewer entries than it has
+            rules.expect(data.count(_CENTRAL_SIGNATURE))
+        for header in _headers(data, table.shift):
+            _add_entry(rules, header, file.size)
+    except (_DamagedError, struct.error, UnicodeDecodeError) as error:
         raise fault(archive, "is a zip that is damaged or incomplete", AGAIN) from error
     rules.judge_ratio(file.size)
     return rules.contents(), Zip(file)
 
 
-def _judge_end(cursor: Cursor, rules: EntryRules) -> None:
-    """Judge a table of contents by what the end of the file says of it, before it is read."""
-    if end := zipfile._EndRecData(cursor):  # type: ignore[attr-defined]  # private: it knows ZIP64
-        rules.expect(end[zipfile._ECD_ENTRIES_TOTAL])  # type: ignore[attr-defined]
-        rules.judge_names(end[zipfile._ECD_SIZE])  # type: ignore[attr-defined]
+def _find_table(file: File) -> _Table:
+    """Return where the table of contents is; the last record of a zip says so, with a comment behind it."""
+    first = max(0, file.size - _END.size - _LONGEST_COMMENT)
+    tail = file.at(first, file.size - first)
+    place = len(tail) - _END.size
+    if not (tail.startswith(_END_SIGNATURE, max(0, place)) and tail.endswith(b"\0\0")):  # with a comment
+        place = tail.rfind(_END_SIGNATURE)
+    if place < 0:
+        raise _DamagedError
+    _, entries, size, offset, _ = _END.unpack_from(tail, place)
+    end = first + place
+    if wide := _find_end_64(file, end):
+        end, (_, entries, size, offset) = end - _END_64_LOCATOR.size - _END_64.size, wide
+    return _Table(entries, end - size, size, end - size - offset)
 
 
-def _add_zip_entry(rules: EntryRules, listed: _Listed, file_size: int) -> None:
-    written, entry = listed.written, listed.entry
-    name = rules.admit(written)
-    if name is None or written.endswith("/") or stat.S_ISDIR(listed.mode):
-        return
-    rules.judge_mode(written, listed.mode)
-    if listed.flags & _ENCRYPTED:
-        raise rules.fault(written, "is encrypted", "Pack the export again without a password.")
-    if listed.method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        method = _METHODS.get(listed.method, f"method {listed.method}")
-        raise rules.fault(written, f"is compressed with {method}", "Pack it again with the usual Deflate.")
-    if not 0 <= entry.offset <= file_size - entry.packed - _LOCAL_HEADER.size:
-        raise rules.fault(written, "lies outside of the file, which is damaged or incomplete", AGAIN)
-    rules.add(written, name, entry)
+def _find_end_64(file: File, end: int) -> tuple[bytes, int, int, int] | None:
+    """Return the record with wider fields that a large zip has before its last one; None if there is none."""
+    before = file.at(max(0, end - _END_64_LOCATOR.size), _END_64_LOCATOR.size)
+    if not before.startswith(b"PK\6\7"):
+        return None
+    _, disk, disks = _END_64_LOCATOR.unpack(before)
+    if disk or disks > 1:
+        raise _DamagedError
+    record = file.at(max(0, end - _END_64_LOCATOR.size - _END_64.size), _END_64.size)
+    return _END_64.unpack(record) if record.startswith(b"PK\6\6") else None
 
 
-def _zip_name(info: zipfile.ZipInfo) -> str:
-    """The name as it was meant."""
-    name = info.orig_filename  # `filename` ends at a zero byte
-    if not info.flag_bits & _UTF8_NAME and not name.isascii():
-        # Slack writes UTF-8 without saying so, and zipfile takes it for cp437: "caf├⌐" is "café".
-        with suppress(UnicodeError):  # it really is cp437
-            name = name.encode("cp437").decode()
+def _headers(table: bytes, shift: int) -> Iterator[_Header]:
+    """Yield the entries of the table of contents."""
+    place = 0
+    while place < len(table):
+        signature, system, version, flags, method, crc, packed, size, *lengths, attributes, offset = (
+            _CENTRAL_HEADER.unpack_from(table, place)
+        )
+        if signature != _CENTRAL_SIGNATURE or version > _NEWEST:
+            raise _DamagedError
+        place += _CENTRAL_HEADER.size
+        name = table[place : place + lengths[0]]
+        extra = table[place + lengths[0] : place + lengths[0] + lengths[1]]
+        place += sum(lengths)  # of name, extra field and comment
+        size, packed, offset = _wide(size, packed, offset, extra)
+        # Some programs call an empty file deflated and write nothing at all.
+        entry = Entry(size, packed, offset + shift, crc, method == _DEFLATED and packed > 0)
+        yield _Header(_name(name, flags, system), attributes >> 16, flags, method, entry)
+
+
+def _wide(size: int, packed: int, offset: int, extra: bytes) -> tuple[int, int, int]:
+    """Return the sizes and the offset of an entry, from its extra field where its header has no room."""
+    place = 0
+    while place + _EXTRA_HEADER.size <= len(extra):
+        kind, length = _EXTRA_HEADER.unpack_from(extra, place)
+        place += _EXTRA_HEADER.size + length
+        if place > len(extra):
+            raise _DamagedError
+        if kind == _ZIP64:
+            values = struct.iter_unpack("<Q", extra[place - length : place - length % 8])
+            size, packed, offset = (
+                _next(values) if value == _NO_ROOM else value for value in (size, packed, offset)
+            )
+    return size, packed, offset
+
+
+def _next(values: Iterator[tuple[int]]) -> int:
+    for (value,) in values:
+        return value
+    raise _DamagedError
+
+
+def _name(written: bytes, flags: int, system: int) -> str:
+    """Return a name as it was meant."""
+    try:
+        name = written.decode()  # Slack writes UTF-8 without saying so
+    except UnicodeDecodeError:
+        if flags & _UTF8_NAME:
+            raise
+        name = written.decode("cp437")
     # Old .NET programs write "general\2020-01-01.json".
-    return name.replace("\\", "/") if info.create_system in _DOS_LIKE else name
+    return name.replace("\\", "/") if system in _DOS_LIKE else name
+
+
+def _add_entry(rules: EntryRules, header: _Header, file_size: int) -> None:
+    entry = header.entry
+    name = rules.admit(header.name)
+    if name is None or header.name.endswith("/") or stat.S_ISDIR(header.mode):
+        return
+    rules.judge_mode(header.name, header.mode)
+    if header.flags & _ENCRYPTED:
+        raise rules.fault(header.name, "is encrypted", "Pack the export again without a password.")
+    if header.method not in (_STORED, _DEFLATED):
+        method = _METHODS.get(header.method, f"method {header.method}")
+        raise rules.fault(
+            header.name, f"is compressed with {method}", "Pack it again with the usual Deflate."
+        )
+    if not 0 <= entry.offset <= file_size - entry.packed - _LOCAL_HEADER.size:
+        raise rules.fault(header.name, "lies outside of the file, which is damaged or incomplete", AGAIN)
+    rules.add(header.name, name, entry)
