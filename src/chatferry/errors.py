@@ -58,22 +58,41 @@ class NoRoomError(DestinationError):
 
 
 class DownloadError(ChatferryError):
-    """Bytes that could not be fetched. `is_final`: the same request cannot succeed later either.
+    """Bytes that could not be fetched. No attribute holds secrets.
 
-    No attribute holds secrets: `url` is the address as it may be shown. `status` is the host's answer if that
-    is what is wrong; `is_refused`: chatferry itself does not ask there.
+    reason, remedy  why, and what to do, as two sentences without full stops
+    url             the address as it may be shown; "" until it is known which request failed
+    is_final        the same request cannot succeed later either
+    wait            seconds for which the host asks to be left alone
+    is_stale        the bytes that came earlier do not belong to what the host has now
+    status          the host's answer, if the answer is what is wrong
+    is_refused      chatferry itself does not ask there
     """
 
-    def __init__(
-        self, url: str, reason: str, remedy: str, *, is_final: bool, status: int = 0, is_refused: bool = False
+    def __init__(  # each is a fact that a caller decides by
+        self,
+        reason: str,
+        remedy: str,
+        *,
+        url: str = "",
+        is_final: bool = False,
+        wait: float = 0,
+        is_stale: bool = False,
+        status: int = 0,
+        is_refused: bool = False,
     ) -> None:
-        self.url = url
         self.reason = reason
         self.remedy = remedy
+        self.url = url
         self.is_final = is_final
+        self.wait = wait
+        self.is_stale = is_stale
         self.status = status
         self.is_refused = is_refused
-        super().__init__(f"{url}: {reason}. {remedy}.")
+        super().__init__(reason, remedy)
+
+    def __str__(self) -> str:
+        return f"{self.url}: {self.reason}. {self.remedy}." if self.url else f"{self.reason}. {self.remedy}."
 
 
 class CancelledError(ChatferryError):

@@ -113,7 +113,7 @@ def test_a_file_that_changes_is_noticed(host: FileHost, sign: str) -> None:
 
 
 def test_a_server_that_stumbles_is_asked_again(host: FileHost, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chatferry.archive.remote._PAUSES", (0, 0))
+    monkeypatch.setattr("chatferry.archive.remote_http._PAUSES", (0, 0))
     data = zipped(a=b"a")
     good = ranges(lambda: data)
 
@@ -149,7 +149,7 @@ def test_what_a_server_may_do_is_said(
 
 
 def test_nobody_there_is_said(host: FileHost, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chatferry.archive.remote._PAUSES", ())
+    monkeypatch.setattr("chatferry.archive.remote_http._PAUSES", ())
     host.close()
     with pytest.raises(ArchiveError, match="cannot be read"):
         open_archive(host.url("/x.zip"))
@@ -198,7 +198,7 @@ def test_addresses_that_are_not_asked(url: str, reason: str) -> None:
 def test_proxies_of_the_environment_are_used_only_when_asked_for(
     host: FileHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chatferry.archive.remote._PAUSES", ())
+    monkeypatch.setattr("chatferry.archive.remote_http._PAUSES", ())
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{host.port}")
     monkeypatch.setenv("no_proxy", "internal.example")

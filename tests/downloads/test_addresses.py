@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatferry.downloads.addresses import check_addresses, is_exempt, kind_of_refused, parse_hosts
-from chatferry.downloads.failures import AttemptError
-from chatferry.errors import SettingsError
+from chatferry.errors import DownloadError, SettingsError
 
 REFUSED = {
     "loopback": ["127.0.0.1", "127.255.0.9", "::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1"],
@@ -71,10 +70,10 @@ def test_an_address_within_another_is_judged_as_itself(address: IPv4Address) -> 
     "addresses", [["8.8.8.8", "10.0.0.1"], ["10.0.0.1", "8.8.8.8"], ["8.8.8.8", "::1"], []]
 )
 def test_one_bad_address_or_none_is_enough_to_refuse_a_name(addresses: list[str]) -> None:
-    with pytest.raises(AttemptError) as caught:
+    with pytest.raises(DownloadError) as caught:
         check_addresses("files.example", addresses)
     assert caught.value.is_final
-    assert "files.example" in caught.value.why
+    assert "files.example" in caught.value.reason
     for told in (*addresses, "private", "loopback"):  # the address of an internal name is nobody's business
         assert told not in str(caught.value)
 

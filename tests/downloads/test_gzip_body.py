@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatferry.downloads.failures import AttemptError
 from chatferry.downloads.gzip_body import unpacked
+from chatferry.errors import DownloadError
 
 
 @given(st.lists(st.binary(max_size=200_000), min_size=1, max_size=3), st.integers(1, 5000))
@@ -28,5 +28,5 @@ PACKED = gzip.compress(b"hello" * 1000, mtime=0)  # the names of tests are alway
 
 @pytest.mark.parametrize("data", [PACKED[:-9], b"x" + PACKED, PACKED[:-8] + bytes(8), b""])
 def test_damage_is_noticed(data: bytes) -> None:
-    with pytest.raises(AttemptError):
+    with pytest.raises(DownloadError):
         list(unpacked([data]))

@@ -19,7 +19,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from chatferry.downloads import Request, Rules
-from chatferry.downloads.one import fetch
+from chatferry.downloads.fetch_one import fetch
 
 url, host, path = sys.argv[1:]
 found = fetch(Request(url=url, path=Path(path)), Rules(hosts=frozenset({host})))

@@ -8,7 +8,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chatferry.downloads import Request
-from chatferry.downloads.failures import AttemptError
 from chatferry.downloads.response_checks import (
     NOTHING,
     Body,
@@ -21,6 +20,7 @@ from chatferry.downloads.response_checks import (
     location,
     range_headers,
 )
+from chatferry.errors import DownloadError
 
 FILE = Request(url="https://files.example/a", path=Path("a"))
 PAGE = Request(url="https://files.example/a", path=Path("a"), mime="text/html; charset=utf-8")
@@ -35,8 +35,8 @@ def judged(status: int, headers: Mapping[str, str], request: Request = FILE, kep
 
 def refused(
     status: int, headers: Mapping[str, str], request: Request = FILE, kept: Kept = NOTHING
-) -> AttemptError:
-    with pytest.raises(AttemptError) as caught:
+) -> DownloadError:
+    with pytest.raises(DownloadError) as caught:
         judged(status, headers, request, kept)
     return caught.value
 
@@ -53,14 +53,14 @@ def test_what_may_pass_is_tried_again(status: int) -> None:
     error = refused(status, {"retry-after": "9"})
     assert not error.is_final
     assert error.wait == 9
-    assert str(status) in error.why
+    assert str(status) in error.reason
 
 
 @pytest.mark.parametrize("status", [204, 205, 206, 300, 304, 400, 401, 403, 404, 410, 416, 418, 451, 499])
 def test_any_other_answer_is_final(status: int) -> None:
     error = refused(status, {"retry-after": "9", "content-range": "bytes 0-4/5"})
     assert error.is_final
-    assert f"answered {status}" in error.why
+    assert f"answered {status}" in error.reason
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -101,7 +101,7 @@ def test_a_file_that_will_be_too_large_is_refused_at_once() -> None:
 def test_a_web_page_is_no_file_unless_one_was_expected(mime: str) -> None:
     error = refused(200, {"content-type": mime})
     assert error.is_final
-    assert "web page" in error.why
+    assert "web page" in error.reason
     assert judged(200, {"content-type": mime}, PAGE).version.content_type == mime
 
 
@@ -135,7 +135,7 @@ FILES = [
 
 @pytest.mark.parametrize("head", PAGES)
 def test_a_web_page_is_known_by_its_first_bytes(head: bytes) -> None:
-    with pytest.raises(AttemptError, match="web page") as caught:
+    with pytest.raises(DownloadError, match="web page") as caught:
         check_head(head, FILE, "application/zip")
     assert caught.value.is_final
     check_head(head, PAGE, "text/html")
@@ -149,9 +149,9 @@ def test_other_files_are_not_taken_for_one(head: bytes) -> None:
 def test_the_source_of_a_page_may_come_as_text_if_it_was_text_before() -> None:
     snippet = Request(url="https://files.example/a", path=Path("a"), mime="text/plain")
     check_head(PAGES[0], snippet, "text/plain; charset=utf-8")
-    with pytest.raises(AttemptError, match="web page"):
+    with pytest.raises(DownloadError, match="web page"):
         check_head(PAGES[0], snippet, "application/octet-stream")
-    with pytest.raises(AttemptError, match="web page"):
+    with pytest.raises(DownloadError, match="web page"):
         check_head(PAGES[0], FILE, "text/plain")
 
 
@@ -237,10 +237,10 @@ def test_the_whole_may_come_instead_of_the_rest() -> None:
 def test_more_than_declared_or_allowed_stops() -> None:
     check_size(100, 100, LIMIT)
     check_size(1000, None, LIMIT)
-    with pytest.raises(AttemptError, match="more than the 100 declared") as caught:
+    with pytest.raises(DownloadError, match="more than the 100 declared") as caught:
         check_size(101, 100, LIMIT)
     assert caught.value.is_stale
-    with pytest.raises(AttemptError, match="larger than") as caught:
+    with pytest.raises(DownloadError, match="larger than") as caught:
         check_size(1001, None, LIMIT)
     assert caught.value.is_final
 
@@ -248,7 +248,7 @@ def test_more_than_declared_or_allowed_stops() -> None:
 def test_less_than_declared_is_a_fault() -> None:
     check_end(100, 100)
     check_end(7, None)
-    with pytest.raises(AttemptError, match="only 99 of 100 bytes") as caught:
+    with pytest.raises(DownloadError, match="only 99 of 100 bytes") as caught:
         check_end(99, 100)
     assert not caught.value.is_final
     assert not caught.value.is_stale
@@ -269,8 +269,8 @@ def test_whatever_a_host_answers_it_is_kept_or_refused(
 ) -> None:
     try:
         body = judged(status, headers, kept=kept)
-    except AttemptError as error:
-        assert error.why
+    except DownloadError as error:
+        assert error.reason
         assert error.remedy
     else:
         assert body.start in (0, kept.size)

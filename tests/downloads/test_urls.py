@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatferry.downloads import Rules
-from chatferry.downloads.failures import AttemptError
 from chatferry.downloads.urls import accepted_url, next_url
+from chatferry.errors import DownloadError
 from chatferry.redaction import holds_secret, without_secrets
 
 RULES = Rules(hosts=frozenset({"files.example:9000", "anywhere.example"}))
@@ -67,14 +67,14 @@ def test_these_may_be_asked_for(text: str) -> None:
     ],
 )
 def test_these_are_refused_for_good_with_a_reason(text: str, why: str) -> None:
-    with pytest.raises(AttemptError, match=why) as caught:
+    with pytest.raises(DownloadError, match=why) as caught:
         accepted_url(text, RULES)
     assert caught.value.is_final
     assert caught.value.remedy
 
 
 def test_no_redirect_leads_from_https_to_http() -> None:
-    with pytest.raises(AttemptError, match="redirects from https to http") as told:
+    with pytest.raises(DownloadError, match="redirects from https to http") as told:
         next_url(httpx.URL("https://files.example/a"), "http://files.example/a", RULES)
     assert told.value.is_final
     secure = "https://files.example/a"
@@ -87,7 +87,7 @@ def test_no_text_is_too_odd_to_be_judged(text: str) -> None:
     try:
         accepted_url(text, RULES)
         next_url(httpx.URL("https://files.example/a"), text, RULES)
-    except AttemptError as error:
+    except DownloadError as error:
         assert error.is_final
 
 

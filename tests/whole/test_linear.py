@@ -33,8 +33,7 @@ from chatferry.destinations.memory import MemoryDestination
 from chatferry.documents import USERS, Date, Update
 from chatferry.downloads import DEFAULT_RULES, urls
 from chatferry.downloads.addresses import parse_hosts
-from chatferry.downloads.failures import AttemptError
-from chatferry.errors import ChatferryError
+from chatferry.errors import ChatferryError, DownloadError
 from chatferry.importers import IMPORTERS
 from chatferry.importers.csv import times
 from chatferry.importers.hipchat import schema as hipchat_wire
@@ -250,7 +249,7 @@ def _shapes() -> dict[str, Callable[[int], str]]:
 
 
 def _quietly(function: Callable[[str], object], text: str) -> None:
-    with suppress(ChatferryError, AttemptError):
+    with suppress(ChatferryError, DownloadError):
         function(text)
 
 

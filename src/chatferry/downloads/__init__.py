@@ -1,5 +1,5 @@
 """Bytes from outside. No other module of chatferry asks a host on the internet for anything, but
-`archive.remote` for exports whose URL the command line was given.
+`archive.remote_http` and `archive.remote_s3` for exports whose URL the command line was given.
 
 Addresses in exports are hostile until shown otherwise: `urls` and `addresses` say what may be asked for,
 `answers` what may be kept, `retries` when to try again. `network` connects,

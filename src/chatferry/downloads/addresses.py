@@ -4,8 +4,7 @@ import re
 from collections.abc import Collection
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
-from chatferry.downloads.failures import AttemptError
-from chatferry.errors import SettingsError
+from chatferry.errors import DownloadError, SettingsError
 
 HOSTS = "CHATFERRY_DOWNLOAD_HOSTS"
 
@@ -76,9 +75,9 @@ def _kind6(address: IPv6Address) -> str:
 def check_addresses(host: str, addresses: Collection[str]) -> None:
     """Raises AttemptError if a name leads nowhere, or to an address that must not be connected to."""
     if not addresses:
-        raise AttemptError(f"{host} has no address", "Check the address", is_final=True)
+        raise DownloadError(f"{host} has no address", "Check the address", is_final=True)
     if any(map(kind_of_refused, addresses)):
-        raise AttemptError(  # which address it is, or of what kind, is nobody's business
+        raise DownloadError(  # which address it is, or of what kind, is nobody's business
             f"{host} leads to an address that is not public, and chatferry asks only public hosts",
             f"If the host can be trusted, name it in {HOSTS}",
             is_final=True,

@@ -9,7 +9,7 @@ import httpx
 
 from chatferry.disks import is_full
 from chatferry.downloads import DEFAULT_RULES, Downloaded, Request, Rules
-from chatferry.downloads.failures import AGAIN, CHECK_ADDRESS, AttemptError
+from chatferry.downloads.failures import AGAIN, CHECK_ADDRESS
 from chatferry.downloads.gzip_body import unpacked
 from chatferry.downloads.network import REAL, Network, World
 from chatferry.downloads.partial_file import Unfinished
@@ -78,16 +78,16 @@ class Downloader:
         try:
             with Unfinished(request.path, self._where, resumable=request.resumable) as file:
                 return self._persist(request, file)
-        except AttemptError as fault:
-            error = self._error(fault)
+        except DownloadError as fault:
+            error = fault
         except OSError as failure:
             if is_full(failure):
                 reason = failure.strerror or "the disk is full"
                 raise NoRoomError(f"{request.path.parent}: {reason}. Make room.") from failure
-            why = f"the file cannot be written ({(failure.strerror or 'unknown reason').lower()})"
-            error = DownloadError(self._where, why, "Make room, or let chatferry write there", is_final=False)
+            reason = f"the file cannot be written ({(failure.strerror or 'unknown reason').lower()})"
+            error = DownloadError(reason, "Make room, or let chatferry write there")
         try:
-            raise error
+            raise self._located(error)
         finally:
             del error  # its traceback holds this frame: a cycle for every file that fails
 
@@ -97,22 +97,14 @@ class Downloader:
         try:
             with self._answer(request, NOTHING):
                 return
-        except AttemptError as fault:
-            error = self._error(fault)
-        try:
-            raise error
-        finally:
-            del error
+        except DownloadError as error:
+            self._located(error)
+            raise
 
-    def _error(self, fault: AttemptError) -> DownloadError:
-        return DownloadError(
-            self._where,
-            fault.why,
-            fault.remedy,
-            is_final=fault.is_final,
-            status=fault.status,
-            is_refused=fault.is_refused,
-        )
+    def _located(self, error: DownloadError) -> DownloadError:
+        """Say where it failed, and drop what the error came of: that may hold secrets."""
+        error.url, error.__context__ = self._where, None
+        return error
 
     def _persist(self, request: Request, file: Unfinished) -> Downloaded:
         failures = 0
@@ -120,7 +112,7 @@ class Downloader:
             had = file.kept.size
             try:
                 return self._attempt(request, file)
-            except AttemptError as fault:
+            except DownloadError as fault:
                 if fault.is_stale:
                     file.discard()
                 failures = count_failures(failures, file.kept.size - had)
@@ -149,7 +141,7 @@ class Downloader:
                     yield body, answer.blocks
                     return
             url, headers = self._follow(url, target, headers)
-        raise AttemptError("the host redirects again and again", CHECK_ADDRESS, is_final=True)
+        raise DownloadError("the host redirects again and again", CHECK_ADDRESS, is_final=True)
 
     def _follow(
         self, url: httpx.URL, target: str, headers: dict[str, str]
@@ -182,7 +174,7 @@ class Downloader:
         """Stop if the caller or the clock says so."""
         self._check()
         if time.monotonic() >= self._deadline:
-            raise AttemptError(f"it took longer than {self._rules.total_seconds:g} seconds", AGAIN)
+            raise DownloadError(f"it took longer than {self._rules.total_seconds:g} seconds", AGAIN)
 
     def _pause(self, seconds: float) -> None:
         while seconds > 0:

@@ -3,7 +3,8 @@
 import zlib
 from collections.abc import Iterable, Iterator
 
-from chatferry.downloads.failures import AGAIN, AttemptError
+from chatferry.downloads.failures import AGAIN
+from chatferry.errors import DownloadError
 
 _MOST = 1 << 16  # bytes at once, however many a block of packed bytes holds
 _GZIP = 31  # zlib's name for the format
@@ -23,6 +24,6 @@ def unpacked(blocks: Iterable[bytes]) -> Iterator[bytes]:
         while last := inflater.decompress(b"", _MOST):
             yield last
     except zlib.error:
-        raise AttemptError("the file is damaged on its way", AGAIN) from None
+        raise DownloadError("the file is damaged on its way", AGAIN) from None
     if not inflater.eof:
-        raise AttemptError("the file breaks off", AGAIN)
+        raise DownloadError("the file breaks off", AGAIN)

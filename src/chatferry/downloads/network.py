@@ -21,9 +21,10 @@ from msgspec.structs import replace
 
 from chatferry.downloads import Rules
 from chatferry.downloads.addresses import check_addresses, is_exempt
-from chatferry.downloads.failures import AGAIN, CHECK_ADDRESS, AttemptError
+from chatferry.downloads.failures import AGAIN, CHECK_ADDRESS
 from chatferry.downloads.response_checks import declared_length, too_many
 from chatferry.downloads.urls import origin_of
+from chatferry.errors import DownloadError
 
 Resolve = Callable[[str, int], Sequence[str]]
 Tick = Callable[[], None]
@@ -136,7 +137,7 @@ class _Backend(httpcore.NetworkBackend):
                 failed.append(_reason(error))
             else:
                 return _Stream(stream, self._tick)
-        raise AttemptError(f"no connection to {host}: {', '.join(dict.fromkeys(failed))}", AGAIN)
+        raise DownloadError(f"no connection to {host}: {', '.join(dict.fromkeys(failed))}", AGAIN)
 
     def _addresses(self, host: str, port: int) -> Sequence[str]:
         self._tick()
@@ -144,8 +145,8 @@ class _Backend(httpcore.NetworkBackend):
             addresses = self._resolve(host, port)
         except (OSError, UnicodeError) as error:
             if isinstance(error, UnicodeError) or error.errno in _NO_SUCH_NAME:
-                raise AttemptError(f"there is no host {host}", CHECK_ADDRESS, is_final=True) from None
-            raise AttemptError(f"the name {host} cannot be looked up right now", AGAIN) from None
+                raise DownloadError(f"there is no host {host}", CHECK_ADDRESS, is_final=True) from None
+            raise DownloadError(f"the name {host} cannot be looked up right now", AGAIN) from None
         if not is_exempt(host, port, self._rules.hosts):
             check_addresses(host, addresses)
         return addresses
@@ -195,8 +196,8 @@ class _Stream(httpcore.NetworkStream):
             cause = error.__cause__
             if isinstance(cause, ssl.SSLCertVerificationError):
                 why = f"the certificate of {server_hostname} is not valid: {cause.verify_message}"
-                raise AttemptError(why.rstrip("."), _TELL_OWNER, is_final=True) from None
-            raise AttemptError(
+                raise DownloadError(why.rstrip("."), _TELL_OWNER, is_final=True) from None
+            raise DownloadError(
                 f"no encrypted connection to {server_hostname}: {_reason(error)}", AGAIN
             ) from None
 
@@ -239,11 +240,11 @@ def _reason(error: httpcore.NetworkError | httpcore.TimeoutException) -> str:
     return "the connection broke"
 
 
-def _fault(error: Exception) -> AttemptError:
+def _fault(error: Exception) -> DownloadError:
     if isinstance(error, httpcore.TimeoutException):
-        return AttemptError("the host fell silent", AGAIN)
+        return DownloadError("the host fell silent", AGAIN)
     if isinstance(error, httpcore.LocalProtocolError):
-        return AttemptError("the request cannot be sent as it is", CHECK_ADDRESS, is_final=True)
+        return DownloadError("the request cannot be sent as it is", CHECK_ADDRESS, is_final=True)
     if isinstance(error, httpcore.RemoteProtocolError):
-        return AttemptError("the connection broke, or the host does not speak HTTP", AGAIN)
-    return AttemptError("the connection broke", AGAIN)
+        return DownloadError("the connection broke, or the host does not speak HTTP", AGAIN)
+    return DownloadError("the connection broke", AGAIN)

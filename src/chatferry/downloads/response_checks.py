@@ -7,8 +7,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from chatferry.downloads import MIB, Request
-from chatferry.downloads.failures import AGAIN, CHECK_ADDRESS, EXPORT_AGAIN, AttemptError
+from chatferry.downloads.failures import AGAIN, CHECK_ADDRESS, EXPORT_AGAIN
 from chatferry.downloads.retries import retry_after
+from chatferry.errors import DownloadError
 
 HEAD = 512  # bytes at the beginning of a file that tell what it is
 
@@ -110,7 +111,7 @@ def check_head(head: bytes, request: Request, content_type: str) -> None:
 def check_size(size: int, total: int | None, limit: int) -> None:
     """Raises AttemptError if more bytes have come than were declared, or more than are allowed will come."""
     if max(size, total or 0) > limit:
-        raise AttemptError(
+        raise DownloadError(
             f"the file is larger than {limit / MIB:.6g} MiB",
             "If the host can be trusted, raise CHATFERRY_MAX_DOWNLOAD_MIB",
             is_final=True,
@@ -120,25 +121,25 @@ def check_size(size: int, total: int | None, limit: int) -> None:
         raise too_many(total)
 
 
-def too_many(declared: int) -> AttemptError:
-    return AttemptError(f"more than the {declared} declared bytes came", AGAIN, is_stale=True)
+def too_many(declared: int) -> DownloadError:
+    return DownloadError(f"more than the {declared} declared bytes came", AGAIN, is_stale=True)
 
 
 def check_end(size: int, total: int | None) -> None:
     """Raises AttemptError if fewer bytes have come than were declared."""
     if total is not None and size < total:
-        raise AttemptError(f"only {size} of {total} bytes came", AGAIN)
+        raise DownloadError(f"only {size} of {total} bytes came", AGAIN)
 
 
 def _check_status(status: int, headers: Mapping[str, str], kept: Kept, now: float) -> None:
     if status in (200, 203) or (status == 206 and kept.size):
         return
     if status == 416 and kept.size:
-        raise AttemptError("the host cannot go on where the file broke off", AGAIN, is_stale=True)
+        raise DownloadError("the host cannot go on where the file broke off", AGAIN, is_stale=True)
     why = f"the host answered {status}{_MEANINGS.get(status, '')}"
     if status in _PASSING or status >= 500:
-        raise AttemptError(why, AGAIN, wait=retry_after(headers.get("retry-after"), now), status=status)
-    raise AttemptError(why, _REMEDIES.get(status, CHECK_ADDRESS), is_final=True, status=status)
+        raise DownloadError(why, AGAIN, wait=retry_after(headers.get("retry-after"), now), status=status)
+    raise DownloadError(why, _REMEDIES.get(status, CHECK_ADDRESS), is_final=True, status=status)
 
 
 def _check_type(content_type: str, request: Request) -> None:
@@ -146,13 +147,13 @@ def _check_type(content_type: str, request: Request) -> None:
     if media_type in _HTML_TYPES and not _is_html_wanted(request.mime):
         raise _web_page()
     if request.only_images and not media_type.startswith("image/"):
-        raise AttemptError("the host sent something that is not an image", CHECK_ADDRESS, is_final=True)
+        raise DownloadError("the host sent something that is not an image", CHECK_ADDRESS, is_final=True)
 
 
 def _is_gzip(headers: Mapping[str, str]) -> bool:
     encoding = headers.get("content-encoding", "").strip().lower()
     if encoding not in ("", "identity", "gzip", "x-gzip"):
-        raise AttemptError("the host packs the file in a way nobody asked for", CHECK_ADDRESS, is_final=True)
+        raise DownloadError("the host packs the file in a way nobody asked for", CHECK_ADDRESS, is_final=True)
     return "gzip" in encoding
 
 
@@ -160,13 +161,15 @@ def _rest(headers: Mapping[str, str], kept: Kept, is_gzip: bool) -> Body:
     """The body of a partial answer: exactly what is missing of the version of which we have the beginning."""
     found = _RANGE.fullmatch(headers.get("content-range", "").strip())
     if found is None or int(found[1]) != kept.size or is_gzip:
-        raise AttemptError("the host sent another piece of the file than was asked for", AGAIN, is_stale=True)
+        raise DownloadError(
+            "the host sent another piece of the file than was asked for", AGAIN, is_stale=True
+        )
     sizes = {size for size in (_number(found[3]), kept.version.total) if size is not None}
     length = declared_length(headers)
     if len(sizes) != 1 or length not in (None, int(found[2]) - kept.size + 1):
-        raise AttemptError("the host contradicts itself about the length of the file", AGAIN, is_stale=True)
+        raise DownloadError("the host contradicts itself about the length of the file", AGAIN, is_stale=True)
     if _validator(headers) not in ("", kept.version.validator):
-        raise AttemptError("the host has another version of the file by now", AGAIN, is_stale=True)
+        raise DownloadError("the host has another version of the file by now", AGAIN, is_stale=True)
     return Body(start=kept.size, version=replace(kept.version, total=sizes.pop()), is_gzip=False)
 
 
@@ -188,6 +191,6 @@ def _is_html_wanted(mime: str) -> bool:
     return _media_type(mime) in _HTML_TYPES
 
 
-def _web_page() -> AttemptError:
+def _web_page() -> DownloadError:
     why = "the host sent a web page, perhaps one to log in, instead of the file"
-    return AttemptError(why, EXPORT_AGAIN, is_final=True, is_stale=True)
+    return DownloadError(why, EXPORT_AGAIN, is_final=True, is_stale=True)

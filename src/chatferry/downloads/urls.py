@@ -6,7 +6,8 @@ import httpx
 
 from chatferry.downloads import Rules
 from chatferry.downloads.addresses import HOSTS, is_exempt
-from chatferry.downloads.failures import CHECK_ADDRESS, AttemptError
+from chatferry.downloads.failures import CHECK_ADDRESS
+from chatferry.errors import DownloadError
 
 PORTS = {"http": 80, "https": 443}
 USUAL_PORTS = {80, 443, 8080, 8443}
@@ -46,8 +47,8 @@ def next_url(url: httpx.URL, location: str, rules: Rules) -> httpx.URL:
         following = accepted_url(str(url.join(location)), rules)
     except (httpx.InvalidURL, UnicodeError):
         raise _refused("the host redirects to no valid address", CHECK_ADDRESS) from None
-    except AttemptError as fault:
-        raise _refused(f"the host redirects elsewhere, and there {fault.why}", fault.remedy) from None
+    except DownloadError as fault:
+        raise _refused(f"the host redirects elsewhere, and there {fault.reason}", fault.remedy) from None
     if (url.scheme, following.scheme) == ("https", "http"):
         raise _refused("the host redirects from https to http, which others can read and change", _TELL_OWNER)
     return following
@@ -76,5 +77,5 @@ def is_same_origin(one: httpx.URL, other: httpx.URL) -> bool:
     return (one.scheme, host_of(one), port_of(one)) == (other.scheme, host_of(other), port_of(other))
 
 
-def _refused(why: str, remedy: str) -> AttemptError:
-    return AttemptError(why, remedy, is_final=True, is_refused=True)
+def _refused(why: str, remedy: str) -> DownloadError:
+    return DownloadError(why, remedy, is_final=True, is_refused=True)

@@ -54,7 +54,5 @@ def _about_an_archive() -> Iterator[None]:
     except DownloadError as error:
         if error.remedy != EXPORT_AGAIN:
             raise
-        remedy = "Give an address that leads to the file itself, without logging in, or upload the file"
-        raise DownloadError(
-            error.url, error.reason, remedy, is_final=error.is_final, status=error.status
-        ) from None
+        error.remedy = "Give an address that leads to the file itself, without logging in, or upload the file"
+        raise
