@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 import chatferry.cli.http_server
-from chatferry.api.sockets.connections import Connections, Limits
+from chatferry.api.sockets.connections import ConnectionLimits, Connections
 from chatferry.settings import Settings
 from tests.support.refusals import MIB, NO_LOGIN, refusal
 from tests.support.serving import ADMIN, PASSWORD, PATIENCE, UNAUTHORIZED, Server, client, raw, serving
@@ -141,7 +141,7 @@ def test_http_1_0(server: Server, http: httpx.Client) -> None:
 
 def test_answers_are_not_held_back() -> None:
     """asyncio sets TCP_NODELAY only where the protocol is TCP; a connection has its listener's."""
-    with chatferry.cli.http_server._listen(Settings(port=0), Connections(Limits(1, 1))) as listener:
+    with chatferry.cli.http_server._listen(Settings(port=0), Connections(ConnectionLimits(1, 1))) as listener:
         assert listener.proto == socket.IPPROTO_TCP
 
 

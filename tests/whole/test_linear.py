@@ -109,7 +109,7 @@ def head_of_form(text: str) -> object:
 
 def range_asked_for(text: str) -> None:
     with suppress(ValueError):
-        ranges.asked_piece({"range": f"bytes={text}"}, 100, "")
+        ranges.requested_range({"range": f"bytes={text}"}, 100, "")
 
 
 def entry_of_archive(text: str) -> object:

@@ -1,1 +1,1 @@
-"""The HTTP edge: app.py makes the server, endpoints.py lists what it serves, wire.py words it."""
+"""The HTTP API: `create_app` makes the server, routes.py lists the endpoints, wire.py translates JSON."""

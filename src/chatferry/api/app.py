@@ -1,4 +1,4 @@
-"""The HTTP edge: requests in, JSON out. Every answer passes here, every error becomes one here."""
+"""The HTTP server: takes requests, gives answers, and turns errors into answers."""
 
 import logging
 import time
@@ -22,7 +22,8 @@ from starlette.routing import Route
 from chatferry import accounts
 from chatferry.api import validation
 from chatferry.api.auth.sessions import LoginError
-from chatferry.api.bodies import Body, plain
+from chatferry.api.bodies import RequestBody, plain
+from chatferry.api.call_log import CallLog
 from chatferry.api.endpoint import Endpoint
 from chatferry.api.media.files import file_routes
 from chatferry.api.routes import ENDPOINTS
@@ -33,7 +34,6 @@ from chatferry.documents import Document
 from chatferry.errors import ChatferryError, DestinationError, NoRoomError, RequestError, SettingsError
 from chatferry.logs import event
 from chatferry.observing import audit
-from chatferry.observing.calls import CallLog
 from chatferry.observing.current import note_endpoint, note_user
 from chatferry.observing.seldom import Seldom
 from chatferry.pipeline.background import write_down
@@ -48,7 +48,7 @@ _FORBIDDEN = "User does not have the permissions required for this action [error
 
 
 def create_app(services: Services) -> Starlette:
-    """The server; its worker runs while it does."""
+    """Return the server. The background runner runs as long as it does."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -63,7 +63,7 @@ def create_app(services: Services) -> Starlette:
         routes=[*(_route(endpoint, services) for endpoint in ENDPOINTS), *file_routes(services)],
         lifespan=lifespan,
         exception_handlers={HTTPException: _no_such_endpoint},
-        middleware=[Middleware(CallLog, told=services.metrics.call_ended)],
+        middleware=[Middleware(CallLog, ended=services.metrics.call_ended)],
     )
 
 
@@ -96,10 +96,10 @@ def _route(endpoint: Endpoint, services: Services) -> Route:
 
 
 async def _served(request: Request, endpoint: Endpoint, services: Services) -> Any:
-    """Authentication, permission, query, body, rate limit, and then the answer: in Rocket.Chat's order.
+    """Check authentication, permission, query, body and rate limit in Rocket.Chat's order, then answer.
 
-    But who has called too often is told so before a byte of the body is read.
-    Without a body everything is done in one go: during an import every change of threads takes its time.
+    A caller beyond the rate limit is refused before a byte of the body is read.
+    A call without a body is served in one thread: during an import every change of threads takes time.
     """
     if endpoint.is_instant:
         return _answered(request, endpoint, services)
@@ -112,7 +112,7 @@ async def _served(request: Request, endpoint: Endpoint, services: Services) -> A
         _limit(request, endpoint, services, caller)
         return await endpoint.receive(request, services, caller.user)
     _limit(request, endpoint, services, caller, counts=endpoint.takes_any_body)
-    with closing(Body(services.settings.data, request.headers.get("content-type", ""))) as body:
+    with closing(RequestBody(services.settings.data, request.headers.get("content-type", ""))) as body:
         await body.receive(request, endpoint.most_body, services.settings.upload_silence)
         work = partial(_answered_to, body, request, endpoint, services, caller)
         if body.is_large:
@@ -124,14 +124,14 @@ async def _served(request: Request, endpoint: Endpoint, services: Services) -> A
 
 
 def _answered(request: Request, endpoint: Endpoint, services: Services) -> Any:
-    """Return the answer to a call whose body is not looked at."""
+    """Return the answer to a call whose body is not read."""
     caller = _admitted(request, endpoint, services)
     _limit(request, endpoint, services, caller)
     return _called(request, endpoint, services, caller, {})
 
 
 def _answered_to(
-    body: Body, request: Request, endpoint: Endpoint, services: Services, caller: "_Caller"
+    body: RequestBody, request: Request, endpoint: Endpoint, services: Services, caller: "_Caller"
 ) -> Any:
     """Return the answer to a call with a body."""
     assert endpoint.body is not None
@@ -164,7 +164,7 @@ def _called(
 
 
 class _Caller(Struct, frozen=True):
-    """Who calls, with which token, and whether as often as they like."""
+    """An authenticated caller: the account, its token, and whether the rate limit holds for it."""
 
     user: Document = {}
     token: str = ""
@@ -172,7 +172,7 @@ class _Caller(Struct, frozen=True):
 
 
 def _admitted(request: Request, endpoint: Endpoint, services: Services) -> _Caller:
-    """Who calls, if they may, and with a query that the endpoint takes."""
+    """Return the caller, or refuse a missing token or permission, or an invalid query."""
     user_id, token = request.headers.get("x-user-id", ""), request.headers.get("x-auth-token", "")
     caller = _Caller(token=token)
     if endpoint.auth:
@@ -203,7 +203,7 @@ def _address(request: Request) -> str:
 def _limit(
     request: Request, endpoint: Endpoint, services: Services, caller: _Caller, *, counts: bool = True
 ) -> None:
-    """Refuse a call beyond the limit; `counts`: this one is counted, where it is not only looked at."""
+    """Refuse a call beyond the rate limit. With `counts` this call counts; otherwise it is only checked."""
     limiter = services.limiter
     if limiter is None or not endpoint.limited or caller.is_exempt:
         return
@@ -228,7 +228,7 @@ def _object(body: object) -> dict[str, object]:
 
 
 def _response(answer: Any, endpoint: Endpoint) -> Response:
-    """Objects say that all went well; arrays cannot. What is a response already stays as it is."""
+    """Return a value as a JSON response; objects get `success: true`. Responses are returned unchanged."""
     if isinstance(answer, Response):
         return answer
     if not endpoint.enveloped or isinstance(answer, list) or "success" in answer:
@@ -254,7 +254,7 @@ def _refused(error: RequestError) -> Response:
 
 
 def _unavailable(error: ChatferryError) -> RequestError:
-    """Say that the destination is away. Which one it is, and where, the log says alone: anybody may call."""
+    """Return a 503. Only the log names the destination: anybody may call."""
     if isinstance(error, NoRoomError):
         return RequestError(str(error), code="error-no-room", status=503)
     if _SELDOM.may(str(error), time.monotonic()):

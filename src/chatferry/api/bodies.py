@@ -1,4 +1,4 @@
-"""The bodies of calls that are no uploads: bounded in size, time and memory, whoever sends them."""
+"""Bodies of calls that are not uploads, bounded in size, time and memory."""
 
 from codecs import getincrementaldecoder
 from collections.abc import Iterator
@@ -26,8 +26,8 @@ PATIENCE = 30.0  # seconds for a small body to come
 _SIGNS = 100  # of a text that is no JSON: nobody reads more of it
 
 
-class Body:
-    """A body as it came. Beyond IN_MEMORY it lies in a file without a name."""
+class RequestBody:
+    """The bytes of a body. Beyond IN_MEMORY they are in an unnamed file."""
 
     def __init__(self, folder: Path, content_type: str) -> None:
         self.size = 0
@@ -39,7 +39,7 @@ class Body:
         return self.size > IN_MEMORY
 
     async def receive(self, request: Request, limit: int, silence: float) -> None:
-        """Take all of it in. Raises RequestError for more than `limit` bytes, or if it does not come."""
+        """Read the whole body. Raise RequestError if it has more than `limit` bytes or does not arrive."""
         too_large = RequestError(f"The body is larger than {wire.size(limit)}.", status=413)
         with _in_time(PATIENCE if limit <= IN_MEMORY else None):
             async for block in blocks(request, limit, too_large, silence):
@@ -56,9 +56,9 @@ class Body:
             raise cannot_store(error) from error
 
     def read(self) -> object:
-        """Return what Rocket.Chat's router makes of it: JSON as Raw, and {} for JSON that cannot be read.
+        """Return the body as Rocket.Chat's router does: JSON as Raw, {} for invalid JSON.
 
-        Takes time that grows with the body: not for the event loop.
+        Takes time in proportion to the body: call it in a thread, not in the event loop.
         """
         self._file.seek(0)
         data = self._file.read()
@@ -100,7 +100,7 @@ def _json(data: bytes) -> object:
 
 
 def _require_utf8(data: bytes) -> None:
-    """Raise UnicodeDecodeError for what is no UTF-8: where nobody looks msgspec does not."""
+    """Raise UnicodeDecodeError for invalid UTF-8: msgspec does not check fields that nobody reads."""
     decoder = getincrementaldecoder("utf-8")()
     for start in range(0, 0 if data.isascii() else len(data), IN_MEMORY):
         decoder.decode(data[start : start + IN_MEMORY])
@@ -115,7 +115,7 @@ def _form(text: str) -> dict[str, str]:
 
 
 def plain(body: object) -> object:
-    """Return all of a small body that is not held against a schema."""
+    """Return the decoded value of a small body that has no schema."""
     try:
         return msgspec.json.decode(body) if isinstance(body, Raw) else body
     except (msgspec.DecodeError, ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""A destination that is away: who finds that waits for it, and then nobody for some seconds."""
+"""Refusals without a wait while a destination is away: one call waits for it, later ones do not."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ PAUSE = 5.0  # seconds
 
 
 class CircuitBreaker:
-    """Remembers for a pause, in seconds, that a destination is away. Any thread may use it."""
+    """A memory, for `pause` seconds, that a destination is away. Thread-safe."""
 
     def __init__(self, pause: float = PAUSE, clock: Callable[[], float] = time.monotonic) -> None:
         self._pause = pause
@@ -21,7 +21,7 @@ class CircuitBreaker:
         self._until = 0.0
 
     def check(self) -> None:
-        """Refuse at once while the destination is known to be away. After the pause one may look again."""
+        """Raise at once while the destination is away. After each pause one caller may try it."""
         with self._lock:
             if self._error is None:
                 return
@@ -32,7 +32,7 @@ class CircuitBreaker:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Note whether the destination is away or back."""
+        """Record whether the destination is away or back."""
         try:
             yield
         except NoRoomError:

@@ -1,4 +1,4 @@
-"""What is said of an endpoint."""
+"""The declaration of an endpoint."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -14,17 +14,24 @@ from chatferry.documents import Document
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):
-    """A path and method: what it takes and answers, who may call it, and the function behind it.
+    """A path and method, what it takes and answers, who may call it, and its function.
 
-    `query` is None where any query is accepted, `body` None where the body is not looked at.
-
-    `receive`, instead of `answer`, reads and checks the body itself. `takes_any_body`: it is not held against
-    `body`, which only describes it. `takes_form`: the body is a form. `most_body`: the largest body in bytes,
-    where it is no upload. `limited`: how often it can be called is limited. `is_instant`: the answer needs no
-    thread, no database and no time. `hashes`: passwords are hashed for it. `headers` are on every answer.
-    `answers` describes what comes with status 200; None stands for a page, or where the endpoint has an
-    `exchange`, for headers alone. `page_type` is the page's; `more_answers` are those with other
-    statuses.
+    answers         schema of the answer with status 200; None for a page, or if there is an `exchange`
+    answer          the function; or
+    receive         a function that reads and checks the body itself
+    query           schema of the query, None if any is accepted
+    body            schema of the body, None if the body is not read
+    takes_any_body  `body` only describes the body: it is not checked
+    takes_form      the body is a form
+    most_body       the largest body in bytes, unless it is an upload
+    exchange        the headers of a call of the tus protocol
+    limited         whether the rate limit holds
+    is_instant      the answer needs no thread and no database
+    hashes          passwords are hashed for it
+    enveloped       objects get `success: true`
+    headers         headers of every answer
+    page_type       media type of a page
+    more_answers    descriptions and schemas of answers with other statuses
     """
 
     method: str
@@ -45,12 +52,12 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     limited: bool = True
     is_instant: bool = False
     hashes: bool = False
-    enveloped: bool = True  # whether an object says `success`
+    enveloped: bool = True
     headers: Mapping[str, str] = {}
     page_type: str = "text/html"
     more_answers: Mapping[int, tuple[str, schemas.Schema]] = {}
 
     @property
     def name(self) -> str:
-        """What clients call it: the path without what all paths have in common."""
+        """Return the path without the prefix that all paths have."""
         return self.path.removeprefix("/api/v1/").removeprefix("/api/")

@@ -1,4 +1,4 @@
-"""For whoever keeps the server running: whether it lives, whether it is ready, and what it counts."""
+"""Health, readiness and metrics, for those who keep the server running."""
 
 import hmac
 from ipaddress import ip_address
@@ -21,12 +21,12 @@ _NOT_LOCAL = (
 
 
 def health(call: Call) -> wire.JSON:
-    """The process lives."""
+    """Return that the process answers."""
     return {"status": "alive"}
 
 
 def ready(call: Call) -> Response:
-    """Whether everything is there that imports need: with status 503 if not."""
+    """Return the checks of readiness, with status 503 if one fails."""
     found = call.services.readiness.look()
     is_ready = all(finding.ok for finding in found.values())
     body = msgspec.json.encode({"ready": is_ready, "checks": found, "success": is_ready})
@@ -34,16 +34,16 @@ def ready(call: Call) -> Response:
 
 
 async def metrics(request: Request, services: Services, user: Document) -> Response:
-    """What the server counts, for Prometheus."""
+    """Return the metrics in Prometheus' text format."""
     _require_reader(request, services.settings.metrics_token)
     text, media_type = await run_sync(services.metrics.exposition, services.worker.queue_length)
     return Response(text, headers={"Content-Type": media_type})
 
 
 def _require_reader(request: Request, token: str) -> None:
-    """Raise RequestError unless the caller has the token, or, where there is none, is on this machine.
+    """Raise RequestError unless the caller has the token or, if no token is set, is on this machine.
 
-    A call that a proxy on this machine hands over comes from elsewhere, whoever is trusted.
+    A call that came through a proxy on this machine counts as one from elsewhere.
     """
     if token:
         given = request.headers.get("authorization", "").encode()

@@ -1,4 +1,4 @@
-"""What has to be well for the server to be ready."""
+"""The checks of readiness."""
 
 import sqlite3
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ def probes(
     worker: BackgroundRunner,
     settings: Settings,
 ) -> Mapping[str, Probe]:
-    """Return a probe for each thing that imports need, by its name."""
+    """Return the probes by their names."""
 
     def write() -> str:
         try:

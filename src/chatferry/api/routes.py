@@ -1,4 +1,4 @@
-"""Every endpoint: its path, method, permission, what it takes and answers, and the function behind it."""
+"""The table of endpoints."""
 
 from collections.abc import Awaitable, Callable
 from functools import cache
@@ -30,7 +30,7 @@ def _post(name: str, answer: Callable[[Call], Any] | None, **more: Any) -> Endpo
 
 
 def _open(path: str, answer: Callable[[Call], Any] | None, **more: Any) -> Endpoint:
-    """For everybody, as often as they like."""
+    """Declare an endpoint without authentication and rate limit."""
     return Endpoint(method="GET", path=path, answer=answer, auth=False, **{"limited": False, **more})
 
 
@@ -44,7 +44,7 @@ def _tus(
 def _piece(
     method: str, receive: Callable[[Request, Services, Document], Awaitable[Any]], **more: Any
 ) -> Endpoint:
-    """For an upload that was announced: a large file takes many calls, so that they are not limited."""
+    """Declare an endpoint of an announced upload, without rate limit: a large file takes many calls."""
     return _tus(method, "import.uploads/{upload}", receive, limited=False, **more)
 
 
@@ -64,12 +64,12 @@ def _page() -> str:
 
 
 def openapi_json(call: Call) -> Response:
-    """This API as an OpenAPI 3.1 document."""
+    """Return this API as an OpenAPI 3.1 document."""
     return Response(_openapi(), media_type="application/json")
 
 
 def docs(call: Call) -> Response:
-    """This API as a page to read."""
+    """Return this API as a page to read."""
     return HTMLResponse(_page(), headers=page.HEADERS)
 
 

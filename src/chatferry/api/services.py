@@ -1,4 +1,4 @@
-"""What the endpoints work with."""
+"""The objects that endpoints share."""
 
 import threading
 from collections import Counter
@@ -9,7 +9,7 @@ from functools import cached_property
 from anyio import CapacityLimiter
 from msgspec import Struct
 
-from chatferry.api.auth.attempts import Attempts
+from chatferry.api.auth.attempts import LoginAttempts
 from chatferry.api.auth.grants import Grants
 from chatferry.api.auth.rate_limit import RateLimiter, neighbourhood
 from chatferry.api.circuit_breaker import PAUSE, CircuitBreaker
@@ -39,11 +39,11 @@ TOO_MANY = (
 
 
 class Services:
-    """The store, the worker and the workspace behind a running server.
+    """The store, the background runner and the destination of a running server.
 
-    `unlisted` holds ids of operations that the list of latest operations leaves out, `uploading` ids of
-    resumable uploads that are being written to. `limiter` and `attempts` are None where calls are
-    not limited.
+    unlisted           ids of operations that the list of latest operations leaves out
+    uploading          ids of resumable uploads that are being written to
+    limiter, attempts  rate limits of calls and log-ins; None if calls are not limited
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Services:
         self.worker = worker
         self.unlisted = unlisted
         self.limiter = RateLimiter() if settings.rate_limit else None
-        self.attempts = Attempts() if settings.rate_limit else None
+        self.attempts = LoginAttempts() if settings.rate_limit else None
         self.grants = Grants()
         self.refusals = Seldom()  # of log-ins of an account that were audited
         self.crowd = Crowd(settings.most_connections_of_one)
@@ -74,20 +74,20 @@ class Services:
 
     @cached_property
     def large_bodies(self) -> CapacityLimiter:
-        """Whose turn it is to have a large body in memory: one call's."""
+        """Return the limit of large bodies: one at a time is in memory."""
         return CapacityLimiter(1)
 
     @cached_property
     def hashing(self) -> "Queue":
-        """Whose turn it is to have passwords hashed, so that other calls find a thread."""
+        """Return the queue for hashing passwords, which leaves threads for other calls."""
         return Queue(HASHING, WAITING)
 
     def destination(self) -> AbstractContextManager[Destination]:
-        """The workspace. Who writes may have to wait for the import."""
+        """Return the destination for writing. A writer may have to wait for the import."""
         return self._workspace.taken()
 
     def reading(self) -> AbstractContextManager[Destination]:
-        """The same, only to look something up: who does that waits for nobody who writes."""
+        """Return the destination for reading. A reader never waits for writers."""
         return self._read.taken()
 
     def close(self) -> None:
@@ -99,7 +99,7 @@ class Services:
 
 
 class Crowd:
-    """Lets so many calls of one address be answered at once, behind a proxy too. For the event loop alone."""
+    """A limit on concurrent calls of an address, also behind a proxy. Use it in the event loop only."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -107,7 +107,7 @@ class Crowd:
 
     @contextmanager
     def one_more(self, address: str) -> Iterator[None]:
-        """Have a call answered, if there are not too many."""
+        """Count a call while it is answered, or refuse it."""
         caller = neighbourhood(address)
         if self._calls[caller] >= self._most:
             raise RequestError(
@@ -123,7 +123,7 @@ class Crowd:
 
 
 class Queue:
-    """Lets so many calls at once do something, and so many wait. For the event loop alone."""
+    """A limit on calls that run, and on calls that wait to run. Use it in the event loop only."""
 
     def __init__(self, at_once: int, waiting: int) -> None:
         self.turns = CapacityLimiter(at_once)
@@ -131,7 +131,7 @@ class Queue:
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """Have a place in the queue, if there is one."""
+        """Take a place in the queue, or refuse the call."""
         if not self._places:
             raise RequestError(TOO_MANY.format(QUEUE_MOVES), status=429)
         self._places -= 1
@@ -142,9 +142,9 @@ class Queue:
 
 
 class _Shared:
-    """A destination, opened for the first who asks, for one thread at a time unless it takes several.
+    """A destination that the first caller opens; one thread uses it at a time unless it takes several.
 
-    One that is away is not waited for again and again.
+    While it is away, callers are refused without a wait.
     """
 
     def __init__(self, settings: Settings, store: Store) -> None:
@@ -177,7 +177,7 @@ class _Shared:
 
 
 class Call(Struct, frozen=True, kw_only=True):
-    """One request, checked and read: who calls (with which token, from which address), and with what."""
+    """A checked request: the user with token and address, and the parsed body."""
 
     services: Services
     user: Document

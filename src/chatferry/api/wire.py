@@ -1,4 +1,4 @@
-"""Rocket.Chat's JSON and our types: the only place where the one becomes the other. Pure."""
+"""Translation between Rocket.Chat's JSON and our types. Pure."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ JSON = dict[str, Any]
 
 
 def is_json(content_type: str) -> bool:
-    """Whether a body with this Content-Type is JSON."""
+    """Return whether a body with this Content-Type is JSON."""
     kind = content_type.partition(";")[0].strip().lower()
     return kind == "application/json" or kind.endswith("+json")
 
@@ -25,7 +25,7 @@ def size(limit: int) -> str:
 
 
 def progress(value: Summary, name: str) -> JSON:
-    """What getImportProgress answers; `name` is the importer's."""
+    """Return the answer of getImportProgress; `name` is the importer's."""
     return {
         "key": value.importer_key,
         "name": name,
@@ -45,7 +45,7 @@ def selection(
     contacts: Iterable[Contact],
     message_count: int,
 ) -> JSON:
-    """What getImportFileData answers. Direct conversations are one entry, the last."""
+    """Return the answer of getImportFileData. Direct conversations are one entry, the last."""
     rooms = list(channels)
     listed = [_channel(channel) for channel in rooms if channel.type != "d"]
     if len(listed) < len(rooms):
@@ -113,9 +113,11 @@ ADDED = "import.addUsers"
 
 
 def added_user(item: JSON, number: int, roles: tuple[str, ...], password: str) -> tuple[User, list[Problem]]:
-    """The user of a checked item of addUsers, and what of it was not taken over.
+    """Return the user of a checked item of addUsers, and problems with its fields.
 
-    `number` is the user's among all that were added, `roles` those that may be granted, `password` a hash.
+    number    the index among all added users
+    roles     the roles that may be granted
+    password  a hash
     """
     import_id, *further = dict.fromkeys(value for value in item["importIds"] if value)
     position = f"$.users[{number}]"
@@ -155,7 +157,7 @@ def added_user(item: JSON, number: int, roles: tuple[str, ...], password: str) -
 
 
 def chosen(input: Mapping[str, Any]) -> Selection:
-    """The selection of a checked startImport body, in its form since 7.0 or before."""
+    """Return the selection of a checked startImport body, in the form since 7.0 or the older one."""
     return Selection(
         users=_choice(input.get("users"), "user_id"),
         channels=_choice(input.get("channels"), "channel_id"),
@@ -170,7 +172,7 @@ def origin(input: Mapping[str, Any]) -> str:
 
 
 def guests(input: Mapping[str, Any]) -> str:
-    """Return what a checked startImport body wants of guests; "user" if it does not say."""
+    """Return the `guests` of a checked startImport body; "user" if it has none."""
     wanted = input.get("guests")
     return wanted if isinstance(wanted, str) else "user"
 
@@ -184,7 +186,7 @@ def _choice(value: Any, id_key: str) -> Choice:
 
 
 def stamp(ms: int) -> str:
-    """The digits that begin an upload's name: UTC, with JavaScript's zero-based month, nothing padded."""
+    """Return the digits that begin an upload's name: UTC, JavaScript's zero-based month, no padding."""
     at = datetime.fromtimestamp(ms / 1000, UTC)
     return f"{at.year}{at.month - 1}{at.day}{at.hour}{at.minute}{at.second}"
 
@@ -193,7 +195,7 @@ _ME = ("_id", "name", "username", "emails", "status", "statusConnection", "utcOf
 
 
 def me(user: Document, site: str) -> JSON:
-    """The account as its owner sees it: no hash, no token."""
+    """Return an account as its owner sees it, without hashes and tokens."""
     wire: JSON = {key: plain(user[key]) for key in _ME if key in user}
     verified = [email["address"] for email in user.get("emails", ()) if email.get("verified")]
     if verified:
@@ -207,7 +209,7 @@ def me(user: Document, site: str) -> JSON:
 
 
 def personal_token(entry: Document) -> JSON:
-    """A personal access token as its owner sees it."""
+    """Return a personal access token as its owner sees it."""
     return {
         "name": entry.get("name", ""),
         "createdAt": plain(entry.get("createdAt", "")),
@@ -217,7 +219,7 @@ def personal_token(entry: Document) -> JSON:
 
 
 def plain(value: Any) -> Any:
-    """A document's value as REST shows it: dates as ISO strings."""
+    """Return a document's value as REST shows it: dates as ISO strings."""
     if isinstance(value, Date):
         return iso(value.ms)
     if isinstance(value, dict):

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from chatferry import accounts
 from chatferry.api.app import create_app
 from chatferry.api.services import Services
-from chatferry.api.sockets.connections import Connections, Limits
+from chatferry.api.sockets.connections import ConnectionLimits, Connections
 from chatferry.api.sockets.listening import Listener, keep_sweeping, protocol, room_for_connections
 from chatferry.api.sockets.tls import check_certificate
 from chatferry.api.uploads import resumable
@@ -118,10 +118,10 @@ class _Announcing(uvicorn.Server):
         self._announce()
 
 
-def _limits(settings: Settings) -> Limits:
+def _limits(settings: Settings) -> ConnectionLimits:
     """Return how many connections there may be: no more than there are descriptors for."""
     most = min(settings.most_connections, room_for_connections())
-    return Limits(
+    return ConnectionLimits(
         connections=most,
         per_address=settings.most_connections_of_one,
         proxies=settings.trusted_proxies,

@@ -1,1 +1,1 @@
-"""What operators see of a running chatferry: logs, audit, health and metrics."""
+"""Audit log, readiness and metrics of a running chatferry. Nothing below `api` and `cli` imports it."""

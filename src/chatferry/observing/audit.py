@@ -1,6 +1,6 @@
-"""The audit log: who logged in, made tokens, brought data and steered imports; one JSON object per line.
+"""The audit log: log-ins, tokens, uploads and control of imports, one JSON object per line.
 
-It goes to a file of its own, whatever the level of the log is, and to the log as well.
+Actions go to a file of their own, whatever the level of the log is, and to the log too.
 """
 
 import logging
@@ -18,7 +18,7 @@ _COMPLAINTS = logging.getLogger("chatferry.observing")
 
 
 def set_up(path: Path) -> None:
-    """Append what is audited to this file, which is for its owner alone."""
+    """Append audited actions to this file, which only its owner may read."""
     handler = _AuditFile(path, encoding="utf-8")
     handler.setFormatter(JsonFormatter())
     for former in LOG.handlers[:]:
@@ -29,7 +29,7 @@ def set_up(path: Path) -> None:
 
 
 def record(action: str, /, **fields: object) -> None:
-    """Note an action with the caller of the current call, or with the owner of a command's process."""
+    """Record an action with the caller of the current call, or with the user id of a command's process."""
     call = CURRENT.get()
     if call is None:
         who: dict[str, object] = {"uid": os.getuid()}
@@ -39,7 +39,7 @@ def record(action: str, /, **fields: object) -> None:
 
 
 class _AuditFile(WatchedFileHandler):
-    """Opens the file again when it was moved away, so that it can be rotated."""
+    """A file that is opened again after it was moved, so that it can be rotated."""
 
     def _open(self) -> TextIOWrapper:
         descriptor = private.opener(self.baseFilename, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -47,5 +47,5 @@ class _AuditFile(WatchedFileHandler):
         return TextIOWrapper(FileIO(descriptor, "a"), self.encoding, write_through=True)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        """Say that an action is missing from the file; the log has it."""
+        """Log that an action is missing from the file."""
         _COMPLAINTS.error("the audit log cannot be written", exc_info=True, extra={"fields": {}})

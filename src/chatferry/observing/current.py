@@ -1,4 +1,4 @@
-"""The call that is being answered. Commands load this too, so it needs no server."""
+"""The call that is being answered. Commands load this module too, so it imports no server."""
 
 from contextvars import ContextVar
 
@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class CallRecord(Struct):
-    """One call. `endpoint` is its path in the table of endpoints, "" if there is none; `user` an id."""
+    """A call. `endpoint`: its path in the table of endpoints, "" if it has none; `user`: an id."""
 
     id: str
     address: str
@@ -20,12 +20,12 @@ CURRENT: ContextVar[CallRecord | None] = ContextVar("call", default=None)
 
 
 def note_endpoint(path: str) -> None:
-    """Note the endpoint that answers the current call."""
+    """Record the endpoint of the current call."""
     if call := CURRENT.get():
         call.endpoint = path
 
 
 def note_user(user_id: str) -> None:
-    """Note who makes the current call."""
+    """Record the user of the current call."""
     if call := CURRENT.get():
         call.user = user_id

@@ -1,7 +1,7 @@
-"""What this process counts, as Prometheus reads it.
+"""Metrics of this process in Prometheus' text format.
 
-Counting is a few additions per call and per operation. The client library makes text of it when somebody
-asks, and is loaded then: that takes as long as a small import.
+Counting is a few additions per call and per operation. The client library is only loaded when somebody reads
+the metrics, because loading takes as long as a small import.
 """
 
 import threading
@@ -32,25 +32,25 @@ OTHER = "other"
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 Records = Counter[tuple[str, str]]
-"""How many records of a kind came to an outcome."""
+"""How many records of a kind have an outcome."""
 
 
 class _Collector:
-    """What a registry asks for metrics."""
+    """An adapter: a registry of the client library collects metrics from it."""
 
     def __init__(self, collect: Callable[[], Iterator["Metric"]]) -> None:
         self.collect = collect
 
 
 class _Latencies(Struct):
-    """How many calls took how long, by bucket, and all of them together."""
+    """A histogram: calls per bucket of latency, and the sum of their seconds."""
 
     buckets: list[int]
     seconds: float = 0.0
 
 
 class Metrics:
-    """Counts calls, operations, records and problems. Every label has a bounded number of values."""
+    """Counters of calls, operations, records and problems. Every label has a bounded number of values."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -81,7 +81,7 @@ class Metrics:
             latencies.seconds += seconds
 
     def watch(self, operation: Operation) -> None:
-        """Take note of an operation that has ended."""
+        """Count an operation that has ended."""
         if operation.status not in ENDS:
             return
         records = self._brought(operation)
@@ -97,7 +97,7 @@ class Metrics:
             self._problems.update(problems)
 
     def exposition(self, queue_length: int) -> tuple[bytes, str]:
-        """Return everything in Prometheus' text format, and the media type of that."""
+        """Return the metrics as text, and its media type."""
         from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
         registry = CollectorRegistry()
@@ -172,7 +172,7 @@ class Metrics:
         yield counter
 
     def _by_status(self) -> dict[str, int]:
-        """Return how many operations are at each status. Only those that changed are read."""
+        """Return how many operations have each status. Only changed operations are read."""
         with self._lock:
             for number, status, updated_at in self._store.operations.statuses(self._seen):
                 self._statuses[number] = status
@@ -181,7 +181,7 @@ class Metrics:
         return {status.value: counts[status] for status in Status}
 
     def _brought(self, operation: Summary) -> Records:
-        """Return the records that this process has dealt with."""
+        """Return the number of records that this process has imported, by outcome."""
         return self._tallied(operation) - self._before.get(operation.id, Records())
 
     def _tallied(self, operation: Summary) -> Records:

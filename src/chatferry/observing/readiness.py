@@ -1,4 +1,4 @@
-"""Whether this server can do its work: each thing that it needs is looked at within a bounded time."""
+"""Readiness: a probe, bounded in time, of each thing that the server needs."""
 
 import logging
 import threading
@@ -21,16 +21,16 @@ Probe = Callable[[], str]
 
 
 class Finding(Struct, frozen=True, omit_defaults=True):
-    """What was found of one thing; `why` it is not ok."""
+    """The result of a probe; `why` it is not ok."""
 
     ok: bool
     why: str = ""
 
 
 class Readiness:
-    """Looks at things, and remembers what it found.
+    """The probes and their latest results.
 
-    A probe runs in a thread of its own: one that hangs holds up neither calls nor the end of the process.
+    Each probe runs in a thread of its own: a hanging one blocks neither calls nor the end of the process.
     """
 
     def __init__(self, probes: Mapping[str, Probe]) -> None:
@@ -40,7 +40,7 @@ class Readiness:
         self._until = 0.0
 
     def look(self) -> dict[str, Finding]:
-        """Return what is found now, or was just before. One caller at a time looks; others do not wait."""
+        """Return the results, at most some seconds old. One caller runs the probes; others do not wait."""
         if time.monotonic() < self._until or not self._looking.acquire(blocking=False):
             return self._found
         try:
@@ -61,7 +61,7 @@ class Readiness:
 
 
 class _Probing:
-    """One probe, run again only after the last run has ended."""
+    """A probe that runs again only after its last run has ended."""
 
     def __init__(self, name: str, probe: Probe) -> None:
         self._name = name
@@ -84,7 +84,7 @@ class _Probing:
                 event(LOG, "a probe failed", logging.WARNING, what=self._name, reason=error)
 
     def finding(self, deadline: float) -> Finding:
-        """Wait for the end of the run until then."""
+        """Return the result of the run if it ends in time."""
         if self._thread is not None:
             self._thread.join(max(0.0, deadline - time.monotonic()))
             if self._thread.is_alive():

@@ -1,4 +1,4 @@
-"""Log lines that strangers can cause: the same one at most once a minute."""
+"""A rate limit for log lines that anybody can cause: each at most once a minute."""
 
 import logging
 import threading
@@ -9,7 +9,7 @@ _MOST = 1000  # different ones that are remembered
 
 
 class Seldom:
-    """Remembers what was said when. Any thread may use it."""
+    """A memory of when each line was logged. Thread-safe."""
 
     def __init__(self, pause: float = PAUSE) -> None:
         self._pause = pause
@@ -17,7 +17,7 @@ class Seldom:
         self._said: dict[str, float] = {}
 
     def may(self, what: str, now: float) -> bool:
-        """Return whether it is time to say this again, and take it for said then."""
+        """Return whether a line may be logged again; if so, record that it was."""
         with self._lock:
             if now < self._said.get(what, now):
                 return False
@@ -29,7 +29,7 @@ class Seldom:
 
 
 class SeldomFilter(logging.Filter):
-    """Lets the same words of a library pass once a minute, whatever they are about."""
+    """A filter that lets each message of a library pass once a minute, whatever its arguments."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,1 +1,1 @@
-"""What people read of an operation and of an archive, as JSON."""
+"""Reports about an operation and about an archive, as JSON. They read the store and write nothing to it."""

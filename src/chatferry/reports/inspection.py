@@ -1,4 +1,4 @@
-"""What is inside an export and what of it would be lost, found without writing anything."""
+"""The content of an export and its problems, found without writing anything."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ _STARTER = "starter"
 
 
 class Inspection(Struct, kw_only=True):
-    """Counts by what they are called in a report, and the problems of the export, one per cause."""
+    """The counts of an export, and its problems, one per cause."""
 
     name: str
     importer: str
@@ -69,7 +69,7 @@ class Inspection(Struct, kw_only=True):
 def inspect_archive(importer: Importer, archive: Archive) -> Inspection:
     """Import the whole archive into a new workspace that keeps nothing, as a dry run does.
 
-    Raises ArchiveError if nothing of it can be read.
+    Raise ArchiveError if nothing can be read.
     """
     found = Inspection(
         name=archive.name,
@@ -116,7 +116,7 @@ def _imported(importer: Importer, archive: Archive, store: Store) -> Operation:
 
 
 def _counting(importer: Importer, found: Inspection) -> Importer:
-    """Return the importer, which from now on counts what it reads."""
+    """Return a copy of the importer that counts the records it reads."""
 
     def scan(archive: Archive) -> Iterator[User | Channel | Contact | Part | Problem]:
         for item in importer.scan(archive):
@@ -139,5 +139,5 @@ def _counting(importer: Importer, found: Inspection) -> Importer:
                 found.file_bytes += sum(file.size or 0 for file in record.files)
             yield record
 
-    # Without marks nothing is kept of the parts for another import.
+    # Without marks no part is cached for a later import.
     return replace(importer, scan=scan, read=read, marks=None)

@@ -1,4 +1,4 @@
-"""What became of an operation: counts and problems."""
+"""The report about an operation: counts and problems."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -15,7 +15,7 @@ from chatferry.store import Store, problems
 
 
 class Tally(Struct, frozen=True):
-    """read = inserted + updated + unchanged + skipped + failed, once the operation is done."""
+    """Counts of records. Once the operation is done, `read` is the sum of the others."""
 
     read: int = 0
     inserted: int = 0
@@ -26,7 +26,7 @@ class Tally(Struct, frozen=True):
 
 
 def tallies(operation: Summary, store: Store) -> dict[str, Tally]:
-    """The counts per type of record, by the names that reports use."""
+    """Return the counts per type of record, by the names that reports use."""
     staging, parts = store.staging, store.parts
     unread = _ended_while_reading(operation, store)
     files = Counter(parts.outcomes(operation.id, "file")) + Counter(store.fetches.outcomes(operation.id))
@@ -40,7 +40,7 @@ def tallies(operation: Summary, store: Store) -> dict[str, Tally]:
 
 
 def _ended_while_reading(operation: Summary, store: Store) -> defaultdict[str, Counter[Outcome | None]]:
-    """Records that never came to be decided on: skipped or broken in the archive's own lists."""
+    """Count records that were skipped or failed while the archive was read."""
     ended: defaultdict[str, Counter[Outcome | None]] = defaultdict(Counter)
     for problem in store.problems.all(operation.id, problems.PREPARE):
         if problem.effect != Effect.NOTED:
@@ -54,12 +54,12 @@ def _tally(outcomes: Mapping[Any, int], read: int | None = None) -> Tally:
 
 
 def is_paused(operation: Summary, store: Store) -> bool:
-    """Whether the work on it waits until somebody resumes it."""
+    """Return whether the operation is paused."""
     return may_pause(operation) and store.pauses.has(operation.id)
 
 
 def waiting_for(operation: Summary) -> str:
-    """Return what the work on an operation waits for; "" if it goes on or has ended."""
+    """Return what the operation waits for; "" if it works or has ended."""
     return operation.waiting_for if operation.valid and operation.status not in ENDS else ""
 
 
@@ -71,7 +71,7 @@ def as_json(operation: Summary, store: Store, every: bool = False) -> dict[str, 
 
 
 def as_text(operation: Summary, store: Store, every: bool = False) -> Iterator[str]:
-    """Yield the same object as JSON, in pieces: a large import has more problems than memory should hold."""
+    """Yield the report as JSON text in pieces: a large import may have too many problems for memory."""
     found = counts(operation, store)
     yield _dumped(_without(found, _LAST)).removesuffix("\n}") + ',\n  "problems": ['
     end = "]"
@@ -100,7 +100,7 @@ def _dumped(value: object) -> str:
 
 
 def counts(operation: Summary, store: Store) -> dict[str, Any]:
-    """The report without its problems."""
+    """Return the report without its problems."""
     by_type = tallies(operation, store)
     messages = by_type["messages"]
     ended = messages.read if operation.seconds else 0

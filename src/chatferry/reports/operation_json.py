@@ -1,4 +1,4 @@
-"""An operation as Rocket.Chat's JSON. Pure."""
+"""Operations as Rocket.Chat's JSON. Pure."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -12,12 +12,12 @@ JSON = dict[str, Any]
 
 
 def iso(ms: int) -> str:
-    """ISO 8601 in UTC with milliseconds, as JavaScript writes it."""
+    """Return a time as ISO 8601 in UTC with milliseconds, as JavaScript writes it."""
     return datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{ms % 1000:03}Z"
 
 
 def operation_json(value: Summary) -> JSON:
-    """Rocket.Chat's IImport."""
+    """Return an operation as Rocket.Chat's IImport."""
     wire: JSON = {
         "_id": value.id,
         "type": value.type,
@@ -41,7 +41,7 @@ _COUNTERS = frozenset(Counts.__struct_fields__)
 
 
 def recorded_operation_json(document: Document) -> JSON:
-    """An IImport of Rocket.Chat's own, of whatever version, in the shape in which ours are shown."""
+    """Return an IImport that a Rocket.Chat of any version recorded, in the shape of ours."""
     key, type_ = (_text(document.get(field)) for field in ("importerKey", "type"))
     changed = _time(document.get("_updatedAt"))
     began = _time(document.get("ts")) or changed
@@ -68,7 +68,7 @@ def _text(value: Any) -> str:
 
 
 def _time(value: Any) -> int:
-    """Milliseconds since the epoch of a date or, as old servers have it, a number; 0 for what is neither."""
+    """Return the milliseconds of a date or (of old servers) a number; 0 for anything else."""
     try:
         ms = value.ms if isinstance(value, Date) else int(value)
         return ms if 0 <= ms <= _LAST_MS else 0

@@ -7,7 +7,7 @@ import pytest
 
 from chatferry import accounts
 from chatferry.accounts import TokenRules
-from chatferry.api.auth.attempts import Attempts
+from chatferry.api.auth.attempts import LoginAttempts
 from chatferry.clock import now
 from chatferry.destinations.sqlite.destination import SqliteDestination
 from chatferry.documents import USERS, Date, Document, Update
@@ -111,14 +111,14 @@ def test_an_account_takes_few_wrong_passwords_from_an_address(server: Server) ->
 
 
 def test_right_passwords_are_not_counted() -> None:
-    attempts = Attempts(here=2, anywhere=4)
+    attempts = LoginAttempts(here=2, anywhere=4)
     for _ in range(20):
         assert attempts.begin("a", "192.0.2.1") == 0
         attempts.succeed("a", "192.0.2.1")
 
 
 def test_an_account_takes_some_more_from_everywhere_but_lets_its_owner_in() -> None:
-    attempts = Attempts(here=2, anywhere=4)
+    attempts = LoginAttempts(here=2, anywhere=4)
     attempts.begin("a", "192.0.2.1")
     attempts.succeed("a", "192.0.2.1")
     assert [attempts.begin("a", f"198.51.100.{number}") == 0 for number in range(6)] == [True] * 4 + [
@@ -130,14 +130,14 @@ def test_an_account_takes_some_more_from_everywhere_but_lets_its_owner_in() -> N
 
 
 def test_one_address_alone_cannot_shut_out_the_others() -> None:
-    attempts = Attempts(here=2, anywhere=4)
+    attempts = LoginAttempts(here=2, anywhere=4)
     for _ in range(100):
         attempts.begin("a", "192.0.2.1")
     assert attempts.begin("a", "192.0.2.2") == 0
 
 
 def test_few_known_addresses_are_remembered() -> None:
-    attempts = Attempts(here=2, anywhere=1, most_known=2)
+    attempts = LoginAttempts(here=2, anywhere=1, most_known=2)
     for number in range(3):
         attempts.succeed("a", f"192.0.2.{number}")
     assert attempts.begin("a", "198.51.100.1") == 0

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from chatferry.api.sockets.connections import Connections, Limits
+from chatferry.api.sockets.connections import ConnectionLimits, Connections
 from tests.support.serving import PATIENCE, Server, answered, client, half_sent, login, serving, until
 
 INFO = b"GET /api/info HTTP/1.1\r\nHost: x\r\n"
@@ -227,7 +227,7 @@ class Line:
 
 
 def test_who_waits_longest_makes_room() -> None:
-    connections = Connections(Limits(connections=3, per_address=2))
+    connections = Connections(ConnectionLimits(connections=3, per_address=2))
     lines = [Line() for _ in range(6)]
     for number, address in enumerate(["192.0.2.1", "192.0.2.1", "192.0.2.2"]):
         assert connections.admit(address, number, lines[number], float(number))
@@ -265,7 +265,7 @@ def test_who_waits_longest_makes_room() -> None:
 )
 def test_what_is_overdue(is_busy: bool, moments: list[tuple[float, int]], is_over: bool) -> None:
     """`moments`: when somebody looks, and how much of an answer waits then."""
-    connections = Connections(Limits(connections=3, per_address=2))
+    connections = Connections(ConnectionLimits(connections=3, per_address=2))
     line = Line()
     connections.admit("192.0.2.1", 7, line, 0.0)
     if is_busy:

@@ -1,1 +1,1 @@
-"""Who calls: sessions, access tokens, permissions, and how often somebody may try."""
+"""Authentication: sessions, access tokens, permissions and rate limits."""

@@ -1,4 +1,4 @@
-"""Personal access tokens: login tokens with a name, for scripts. Their text is told once."""
+"""Personal access tokens: named login tokens for scripts. Only the answer that makes one shows its text."""
 
 from chatferry import accounts
 from chatferry.api import wire
@@ -11,7 +11,7 @@ from chatferry.observing import audit
 
 
 def generate(call: Call) -> wire.JSON:
-    """A new token under a name that the caller has not used yet."""
+    """Make a token with a new name."""
     name, bypass = _name(call), bool(call.body.get("bypassTwoFactor"))
     with call.services.destination() as destination:
         if _entry(destination, call, name):
@@ -26,7 +26,7 @@ def generate(call: Call) -> wire.JSON:
 
 
 def regenerate(call: Call) -> wire.JSON:
-    """A new token in the place of the one that has this name."""
+    """Replace the token with this name by a new one."""
     name = _name(call)
     with call.services.destination() as destination:
         entry = _existing(destination, call, name, "regenerateToken")
@@ -37,7 +37,7 @@ def regenerate(call: Call) -> wire.JSON:
 
 
 def remove(call: Call) -> wire.JSON:
-    """The token with this name is good no more."""
+    """Delete the token with this name."""
     name = _name(call)
     with call.services.destination() as destination:
         entry = _existing(destination, call, name, "removeToken")
@@ -47,7 +47,7 @@ def remove(call: Call) -> wire.JSON:
 
 
 def list_all(call: Call) -> wire.JSON:
-    """The caller's tokens, without their text."""
+    """List the caller's tokens, without their text."""
     return {"tokens": [wire.personal_token(entry) for entry in accounts.personal_tokens(call.user)]}
 
 
@@ -77,7 +77,7 @@ def _existing(destination: Destination, call: Call, name: str, method: str) -> D
 
 
 def _entry(destination: Destination, call: Call, name: str) -> Document | None:
-    """The caller's token with this name, as it is stored now."""
+    """Return the caller's token with this name as it is stored now."""
     users = destination.find(Lookup.USER_ID, [call.user["_id"]])
     tokens = accounts.personal_tokens(users[0]) if users else []
     return next((entry for entry in tokens if entry.get("name") == name), None)

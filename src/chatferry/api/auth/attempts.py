@@ -1,4 +1,4 @@
-"""Log-ins that fail: how many an account takes, from one address and from anywhere."""
+"""Limits on failed log-ins of an account, from one address and from all addresses."""
 
 import threading
 from collections import OrderedDict
@@ -10,11 +10,11 @@ ANYWHERE, ANYWHERE_SECONDS = 50, 600.0
 MOST_KNOWN = 10_000  # addresses that are remembered
 
 
-class Attempts:
-    """Counts attempts before their password is looked at, so that many at once are no way around.
+class LoginAttempts:
+    """A counter of log-in attempts. Each counts before its password is checked, so parallel ones count too.
 
-    Who tries from many addresses reaches the second limit, and so keeps the account's owner from logging in
-    at a new address. Where the owner has logged in since the start, only the first limit counts.
+    An attacker with many addresses reaches the second limit, and then the owner cannot log in from a new
+    address. At addresses where the owner has logged in since the start only the first limit counts.
     """
 
     def __init__(self, here: int = HERE, anywhere: int = ANYWHERE, most_known: int = MOST_KNOWN) -> None:
@@ -25,7 +25,7 @@ class Attempts:
         self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def begin(self, account: str, address: str) -> float:
-        """Count an attempt; return the seconds to wait before another, 0 if this one may be made."""
+        """Count an attempt. Return 0 if it may be made, otherwise the seconds to wait."""
         here = self._here.take(address, account)
         if not here.allowed:
             return here.wait
@@ -33,7 +33,7 @@ class Attempts:
         return 0.0 if anywhere.allowed or self._is_known(account, address) else anywhere.wait
 
     def succeed(self, account: str, address: str) -> None:
-        """Take back the attempt that was counted: its password was right."""
+        """Uncount the attempt, because its password was right."""
         self._here.give_back(address, account)
         self._anywhere.give_back("", account)
         with self._lock:

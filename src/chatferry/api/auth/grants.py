@@ -1,4 +1,4 @@
-"""Who may do what. What a permission's roles were a moment ago is remembered, and nothing of people."""
+"""Permissions of users, with a short cache of the roles of each permission. Users are never cached."""
 
 import time
 from collections.abc import Collection
@@ -11,16 +11,16 @@ MEMORY = 1.0  # seconds that a role has a permission which has just been taken f
 
 
 class Grants:
-    """Beside a busy MongoDB the look-up of permissions is half of the time that a call waits.
+    """A cache of permissions: at a busy MongoDB looking them up is half of the time that a call waits.
 
-    What is remembered can only let somebody pass: before somebody is refused the permission is looked up.
+    The cache can only allow a call: before a refusal the permission is looked up.
     """
 
     def __init__(self) -> None:
         self._roles: dict[str, tuple[float, frozenset[str]]] = {}  # and until when they count
 
     def of(self, user: Document, permissions: Collection[str], destination: Destination) -> frozenset[str]:
-        """Those of the permissions that one of the user's roles has."""
+        """Return which of the permissions the user's roles have."""
         own, now = roles_of(user), time.monotonic()
         granted = {permission for permission in permissions if own & self._remembered(permission, now)}
         if unclear := set(permissions) - granted:

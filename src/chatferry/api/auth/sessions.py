@@ -1,4 +1,4 @@
-"""Logging in and out, who am I, and what server this is."""
+"""Log-in, log-out, the caller's account and the versions of the server."""
 
 import time
 from math import ceil
@@ -22,7 +22,7 @@ _CLIENTS = {"desktop": "3.9.6", "mobile": "4.39.0"}
 
 
 class LoginError(RequestError):
-    """The one answer to every login that fails, but for one of which only the second factor is missing."""
+    """The answer to every failed log-in, unless only the second factor is missing."""
 
     def __init__(self, reason: str = "Unauthorized", message: str = "") -> None:
         self.message = message or reason
@@ -30,7 +30,7 @@ class LoginError(RequestError):
 
 
 def login(call: Call) -> wire.JSON:
-    """A token for a username or e-mail with its password, or for a token that is still good."""
+    """Log in with a username or e-mail and password, or with a valid token."""
     body: Any = call.body
     resume = body.get("resume")
     rules = call.services.settings.token_rules
@@ -62,7 +62,7 @@ def login(call: Call) -> wire.JSON:
 
 
 def _begin_attempt(call: Call, account: str, user: Document | None) -> None:
-    """Refuse an attempt at an account at which too many have failed, before its password is looked at."""
+    """Refuse an attempt after too many failed ones, before its password is checked."""
     wait = call.services.attempts.begin(account, call.address) if call.services.attempts is not None else 0
     if wait:
         id = str(user["_id"]) if user else ""
@@ -72,7 +72,7 @@ def _begin_attempt(call: Call, account: str, user: Document | None) -> None:
 
 
 def _refused(user: Document | None, reason: str = "Unauthorized", message: str = "") -> LoginError:
-    """Audit a log-in that is refused, without the name that was tried: people type passwords there."""
+    """Audit a refused log-in, without the typed name: people type passwords there."""
     audit.record("log-in refused", account=user["_id"] if user else None, reason=reason)
     return LoginError(reason, message)
 
@@ -88,7 +88,7 @@ def _login_name(body: wire.JSON) -> str:
 
 
 def _password(body: wire.JSON) -> tuple[str, bool]:
-    """The password, and whether it is given as its SHA-256, as Meteor clients do."""
+    """Return the password, and whether it is already hashed with SHA-256, as Meteor clients do."""
     password = body.get("password")
     if isinstance(password, dict) and password.get("algorithm") == "sha-256":
         return str(password.get("digest", "")), True
@@ -96,7 +96,7 @@ def _password(body: wire.JSON) -> tuple[str, bool]:
 
 
 def logout(call: Call) -> wire.JSON:
-    """The token of this call is good no more."""
+    """Make the token of this call invalid."""
     with call.services.destination() as destination:
         accounts.revoke_token(destination, call.user["_id"], call.token)
     audit.record("log-out")
@@ -104,12 +104,12 @@ def logout(call: Call) -> wire.JSON:
 
 
 def me(call: Call) -> wire.JSON:
-    """The account whose token this is."""
+    """Return the caller's account."""
     return wire.me(call.user, call.site)
 
 
 def info(call: Call) -> wire.JSON:
-    """What server this is."""
+    """Return the versions of this server."""
     return {
         "version": SPOKEN_VERSION,
         "minimumClientVersions": _CLIENTS,

@@ -1,1 +1,1 @@
-"""The API as OpenAPI and as a page, made of the table of routes."""
+"""The description of the API, as OpenAPI and as a page, made from the table of routes."""

@@ -1,4 +1,4 @@
-"""What calls and answers look like: an example for each endpoint, Rocket.Chat's own where it has one."""
+"""Examples of calls and answers for each endpoint, from Rocket.Chat's documentation where it has one."""
 
 from datetime import datetime
 from typing import Any
@@ -15,7 +15,7 @@ CURRENT = "7PbvsnKJD9ZAqw38C"
 
 
 class Example(Struct, frozen=True, kw_only=True):
-    """A call's body, its answer, and what else it may answer with status 400."""
+    """An example: the body of a call, its answer, and answers with status 400."""
 
     answer: Any
     body: Any = None

@@ -34,7 +34,7 @@ _RATE_LIMIT = {
 
 
 def document(endpoints: Iterable["Endpoint"]) -> JSON:
-    """The OpenAPI document of a table of endpoints."""
+    """Return the OpenAPI document of a table of endpoints."""
     paths: dict[str, JSON] = {}
     for endpoint in endpoints:
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint)
@@ -135,15 +135,20 @@ def _responses(endpoint: "Endpoint") -> JSON:
         responses["415"] = _response("The body is not a form.", _ERROR, [examples.NO_FORM])
     if endpoint.limited:
         responses["429"] = _response("Too many calls in a minute.", _ERROR, [examples.TOO_MANY])
-        for status in responses.keys() - {"401", "403"}:
-            responses[status].setdefault("headers", {}).update(_LIMIT_HEADERS)
+    return {status: _with_headers(endpoint, status, responses[status]) for status in sorted(responses)}
+
+
+def _with_headers(endpoint: "Endpoint", status: str, response: JSON) -> JSON:
+    """Return a response with the headers that all of the endpoint's responses have; to HEAD, no content."""
+    headers = dict(response.get("headers", {}))
+    if endpoint.limited and status not in ("401", "403"):
+        headers |= _LIMIT_HEADERS
     if endpoint.exchange is not None:
-        for response in responses.values():
-            response["headers"] = {**response.get("headers", {}), **_ALWAYS}
+        headers |= _ALWAYS
+    described = {**response, "headers": headers} if headers else dict(response)
     if endpoint.method == "HEAD":
-        for response in responses.values():
-            response.pop("content", None)
-    return dict(sorted(responses.items()))
+        described.pop("content", None)
+    return described
 
 
 def _exchanged(exchange: Exchange) -> dict[str, JSON]:
@@ -154,7 +159,7 @@ def _exchanged(exchange: Exchange) -> dict[str, JSON]:
 
 
 def _refusals(endpoint: "Endpoint") -> list[JSON]:
-    """Examples of status 400. A body that breaks off is one for every endpoint that reads one."""
+    """Return examples of status 400; a body that ends early is one for every endpoint that reads a body."""
     known = list(endpoint.example.refusals) if endpoint.example else []
     reads = endpoint.body is not None
     return known or (
@@ -181,5 +186,5 @@ def _response(description: str, schema: Schema, shown: Sequence[JSON]) -> JSON:
 
 
 _ALWAYS = {name: {**_header(name), "required": True} for name in tus.HEADERS}
-# Whoever may call without limit gets none of them.
+# Callers without a rate limit get none of these.
 _LIMIT_HEADERS = {name: {"$ref": f"#/components/headers/{name}"} for name in _RATE_LIMIT}

@@ -1,6 +1,6 @@
-"""The OpenAPI document for people: as a page, and as Markdown. Pure.
+"""The OpenAPI document as an HTML page and as Markdown. Pure.
 
-The page holds all it needs: no script, nothing from elsewhere, and its own style is allowed by its hash.
+The page loads nothing: it has no script, and its Content-Security-Policy allows its style by hash.
 """
 
 import base64
@@ -34,8 +34,8 @@ HEADERS = {
 }
 
 
-class _Entry(Struct, frozen=True):
-    """An endpoint in the words of both forms."""
+class _EndpointText(Struct, frozen=True):
+    """The texts about an endpoint, for the page and for Markdown."""
 
     method: str
     path: str
@@ -47,7 +47,7 @@ class _Entry(Struct, frozen=True):
 
 
 def html(document: JSON) -> str:
-    """The page."""
+    """Return the HTML page."""
     info = document["info"]
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -61,19 +61,19 @@ def html(document: JSON) -> str:
     )
 
 
-def _anchor(entry: _Entry) -> str:
+def _anchor(entry: _EndpointText) -> str:
     return escape(f"{entry.method}{entry.path}".replace("/", "-"))
 
 
-def _link(entry: _Entry) -> str:
+def _link(entry: _EndpointText) -> str:
     return f'<li><a href="#{_anchor(entry)}">{_title(entry)}</a> {escape(entry.summary)}</li>'
 
 
-def _title(entry: _Entry) -> str:
+def _title(entry: _EndpointText) -> str:
     return f'<code><span class="method">{escape(entry.method)}</span> {escape(entry.path)}</code>'
 
 
-def _section(entry: _Entry) -> str:
+def _section(entry: _EndpointText) -> str:
     shown = "".join(f"<p>{escape(what)}</p><pre>{escape(text)}</pre>" for what, _, text in entry.answers)
     schema = (
         f"<details><summary>Schema of the body</summary><pre>{escape(entry.schema)}</pre></details>"
@@ -88,7 +88,7 @@ def _section(entry: _Entry) -> str:
 
 
 def markdown(document: JSON) -> str:
-    """docs/api.md."""
+    """Return the text of docs/api.md."""
     info = document["info"]
     parts = [
         "# The API",
@@ -107,19 +107,19 @@ def markdown(document: JSON) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _entries(document: JSON) -> Iterator[_Entry]:
+def _entries(document: JSON) -> Iterator[_EndpointText]:
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             yield _entry(path, method.upper(), operation)
 
 
-def _entry(path: str, method: str, operation: JSON) -> _Entry:
+def _entry(path: str, method: str, operation: JSON) -> _EndpointText:
     contents = operation.get("requestBody", {}).get("content", {})
     needs = operation.get("description", "").replace("`", "")
     if not operation["security"]:
         needs = "No authentication."
     described = [content["schema"] for content in contents.values() if "title" in content["schema"]]
-    return _Entry(
+    return _EndpointText(
         method=method,
         path=path,
         summary=operation["summary"],
@@ -150,7 +150,7 @@ _METHODS = {"HEAD": "-I ", "PATCH": "-X PATCH ", "DELETE": "-X DELETE ", "OPTION
 
 
 def _sent(media_type: str, content: JSON) -> list[str]:
-    """How curl sends a body of this type."""
+    """Return curl's options for a body of this type."""
     if media_type == "multipart/form-data":
         return [f"-F {name}={'@' * (name == 'file')}{value}" for name, value in content["example"].items()]
     if "example" in content:

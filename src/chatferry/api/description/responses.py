@@ -1,4 +1,4 @@
-"""What the endpoints answer: JSON Schemas (2020-12). Pure."""
+"""JSON Schemas (2020-12) of the endpoints' answers. Pure."""
 
 from collections.abc import Iterable
 from typing import Any, get_args
@@ -13,7 +13,7 @@ _TRUE, _FALSE = {"const": True}, {"const": False}
 
 
 def _closed(fields: Schema, optional: Iterable[str] = ()) -> dict[str, Any]:
-    """An object with these fields, all there but the optional ones, and no others."""
+    """Return the schema of an object with exactly these fields; the optional ones may be missing."""
     required = [name for name in fields if name not in set(optional)]
     return {"type": "object", "required": required, "additionalProperties": False, "properties": fields}
 

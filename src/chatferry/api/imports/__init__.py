@@ -1,1 +1,1 @@
-"""Endpoints of operations: from a new import to its end, and files that are still to be fetched."""
+"""Endpoints of operations: new imports, selection, progress, control, and pending files."""

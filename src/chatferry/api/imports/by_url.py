@@ -1,4 +1,4 @@
-"""downloadPublicImportFile: an archive from a URL, or one that lies on the server already."""
+"""downloadPublicImportFile: an archive from a URL, or a path on the server."""
 
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -18,7 +18,7 @@ from chatferry.pipeline.fetching.archives import ask_for_archive
 
 
 def download_public_import_file(call: Call) -> wire.JSON:
-    """Import what an http(s) URL leads to, or a file or folder on the server, below an allowed directory."""
+    """Begin an import from an http(s) URL, or from a file or folder below an allowed directory."""
     url, key = str(call.body["fileUrl"]), str(call.body["importerKey"])
     importer = operations.importer_of_public_file(key)
     if url.lower().startswith(("http:", "https:")):
@@ -34,7 +34,7 @@ def download_public_import_file(call: Call) -> wire.JSON:
 
 
 def _begin_download(call: Call, importer: Importer, url: str) -> wire.JSON:
-    """Wait until the host begins to answer; the rest is done in the background."""
+    """Wait until the host begins to answer, and download in the background."""
     services = call.services
     new = commands.new_operation(importer.key, str(call.user["_id"]), Status.DOWNLOADING)
     file = f"{wire.stamp(new.ts)}_{new.user}_{file_name(_path_of(url))}"
@@ -67,14 +67,14 @@ def _check_valid(services: Services, operation_id: str) -> None:
 
 
 def _refused_download(error: DownloadError) -> RequestError:
-    """In Rocket.Chat's words where it has some; what getImportFileData says has the details."""
+    """Return the error in Rocket.Chat's words if it has any; getImportFileData gives the details."""
     if error.is_refused:
         return RequestError("error-ssrf-validation-failed")
     return RequestError(f"Unexpected response status {error.status}" if error.status else str(error))
 
 
 def _allowed_path(text: str, allowed: tuple[Path, ...]) -> Path | None:
-    """The real path if it exists below an allowed directory; links and ".." are followed first."""
+    """Return the real path if it is below an allowed directory once links and ".." are resolved."""
     try:
         path = Path(text).resolve(strict=True)
         str(path).encode()  # a name that is no UTF-8 could be neither stored nor shown

@@ -1,4 +1,4 @@
-"""The endpoints that fetch bytes which imports left for later."""
+"""Endpoints that fetch pending files and avatars."""
 
 from chatferry.api import wire
 from chatferry.api.imports.operations import take_over

@@ -1,4 +1,4 @@
-"""GET /file-upload and GET /avatar: stored files, for those who may see them."""
+"""GET /file-upload and GET /avatar: stored files, for users who may see them."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from chatferry import accounts
 from chatferry.api.media.initials import initials_svg
-from chatferry.api.media.ranges import Piece, asked_piece
+from chatferry.api.media.ranges import ByteRange, requested_range
 from chatferry.api.services import Services
 from chatferry.clock import now
 from chatferry.convert.files import UNKNOWN_TYPE, avatar_id
@@ -39,7 +39,7 @@ Answer = Callable[[Request, Services], Response]
 
 
 def file_routes(services: Services) -> list[Route]:
-    """Where clients look for files and avatars."""
+    """Return the routes of stored files and avatars."""
     return [
         _route("/file-upload/{id}/{name:path}", _file, services),
         _route("/avatar/{username}", _avatar, services),
@@ -102,7 +102,7 @@ def _avatar(request: Request, services: Services) -> Response:
 
 
 def _caller(request: Request, destination: Destination, rules: accounts.TokenRules) -> Document:
-    """Whose login comes in headers, in Rocket.Chat's cookies, or in the query."""
+    """Return the user whose login is in headers, in Rocket.Chat's cookies, or in the query."""
     for source, user_key, token_key in (
         (request.headers, "x-user-id", "x-auth-token"),
         (request.cookies, "rc_uid", "rc_token"),
@@ -119,7 +119,10 @@ def _caller(request: Request, destination: Destination, rules: accounts.TokenRul
 
 
 def _may_see(room: Document, user: Document, destination: Destination) -> bool:
-    """As in Rocket.Chat: members, and in public rooms whoever may see those. No role opens the others."""
+    """Return whether the user may see a room's files: members, and in public rooms users with the permission.
+
+    As in Rocket.Chat no role opens other rooms.
+    """
     if room.get("t") == "c" and _SEE_PUBLIC_ROOMS.intersection(user.get("roles", ())):
         return True
     if room.get("t") == "d":
@@ -134,17 +137,17 @@ def _may_see(room: Document, user: Document, destination: Destination) -> bool:
 def _content(
     request: Request, document: Document, services: Services, collection: str, cache: str
 ) -> Response:
-    """A stored file, the piece of it that was asked for, or that the client has it already."""
+    """Return a stored file, the requested range of it, or a 304."""
     size, etag = int(document.get("size", 0)), f'"{document.get("etag", document["_id"])}"'
     headers = {"ETag": etag, "Cache-Control": cache, "Accept-Ranges": "bytes"}
     if etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     try:
-        piece = asked_piece(request.headers, size, etag) if request.method == "GET" else None
+        piece = requested_range(request.headers, size, etag) if request.method == "GET" else None
     except ValueError:
         return Response(status_code=416, headers={**headers, "Content-Range": f"bytes */{size}"})
     headers |= _described(document, is_download="download" in request.query_params)
-    status, whole = 200, Piece(0, size)
+    status, whole = 200, ByteRange(0, size)
     if piece is not None:
         status, headers["Content-Range"] = 206, f"bytes {piece.start}-{piece.end - 1}/{size}"
     start, length = (piece or whole).start, (piece or whole).end - (piece or whole).start
@@ -157,7 +160,7 @@ def _content(
 
 
 def _begun(pieces: Iterator[bytes], length: int) -> Iterator[bytes]:
-    """The same pieces. The first is here: after the head of an answer nobody could say that there is none."""
+    """Return the pieces, with the first one read: a missing file can still be a 404 then."""
     first = next(pieces, b"")
     if length and not first:
         raise RequestError("The bytes of this file are not there any more.", status=404)
@@ -165,7 +168,7 @@ def _begun(pieces: Iterator[bytes], length: int) -> Iterator[bytes]:
 
 
 def _described(document: Document, *, is_download: bool) -> dict[str, str]:
-    """What the bytes are, and whether they may be shown in place: nothing that can hold scripts."""
+    """Return headers with the media type; only types that cannot hold scripts may be shown inline."""
     type = document.get("type", "")
     type = type if _TYPE.fullmatch(type) else UNKNOWN_TYPE
     how = "inline" if _SHOWN.fullmatch(type) and not is_download else "attachment"

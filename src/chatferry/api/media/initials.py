@@ -1,4 +1,4 @@
-"""The picture of somebody who has none: the first letter of the username on a colour, as in Rocket.Chat."""
+"""The avatar of a user without one: the first letter of the username on a colour, as in Rocket.Chat."""
 
 from xml.sax.saxutils import escape
 
@@ -9,7 +9,7 @@ _COLOURS = (
 
 
 def initials_svg(username: str) -> bytes:
-    """An SVG image for a username, whoever has it."""
+    """Return an SVG image for a username."""
     letter = next((sign for sign in username if sign.isalnum()), "?").upper()
     colour = _COLOURS[len(username) % len(_COLOURS)]
     return (

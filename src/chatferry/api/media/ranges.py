@@ -1,4 +1,4 @@
-"""Which bytes of a file a request asks for."""
+"""The bytes of a file that a request asks for. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -8,18 +8,18 @@ from msgspec import Struct
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
-class Piece(Struct, frozen=True):
-    """The bytes from `start` on, before `end`."""
+class ByteRange(Struct, frozen=True):
+    """The bytes from `start` to before `end`."""
 
     start: int
     end: int
 
 
-def asked_piece(headers: Mapping[str, str], size: int, etag: str) -> Piece | None:
-    """The piece that the headers of a request ask for; None for the whole file.
+def requested_range(headers: Mapping[str, str], size: int, etag: str) -> ByteRange | None:
+    """Return the range that the headers of a request ask for; None for the whole file.
 
-    Several pieces at once, and pieces of another version of the file, are answered with the whole.
-    Raises ValueError if the file has no such bytes.
+    Several ranges, and a range of another version of the file, are answered with the whole file.
+    Raise ValueError if the file does not have these bytes.
     """
     found = _RANGE.fullmatch(headers.get("range", "").strip())
     if found is None or headers.get("if-range", etag) != etag or found[0] == "bytes=-":
@@ -33,4 +33,4 @@ def asked_piece(headers: Mapping[str, str], size: int, etag: str) -> Piece | Non
             return None
     if start >= end:
         raise ValueError(f"the file has {size} bytes")
-    return Piece(start, end)
+    return ByteRange(start, end)

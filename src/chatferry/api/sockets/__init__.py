@@ -1,1 +1,1 @@
-"""Listening, with limits on connections and their time, and TLS."""
+"""The listening socket, limits on connections and their time, and TLS."""

@@ -1,7 +1,7 @@
-"""Connections: how many there may be, in all and from one address, and for how long nothing may move on one.
+"""Limits on connections: their number, in all and per address, and how long one may be idle.
 
-Where there are as many as may be, a new one takes the place of the one that has waited longest: silent
-connections keep nobody out. One on which a call is being answered is never closed for another.
+At the limit a new connection replaces the one that has waited longest, so that idle connections keep nobody
+out. A connection whose call is being answered is never closed for another one.
 """
 
 import logging
@@ -19,11 +19,13 @@ from chatferry.observing.seldom import Seldom
 LOG = logging.getLogger("chatferry.connections")
 
 
-class Limits(Struct, frozen=True):
-    """The most connections in all and from one address; the addresses of `proxies` have many callers.
+class ConnectionLimits(Struct, frozen=True):
+    """Limits on connections.
 
-    In seconds: `wait`, for a TLS handshake, the head of a call, or the rest of one that is answered, and
-    `stall`, in which the other end takes nothing of an answer.
+    connections, per_address  the most connections in all, and of one address
+    proxies                   addresses with many callers, for which `per_address` does not hold
+    wait                      seconds for a TLS handshake, the head of a call, or the rest of an answered one
+    stall                     seconds in which the client takes nothing of an answer
     """
 
     connections: int
@@ -34,26 +36,28 @@ class Limits(Struct, frozen=True):
 
 
 class Line(Protocol):
-    """What a connection lies on."""
+    """The transport of a connection."""
 
     def unsent(self) -> int:
-        """Return how many bytes of an answer wait to be taken."""
+        """Return how many bytes of an answer the client has not taken."""
         ...
 
     def end(self) -> None:
-        """Close it; if it is being closed already, at once."""
+        """Close the connection; if that has begun already, at once."""
         ...
 
     def abort(self) -> None:
-        """Close it at once."""
+        """Close the connection at once."""
         ...
 
 
 class Peer(Struct, eq=False):
-    """A connection and who is at its other end.
+    """A connection and its client.
 
-    `since`: since when it waits for a call, if none is being answered (`is_busy`). `unsent`: how much of an
-    answer waits to be taken, and `moved`, when that was another number.
+    is_busy  whether a call is being answered
+    since    when the connection began to wait for a call
+    unsent   bytes of an answer that the client has not taken
+    moved    when `unsent` changed
     """
 
     caller: str
@@ -64,8 +68,8 @@ class Peer(Struct, eq=False):
     unsent: int = 0
     moved: float = 0.0
 
-    def is_overdue(self, limits: Limits, now: float) -> bool:
-        """Return whether it has taken too long over a call or over an answer."""
+    def is_overdue(self, limits: ConnectionLimits, now: float) -> bool:
+        """Return whether the client takes too long to send a call or to take an answer."""
         unsent = self.line.unsent()
         if unsent != self.unsent:
             self.unsent, self.moved = unsent, now
@@ -75,9 +79,9 @@ class Peer(Struct, eq=False):
 
 
 class Connections:
-    """All connections. For the event loop alone."""
+    """All connections. Use it in the event loop only."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: ConnectionLimits) -> None:
         self._limits = limits
         self._proxies = tuple(map(ip_network, limits.proxies))
         self._peers: dict[int, Peer] = {}  # by descriptor
@@ -90,7 +94,7 @@ class Connections:
         return len(self._peers)
 
     def admit(self, address: str, descriptor: int, line: Line, now: float) -> bool:
-        """Take a connection in, if there is room or somebody who waits can make some."""
+        """Admit a connection if there is room, or if a waiting connection can be closed."""
         caller = "" if self._is_proxy(address) else neighbourhood(address)
         own = self._callers.get(caller, {}) if caller else {}
         if len(own) >= self._limits.per_address and not self._made_room(own):
@@ -109,7 +113,7 @@ class Connections:
         return bool(self._proxies) and any(ip_address(address) in network for network in self._proxies)
 
     def _made_room(self, peers: Iterable[Peer]) -> bool:
-        """Close the connection that has waited longest, if one of these waits."""
+        """Close the longest waiting of these connections, if one waits."""
         waiting = (peer for peer in peers if not peer.is_busy)
         longest = next(waiting, None) if peers is self._waiting else min(waiting, key=_since, default=None)
         if longest is None:
@@ -119,23 +123,23 @@ class Connections:
         return True
 
     def at(self, descriptor: int) -> Peer | None:
-        """Return the peer of a connection, None if it had to make room meanwhile."""
+        """Return the peer of a connection, None if it was closed to make room."""
         return self._peers.get(descriptor)
 
     def busy(self, peer: Peer) -> None:
-        """Note that a call of this peer has begun."""
+        """Record that a call of this peer has begun."""
         peer.is_busy = True
         self._waiting.pop(peer, None)
 
     def waits(self, peer: Peer, now: float) -> None:
-        """Note that a call of this peer is answered."""
+        """Record that a call of this peer is answered."""
         if self._peers.get(peer.descriptor) is peer:
             peer.is_busy, peer.since = False, now
             self._waiting.pop(peer, None)
             self._waiting[peer] = None
 
     def closed(self, descriptor: int) -> None:
-        """Note that a connection is closed."""
+        """Record that a connection is closed."""
         if peer := self._peers.get(descriptor):
             self._forget(peer)
 
@@ -148,11 +152,11 @@ class Connections:
             self._callers.pop(peer.caller, None)
 
     def refused(self, why: str) -> None:
-        """Note that a connection was refused."""
+        """Record that a connection was refused."""
         self._refused[why] += 1
 
     def sweep(self, now: float) -> None:
-        """End what is overdue, and tell of refusals, of each kind once a minute."""
+        """Close overdue connections, and log refusals, each kind once a minute."""
         for peer in list(self._peers.values()):
             if peer.is_overdue(self._limits, now):
                 peer.line.end()

@@ -1,4 +1,4 @@
-"""The socket that listens, and the protocol on each connection: uvicorn's, with limits on both."""
+"""The listening socket and uvicorn's protocol, with limits on connections."""
 
 import asyncio
 import errno
@@ -40,9 +40,9 @@ _TOO_SLOW = _told("408 Request Timeout", "The head of the request did not come i
 
 
 def room_for_connections() -> int:
-    """Raise the limit of file descriptors as far as may be; return for how many connections they are enough.
+    """Raise the limit of file descriptors, and return how many connections it allows.
 
-    A call may need a second one, for a file.
+    A call may need a second descriptor, for a file.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
@@ -54,9 +54,9 @@ def room_for_connections() -> int:
 
 
 class Listener(socket.socket):
-    """Accepts a connection if there may be one more, and closes it otherwise.
+    """A listening socket that accepts a connection if the limits allow it, and closes it otherwise.
 
-    asyncio asks it for connections, and writes a thousand tracebacks for one that there is no descriptor for.
+    Without descriptors asyncio would log a thousand tracebacks for one connection.
     """
 
     def __init__(self, family: int, connections: Connections, *, is_tls: bool = False) -> None:
@@ -70,7 +70,7 @@ class Listener(socket.socket):
         self._keep_spare()
 
     def accept(self) -> "tuple[Accepted, Any]":
-        """Return the next connection that is let in; BlockingIOError says that it is others' turn."""
+        """Return the next admitted connection. BlockingIOError lets asyncio serve other sockets first."""
         while self._accepted < AT_ONCE:
             self._accepted += 1
             connection, address = self._next()
@@ -92,7 +92,7 @@ class Listener(socket.socket):
             raise BlockingIOError from error
 
     def _refuse(self, accepted: socket.socket) -> None:
-        """Say why, and close it a little later: what comes after that would make the answer get lost."""
+        """Send the reason and close later: bytes that arrive after a close would lose the answer."""
         with suppress(OSError):
             accepted.setblocking(False)
             accepted.send(self._says)
@@ -102,7 +102,7 @@ class Listener(socket.socket):
             self._refused.popleft().close()
 
     def _turn_away(self) -> None:
-        """Close a connection that there is no descriptor for: it would be offered again and again."""
+        """Close a connection for which there is no descriptor: the system would offer it again and again."""
         self._connections.refused("no file descriptor is left: raise LimitNOFILE, or ulimit -n")
         if self._spare >= 0:
             os.close(self._spare)
@@ -118,7 +118,7 @@ class Listener(socket.socket):
 
 
 class Accepted(socket.socket):
-    """The socket of a connection, which says when it is closed. `served` once HTTP is spoken on it."""
+    """The socket of a connection; it reports its close. `served`: HTTP has begun on it."""
 
     def __init__(self, accepted: socket.socket, connections: Connections) -> None:
         super().__init__(accepted.family, accepted.type, accepted.proto, accepted.detach())
@@ -149,7 +149,7 @@ class Accepted(socket.socket):
 
 
 class Connection(H11Protocol):
-    """Tells when a call begins and when it is answered."""
+    """uvicorn's protocol; it reports the begin and the end of each call."""
 
     def __init__(
         self,
@@ -189,7 +189,7 @@ class Connection(H11Protocol):
             self._limited.waits(self._peer, time.monotonic())
 
     def end(self) -> None:
-        """Close it; if it is being closed already, at once. Half a head is answered."""
+        """Close the connection; if that has begun already, at once. Answer an incomplete head."""
         if self.transport.is_closing():
             self.transport.abort()
             return
@@ -199,7 +199,7 @@ class Connection(H11Protocol):
 
 
 def protocol(connections: Connections) -> Any:
-    """Return what makes the protocol of a connection, for uvicorn's setting `http`."""
+    """Return a factory of protocols, for uvicorn's setting `http`."""
     return partial(Connection, connections)
 
 

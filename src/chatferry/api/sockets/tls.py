@@ -1,4 +1,4 @@
-"""TLS: whether a certificate and its key can be used, and what is wrong with them."""
+"""Checks of a TLS certificate and its key."""
 
 import ssl
 from pathlib import Path
@@ -14,7 +14,7 @@ _NO_PEM = "the files are no PEM, the text with BEGIN CERTIFICATE and BEGIN PRIVA
 
 
 def check_certificate(certificate: Path, key: Path | None) -> None:
-    """Refuse files that the server could not use; without `key` the certificate's file holds it too."""
+    """Raise SettingsError for unusable files. Without `key` the certificate's file holds the key too."""
     for path in (certificate, key):
         if path is not None:
             _check_readable(path)
@@ -37,7 +37,7 @@ def _check_readable(path: Path) -> None:
 
 
 def _no_password() -> str:
-    """Take the place of OpenSSL, which would ask at the terminal."""
+    """Refuse keys with a password, for which OpenSSL would ask at the terminal."""
     raise SettingsError(
         "--tls-key: the key is encrypted, and nobody is there to type its password. Take the password off: "
         "openssl pkey -in KEY -out NEWKEY"

@@ -1,1 +1,1 @@
-"""Uploads, in one request or resumable, and the room that they may take."""
+"""Uploads, in one request or resumable, and the disk space that they may take."""

@@ -1,4 +1,4 @@
-"""The multipart form of import.upload, read as it arrives: the file in it goes straight to a binary file."""
+"""The multipart form of import.upload, read as it arrives; its file is written to disk."""
 
 import logging
 from typing import BinaryIO
@@ -21,7 +21,7 @@ logging.getLogger("python_multipart").addHandler(logging.NullHandler())
 
 
 class FormBody:
-    """Reads one form: `feed` every chunk, then `finish`. What is wrong with it is raised as RequestError."""
+    """A reader of one form: `feed` every chunk, then `finish`. Errors are raised as RequestError."""
 
     def __init__(self, content_type: str, sink: BinaryIO) -> None:
         self._sink = sink
@@ -35,7 +35,7 @@ class FormBody:
         self._parser = self._open(content_type)
 
     def feed(self, chunk: bytes) -> None:
-        """Take the next bytes of the body, however they were cut."""
+        """Read the next bytes of the body; chunks may end anywhere."""
         self._received += len(chunk)
         try:
             self._parser.write(chunk)
@@ -45,9 +45,9 @@ class FormBody:
             ) from error
 
     def finish(self) -> dict[str, object]:
-        """The fields of the form. Where it does not say a name and a type for the file, the file's part does.
+        """Return the fields of the form; name and type of the file come from its part if no field gives them.
 
-        A `file` that was written is "" in them.
+        `file` is "" if the file was written.
         """
         if not self._complete:
             raise _invalid(

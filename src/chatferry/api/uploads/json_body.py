@@ -1,9 +1,9 @@
-"""The JSON body of uploadImportFile, read as it arrives: the file in it goes straight to a binary file.
+"""The JSON body of uploadImportFile, read as it arrives; its file is written to disk.
 
     {"binaryContent": "<base64 of the whole file>", "contentType": ..., "fileName": ..., "importerKey": ...}
 
 Memory does not grow with the file: the text of `binaryContent` is decoded and written block by block, and
-what stands around it (the skeleton) must be short.
+the JSON around it (the skeleton) must be short.
 """
 
 import json
@@ -42,10 +42,10 @@ _string = json.JSONDecoder(strict=False)  # strict would refuse raw line ends
 
 
 class UploadBody:
-    """Reads one body: `feed` every chunk, then `finish`. What is wrong with it is raised as RequestError."""
+    """A reader of one body: `feed` every chunk, then `finish`. Errors are raised as RequestError."""
 
     def __init__(self, sink: BinaryIO) -> None:
-        self._content = _Content(sink)
+        self._content = _Base64File(sink)
         self._received = 0
         self._skeleton = bytearray()
         self._scan: Callable[[bytes, int], int] = self._between
@@ -59,11 +59,11 @@ class UploadBody:
 
     @property
     def size(self) -> int:
-        """The bytes of the file written so far."""
+        """Return how many bytes of the file are written."""
         return self._content.size
 
     def feed(self, chunk: bytes) -> None:
-        """Take the next bytes of the body, however they were cut."""
+        """Read the next bytes of the body; chunks may end anywhere."""
         self._received += len(chunk)
         for start in range(0, len(chunk), _WINDOW):
             window = chunk[start : start + _WINDOW]
@@ -72,9 +72,9 @@ class UploadBody:
                 at = self._scan(window, at)
 
     def finish(self) -> dict[str, object]:
-        """The fields of the body as JSON gave them; a `binaryContent` that was written is "" in them.
+        """Return the fields of the body; `binaryContent` is "" if the file was written.
 
-        Rocket.Chat takes a body that is not JSON for `{}`; so does this, unless a file was already written.
+        Rocket.Chat takes invalid JSON for `{}`. So does this, unless a file was already written.
         """
         if self._scan == self._value:
             raise self._ended(f"inside {STREAMED}")
@@ -128,7 +128,7 @@ class UploadBody:
         return end + 1
 
     def _follow(self, mark: bytes) -> None:
-        """Know the place in the body. Broken JSON may mislead this; `finish` then refuses the skeleton."""
+        """Keep track of the nesting. Invalid JSON may mislead this; `finish` then refuses the skeleton."""
         if mark == b'"':
             self._open_string()
         elif mark in b"{[":
@@ -174,10 +174,10 @@ class UploadBody:
         self._skeleton += data
 
 
-class _Content:
-    """The text of `binaryContent` as it stands in the JSON comes in, the file's bytes go out.
+class _Base64File:
+    """A decoder: takes the text of `binaryContent` as it is in the JSON, and writes the file's bytes.
 
-    Tolerated beyond plain base64: JSON escapes (PHP writes `\\/`), whitespace and raw line ends (the `base64`
+    Accepted beyond plain base64: JSON escapes (PHP writes `\\/`), whitespace and raw line ends (the `base64`
     command wraps its output), the url-safe alphabet, missing padding, and the head of a data URI.
     """
 
@@ -191,7 +191,7 @@ class _Content:
         self._padding = 0
 
     def feed(self, raw: bytes, *, last: bool = False) -> None:
-        """Decode the next bytes; the `last` end at the closing quotation mark."""
+        """Decode the next bytes; the `last` ones end at the closing quotation mark."""
         raw = self._escape + raw
         cut = None if last else _CUT_ESCAPE.search(raw, max(0, len(raw) - 5))
         self._escape = cut.group() if cut else b""
@@ -233,7 +233,7 @@ class _Content:
         self._padding += text.count(b"=", end)
 
     def _write(self, text: bytes) -> bool:
-        """Write what `text` stands for, or change nothing and say False if it leaves the alphabet."""
+        """Write the decoded text; or write nothing and return False if a character is not base64."""
         if b"=" in text or b"\\" in text:
             return False
         end = max(0, len(text) - (len(self._rest) + len(text)) % 4)
@@ -278,7 +278,7 @@ def _key(text: bytes) -> str:
 
 
 def _unescaped(raw: bytes) -> bytes:
-    """The text with its (correct) escapes resolved, one byte for each character, "?" for what has none."""
+    """Return the text with its (valid) escapes resolved, one byte per character, "?" beyond one byte."""
     text: str = _string.decode(f'"{raw.decode("latin-1")}"')
     return text.encode("latin-1", "replace")
 

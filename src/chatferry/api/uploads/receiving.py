@@ -1,4 +1,4 @@
-"""The bytes of an upload as they arrive: in blocks, up to a limit, and without endless silence."""
+"""The bytes of an upload as they arrive, in blocks, with limits on size and silence."""
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -20,10 +20,10 @@ class BrokenOffError(RequestError):
 async def blocks(
     request: Request, limit: int, too_large: RequestError, silence: float
 ) -> AsyncIterator[bytes]:
-    """The body in blocks of about BLOCK bytes: few enough that each can be worked on in a thread.
+    """Yield the body in blocks of about BLOCK bytes, so that each is worth a thread.
 
-    Raises `too_large` for a body of more than `limit` bytes, and BrokenOffError where it ends early or
-    nothing comes for `silence` seconds; all that has come until then is in the blocks before.
+    Raise `too_large` for a body of more than `limit` bytes, and BrokenOffError if it ends early or nothing
+    arrives for `silence` seconds. The blocks before hold everything that has arrived.
     """
     if int(request.headers.get("content-length", "0")) > limit:
         raise too_large
@@ -45,7 +45,7 @@ async def blocks(
 
 
 async def _next(stream: AsyncIterator[bytes], silence: float) -> bytes:
-    """The next bytes, or none at the end."""
+    """Return the next bytes, b"" at the end."""
     try:
         with anyio.fail_after(silence):
             return await anext(stream, b"")
@@ -58,7 +58,7 @@ async def _next(stream: AsyncIterator[bytes], silence: float) -> bytes:
 
 
 def too_large(limit: int, what: str = "upload", why: str = "") -> RequestError:
-    """The answer to an upload beyond the limit in bytes; `why` it is that large, if that may surprise."""
+    """Return the answer to an upload beyond the limit in bytes; `why` explains a surprising size."""
     return RequestError(
         f"The {what} is larger than {limit / 2**20:.7g} MiB, the most that is accepted here{why}. Put the"
         " archive where the server can fetch it and use downloadPublicImportFile, or have the administrator"
@@ -69,7 +69,7 @@ def too_large(limit: int, what: str = "upload", why: str = "") -> RequestError:
 
 
 def cannot_store(error: OSError | NoRoomError) -> RequestError:
-    """The answer when the server's disk refuses an upload."""
+    """Return the answer if the server's disk refuses an upload."""
     if isinstance(error, NoRoomError) or is_full(error):
         reason = str(error) if isinstance(error, NoRoomError) else error.strerror
         return RequestError(
@@ -85,6 +85,6 @@ def cannot_store(error: OSError | NoRoomError) -> RequestError:
 
 
 def discard(path: Path) -> None:
-    """Remove what an upload has left; what cannot be removed now is at the next start."""
+    """Remove the file of an upload; if that fails, the next start removes it."""
     with suppress(OSError):
         path.unlink()

@@ -1,7 +1,7 @@
-"""Resumable uploads by the tus protocol: a file in as many requests as it takes, crashes in between or not.
+"""Resumable uploads by the tus protocol: a file in any number of requests, also across crashes.
 
-The bytes on the disk are the state: as many as there are have come. An upload has the id of the operation
-that it becomes, and is complete once that exists.
+The size of the file on the disk is the state. An upload has the id of the operation that it begins, and is
+complete once that operation exists.
 """
 
 import os
@@ -36,12 +36,12 @@ LONGEST_PAUSE = 600  # seconds between two sweeps
 
 
 async def describe(request: Request, services: Services, user: Document) -> Response:
-    """What this server can do."""
+    """Return the extensions and limits of this server."""
     return Response(status_code=204, headers=tus.description(services.settings.max_upload))
 
 
 async def create(request: Request, services: Services, user: Document) -> Response:
-    """A new upload, perhaps with its first bytes. If those cannot be stored there is no upload."""
+    """Announce an upload, perhaps with its first bytes. If these cannot be stored there is no upload."""
     tus.check_version(request.headers)
     upload = _announced(request, services, user)
     if request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers:
@@ -61,7 +61,7 @@ async def create(request: Request, services: Services, user: Document) -> Respon
 
 
 async def look(request: Request, services: Services, user: Document) -> Response:
-    """How much of an upload has come."""
+    """Return how many bytes of an upload have arrived."""
     tus.check_version(request.headers)
     upload = await run_sync(_found, request, services, user)
     offset = await run_sync(_offset, services, upload)
@@ -70,7 +70,7 @@ async def look(request: Request, services: Services, user: Document) -> Response
 
 
 async def resume(request: Request, services: Services, user: Document) -> Response:
-    """The next bytes of an upload."""
+    """Store the next bytes of an upload."""
     tus.check_version(request.headers)
     tus.check_content_type(request.headers)
     async with _held(request, services, user) as upload:
@@ -84,7 +84,7 @@ async def resume(request: Request, services: Services, user: Document) -> Respon
 
 
 async def end(request: Request, services: Services, user: Document) -> Response:
-    """Give an upload up."""
+    """Delete an upload."""
     tus.check_version(request.headers)
     async with _held(request, services, user) as upload:
         if await run_sync(_is_complete, services, upload):
@@ -97,7 +97,7 @@ async def end(request: Request, services: Services, user: Document) -> Response:
 
 
 async def by_header(request: Request, services: Services, user: Document) -> Response:
-    """For clients that can only POST: a header names the method that is meant."""
+    """Call the method that a header names, for clients that can only POST."""
     meant = {"HEAD": look, "PATCH": resume, "DELETE": end}
     method = request.headers.get("x-http-method-override", "").upper()
     if method not in meant:
@@ -109,7 +109,7 @@ async def by_header(request: Request, services: Services, user: Document) -> Res
 
 
 def _announced(request: Request, services: Services, user: Document) -> Upload:
-    """The upload that a request for a new one describes."""
+    """Return the upload that a request announces."""
     limit = services.settings.max_upload
     length = tus.size(request.headers, "Upload-Length")
     if length > limit:
@@ -135,7 +135,7 @@ def _expiry(services: Services) -> int:
 
 
 def _found(request: Request, services: Services, user: Document) -> Upload:
-    """The upload that the path names, if it is the user's own."""
+    """Return the upload that the path names, if it belongs to the user."""
     upload = services.store.uploads.get(request.path_params["upload"])
     if upload is None or upload.user != user["_id"] or _is_over(services, upload):
         raise RequestError("There is no such upload, or no more: begin a new one.", status=404)
@@ -144,7 +144,7 @@ def _found(request: Request, services: Services, user: Document) -> Upload:
 
 @asynccontextmanager
 async def _held(request: Request, services: Services, user: Document) -> AsyncIterator[Upload]:
-    """The upload, for one request at a time."""
+    """Lock the upload for one request."""
     id = (await run_sync(_found, request, services, user)).id
     with _alone(services, id):
         yield await run_sync(_found, request, services, user)
@@ -164,7 +164,7 @@ def _alone(services: Services, id: str) -> Iterator[None]:
 
 
 def _is_over(services: Services, upload: Upload) -> bool:
-    """Whether it has expired: that cannot happen while bytes are coming."""
+    """Return whether the upload has expired. It cannot while bytes arrive."""
     return upload.expires <= now() and upload.id not in services.uploading
 
 
@@ -173,7 +173,7 @@ def _path(services: Services, upload: Upload) -> Path:
 
 
 def _offset(services: Services, upload: Upload) -> int:
-    """How many bytes have come."""
+    """Return how many bytes have arrived."""
     if _is_complete(services, upload):
         return upload.length
     path = _path(services, upload)
@@ -184,7 +184,7 @@ def _offset(services: Services, upload: Upload) -> int:
 async def _standing(
     services: Services, upload: Upload, offset: int, status: int, more: dict[str, str] | None = None
 ) -> Response:
-    """The answer that says how far an upload is, and where it is complete what became of it."""
+    """Return the answer with the state of an upload, and with its operation once it is complete."""
     if await run_sync(_is_complete, services, upload):
         fate = {"Import-Operation-Id": upload.id}
     else:
@@ -198,7 +198,7 @@ def _is_complete(services: Services, upload: Upload) -> bool:
 
 
 def _remove(services: Services, upload: Upload) -> None:
-    """Forget an upload. The file of a complete one is its operation's."""
+    """Remove an upload. The file of a complete upload belongs to its operation and stays."""
     services.upload_room.release(_path(services, upload))
     if not _is_complete(services, upload):
         discard(_path(services, upload))
@@ -209,7 +209,7 @@ def _remove(services: Services, upload: Upload) -> None:
 
 
 async def _append(request: Request, services: Services, upload: Upload, offset: int) -> int:
-    """Put the body behind the first `offset` bytes; how many there are then. The last begins the import."""
+    """Append the body to the first `offset` bytes; return the new size. The last byte begins the import."""
     if await run_sync(_is_complete, services, upload):
         async for _ in _arriving(request, services, upload, offset):  # nothing, or it goes beyond the end
             pass
@@ -227,10 +227,10 @@ async def _append(request: Request, services: Services, upload: Upload, offset: 
 
 
 async def _write(request: Request, services: Services, upload: Upload, offset: int, file: FileIO) -> int:
-    """Write what arrives behind `offset`; the size that the file then has.
+    """Write the arriving bytes from `offset` on; return the new size of the file.
 
-    What has come stays, however the request ends, but not without the checksum that it should have, and not
-    if it goes beyond the end.
+    The bytes stay however the request ends, unless their promised checksum is wrong or missing, or they go
+    beyond the end of the upload.
     """
     checksum = tus.checksum(request.headers)
     file.truncate(offset)
@@ -265,7 +265,7 @@ def _arriving(request: Request, services: Services, upload: Upload, offset: int)
 
 
 def _save(services: Services, upload: Upload, certain: int | None) -> None:
-    """Note how much of the file counts, and that something has come of it."""
+    """Save the size of the file, and extend its expiry."""
     services.store.uploads.save(replace(upload, certain=certain, expires=_expiry(services)))
 
 
@@ -285,10 +285,10 @@ def _size(file: FileIO) -> int:
 
 
 def _complete(services: Services, upload: Upload) -> None:
-    """All bytes are there: the import begins."""
+    """Begin the import: all bytes have arrived."""
     fields = _fields(upload.metadata)
-    key, name, type_ = fields["importerKey"], fields["filename"], fields["filetype"]
-    begin_import(services, upload.id, upload.user, METHOD, key, name, type_, fields["origin"])
+    named = {**fields, "fileName": fields["filename"], "contentType": fields["filetype"]}
+    begin_import(services, upload.id, upload.user, METHOD, named)
     services.upload_room.release(_path(services, upload))
 
 
@@ -296,7 +296,7 @@ def _complete(services: Services, upload: Upload) -> None:
 
 
 def take_up(services: Services) -> None:
-    """Begin the imports whose last bytes had come when the server died."""
+    """Begin the imports whose last bytes had arrived when the server died."""
     for upload in services.store.uploads.all():
         if _is_complete(services, upload):
             continue
@@ -307,7 +307,7 @@ def take_up(services: Services) -> None:
 
 
 def sweep(services: Services) -> None:
-    """Remove the uploads that have expired, and what is left of operations that are over."""
+    """Remove expired uploads, and files of operations that have ended."""
     for upload in services.store.uploads.all():
         if _is_over(services, upload):
             _remove(services, upload)

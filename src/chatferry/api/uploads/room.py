@@ -1,4 +1,4 @@
-"""Room for uploads: what was announced of them stays free until it has come, and a reserve for databases."""
+"""Disk space for uploads: announced bytes are reserved until they arrive; databases have a reserve, too."""
 
 import threading
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from chatferry.errors import NoRoomError
 
 
 class UploadRoom:
-    """Knows which uploads are to come into a folder. Any thread may use it."""
+    """The reserved disk space of the uploads into a folder. Thread-safe."""
 
     def __init__(self, folder: Path, min_free: int | None) -> None:
         self._folder = folder
@@ -19,25 +19,25 @@ class UploadRoom:
         self._sizes: dict[Path, int] = {}
 
     def promise(self, path: Path, size: int) -> None:
-        """Keep room for an upload of this size. Raise NoRoomError if there is none."""
+        """Reserve space for an upload of this size, or raise NoRoomError."""
         with self._lock:
             disk = disk_of(self._folder)
             self._require(disk, size, self._to_come())
             self._sizes[path] = size
 
     def promise_again(self, path: Path, size: int) -> None:
-        """Keep room for an upload that was announced before this process began."""
+        """Reserve space for an upload that was announced before this process began."""
         with self._lock:
             self._sizes[path] = size
 
     def release(self, path: Path) -> None:
-        """Keep no more room: the upload is complete, or given up. Harmless to repeat."""
+        """Release the space: the upload is complete or deleted. A second call changes nothing."""
         with self._lock:
             self._sizes.pop(path, None)
 
     @contextmanager
     def promised(self, path: Path, size: int) -> Iterator[None]:
-        """Keep room inside a block; `size` is 0 if it is not known."""
+        """Reserve space inside a `with` block; `size` is 0 if it is unknown."""
         self.promise(path, size)
         try:
             yield
@@ -45,7 +45,7 @@ class UploadRoom:
             self.release(path)
 
     def check(self, path: Path) -> None:
-        """Raise NoRoomError if no more may be written to an upload: the disk is filled by somebody else."""
+        """Raise NoRoomError if nothing more may be written, because something else fills the disk."""
         with self._lock:
             others = 0 if self._sizes.get(path) else self._to_come()
         self._require(disk_of(self._folder), 0, others)
@@ -66,7 +66,7 @@ class UploadRoom:
 
 
 def _come(path: Path) -> int:
-    """Return how much of an upload is on the disk."""
+    """Return how many bytes of an upload are on the disk."""
     try:
         return path.stat().st_size
     except OSError:

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -31,8 +31,8 @@ LOG = logging.getLogger("chatferry.uploads")
 LONGEST_NAME = 200  # characters; file systems hold 255 bytes
 
 
-class Body(Protocol):
-    """Reads the body of an upload. The file in it goes to the disk as it comes; `finish` has the fields."""
+class BodyReader(Protocol):
+    """A reader of the body of an upload. It writes the file as it arrives; `finish` returns the fields."""
 
     def feed(self, chunk: bytes) -> None: ...
 
@@ -40,7 +40,7 @@ class Body(Protocol):
 
 
 class _Way(Struct, frozen=True):
-    """An endpoint, the schema of its fields, and why its body may be larger than the file."""
+    """An upload endpoint, the schema of its fields, and why a body may be larger than its file."""
 
     method: str
     schema: schemas.Schema
@@ -52,22 +52,26 @@ _FORM = _Way("import.upload", schemas.IMPORT_UPLOAD)
 
 
 async def upload_import_file(request: Request, services: Services, user: Document) -> wire.JSON:
-    """A file as base64 inside a JSON body."""
+    """Store a file that is base64 inside a JSON body."""
     if not wire.is_json(request.headers.get("content-type", "")):
         validation.check_body(_JSON.schema, {})  # Rocket.Chat finds none of the fields in such a body
     return await _store(request, services, user, _JSON, UploadBody)
 
 
 async def import_upload(request: Request, services: Services, user: Document) -> wire.JSON:
-    """A file as a part of a form."""
+    """Store a file that is a part of a form."""
     form = partial(FormBody, request.headers.get("content-type", ""))
     return await _store(request, services, user, _FORM, form)
 
 
 async def _store(
-    request: Request, services: Services, user: Document, way: _Way, open_body: Callable[[BinaryIO], Body]
+    request: Request,
+    services: Services,
+    user: Document,
+    way: _Way,
+    open_body: Callable[[BinaryIO], BodyReader],
 ) -> wire.JSON:
-    """Store the file; its operation begins once all of it is there. Otherwise nothing stays of it."""
+    """Store the file, and begin its operation once it is complete. Otherwise remove it."""
     id = new_id()
     path = services.settings.uploads / id
     try:
@@ -79,11 +83,8 @@ async def _store(
         ):
             fields = await _receive(request, services, way, open_body(sink), path)
             await anyio.to_thread.run_sync(_keep, sink)
-        begin = partial(begin_import, services, id, user["_id"], way.method)
-        origin = operations.origin_name(fields.get("origin", ""), way.method)
-        await anyio.to_thread.run_sync(
-            begin, fields["importerKey"], fields["fileName"], fields["contentType"], origin
-        )
+        operations.origin_name(fields.get("origin", ""), way.method)
+        await anyio.to_thread.run_sync(begin_import, services, id, user["_id"], way.method, fields)
     except (OSError, NoRoomError) as error:
         discard(path)
         raise cannot_store(error) from error
@@ -93,7 +94,9 @@ async def _store(
     return {}
 
 
-async def _receive(request: Request, services: Services, way: _Way, body: Body, path: Path) -> dict[str, str]:
+async def _receive(
+    request: Request, services: Services, way: _Way, body: BodyReader, path: Path
+) -> dict[str, str]:
     settings = services.settings
     too_much = too_large(settings.max_upload, "body", way.overhead)
     async for block in blocks(request, settings.max_upload, too_much, settings.upload_silence):
@@ -101,7 +104,7 @@ async def _receive(request: Request, services: Services, way: _Way, body: Body, 
     return validation.check_body(way.schema, body.finish())
 
 
-def _feed(services: Services, body: Body, block: bytes, path: Path) -> None:
+def _feed(services: Services, body: BodyReader, block: bytes, path: Path) -> None:
     services.upload_room.check(path)
     body.feed(block)
 
@@ -112,26 +115,20 @@ def _keep(sink: BinaryIO) -> None:
 
 
 def begin_import(
-    services: Services,
-    id: str,
-    user_id: str,
-    method: str,
-    importer_key: str,
-    name: str,
-    content_type: str,
-    origin: str,
+    services: Services, id: str, user_id: str, method: str, fields: Mapping[str, str]
 ) -> Operation:
-    """The operation `id` begins, with the file that was uploaded for it by this method."""
-    importer = operations.importer_of_upload(importer_key, method)
-    file, path = f"{wire.stamp(now())}_{user_id}_{file_name(name)}", services.settings.uploads / id
-    size = path.stat().st_size
-    event(LOG, "upload received", operation=id, importer=importer_key, file=file, bytes=size, by=method)
-    new = replace(new_operation(importer.key, user_id), id=id, archive=str(path), origin=origin)
-    return operations.begin(services, replace(new, file=file, content_type=content_type))
+    """Begin the operation `id` with the file that was uploaded by this method; `fields` are the upload's."""
+    importer = operations.importer_of_upload(fields["importerKey"], method)
+    path = services.settings.uploads / id
+    file, size = f"{wire.stamp(now())}_{user_id}_{file_name(fields['fileName'])}", path.stat().st_size
+    event(LOG, "upload received", operation=id, importer=importer.key, file=file, bytes=size, by=method)
+    new = replace(new_operation(importer.key, user_id), id=id, archive=str(path), file=file)
+    new = replace(new, content_type=fields["contentType"], origin=fields.get("origin", ""))
+    return operations.begin(services, new)
 
 
 def file_name(name: str) -> str:
-    """The last component of a file name, without control characters; it is shown, never opened."""
+    """Return the last component of a file name, without control characters; it is only shown."""
     last = name.replace("\\", "/").rpartition("/")[2]
     shown = "".join(sign for sign in last if sign.isprintable())
     return shown[-LONGEST_NAME:] or "import"

@@ -1,4 +1,4 @@
-"""The tus 1.0.0 protocol for resumable uploads: what its headers say. Pure."""
+"""The headers of the tus 1.0.0 protocol for resumable uploads. Pure."""
 
 import base64
 import binascii
@@ -24,7 +24,7 @@ Headers = Mapping[str, str]
 
 
 def description(max_size: int) -> dict[str, str]:
-    """What this server can do."""
+    """Return the headers that describe this server."""
     return {
         "Tus-Extension": EXTENSIONS,
         "Tus-Checksum-Algorithm": ",".join(ALGORITHMS),
@@ -40,13 +40,13 @@ def check_version(headers: Headers) -> None:
 
 
 def check_content_type(headers: Headers) -> None:
-    """Refuse a body that does not say it is bytes of the upload."""
+    """Refuse a body without the Content-Type of upload bytes."""
     if headers.get("content-type", "").partition(";")[0].strip().lower() != BYTES_TYPE:
         raise RequestError(f"The bytes of an upload need the header Content-Type: {BYTES_TYPE}.", status=415)
 
 
 def size(headers: Headers, name: str) -> int:
-    """The number of bytes in the header `name`."""
+    """Return the number of bytes in the header `name`."""
     text = headers.get(name, "").strip()
     if not _SIZE.fullmatch(text):
         raise RequestError(f"The header {name} must be there and be a whole number of bytes.")
@@ -58,7 +58,7 @@ def http_date(ms: int) -> str:
 
 
 def metadata(text: str) -> dict[str, str]:
-    """The keys and values of an Upload-Metadata header."""
+    """Return the keys and values of an Upload-Metadata header."""
     found: dict[str, str] = {}
     for pair in text.split(",") if text.strip() else ():
         key, _, value = pair.strip().partition(" ")
@@ -69,7 +69,7 @@ def metadata(text: str) -> dict[str, str]:
 
 
 class Checksum:
-    """What the text of an Upload-Checksum header promises: `update` with all bytes, then `verify`."""
+    """The checksum that an Upload-Checksum header promises: `update` with all bytes, then `verify`."""
 
     def __init__(self, text: str) -> None:
         self._algorithm, _, value = text.strip().partition(" ")
@@ -94,7 +94,7 @@ class Checksum:
 
 
 def checksum(headers: Headers) -> Checksum | None:
-    """The checksum of the request's body, if one is promised."""
+    """Return the checksum that a request promises, if it does."""
     text = headers.get("upload-checksum")
     return None if text is None else Checksum(text)
 

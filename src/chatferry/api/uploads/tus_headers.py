@@ -1,4 +1,4 @@
-"""The calls of the tus protocol and their answers, header by header, for the description of the API. Pure."""
+"""The headers of the calls and answers of the tus protocol, for the description of the API. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from chatferry.api.uploads import tus
 
 
 class Header(Struct, frozen=True):
-    """What a header says, the schema of its text, and an example of it."""
+    """A header: its description, schema and example."""
 
     text: str
     schema: Mapping[str, Any]
@@ -61,8 +61,14 @@ REASONS = {
 
 
 class Exchange(Struct, frozen=True, kw_only=True):
-    """A call and its answer, of headers alone: those that the call needs, those that it may have, the status
-    and the headers of the answer, and with which status it may be refused. `bytes`: what the body holds."""
+    """The headers of a call and of its answer.
+
+    needs, may_have  required and optional headers of the call
+    bytes            description of the body, "" if there is none
+    status           statuses of success
+    tells            headers of the answer
+    refusals         statuses of refusals
+    """
 
     needs: tuple[str, ...] = ()
     may_have: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from chatferry.observing import calls
+from chatferry.api import call_log
 from chatferry.observing.current import CallRecord
 from tests.support.exports import DAY, file, message, write_export
 from tests.support.filehost import FileHost
@@ -117,13 +117,13 @@ def test_an_id_that_is_no_plain_word_is_replaced(server: Server, given: str) -> 
 def test_strangers_cannot_flood_the_log(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(calls, "COUNT_EVERY", 0)
+    monkeypatch.setattr(call_log, "COUNT_EVERY", 0)
     logged: list[tuple[str, dict[str, object]]] = []
-    monkeypatch.setattr(calls, "event", lambda log, text, **fields: logged.append((text, fields)))
-    lines = calls._Lines()
-    for number in range(calls.ANONYMOUS_LINES + 50):
+    monkeypatch.setattr(call_log, "event", lambda log, text, **fields: logged.append((text, fields)))
+    lines = call_log._Lines()
+    for number in range(call_log.ANONYMOUS_LINES + 50):
         lines.write(CallRecord(str(number), "192.0.2.1", "POST", "/api/v1/login"), 429, 0.001)
-    assert len([text for text, _ in logged if text == "call"]) == calls.ANONYMOUS_LINES
+    assert len([text for text, _ in logged if text == "call"]) == call_log.ANONYMOUS_LINES
     lines.write(CallRecord("a", "192.0.2.1", "GET", "/api/v1/me", "ada"), 200, 0.001)
     lines.write(CallRecord("b", "192.0.2.2", "GET", "/api/info"), 200, 0.001)
     *_, (_, of_ada), (_, of_another) = logged
@@ -133,12 +133,12 @@ def test_strangers_cannot_flood_the_log(
 
 def test_many_strangers_cannot_flood_the_log_either(monkeypatch: pytest.MonkeyPatch) -> None:
     logged: list[str] = []
-    monkeypatch.setattr(calls, "event", lambda log, text, **fields: logged.append(text))
-    lines = calls._Lines()
-    for number in range(calls.ANONYMOUS_LINES_IN_ALL + 50):
+    monkeypatch.setattr(call_log, "event", lambda log, text, **fields: logged.append(text))
+    lines = call_log._Lines()
+    for number in range(call_log.ANONYMOUS_LINES_IN_ALL + 50):
         address = f"192.0.{number // 250}.{number % 250}"
         lines.write(CallRecord(str(number), address, "POST", "/api/v1/login"), 429, 0.001)
-    assert logged == ["call"] * calls.ANONYMOUS_LINES_IN_ALL
+    assert logged == ["call"] * call_log.ANONYMOUS_LINES_IN_ALL
 
 
 def test_log_ins_and_tokens_are_audited(server: Server) -> None:

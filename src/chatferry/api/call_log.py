@@ -1,4 +1,4 @@
-"""Calls: an id for each, and a line in the log at its end."""
+"""The log of calls: an id for each call, and a line at its end."""
 
 import asyncio
 import logging
@@ -22,19 +22,19 @@ _GIVEN_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 _STOPPING = {"success": False, "error": "The server is stopping. Send the request again in a moment."}
 
 
-Told = Callable[[CallRecord, int, float], None]
-"""Takes a call that has ended, its status and its seconds."""
+CallEnded = Callable[[CallRecord, int, float], None]
+"""A function that takes an ended call, its status and its seconds."""
 
 
 class CallLog:
-    """ASGI middleware: an id for every call, and a line in the log for every answer.
+    """ASGI middleware that gives every call an id, and logs every answer.
 
-    The id is that of `X-Request-Id` if it is a plain word, and a new one otherwise; the answer has it too.
+    The id is that of `X-Request-Id` if it is a plain word, otherwise a new one; the answer has it too.
     """
 
-    def __init__(self, app: ASGIApp, told: Told) -> None:
+    def __init__(self, app: ASGIApp, ended: CallEnded) -> None:
         self._app = app
-        self._told = told
+        self._ended = ended
         self._lines = _Lines()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,12 +61,12 @@ class CallLog:
                 await _refuse(answer)
         finally:
             seconds = time.perf_counter() - began
-            self._told(call, status, seconds)
+            self._ended(call, status, seconds)
             self._lines.write(call, status, seconds)
 
 
 class _Lines:
-    """Writes the lines. Strangers cannot flood the log: beyond a limit their calls are only counted."""
+    """A writer of lines. Calls without a user cannot flood the log: beyond a limit they are only counted."""
 
     def __init__(self) -> None:
         self._limiter = RateLimiter(calls=ANONYMOUS_LINES)
@@ -95,7 +95,7 @@ class _Lines:
         )
 
     def _may_write(self, address: str) -> bool:
-        """Return whether a call without a user gets a line: there are limits for its address and for all."""
+        """Return whether a call without a user gets a line, by the limits of its address and of all."""
         return self._limiter.take(address, "").allowed and self._limiter_in_all.take("", "").allowed
 
 
