@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chatferry.errors import ArchiveError
 from chatferry.importers.reading import json_stream
-from chatferry.importers.reading.json_list import Broken
-from chatferry.importers.reading.json_stream import Element, elements
+from chatferry.importers.reading.json_stream import BrokenError, Element, Window, chunks
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 VALUES = st.recursive(
@@ -19,10 +19,16 @@ VALUES = st.recursive(
 )
 
 
-def found(data: bytes, window: int) -> list[Element | Broken]:
+def found(data: bytes, window: int) -> list[Element | BrokenError]:
+    elements: list[Element | BrokenError] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_stream, "WINDOW", window)
-        return list(elements(io.BytesIO(data)))
+        try:
+            for chunk in chunks(Window(io.BytesIO(data)), Any, 2 * window):
+                elements.extend(chunk.elements())
+        except BrokenError as error:
+            elements.append(error)
+    return elements
 
 
 @given(st.lists(VALUES), st.integers(1, 60), st.booleans(), st.sampled_from([None, 1]))
@@ -41,7 +47,7 @@ def test_a_list_that_breaks_off_gives_what_comes_before(values: list[Any], windo
     data = json.dumps(values).encode()
     cut = data[: draw.draw(st.integers(0, len(data) - 1))]
     *whole, last = found(cut, window)
-    assert isinstance(last, Broken)
+    assert isinstance(last, BrokenError)
     assert [json.loads(element.data) for element in whole if isinstance(element, Element)] == values[
         : len(whole)
     ]
@@ -67,8 +73,8 @@ def test_anything_is_taken(data: bytes, window: int) -> None:
 )
 def test_why_nothing_more_can_be_read(data: bytes, why: str) -> None:
     last = found(data, 7)[-1]
-    assert isinstance(last, Broken)
-    assert why in last.reason
+    assert isinstance(last, BrokenError)
+    assert why in str(last)
 
 
 def test_nested_too_deep_costs_only_itself() -> None:
@@ -81,8 +87,30 @@ def test_memory_does_not_grow_with_the_list() -> None:
     data = b"[" + b",".join([b'{"text": "%s"}' % (b"x" * 1000)] * 15_000) + b"]"
     stream = io.BytesIO(data)
     tracemalloc.start()
-    count = sum(1 for _ in elements(stream))
+    count = sum(len(chunk.values) for chunk in chunks(Window(stream), dict, json_stream.CHUNK))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert count == 15_000
     assert peak < 8 * json_stream.WINDOW
+
+
+class Damaged(io.BytesIO):
+    """A stream that can be read to a place, and not behind it."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        if not data:
+            raise ArchiveError("the archive is damaged")
+        return data
+
+
+@pytest.mark.parametrize("size", [1, json_stream.CHUNK])
+def test_elements_before_damage_are_read(size: int) -> None:
+    whole = [b'{"n": %d}' % n for n in range(1000)]
+    window = Window(Damaged(b"[" + b",".join(whole) + b',{"n": 10'))
+    got: list[Element] = []
+    with pytest.raises(BrokenError):
+        for chunk in chunks(window, Any, size):
+            got.extend(chunk.elements())
+    assert [element.data for element in got] == whole
+    assert str(window.damage) == "the archive is damaged"

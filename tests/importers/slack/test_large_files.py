@@ -28,7 +28,7 @@ WHOLE = Sizes(whole=1 << 40, messages=1)
 
 
 def in_pieces(piece: int, messages: int = 1) -> Sizes:
-    return Sizes(whole=0, piece=piece, messages=messages)
+    return Sizes(whole=0, chunk=piece, messages=messages)
 
 
 def scanned(archive: Archive, sizes: Sizes) -> tuple[list[Any], list[Part]]:
@@ -149,7 +149,7 @@ def test_any_day_files_in_pieces(days: list[str], draw: Any) -> None:
         patch.setattr(json_stream, "WINDOW", draw.draw(st.integers(1, 300)))
         long = min(map(len, days)) if draw.draw(st.booleans()) else 0  # then the shortest one is not divided
         sizes = Sizes(
-            whole=long, piece=draw.draw(st.integers(1, 600)), messages=draw.draw(st.integers(1, 9)), bytes=900
+            whole=long, chunk=draw.draw(st.integers(1, 600)), messages=draw.draw(st.integers(1, 9)), bytes=900
         )
         assert everything(archive, sizes) == whole
 

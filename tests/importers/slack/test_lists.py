@@ -46,7 +46,7 @@ def require_the_same(archive: Archive, patch: pytest.MonkeyPatch) -> None:
     whole = everything(archive)
     patch.setattr(lists, "WHOLE", 0)
     for piece in (1, 300, 100_000):
-        patch.setattr(lists, "PIECE", piece)
+        patch.setattr(lists, "CHUNK", piece)
         assert everything(archive) == whole
 
 

@@ -9,22 +9,22 @@ from collections.abc import Iterator
 import msgspec
 from msgspec.structs import replace
 
-from chatferry.archive import Archive
+from chatferry.archive import MIB, Archive
 from chatferry.errors import ArchiveError
-from chatferry.importers.hipchat.first_pass import Slice, Survey, parts
-from chatferry.importers.hipchat.lists import ROOMS, USERS, Room, read_rooms, read_users
-from chatferry.importers.hipchat.messages import OTHER, Folder, to_record, unknown_event
+from chatferry.importers.hipchat.first_pass import HipChatFirstPass, parts
+from chatferry.importers.hipchat.lists import ROOMS, USERS, ListedRoom, read_rooms, read_users
+from chatferry.importers.hipchat.messages import OTHER, HipChatPartSpec, History, to_record, unknown_event
 from chatferry.importers.hipchat.private import Private
-from chatferry.importers.hipchat.schema import Event, Said, micros
+from chatferry.importers.hipchat.schema import Event, Payload, micros
 from chatferry.importers.reading.json_list import decode_list, flaw_problem, raw_elements
 from chatferry.importers.reading.unlisted import UNLISTED_ROOM, not_listed
-from chatferry.problems import Position, problem
+from chatferry.problems import Position, about, problem
 from chatferry.records import Channel, Message, Part, Problem, User
 
 _HISTORY = re.compile(r"(rooms|users)/([^/]+)/history\.json")
 _STORED = re.compile(r"rooms/[^/]+/files/|users/(?:[^/]+/)?files/")
 
-# Files of a HipChat export that are no chat, and what they are.
+# Files of a HipChat export that hold no chat, and what they hold.
 _NOT_CHAT = {
     "emoticons.json": "the list of emoticons",
     "metadata.json": "the description of the export",
@@ -33,13 +33,13 @@ _NOT_CHAT = {
 
 
 def matches(archive: Archive) -> bool:
-    """Whether this looks like a HipChat export: rooms.json, or histories."""
+    """Return whether this looks like a HipChat export: it has rooms.json or histories."""
     return any(name == ROOMS or _HISTORY.fullmatch(name) for name in archive.names())
 
 
 def scan(archive: Archive) -> Iterator[User | Channel | Part | Problem]:
-    """Users, rooms, conversations and the parts of their messages; see `Importer.scan`."""
-    _refuse_what_is_none(archive)
+    """Yield users, rooms, conversations and the parts of their messages; see `Importer.scan`."""
+    _require_history(archive)
     yield from _files_left_out(archive)
     users: dict[str, None] = {}
     names: dict[str, str] = {}
@@ -48,21 +48,21 @@ def scan(archive: Archive) -> Iterator[User | Channel | Part | Problem]:
             users[user.id] = None
             names.setdefault(user.username.lower(), user.id)
         yield user
-    survey = Survey(archive, users, names)
-    yield from _rooms(archive, survey)
-    yield from Private(survey).scan(_folders(archive, "users"))
-    strangers = survey.strangers.values()
-    yield from strangers
-    yield from not_listed(map(_not_listed, strangers), bool(users), "an inactive placeholder")
+    first_pass = HipChatFirstPass(archive, users, names)
+    yield from _rooms(archive, first_pass)
+    yield from Private(first_pass).scan(_histories(archive, "users"))
+    unlisted = first_pass.unlisted_users.values()
+    yield from unlisted
+    yield from not_listed(map(_not_listed, unlisted), bool(users), "an inactive placeholder")
 
 
 def read(archive: Archive, part: Part) -> Iterator[Message | Problem]:
-    """The messages of a slice; see `Importer.read`."""
-    here = msgspec.msgpack.decode(part.data, type=Slice)
-    file = here.folder.file
-    numbers = [place for run in here.runs for place in range(run.first, run.first + run.count)]
+    """Yield the messages of a part; see `Importer.read`."""
+    spec = msgspec.msgpack.decode(part.data, type=HipChatPartSpec)
+    file = spec.history.file
+    numbers = [number for range_ in spec.ranges for number in range_.numbers]
     try:
-        data = b"[%s]" % b",".join(_runs(archive, here))
+        data = b"[%s]" % b",".join(_data(archive, spec))
     except ArchiveError as error:
         yield problem("message-not-readable", str(error), file=file, count=part.messages)
         return
@@ -70,65 +70,69 @@ def read(archive: Archive, part: Part) -> Iterator[Message | Problem]:
     for flaw in flaws:
         yield flaw_problem(flaw, file, "message-not-readable", "message")
     values: list[object] = []
-    twins = set(here.twins)
-    for index, (place, event) in enumerate(zip(numbers, events, strict=True)):
+    duplicates = set(spec.duplicates)
+    for index, (number, event) in enumerate(zip(numbers, events, strict=True)):
         if event is None:
             continue
-        spot, told = Position(file, place), event.told
-        if told is None:
+        position, known = Position(file, number), event.payload
+        if known is None:
             values = values or list(raw_elements(data))
-            name, said, found = unknown_event(values[index], place)
-            yield from (flaw_problem(flaw, file, "message-not-readable", "message") for flaw in found)
-            if said is None:
+            name, payload, flaws = unknown_event(values[index], number)
+            yield from (flaw_problem(flaw, file, "message-not-readable", "message") for flaw in flaws)
+            if payload is None:
                 reason = "it is none of HipChat's kinds of messages"
-                yield spot.problem("message-not-readable", reason)
+                yield position.problem("message-not-readable", reason)
                 continue
-            yield spot.problem("message-of-unknown-type", f"the kind {name!r} is not known")
-            told = OTHER, said
-        yield from _message(*told, spot, here, place in twins, archive)
-    if here.broken:
-        yield Position(file, here.end).problem("message-not-readable", here.broken)
+            yield position.problem("message-of-unknown-type", f"the kind {name!r} is not known")
+            known = OTHER, payload
+        yield from _message(*known, position, spec, number in duplicates, archive)
+    if spec.broken:
+        yield Position(file, spec.end).problem("message-not-readable", spec.broken)
 
 
 def _message(
-    kind: str, said: Said, spot: Position, here: Slice, is_twin: bool, archive: Archive
+    kind: str,
+    payload: Payload,
+    position: Position,
+    spec: HipChatPartSpec,
+    is_duplicate: bool,
+    archive: Archive,
 ) -> Iterator[Message | Problem]:
-    time = micros(said.timestamp)
+    time = micros(payload.timestamp)
     if kind == "guest":
         reason = "it says that guests may enter the room, or no longer may"
-        yield spot.problem("message-not-chat", reason)
+        yield position.problem("message-not-chat", reason)
     elif time is None:
-        given = f"{said.timestamp[:40]!r} is not a time" if said.timestamp else "the message has no time"
-        yield spot.problem("message-without-time", given, "timestamp")
-    elif is_twin:
+        given = payload.timestamp
+        reason = f"{given[:40]!r} is not a time" if given else "the message has no time"
+        yield position.problem("message-without-time", reason, "timestamp")
+    elif is_duplicate:
         reason = "another message of the same file has the same id"
-        yield spot.problem("message-twice", reason, "id")
+        yield position.problem("message-twice", reason, "id")
     else:
-        problems: list[Problem] = []
-        ts = here.moved.get(spot.index, time // 1000)
-        yield to_record(
-            kind, said, ts, here.folder, here.channel, here.names, spot, archive.__contains__, problems
-        )
+        ts = spec.moved.get(position.index, time // 1000)
+        record, problems = to_record(kind, payload, ts, spec, position, archive.__contains__)
+        yield record
         yield from problems
 
 
-def _runs(archive: Archive, here: Slice) -> Iterator[bytes]:
-    """The JSON of a slice's runs, read in one go from the first to the last."""
-    if not here.runs:
+def _data(archive: Archive, spec: HipChatPartSpec) -> Iterator[bytes]:
+    """Yield the JSON of a part's ranges, read in one go from the first to the last."""
+    if not spec.ranges:
         return
-    place = here.runs[0].start
-    with archive.open(here.folder.file, place) as stream:
-        for run in here.runs:
-            while place < run.start:
-                place += len(stream.read(min(run.start - place, 1 << 20)))
-            yield stream.read(run.end - run.start)
-            place = run.end
+    place = spec.ranges[0].start
+    with archive.open(spec.history.file, place) as stream:
+        for range_ in spec.ranges:
+            while place < range_.start:
+                place += len(stream.read(min(range_.start - place, MIB)))
+            yield stream.read(range_.end - range_.start)
+            place = range_.end
 
 
 # ---------------------------------------------------------------- which files
 
 
-def _refuse_what_is_none(archive: Archive) -> None:
+def _require_history(archive: Archive) -> None:
     names = archive.names()
     if not names:
         raise ArchiveError(f"{archive.name} is empty. Export again.")
@@ -139,9 +143,9 @@ def _refuse_what_is_none(archive: Archive) -> None:
         )
 
 
-def _folders(archive: Archive, kind: str) -> list[Folder]:
+def _histories(archive: Archive, kind: str) -> list[History]:
     found = (_HISTORY.fullmatch(name) for name in archive.names())
-    return [Folder(match[0], match[2], kind == "rooms") for match in found if match and match[1] == kind]
+    return [History(match[0], match[2], kind == "rooms") for match in found if match and match[1] == kind]
 
 
 def _files_left_out(archive: Archive) -> Iterator[Problem]:
@@ -155,29 +159,31 @@ def _files_left_out(archive: Archive) -> Iterator[Problem]:
 
 def _not_listed(user: User) -> Problem:
     reason = f"no list of users names {user.id}, an inactive placeholder holds its messages"
-    return problem("user-not-listed", reason, file=user.file, position=user.position, field="sender")
+    return about(user, "user-not-listed", reason, "sender")
 
 
 # ---------------------------------------------------------------- rooms
 
 
-def _rooms(archive: Archive, survey: Survey) -> Iterator[Channel | Part | Problem]:
-    folders = {folder.id: folder for folder in _folders(archive, "rooms")}
+def _rooms(archive: Archive, first_pass: HipChatFirstPass) -> Iterator[Channel | Part | Problem]:
+    histories = {history.id: history for history in _histories(archive, "rooms")}
     for room in read_rooms(archive):
         if isinstance(room, Problem):
             yield room
         else:
-            yield from _room(room, folders.pop(room.record.id, None), survey)
-    for folder in folders.values():
-        record = Channel(id=folder.id, type="p", name=folder.id, listed=False, file=folder.file)
+            yield from _room(room, histories.pop(room.record.id, None), first_pass)
+    for history in histories.values():
+        record = Channel(id=history.id, type="p", name=history.id, listed=False, file=history.file)
         reason = f"rooms.json names no such room; {UNLISTED_ROOM}"
-        yield problem("unknown-folder", reason, file=folder.file)
-        yield from _room(Room(record, members_known=False), folder, survey)
+        yield problem("unknown-folder", reason, file=history.file)
+        yield from _room(ListedRoom(record, members_known=False), history, first_pass)
 
 
-def _room(room: Room, folder: Folder | None, survey: Survey) -> Iterator[Channel | Part | Problem]:
+def _room(
+    room: ListedRoom, history: History | None, first_pass: HipChatFirstPass
+) -> Iterator[Channel | Part | Problem]:
     record = room.record
-    reading = survey.read(folder) if folder else None
+    reading = first_pass.read(history) if history else None
     if not room.members_known:
         authors = reading.authors if reading else ()
         record = replace(record, members=tuple(dict.fromkeys((*record.members, *authors))))
@@ -192,4 +198,4 @@ def _room(room: Room, folder: Folder | None, survey: Survey) -> Iterator[Channel
             )
     yield record
     if reading:
-        yield from parts(reading, record.id, reading.found(record.id), with_rest=True)
+        yield from parts(reading, record.id, reading.messages(record.id), with_rest=True)

@@ -1,4 +1,4 @@
-"""The first reading of HipChat's histories: which messages there are, where, when and by whom.
+"""The first pass over HipChat's histories: which messages there are, where, when and by whom.
 
 Memory: some numbers for each message of the one file that is being read, never a message.
 """
@@ -9,21 +9,22 @@ from hashlib import blake2b
 from itertools import pairwise
 
 import msgspec
-from msgspec import Struct
 
 from chatferry.archive import Archive
 from chatferry.importers.hipchat.messages import (
     OTHER,
-    Folder,
+    ByteRange,
+    HipChatPartSpec,
+    History,
     author_of,
     channel_of,
     message_id,
     names_in,
     unknown_event,
 )
-from chatferry.importers.hipchat.schema import Event, Named, Person, Said, import_id, micros
-from chatferry.importers.reading.json_list import raw_elements
-from chatferry.importers.reading.json_stream import Element, read_batches
+from chatferry.importers.hipchat.schema import Event, Named, Payload, Person, import_id, micros
+from chatferry.importers.reading.json_list import Broken, raw_elements
+from chatferry.importers.reading.json_stream import Element, read_chunks
 from chatferry.importers.reading.timeline import placed
 from chatferry.records import ROCKET_CAT, Part, User
 
@@ -32,151 +33,143 @@ PART_BYTES = 8 << 20
 NO_TIME = -1
 
 Claim = Callable[[str, str, int], bool]
-"""Whether a message is to be read here, by its channel, its author and its mark."""
+"""Whether a message is to be read here, by its channel, its author and the hash of its id."""
 
 
-class Run(Struct, frozen=True, array_like=True):
-    """Elements that follow each other: their bytes in the file, and the places of the first and how many."""
+class ChannelMessages:
+    """Messages of one channel in one file, in the file's order.
 
-    start: int
-    end: int
-    first: int
-    count: int
-
-
-class Slice(Struct, frozen=True, kw_only=True):
-    """A part's `data`: messages of one channel in one file.
-
-    `moved` has the times (ms) of messages that would share one with another, by their places in the file;
-    `twins` the places of those that stand there twice; `names` the ids behind @names.
-    `broken` says why nothing can be read from the place `end` on.
+    numbers       their places in the JSON list
+    starts, ends  their bytes
+    times         in microseconds; NO_TIME for none
+    id_hashes     hashes of their ids
     """
 
-    folder: Folder
-    channel: str
-    runs: list[Run]
-    moved: dict[int, int] = {}
-    twins: list[int] = []
-    names: dict[str, str] = {}
-    broken: str = ""
-    end: int = 0
-
-
-class Found:
-    """Messages of one channel in one file."""
-
     def __init__(self) -> None:
-        self.places = array("q")
+        self.numbers = array("q")
         self.starts = array("q")
         self.ends = array("q")
         self.times = array("q")
-        self.marks = array("Q")
+        self.id_hashes = array("Q")
 
     @property
     def began(self) -> int | None:
-        """The time of the first message (ms)."""
+        """The earliest time (ms)."""
         return min((time // 1000 for time in self.times if time != NO_TIME), default=None)
 
-    def add(self, place: int, element: Element, time: int, mark: int) -> None:
-        self.places.append(place)
+    def add(self, number: int, element: Element, time: int, id_hash: int) -> None:
+        self.numbers.append(number)
         self.starts.append(element.start)
         self.ends.append(element.start + len(element.data))
         self.times.append(time)
-        self.marks.append(mark)
+        self.id_hashes.append(id_hash)
 
 
 class Reading:
-    """What is found in one file. `adrift` are elements of a user's history of which no channel is known."""
+    """The messages of a history, by channel.
 
-    def __init__(self, folder: Folder) -> None:
-        self.folder = folder
-        self.channels: dict[str, Found] = {}
+    authors      of messages
+    unassigned   elements of a user's history whose channel is unknown
+    names        the ids behind the @names in texts
+    broken       why nothing can be read from number `end` on
+    """
+
+    def __init__(self, history: History) -> None:
+        self.history = history
+        self.channels: dict[str, ChannelMessages] = {}
         self.authors: dict[str, None] = {}
-        self.adrift = Found()
+        self.unassigned = ChannelMessages()
         self.names: dict[str, str] = {}
         self.broken = ""
         self.end = 0
 
-    def found(self, channel: str) -> Found:
-        found = self.channels.get(channel)
-        if found is None:
-            found = self.channels[channel] = Found()
-        return found
+    def messages(self, channel: str) -> ChannelMessages:
+        """Return the messages of a channel, to add to."""
+        if channel not in self.channels:
+            self.channels[channel] = ChannelMessages()
+        return self.channels[channel]
 
 
-class Survey:
-    """Reads histories one after the other. `users` are those that the export lists, by their ids; `names`
-    their ids by @name, in lower case."""
+class HipChatFirstPass:
+    """Reads histories one after the other.
+
+    users            listed by the export, by id
+    names            ids of users by @name, in lower case
+    unlisted_users   placeholders for people whom the export does not list
+    """
 
     def __init__(self, archive: Archive, users: Mapping[str, object], names: Mapping[str, str]) -> None:
-        self.strangers: dict[str, User] = {}
+        self.unlisted_users: dict[str, User] = {}
         self._archive = archive
         self._users = users
         self._names = names
 
-    def read(self, folder: Folder, claim: Claim = lambda channel, author, mark: True) -> Reading:
-        reading = Reading(folder)
-        for batch in read_batches(self._archive, folder.file, Event):
-            for place, (element, event) in enumerate(
-                zip(batch.places, batch.values, strict=True), batch.first
+    def read(self, history: History, claim: Claim = lambda channel, author, id_hash: True) -> Reading:
+        """Read a history. Messages that are not claimed are left out."""
+        reading = Reading(history)
+        for chunk in read_chunks(self._archive, history.file, Event, in_bytes=True):
+            if isinstance(chunk, Broken):
+                reading.broken = chunk.reason
+                break
+            for number, (element, event) in enumerate(
+                zip(chunk.elements(), chunk.values, strict=True), chunk.first
             ):
-                self._take(reading, place, element, event, claim)
-            reading.end = batch.first + len(batch.values)
-            reading.broken = batch.broken
+                self._take(reading, number, element, event, claim)
+            reading.end = chunk.first + len(chunk.values)
         return reading
 
     def _take(
-        self, reading: Reading, place: int, element: Element, event: Event | None, claim: Claim
+        self, reading: Reading, number: int, element: Element, event: Event | None, claim: Claim
     ) -> None:
-        folder = reading.folder
-        told = event.told if event else None
-        if event is not None and told is None:
+        history = reading.history
+        known = event.payload if event else None
+        if event is not None and known is None:
             value = next(iter(raw_elements(b"[%s]" % element.data)), None)
-            said = unknown_event(value, place)[1]
-            told = (OTHER, said) if said else None
-        if told is None:
-            lost = reading.found(folder.id) if folder.is_room else reading.adrift
-            lost.add(place, element, NO_TIME, 0)
+            unknown = unknown_event(value, number)[1]
+            known = (OTHER, unknown) if unknown else None
+        if known is None:
+            lost = reading.messages(history.id) if history.is_room else reading.unassigned
+            lost.add(number, element, NO_TIME, 0)
             return
-        kind, said = told
-        channel = channel_of(folder, kind, said)
-        mark = _mark(message_id(folder, channel, kind, said))
-        author = author_of(kind, said)
-        if not claim(channel, author, mark):
+        kind, payload = known
+        channel = channel_of(history, kind, payload)
+        id_hash = _id_hash(message_id(history, channel, kind, payload))
+        author = author_of(kind, payload)
+        if not claim(channel, author, id_hash):
             return
-        time = micros(said.timestamp)
-        reading.found(channel).add(place, element, NO_TIME if time is None else time, mark)
+        time = micros(payload.timestamp)
+        reading.messages(channel).add(number, element, NO_TIME if time is None else time, id_hash)
         if kind != "guest":
-            self._meet(reading, said, author, place)
+            self._meet(reading, payload, author, number)
 
-    def _meet(self, reading: Reading, said: Said, author: str, place: int) -> None:
+    def _meet(self, reading: Reading, payload: Payload, author: str, number: int) -> None:
         """Take note of the people in a message."""
         if author:
             reading.authors[author] = None
-            self._note(said.sender, author, reading.folder.file, place)
-        receiver = import_id(said.receiver)
-        if receiver or not reading.folder.is_room:
-            self._note(said.receiver, receiver or reading.folder.id, reading.folder.file, place)
-        if said.message and "@" in said.message:
-            for name in names_in(said.message):
+            self._note(payload.sender, author, reading.history.file, number)
+        receiver = import_id(payload.receiver)
+        if receiver or not reading.history.is_room:
+            self._note(payload.receiver, receiver or reading.history.id, reading.history.file, number)
+        if payload.message and "@" in payload.message:
+            for name in names_in(payload.message):
                 if name in self._names:
                     reading.names[name] = self._names[name]
 
-    def _note(self, named: Named | None, id: str, file: str, place: int) -> None:
-        """A placeholder for somebody whom the export does not list, from what the messages say of him."""
+    def _note(self, named: Named | None, id: str, file: str, number: int) -> None:
+        """Keep a placeholder for a person whom the export does not list, as messages name the person."""
         if id in self._users or id == ROCKET_CAT:
             return
         person = named if isinstance(named, Person) else Person()
-        before = self.strangers.get(id)
+        before = self.unlisted_users.get(id)
         if before is None or (person.name and before.name in (_nameless(id), before.username)):
-            self.strangers[id] = User(
+            self.unlisted_users[id] = User(
                 id=id,
                 username=person.mention_name or ("" if person.name else f"user-{id}"),
                 name=person.name or person.mention_name or _nameless(id),
                 deleted=True,
                 placeholder=True,
                 file=before.file if before else file,
-                position=before.position if before else f"$[{place}]",
+                position=before.position if before else f"$[{number}]",
             )
 
 
@@ -184,82 +177,86 @@ def _nameless(id: str) -> str:
     return f"User {id}"
 
 
-def _mark(id: str) -> int:
-    """A number that differs for different messages."""
+def _id_hash(id: str) -> int:
+    """Return a hash of a message's id, in eight bytes."""
     return int.from_bytes(blake2b(id.encode("utf-8", "surrogatepass"), digest_size=8).digest())
 
 
 # ---------------------------------------------------------------- parts
 
 
-def parts(reading: Reading, channel: str, found: Found, with_rest: bool = False) -> Iterator[Part]:
-    """The parts of what was found of a channel. `with_rest`: the last says why the file breaks off."""
-    moved, twins = _placed(found)
-    total = len(found.places)
+def parts(
+    reading: Reading, channel: str, messages: ChannelMessages, with_rest: bool = False
+) -> Iterator[Part]:
+    """Yield the parts of a channel's messages. `with_rest`: the last says why the file breaks off."""
+    moved, duplicates = _placed(messages)
+    total = len(messages.numbers)
     broken = reading.broken if with_rest else ""
-    starts = list(_starts(found)) or [0] * bool(broken)
+    starts = list(_starts(messages)) or [0] * bool(broken)
     for start, stop in pairwise([*starts, total] if starts else ()):
-        places = found.places[start:stop]
+        numbers = messages.numbers[start:stop]
         is_last = stop == total
-        here = Slice(
-            folder=reading.folder,
+        spec = HipChatPartSpec(
+            history=reading.history,
             channel=channel,
-            runs=list(_runs(found, start, start + len(places))),
-            moved={place: moved[place] for place in places if place in moved},
-            twins=[place for place in places if place in twins],
+            ranges=list(_ranges(messages, start, start + len(numbers))),
+            moved={number: moved[number] for number in numbers if number in moved},
+            duplicates=[number for number in numbers if number in duplicates],
             names=reading.names,
             broken=broken if is_last else "",
             end=reading.end,
         )
-        messages = len(places) + bool(here.broken)
-        yield Part(channel=channel, messages=messages, data=msgspec.msgpack.encode(here))
+        count = len(numbers) + bool(spec.broken)
+        yield Part(channel=channel, messages=count, data=msgspec.msgpack.encode(spec))
 
 
-def _starts(found: Found) -> Iterator[int]:
-    """Where parts begin."""
+def _starts(messages: ChannelMessages) -> Iterator[int]:
+    """Yield the indexes at which parts begin."""
     first = size = 0
-    for n in range(len(found.places)):
+    for n in range(len(messages.numbers)):
         if n == 0 or n - first >= PART_MESSAGES or size >= PART_BYTES:
             yield n
             first, size = n, 0
-        size += found.ends[n] - found.starts[n]
+        size += messages.ends[n] - messages.starts[n]
 
 
-def _runs(found: Found, start: int, stop: int) -> Iterator[Run]:
+def _ranges(messages: ChannelMessages, start: int, stop: int) -> Iterator[ByteRange]:
     first = start
     for n in range(start, stop):
-        if n + 1 == stop or found.places[n + 1] != found.places[n] + 1:
-            yield Run(found.starts[first], found.ends[n], found.places[first], n + 1 - first)
+        if n + 1 == stop or messages.numbers[n + 1] != messages.numbers[n] + 1:
+            yield ByteRange(messages.starts[first], messages.ends[n], messages.numbers[first], n + 1 - first)
             first = n + 1
 
 
-def _placed(found: Found) -> tuple[dict[int, int], set[int]]:
-    """The milliseconds of messages that cannot have their own, and the places of messages that come twice."""
-    twins = set(_twins(found))
+def _placed(messages: ChannelMessages) -> tuple[dict[int, int], set[int]]:
+    """Return the milliseconds of messages that cannot have their own, and the numbers of duplicates."""
+    duplicates = set(_duplicates(messages))
     moved: dict[int, int] = {}
     after = -1
-    for n in _in_order(found.times):
-        time, place = found.times[n], found.places[n]
-        if time == NO_TIME or place in twins:
+    for n in _in_order(messages.times):
+        time, number = messages.times[n], messages.numbers[n]
+        if time == NO_TIME or number in duplicates:
             continue
         after = placed(time // 1000, after)
         if after != time // 1000:
-            moved[place] = after
-    return moved, twins
+            moved[number] = after
+    return moved, duplicates
 
 
-def _twins(found: Found) -> Iterator[int]:
+def _duplicates(messages: ChannelMessages) -> Iterator[int]:
     seen: set[int] = set()
-    for place, time, mark in zip(found.places, found.times, found.marks, strict=True):
-        if time != NO_TIME and mark in seen:
-            yield place
+    for number, time, id_hash in zip(messages.numbers, messages.times, messages.id_hashes, strict=True):
+        if time != NO_TIME and id_hash in seen:
+            yield number
         elif time != NO_TIME:
-            seen.add(mark)
+            seen.add(id_hash)
 
 
 def _in_order(times: Sequence[int]) -> Sequence[int]:
-    """The order in which messages were said. Histories run from old to new or from new to old; where times
-    are equal, that is what counts."""
+    """Return the indexes of messages in order of time.
+
+    Histories run from old to new or from new to old: messages of one time keep that order.
+    """
     if not _falls(times):
         order: Sequence[int] = range(len(times))
     else:

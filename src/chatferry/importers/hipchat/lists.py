@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -15,9 +15,9 @@ from chatferry.importers.hipchat.schema import (
     import_id,
     millis,
 )
-from chatferry.importers.reading.json_list import Flaw, flaw_problem
-from chatferry.importers.reading.json_stream import Batch, read_batches
-from chatferry.problems import problem
+from chatferry.importers.reading.json_list import Broken, Flaw, flaw_problem
+from chatferry.importers.reading.json_stream import read_chunks
+from chatferry.problems import MOST_OF_ARCHIVE, Notes, problem
 from chatferry.records import Channel, Problem, RecordType, User
 
 E = TypeVar("E", UserEntry, RoomEntry)
@@ -29,15 +29,15 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _PICTURES = {"iVBOR": "image/png", "/9j/": "image/jpeg", "R0lG": "image/gif", "UklGR": "image/webp"}
 
 
-class Room(Struct, frozen=True):
-    """A room, and whether the export says who its members are."""
+class ListedRoom(Struct, frozen=True):
+    """A room of rooms.json. `members_known`: the export lists its members."""
 
     record: Channel
     members_known: bool
 
 
 def read_users(archive: Archive) -> Iterator[User | Problem]:
-    """Every user once."""
+    """Yield every user once."""
     for item in _each_once(archive, USERS, UserEntry, "user", lambda entry: entry.user):
         if isinstance(item, Problem):
             yield item
@@ -45,8 +45,8 @@ def read_users(archive: Archive) -> Iterator[User | Problem]:
             yield from _user(*item)
 
 
-def read_rooms(archive: Archive) -> Iterator[Room | Problem]:
-    """Every room once."""
+def read_rooms(archive: Archive) -> Iterator[ListedRoom | Problem]:
+    """Yield every room once."""
     for item in _each_once(archive, ROOMS, RoomEntry, "channel", lambda entry: entry.room):
         yield item if isinstance(item, Problem) else _room(*item)
 
@@ -54,34 +54,34 @@ def read_rooms(archive: Archive) -> Iterator[Room | Problem]:
 def _each_once(
     archive: Archive, file: str, kind: type[E], record: RecordType, inner: Callable[[E], T | None]
 ) -> Iterator[tuple[T, str, str] | Problem]:
-    """What the entries of a list hold, each import id once, with that id and the position."""
+    """Yield the users or rooms of a list, each import id once, with that id and the position."""
     if file not in archive:
         return
     field = "User.id" if record == "user" else "Room.id"
     seen: set[str] = set()
-    for batch in read_batches(archive, file, kind):
-        yield from _problems(batch, file, record)
-        for number, entry in enumerate(batch.values, batch.first):
+    count = 0
+    held = Notes(MOST_OF_ARCHIVE)  # they come after the entries that cannot be read
+    for chunk in read_chunks(archive, file, kind, in_bytes=True):
+        if isinstance(chunk, Broken):
+            yield problem(f"{record}-not-readable", chunk.reason, file=file, position=count)
+            break
+        count = chunk.first + len(chunk.values)
+        for flaw in chunk.flaws:
+            yield flaw_problem(flaw, file, f"{record}-not-readable", record)
+        for number, entry in enumerate(chunk.values, chunk.first):
             if entry is None:
                 continue
-            found = inner(entry)
-            position, id = f"$[{number}]", import_id(found.id) if found else ""
-            if found is None or not id:
-                yield _without_id(record, file, position, field)
+            item = inner(entry)
+            position, id = f"$[{number}]", import_id(item.id) if item else ""
+            if item is None or not id:
+                held.append(_without_id(record, file, position, field))
             elif id in seen:
                 reason = f"another entry has the same id, {id}"
-                yield problem(f"{record}-twice", reason, file=file, position=position, field=field)
+                held.append(problem(f"{record}-twice", reason, file=file, position=position, field=field))
             else:
                 seen.add(id)
-                yield found, id, position
-
-
-def _problems(batch: Batch[Any], file: str, record: RecordType) -> Iterator[Problem]:
-    for flaw in batch.flaws:
-        yield flaw_problem(flaw, file, f"{record}-not-readable", record)
-    if batch.broken:
-        position = f"$[{batch.first + len(batch.values)}]"
-        yield problem(f"{record}-not-readable", batch.broken, file=file, position=position)
+                yield item, id, position
+    yield from held
 
 
 def _without_id(record: RecordType, file: str, position: str, field: str) -> Problem:
@@ -111,7 +111,7 @@ def _user(user: HipChatUser, id: str, position: str) -> Iterator[User | Problem]
 
 
 def _avatar(text: str) -> str:
-    """The picture as a data: URL; "" if it is none."""
+    """Return a picture as a data: URL; "" if it is invalid."""
     if text.startswith(("https://", "http://")):
         return text
     if text.startswith("data:image/"):
@@ -121,7 +121,7 @@ def _avatar(text: str) -> str:
     return f"data:{mime};base64,{data}" if mime and _BASE64.fullmatch(data) else ""
 
 
-def _room(room: HipChatRoom, id: str, position: str) -> Room:
+def _room(room: HipChatRoom, id: str, position: str) -> ListedRoom:
     is_private = room.privacy == "private"
     owner = import_id(room.owner)
     listed = [import_id(member) for member in room.members or ()]
@@ -138,4 +138,4 @@ def _room(room: HipChatRoom, id: str, position: str) -> Room:
         file=ROOMS,
         position=position,
     )
-    return Room(record, members_known=is_private and any(listed))
+    return ListedRoom(record, members_known=is_private and any(listed))

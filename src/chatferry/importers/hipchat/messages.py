@@ -7,15 +7,15 @@ from typing import Any
 from msgspec import Struct
 
 from chatferry.ids import derived_hex
-from chatferry.importers.hipchat.schema import HipChatFile, Said, import_id, sender_id, sender_name
+from chatferry.importers.hipchat.schema import HipChatFile, Payload, import_id, sender_id, sender_name
 from chatferry.importers.reading.html import from_html
 from chatferry.importers.reading.json_list import NO_JSON, Flaw, lenient
 from chatferry.importers.reading.texts import fitting, joined
-from chatferry.problems import Position
+from chatferry.problems import NO_PROBLEMS, Position
 from chatferry.records import ROCKET_CAT, File, GroupMention, Message, Problem, Segment, Text, UserMention
 
 OTHER = "other"
-"""The kind of a message that nobody knows, but that says something."""
+"""The kind of a message of an unknown kind that has a text."""
 
 _TYPES = {  # of files, by the end of their names: an image is to be shown
     "png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "gif": "image/gif", "webp": "image/webp",
@@ -28,108 +28,147 @@ _TYPES = {  # of files, by the end of their names: an image is to be shown
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
-class Folder(Struct, frozen=True):
-    """A history file, and whose it is: a room's or a user's."""
+_STORED_NAMES = {"history": "folder", "ranges": "runs", "duplicates": "twins"}
+"""Names of fields in the data of parts that earlier versions stored."""
+
+
+class History(Struct, frozen=True):
+    """A history file and the id of the room or user that it belongs to."""
 
     file: str
     id: str
     is_room: bool
 
 
-def author_of(kind: str, said: Said) -> str:
-    """The import id of who wrote a message; "" where it is an app, or there is only a name."""
-    return "" if kind == "notif" else sender_id(said)
+class ByteRange(Struct, frozen=True, array_like=True):
+    """Elements that follow each other in a file.
 
-
-def channel_of(folder: Folder, kind: str, said: Said) -> str:
-    """The import id of the channel that a message of this history belongs to.
-
-    In a user's history, that is his conversation with the sender or with the receiver.
+    start, end     their bytes
+    first, count   the number of the first, and how many they are
     """
-    if folder.is_room:
-        return folder.id
-    author = author_of(kind, said) or ROCKET_CAT
-    return "/".join(sorted((author, import_id(said.receiver) or folder.id)))
+
+    start: int
+    end: int
+    first: int
+    count: int
+
+    @property
+    def numbers(self) -> range:
+        return range(self.first, self.first + self.count)
+
+
+class HipChatPartSpec(Struct, frozen=True, kw_only=True, rename=_STORED_NAMES):
+    """A part's `data`: messages of one channel in one file.
+
+    ranges       where they are
+    moved        times (ms) of messages that would share one with another, by their numbers
+    duplicates   numbers of messages that repeat another one
+    names        the ids behind @names
+    broken       why nothing can be read from number `end` on
+    """
+
+    history: History
+    channel: str
+    ranges: list[ByteRange]
+    moved: dict[int, int] = {}
+    duplicates: list[int] = []
+    names: dict[str, str] = {}
+    broken: str = ""
+    end: int = 0
+
+
+def author_of(kind: str, payload: Payload) -> str:
+    """Return the import id of a message's author; "" if that is an app or only a name."""
+    return "" if kind == "notif" else sender_id(payload)
+
+
+def channel_of(history: History, kind: str, payload: Payload) -> str:
+    """Return the import id of the channel that a message of this history belongs to.
+
+    In a user's history, that is the user's conversation with the sender or with the receiver.
+    """
+    if history.is_room:
+        return history.id
+    author = author_of(kind, payload) or ROCKET_CAT
+    return "/".join(sorted((author, import_id(payload.receiver) or history.id)))
 
 
 def members_of(channel: str) -> tuple[str, ...]:
-    """The people of a conversation, by its import id."""
+    """Return the people of a conversation, by its import id."""
     return tuple(dict.fromkeys(channel.split("/")))
 
 
-def message_id(folder: Folder, channel: str, kind: str, said: Said) -> str:
-    """Rocket.Chat's own scheme for messages from HipChat. One without an id is known by what it says.
+def message_id(history: History, channel: str, kind: str, payload: Payload) -> str:
+    """Return the id of a message, in Rocket.Chat's own scheme for messages from HipChat.
 
-    In private conversations that scheme has nothing but HipChat's id: whatever is no UUID gets more.
+    A message without an id is identified by its content. In private conversations the scheme has nothing but
+    HipChat's id: ids that are no UUIDs get more.
     """
-    id = import_id(said.id) or derived_hex(
-        "hipchat message", sender_id(said), sender_name(said), said.timestamp or "", said.message or ""
+    id = import_id(payload.id) or derived_hex(
+        "hipchat message",
+        sender_id(payload),
+        sender_name(payload),
+        payload.timestamp or "",
+        payload.message or "",
     )
-    if folder.is_room:
+    if history.is_room:
         return f"hipchatenterprise-{channel}-{kind}-{id}"
     if kind == "private" and _UUID.fullmatch(id):
         return f"hipchatenterprise-private-{id}"
-    return f"hipchatenterprise-{channel}-{kind}-{author_of(kind, said) or sender_name(said)}-{id}"
+    return f"hipchatenterprise-{channel}-{kind}-{author_of(kind, payload) or sender_name(payload)}-{id}"
 
 
-def unknown_event(value: Any, place: int) -> tuple[str, Said | None, list[Flaw]]:
-    """The name of an element of a kind that nobody knows, what it says if anything, and what is wrong."""
+def unknown_event(value: Any, place: int) -> tuple[str, Payload | None, list[Flaw]]:
+    """Return the name of an element of an unknown kind, its content if there is any, and its flaws."""
     for name, inner in value.items() if isinstance(value, dict) else ():
         if isinstance(inner, dict) and isinstance(inner.get("message"), str):
-            return name, *lenient(inner, Said, f"$[{place}]")
+            return name, *lenient(inner, Payload, f"$[{place}]")
     return "", None, []
 
 
 def to_record(
     kind: str,
-    said: Said,
+    payload: Payload,
     ts: int,
-    folder: Folder,
-    channel: str,
-    names: Mapping[str, str],
-    spot: Position,
+    part: HipChatPartSpec,
+    position: Position,
     stored: Callable[[str], bool],
-    problems: list[Problem],
-) -> Message:
-    """The record of a message whose time is `ts`; what could not be taken over goes to `problems`.
+) -> tuple[Message, tuple[Problem, ...]]:
+    """Return the record of a message whose time is `ts`, and what could not be taken over.
 
-    `names` has the ids behind @names; `stored(path)` tells whether the archive itself holds a file.
+    `stored(path)` tells whether the archive itself holds a file.
     """
-    id = message_id(folder, channel, kind, said)
-    author, alias = _author(kind, said, spot, problems)
-    if said.card is not NO_JSON and bytes(said.card) != b"null":
-        problems.append(spot.problem("attachment-not-readable", "a card was left out", "card"))
-    text, long = fitting(_text(kind, said, names))
+    id = message_id(part.history, part.channel, kind, payload)
+    author, alias = author_of(kind, payload), ""
+    problems = NO_PROBLEMS
+    if not author:
+        author, alias = ROCKET_CAT, sender_name(payload)
+        if not alias and kind != "notif":
+            problems = (position.problem("message-without-author", "the message names no sender", "sender"),)
+    if payload.card is not NO_JSON and bytes(payload.card) != b"null":
+        problems += (position.problem("attachment-not-readable", "a card was left out", "card"),)
+    text, long = fitting(_text(kind, payload, part.names))
     if long:
-        problems.append(spot.problem(*long, "text"))
-    return Message(
+        problems += (position.problem(*long, "text"),)
+    record = Message(
         id,
-        channel,
+        part.channel,
         author,
         ts,
         text,
-        spot.file,
-        spot.index,
-        system=_system(kind, said),
+        position.file,
+        position.index,
+        system=_system(kind, payload),
         alias=alias,
-        files=tuple(_files(said, id, folder, stored)),
+        files=tuple(_files(payload, id, part.history, stored)),
     )
+    return record, problems
 
 
-def _author(kind: str, said: Said, spot: Position, problems: list[Problem]) -> tuple[str, str]:
-    """The import id of the author, and the name to show instead of the author's own."""
-    name = sender_name(said)
-    if id := author_of(kind, said):
-        return id, ""
-    if not name and kind != "notif":
-        problems.append(spot.problem("message-without-author", "the message names no sender", "sender"))
-    return ROCKET_CAT, name
-
-
-def _system(kind: str, said: Said) -> str:
-    """Rocket.Chat's message type."""
+def _system(kind: str, payload: Payload) -> str:
+    """Return Rocket.Chat's message type; "" for an ordinary message."""
     if kind == "archive":
-        return "room-unarchived" if said.is_archived is False else "room-archived"
+        return "room-unarchived" if payload.is_archived is False else "room-archived"
     return "room_changed_topic" if kind == "topic" else ""
 
 
@@ -139,13 +178,13 @@ _COMMAND = re.compile(r"/(me|code|quote)(?:[ \t]+|\r?\n)(.*)", re.DOTALL)
 _NAME = re.compile(r"(```.*?```|`[^`\n]+`|(?<![\w@/.])@[\w.-]+)", re.DOTALL)
 
 
-def _text(kind: str, said: Said, names: Mapping[str, str]) -> Text:
-    text = said.message or ""
+def _text(kind: str, payload: Payload, names: Mapping[str, str]) -> Text:
+    text = payload.message or ""
     if kind == "archive":
         return ()
     if kind == "topic":
         return (text,) if text else ()
-    if said.message_format == "html":
+    if payload.message_format == "html":
         return with_names(from_html(text), names)
     command = _COMMAND.fullmatch(text)
     if command is None or not command[2].strip():
@@ -160,14 +199,14 @@ def _text(kind: str, said: Said, names: Mapping[str, str]) -> Text:
 
 
 def with_names(text: str, names: Mapping[str, str]) -> Text:
-    """The text, cut where it names somebody, or everybody; code keeps its names as they are."""
+    """Return a text cut at the people whom it names. Names in code stay text."""
     if "@" not in text:
         return (text,) if text else ()
     return joined(_segment(piece, names) for piece in _cut(text))
 
 
 def _cut(text: str) -> Iterator[str]:
-    """The pieces of a text; a dot or hyphen behind a name is no part of it."""
+    """Yield the pieces of a text. A dot or hyphen behind a name does not belong to it."""
     for number, piece in enumerate(_NAME.split(text)):
         if number % 2 and piece[0] == "@":
             name = piece.rstrip(".-")
@@ -184,18 +223,18 @@ def _segment(piece: str, names: Mapping[str, str]) -> Segment:
 
 
 def names_in(text: str) -> Iterator[str]:
-    """The @names in a text, in lower case."""
+    """Return the @names in a text, in lower case."""
     return (match[0][1:].rstrip(".-").lower() for match in _NAME.finditer(text) if match[0][0] == "@")
 
 
 # ---------------------------------------------------------------- files
 
 
-def _files(said: Said, id: str, folder: Folder, stored: Callable[[str], bool]) -> Iterator[File]:
-    given = said.attachment or (HipChatFile() if said.attachment_path else None)
+def _files(payload: Payload, id: str, history: History, stored: Callable[[str], bool]) -> Iterator[File]:
+    given = payload.attachment or (HipChatFile() if payload.attachment_path else None)
     if given is None:
         return
-    path = given.path or said.attachment_path or ""
+    path = given.path or payload.attachment_path or ""
     name = given.name or path.rpartition("/")[2] or "attachment"
     url = given.url or ""
     yield File(
@@ -205,12 +244,12 @@ def _files(said: Said, id: str, folder: Folder, stored: Callable[[str], bool]) -
         mime=_TYPES.get(name.rpartition(".")[2].lower(), ""),
         size=int(given.size) if given.size is not None and 0 <= given.size < 2**53 else None,
         url=url if url.startswith(("https://", "http://")) else "",
-        path=next((place for place in _places(path, folder) if path and stored(place)), ""),
+        path=next((place for place in _places(path, history) if path and stored(place)), ""),
     )
 
 
-def _places(path: str, folder: Folder) -> tuple[str, ...]:
-    """Where the bytes of a file may lie in the archive."""
-    if folder.is_room:
-        return f"rooms/{folder.id}/files/{path}", path
-    return f"users/files/{path}", f"users/{folder.id}/files/{path}", path
+def _places(path: str, history: History) -> tuple[str, ...]:
+    """Return the paths that the bytes of a file may have in the archive."""
+    if history.is_room:
+        return f"rooms/{history.id}/files/{path}", path
+    return f"users/files/{path}", f"users/{history.id}/files/{path}", path

@@ -15,7 +15,7 @@ Id = int | str
 
 
 class Person(Struct, frozen=True, gc=False):
-    """Somebody, as messages and rooms name him."""
+    """A person as messages and rooms name one."""
 
     id: Id | None = None
     name: str | None = None
@@ -49,7 +49,7 @@ class HipChatRoom(Struct, frozen=True, kw_only=True):
     privacy: str | None = None
     is_archived: bool | None = None
     owner: Named | None = None
-    members: list[Named] | None = None  # of public rooms mostly empty: everybody may enter
+    members: list[Named] | None = None  # usually empty for public rooms: everybody may enter
 
 
 class RoomEntry(Struct, frozen=True, rename={"room": "Room"}):
@@ -65,8 +65,8 @@ class HipChatFile(Struct, frozen=True, gc=False):
     size: int | float | None = None
 
 
-class Said(Struct, frozen=True, kw_only=True, gc=False):
-    """What every kind of message has, as far as it has it."""
+class Payload(Struct, frozen=True, kw_only=True, gc=False):
+    """The content of a message of any kind: no kind has all fields."""
 
     id: Id | None = None
     timestamp: str | None = None
@@ -89,47 +89,47 @@ KINDS = {
     "archive": "ArchiveRoomMessage",
     "guest": "GuestAccessMessage",
 }
-"""What stands in message ids for each kind of message."""
+"""Kinds of messages, as message ids name them, and the keys that HipChat writes."""
 
 
 class Event(Struct, frozen=True, kw_only=True, gc=False, rename=KINDS):
-    """An element of history.json; all None for a kind that nobody knows."""
+    """An element of history.json. All fields are None if its kind is unknown."""
 
-    user: Said | None = None
-    notif: Said | None = None
-    topic: Said | None = None
-    private: Said | None = None
-    archive: Said | None = None
-    guest: Said | None = None
+    user: Payload | None = None
+    notif: Payload | None = None
+    topic: Payload | None = None
+    private: Payload | None = None
+    archive: Payload | None = None
+    guest: Payload | None = None
 
     @property
-    def told(self) -> tuple[str, Said] | None:
-        """The kind, and what was said."""
+    def payload(self) -> tuple[str, Payload] | None:
+        """The kind and the content of the message; None if the kind is unknown."""
         if self.user is not None:  # most are
             return "user", self.user
         for kind in ("private", "notif", "topic", "archive", "guest"):
-            said = getattr(self, kind)
-            if said is not None:
-                return kind, said
+            payload = getattr(self, kind)
+            if payload is not None:
+                return kind, payload
         return None
 
 
 def import_id(named: Named | None) -> str:
-    """The import id of somebody or something; "" for none, and for the 0 that HipChat writes for itself."""
+    """Return an import id; "" if there is none, or for the 0 that HipChat writes for itself."""
     given = named.id if isinstance(named, Person) else named
     return "" if given is None or given in (0, "0") else str(given).strip()
 
 
-def sender_id(said: Said) -> str:
-    """The import id of the sender; "" where there is only a name."""
-    sender = said.sender
+def sender_id(payload: Payload) -> str:
+    """Return the import id of the sender; "" if there is only a name."""
+    sender = payload.sender
     if isinstance(sender, str):
         return import_id(sender) if sender.isascii() and sender.isdigit() else ""
     return import_id(sender)
 
 
-def sender_name(said: Said) -> str:
-    sender = said.sender
+def sender_name(payload: Payload) -> str:
+    sender = payload.sender
     if isinstance(sender, Person):
         return sender.name or sender.mention_name or ""
     return sender if isinstance(sender, str) else ""
@@ -142,8 +142,10 @@ _TIME = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d
 
 
 def micros(timestamp: str | None) -> int | None:
-    """HipChat's "2018-08-08T14:23:54Z 626267", with its microseconds behind the space, as microseconds since
-    the epoch; None if it is no time."""
+    """Return a time as microseconds since the epoch; None if it is invalid.
+
+    HipChat writes "2018-08-08T14:23:54Z 626267", with the microseconds behind the space.
+    """
     match = _TIME.fullmatch(timestamp) if timestamp and timestamp.isascii() else None
     if match is None:
         return None

@@ -86,9 +86,10 @@ GOES_ON = "more follows the end of the list, from character {} on"
 
 
 class Broken(Struct, frozen=True):
-    """An element that cannot be read."""
+    """Why an element, or what follows in its list, cannot be read. `is_damage`: the archive is damaged."""
 
     reason: str
+    is_damage: bool = False
 
 
 def raw_elements(data: bytes) -> Iterator[Any]:

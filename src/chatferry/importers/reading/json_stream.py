@@ -1,36 +1,50 @@
-"""The elements of a JSON list of any size, found without reading more than a window of it at a time."""
+"""Streaming reader of a JSON list of any size, some elements at a time.
+
+Elements are usually not looked for one by one. Bytes that end behind an object are decoded as if they were a
+list of their own: if that succeeds they are whole elements, as JSON is read from left to right. Only where it
+fails are elements found singly.
+"""
 
 import json
 import re
+from codecs import getincrementaldecoder
 from collections.abc import Iterator
 from typing import BinaryIO, Generic, NamedTuple, TypeVar
 
-from msgspec import Struct
+import msgspec
+from msgspec import Raw, Struct
 
 from chatferry.archive import Archive
 from chatferry.errors import ArchiveError
 from chatferry.importers.reading.json_list import (
+    BREAKS_OFF,
+    GOES_ON,
     NO_LIST,
+    NOT_VALID,
     Broken,
     Flaw,
     decode_list,
     end_of,
     has_too_many,
     is_large,
+    strict_list,
 )
 
 T = TypeVar("T")
 
-BATCH = 500
+CHUNK = 64 << 10  # bytes, about
 WINDOW = 1 << 20  # bytes read at a time
-BATCH_BYTES = 4 << 20
 LARGEST = 16 << 20  # bytes; what is longer is no element
 
+_TRIES = 6  # ends of a chunk that are tried
+_BLOCK = 1 << 20
 _SPACE = re.compile(r"[ \t\r\n]*")
-_MARK = "\xef\xbb\xbf"  # UTF-8's byte order mark
+_SEPARATOR = re.compile(rb"[ \t\r\n,]*")
+_BOM = "\xef\xbb\xbf"  # UTF-8's byte order mark
 _BETWEEN = re.compile(r"\}[ \t\r\n]*,[ \t\r\n]*\{")
 _CLOSING = re.compile(r"\}[ \t\r\n]*\][ \t\r\n]*\Z")
 _NEAR_END = 16  # characters of the longest token that is neither text nor number, and some
+_RAW = msgspec.json.Decoder(list[Raw])
 
 
 class Element(NamedTuple):
@@ -40,91 +54,150 @@ class Element(NamedTuple):
     data: bytes
 
 
-class Batch(Struct, Generic[T], frozen=True):
-    """Elements that follow each other: their places in the file, their values, and what is wrong with them.
+class Chunk(Struct, Generic[T], frozen=True):
+    """Elements that follow each other.
 
-    `broken` says why nothing can be read after them.
+    start    where they start in the file (bytes)
+    data     their JSON, with commas between them
+    first    the number of the first
+    values   their values, None for one that cannot be read
+    flaws    what is wrong with them
     """
 
+    start: int
+    data: bytes
     first: int
-    places: list[Element]
     values: list[T | None]
-    flaws: list[Flaw]
-    broken: str = ""
+    flaws: list[Flaw] = []
 
+    @property
+    def end(self) -> int:
+        """Where they end in the file (bytes)."""
+        return self.start + len(self.data)
 
-def read_batches(archive: Archive, file: str, kind: type[T]) -> Iterator[Batch[T]]:
-    """The elements of a file's list, each as a `kind`, some hundred at a time; see `decode_list`."""
-    try:
-        with archive.open(file) as stream:
-            yield from _batches(elements(stream), kind)
-    except ArchiveError as error:  # while it is opened; `elements` sees to the rest
-        yield Batch(0, [], [], [], str(error))
-
-
-def _batches(found: Iterator[Element | Broken], kind: type[T]) -> Iterator[Batch[T]]:
-    first, broken = 0, ""
-    while not broken and (some := _some(found)):
-        last = some[-1]
-        broken = last.reason if isinstance(last, Broken) else ""
-        places = [entry for entry in some if isinstance(entry, Element)]
-        numbers = range(first, first + len(places))
-        values, flaws = decode_list(b"[%s]" % b",".join([place.data for place in places]), kind, numbers)
-        yield Batch(first, places, values, flaws, broken)
-        first += len(places)
-
-
-def _some(found: Iterator[Element | Broken]) -> list[Element | Broken]:
-    """The next elements that are decoded together."""
-    some: list[Element | Broken] = []
-    size = 0
-    for one in found:
-        some.append(one)
-        size += len(one.data) if isinstance(one, Element) else 0
-        if len(some) >= BATCH or size >= BATCH_BYTES:
-            break
-    return some
-
-
-def elements(stream: BinaryIO) -> Iterator[Element | Broken]:
-    """The elements of the list in order. Where it breaks off or is damaged, last a Broken that says why."""
-    window = Window(stream)
-    try:
-        if window.next_sign() == "\xef":  # UTF-8's byte order mark
-            window.place += 3
-        if window.next_sign() != "[":
-            yield Broken(NO_LIST)
+    def elements(self) -> Iterator[Element]:
+        """Yield the JSON of each element."""
+        if len(self.values) == 1:
+            yield Element(self.start, self.data)
             return
-        window.place += 1
-        while (sign := window.next_sign()) != "]":
-            if not sign:
-                yield Broken(f"the list breaks off at byte {window.offset}")
-                return
-            yield window.element()
-            sign = window.next_sign()
-            if sign == ",":
-                window.place += 1
-            elif sign != "]":
-                yield Broken(f"the list breaks off or is damaged at byte {window.offset}")
-                return
-        window.place += 1
-        if window.next_sign():
-            yield Broken(f"more follows the end of the list, from byte {window.offset} on")
-    except BrokenError as error:
-        yield Broken(str(error))
-    except ArchiveError as error:
-        yield Broken(str(error))
+        end = 0
+        for raw in _RAW.decode(b"[%s]" % self.data):
+            separator = _SEPARATOR.match(self.data, end)
+            start = separator.end() if separator else end
+            end = start + len(memoryview(raw))
+            yield Element(self.start + start, self.data[start:end])
 
 
 class BrokenError(ValueError):
-    """What follows is no element. The text says where."""
+    """The list cannot be read any further.
+
+    The text says where, to the byte. `reason` is that of `decode_list`, without the place; `place` is where
+    `decode_list` stops (bytes).
+    """
+
+    def __init__(self, text: str, reason: str, place: int) -> None:
+        super().__init__(text)
+        self.reason = reason
+        self.place = place
+
+
+def read_chunks(
+    archive: Archive, file: str, kind: type[T], size: int = CHUNK, in_bytes: bool = False
+) -> Iterator[Chunk[T] | Broken]:
+    """Yield the elements of a file's list, each as a `kind`, as `decode_list` finds them.
+
+    If the list does not end as it should, the last is a Broken. Its reason is that of `decode_list`, which
+    counts characters; `in_bytes`: it counts bytes, so that the file is not read again.
+    """
+    broken: BrokenError | None = None
+    try:
+        with archive.open(file) as stream:
+            window = Window(stream)
+            try:
+                yield from chunks(window, kind, size)
+            except BrokenError as error:
+                broken = error
+            if window.damage:
+                raise window.damage
+            while stream.read(_BLOCK):  # the archive knows of damage at the end
+                pass
+        if broken and in_bytes:
+            yield Broken(str(broken))
+        elif broken:
+            yield Broken(broken.reason.format(_characters(archive, file, broken.place)))
+    except ArchiveError as error:
+        yield Broken(str(error), is_damage=True)
+
+
+def chunks(window: "Window", kind: type[T], size: int) -> Iterator[Chunk[T]]:
+    """Yield the elements of a list in chunks of about `size` bytes; raises BrokenError."""
+    window.skip_byte_order_marks()
+    if window.next_sign() != "[":
+        raise BrokenError(NO_LIST, NO_LIST, 0)
+    window.place += 1
+    first = singly = 0
+    while (sign := window.next_sign()) != "]":
+        start = window.offset
+        if not sign:
+            raise BrokenError(f"the list breaks off at byte {start}", NOT_VALID, start)
+        chunk = _several(window, kind, size, first) if start >= singly else None
+        if chunk is None:
+            if start >= singly:
+                singly = start + size  # up to there they are found one by one
+            chunk = _single(window, kind, first)
+        yield chunk
+        first += len(chunk.values)
+        sign = window.next_sign()
+        if sign == ",":
+            window.place += 1
+        elif sign != "]":
+            end = window.offset
+            raise BrokenError(f"the list breaks off or is damaged at byte {end}", BREAKS_OFF, end)
+    window.place += 1
+    end = window.offset
+    if window.next_sign():
+        text = f"more follows the end of the list, from byte {window.offset} on"
+        raise BrokenError(text, GOES_ON, end)
+
+
+def _several(window: "Window", kind: type[T], size: int, first: int) -> Chunk[T] | None:
+    """Take elements of about `size` bytes; None if they cannot be told apart or one of them is broken."""
+    for end in window.ends(size)[:_TRIES]:
+        start, data = window.offset, window.data(end)
+        values = strict_list(b"[%s]" % data, kind)
+        if values is not None:
+            window.place = end
+            return Chunk(start, data, first, list(values))
+    return None
+
+
+def _single(window: "Window", kind: type[T], number: int) -> Chunk[T]:
+    start, data = window.element()
+    values, flaws = decode_list(b"[%s]" % data, kind, [number])
+    return Chunk(start, data, number, values, flaws)
+
+
+def _characters(archive: Archive, file: str, end: int) -> int:
+    """Return how many characters a file has before the byte `end`, without byte order marks."""
+    decoder = getincrementaldecoder("utf-8")("replace")
+    count = 0
+    with archive.open(file) as stream:
+        while end > 0 and (block := stream.read(min(end, _BLOCK))):
+            end -= len(block)
+            text = decoder.decode(block, end == 0)
+            count += len(text if count else text.lstrip("\ufeff"))
+    return count
 
 
 class Window:
-    """A stretch of the file as text with one character for each byte, and a place in it."""
+    """Some bytes of a file as text with one character for each byte, and a place in it.
+
+    A damaged file ends where the `damage` is: what was read before is good.
+    """
 
     def __init__(self, stream: BinaryIO) -> None:
         self.place = 0
+        self.damage: ArchiveError | None = None
         self._stream = stream
         self._text = ""
         self._start = 0  # of the window, in the file
@@ -137,7 +210,7 @@ class Window:
         return self._start + self.place
 
     def next_sign(self) -> str:
-        """The next character that is no space; "" at the end. The place moves there."""
+        """Move to the next character that is no space and return it; "" at the end."""
         while True:
             match = _SPACE.match(self._text, self.place)
             self.place = match.end() if match else self.place
@@ -146,19 +219,19 @@ class Window:
             if not self._read(WINDOW):
                 return ""
 
-    def skip_marks(self) -> None:
-        """Pass over byte order marks at the beginning of a file."""
-        self._fill(len(_MARK))
-        while self._text.startswith(_MARK, self.place):
-            self.place += len(_MARK)
-            self._fill(len(_MARK))
+    def skip_byte_order_marks(self) -> None:
+        """Skip byte order marks at the beginning of a file."""
+        self._fill(len(_BOM))
+        while self._text.startswith(_BOM, self.place):
+            self.place += len(_BOM)
+            self._fill(len(_BOM))
 
     def element(self) -> Element:
-        """The element at the place, which moves behind it."""
+        """Return the element at the place, and move behind it."""
         size = WINDOW
         while (end := self._end()) is None:
             if self._is_last or len(self._text) - self.place > LARGEST:
-                raise BrokenError(f"it is not valid JSON from byte {self.offset} on")
+                raise self._invalid(self.offset)
             self._read(size)
             size *= 2
         found = Element(self.offset, self._text[self.place : end].encode("latin-1"))
@@ -166,11 +239,11 @@ class Window:
         return found
 
     def data(self, end: int) -> bytes:
-        """The file's bytes from the place to `end`, another place."""
+        """Return the file's bytes from the place to `end`, another place."""
         return self._text[self.place : end].encode("latin-1")
 
     def ends(self, size: int) -> list[int]:
-        """Places behind objects, up to `size` bytes on, where elements may end; the furthest first."""
+        """Return places behind objects, up to `size` bytes on, where elements may end; the furthest first."""
         self._fill(size)
         stop = min(self.place + size, len(self._text))
         start = max(self.place, stop - size // 4)
@@ -179,8 +252,11 @@ class Window:
             ends.append(match.start() + 1)
         return ends[::-1]
 
+    def _invalid(self, byte: int) -> BrokenError:
+        return BrokenError(f"it is not valid JSON from byte {byte} on", NOT_VALID, self.offset)
+
     def _end(self) -> int | None:
-        """Where the element ends; None if the window may end before."""
+        """Return where the element ends; None if the window may end before."""
         if is_large(self._text, self.place):  # then it is not decoded before it is whole, and judged
             end = end_of(self._text, self.place)
             if end is None or has_too_many(self._text, self.place, end):
@@ -193,19 +269,22 @@ class Window:
             end = nested
         except json.JSONDecodeError as error:
             if not error.msg.startswith("Unterminated string") and error.pos < len(self._text) - _NEAR_END:
-                raise BrokenError(f"it is not valid JSON from byte {self._start + error.pos} on") from error
+                raise self._invalid(self._start + error.pos) from error
             return None
         is_number = self._text[self.place] in "-0123456789"  # another digit, or a dot, may follow
         return end if end + is_number * _NEAR_END < len(self._text) or self._is_last else None
 
     def _fill(self, size: int) -> None:
-        """Have so many bytes from the place on at hand, as far as the file goes."""
+        """Read until the window has `size` bytes from the place on, or the file ends."""
         while len(self._text) - self.place < size and not self._is_last:
             self._read(WINDOW)
 
     def _read(self, size: int) -> bool:
-        """Go on with the next bytes; False at the end of the file."""
-        data = self._stream.read(size)
+        """Read the next bytes; return False at the end of the file."""
+        try:
+            data = self._stream.read(size)
+        except ArchiveError as error:
+            self.damage, data = error, b""
         self._is_last = not data
         self._text = self._text[self.place :] + data.decode("latin-1")
         self._start += self.place

@@ -14,8 +14,8 @@ from xxhash import xxh3_128_digest
 
 from chatferry.archive import Archive
 from chatferry.errors import ArchiveError
-from chatferry.importers.reading.json_chunks import read_pieces
 from chatferry.importers.reading.json_list import decode_list, flaw_problem
+from chatferry.importers.reading.json_stream import read_chunks
 from chatferry.importers.reading.timeline import spread
 from chatferry.importers.reading.unlisted import UNLISTED_ROOM, not_listed
 from chatferry.importers.slack.first_pass import Survey, nameless
@@ -308,7 +308,7 @@ def _survey_one(archive: Archive, aid: _Aid, conversation: Conversation, files: 
         if elements is not None:
             survey.add(file, elements)
         else:
-            survey.add_pieces(file, read_pieces(archive, file, Envelope, aid.sizes.piece), aid.sizes)
+            survey.add_chunks(file, read_chunks(archive, file, Envelope, aid.sizes.chunk), aid.sizes)
     authors = () if conversation.members_known else tuple(survey.authors)
     return _Found(list(parts(archive, conversation, survey, aid.sizes)), authors, survey.strangers)
 

@@ -12,7 +12,8 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chatferry.importers.reading.json_chunks import Break, Piece
+from chatferry.importers.reading.json_list import Broken
+from chatferry.importers.reading.json_stream import Chunk
 from chatferry.importers.slack.large_files import LongFile, Run, Sizes, Times
 from chatferry.importers.slack.lists import shown_name
 from chatferry.importers.slack.messages import PinNote, author_of, is_kept
@@ -91,21 +92,21 @@ class Survey:
         self._times = times
         self._last = millis(max(times, default="")) or self._last
 
-    def add_pieces(self, file: str, found: Iterable[Piece[Envelope] | Break], sizes: Sizes) -> None:
+    def add_chunks(self, file: str, found: Iterable[Chunk[Envelope] | Broken], sizes: Sizes) -> None:
         """Take a file of which nothing but a piece is ever held. A damaged one is one lost element."""
         self._people = {}
         before_it = {name: copy(value) for name, value in vars(self).items()}
         long = LongFile(sizes)
         doubtful: list[tuple[int, Envelope]] = []  # replies that may repeat earlier ones of the file
-        for piece in found:
-            if isinstance(piece, Piece):
-                self._look_at(file, piece.values, piece.first, long.highest, doubtful)
-                long.add(piece)
+        for chunk in found:
+            if isinstance(chunk, Chunk):
+                self._look_at(file, chunk.values, chunk.first, long.highest, doubtful)
+                long.add(chunk)
                 continue
-            if piece.is_damage:  # then nothing that was read of the file can be trusted
+            if chunk.is_damage:  # then nothing that was read of the file can be trusted
                 vars(self).update(before_it)
                 long, doubtful = LongFile(sizes), []
-            long.end(piece)
+            long.end(chunk)
         before: Container[int] = self._long or {micros(ts) or 0 for ts in self._times}
         runs = tuple(long.runs(self._last, before))
         twins = {index for run in runs for index in run.twins}

@@ -11,8 +11,8 @@ from heapq import merge
 
 from msgspec import Struct
 
-from chatferry.importers.reading.json_chunks import PIECE, Break, Piece
-from chatferry.importers.reading.json_list import Flaw
+from chatferry.importers.reading.json_list import Broken, Flaw
+from chatferry.importers.reading.json_stream import CHUNK, Chunk
 from chatferry.importers.reading.timeline import placed
 from chatferry.importers.slack.ordering import NO_TIME, times_of
 from chatferry.importers.slack.schema import Envelope
@@ -32,7 +32,7 @@ class Sizes(Struct, frozen=True):
 
     whole: int = 4 << 20
     objects: int = 200_000
-    piece: int = PIECE
+    chunk: int = CHUNK
     messages: int = 1000
     bytes: int = 8 << 20
     first: int = 4 << 20
@@ -96,22 +96,22 @@ class LongFile:
     def elements(self) -> int:
         return len(self._times) + (self._lost is not None)
 
-    def add(self, piece: Piece[Envelope]) -> None:
-        times = times_of(piece.values)
+    def add(self, chunk: Chunk[Envelope]) -> None:
+        times = times_of(chunk.values)
         known = [time for time in times if time != NO_TIME]
         if known:
             self._rises = self._rises and self._highest < known[0] and known == sorted(set(known))
             self._highest = max(self._highest, *known)
         self._times.extend(times)
-        start, first = piece.start, piece.first
+        start, first = chunk.start, chunk.first
         if self._bounds and not self._is_full:
             start, _, first = self._bounds.pop()
-        self._bounds.append((start, piece.end, first))
+        self._bounds.append((start, chunk.end, first))
         self._is_full = (
-            len(self._times) - first >= self._sizes.messages or piece.end - start >= self._sizes.bytes
+            len(self._times) - first >= self._sizes.messages or chunk.end - start >= self._sizes.bytes
         )
 
-    def end(self, broken: Break) -> None:
+    def end(self, broken: Broken) -> None:
         """Nothing more can be read, or nothing at all."""
         position = "" if broken.is_damage else f"$[{len(self._times)}]"
         self._lost = Flaw(position, "", broken.reason, lost=True)

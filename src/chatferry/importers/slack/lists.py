@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from chatferry.archive import MIB, Archive
 from chatferry.errors import ArchiveError
 from chatferry.importers.reading.file_names import on_windows
-from chatferry.importers.reading.json_chunks import PIECE, Break, read_pieces
-from chatferry.importers.reading.json_list import Flaw, decode_list, flaw_problem
+from chatferry.importers.reading.json_list import Broken, Flaw, decode_list, flaw_problem
+from chatferry.importers.reading.json_stream import CHUNK, read_chunks
 from chatferry.importers.reading.texts import plain
 from chatferry.importers.slack.messages import PinNote
 from chatferry.importers.slack.schema import (
@@ -85,13 +85,13 @@ def _listed(archive: Archive, file: str, kind: type[T]) -> Iterator[tuple[int, T
             yield Flaw("", "", damage, lost=True)
             return
         count = 0
-        for piece in read_pieces(archive, file, kind, PIECE):
-            if isinstance(piece, Break):
-                yield Flaw(f"$[{count}]", "", piece.reason, lost=True)
+        for chunk in read_chunks(archive, file, kind, CHUNK):
+            if isinstance(chunk, Broken):
+                yield Flaw(f"$[{count}]", "", chunk.reason, lost=True)
             else:
-                count = piece.first + len(piece.values)
-                yield from piece.flaws
-                yield from _numbered(piece.values, piece.first)
+                count = chunk.first + len(chunk.values)
+                yield from chunk.flaws
+                yield from _numbered(chunk.values, chunk.first)
         return
     elements, flaws = read_elements(archive, file, kind)
     yield from flaws

@@ -9,7 +9,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from chatferry.archive import Archive
-from chatferry.importers.reading.json_chunks import Break, read_pieces
+from chatferry.importers.reading.json_list import Broken
+from chatferry.importers.reading.json_stream import read_chunks
 from chatferry.importers.slack.first_pass import Day, Place, Survey
 from chatferry.importers.slack.large_files import Run, Sizes
 from chatferry.importers.slack.lists import Conversation, read_elements
@@ -110,9 +111,9 @@ def _messages(archive: Archive, day: Day, sizes: Sizes) -> Iterator[tuple[int, l
         yield 0, read_elements(archive, day.file, Envelope)[0]
         return
     if any(run.count for run in day.runs):
-        for piece in read_pieces(archive, day.file, Envelope, sizes.piece):
-            if not isinstance(piece, Break):
-                yield piece.first, piece.values
+        for chunk in read_chunks(archive, day.file, Envelope, sizes.chunk):
+            if not isinstance(chunk, Broken):
+                yield chunk.first, chunk.values
 
 
 def _stretches(days: list[Day], messages: int) -> Iterator[_Stretch]:
