@@ -25,7 +25,8 @@ from pymongo import MongoClient, WriteConcern
 from chatferry.destinations.sqlite.destination import SqliteDestination, connected
 from chatferry.documents import MESSAGES
 from chatferry.importers.slack.schema import SlackMessage
-from chatferry.pipeline.convert_parts import ALLOWANCE, BATCH
+from chatferry.pipeline.convert_parts import BATCH
+from chatferry.pipeline.results import ALLOWANCE
 
 T = TypeVar("T")
 

@@ -18,8 +18,8 @@ from chatferry.destinations.mongodb.filestores.directory import Directory
 from chatferry.downloads import Request, Rules
 from chatferry.downloads.fetch_one import fetch
 from chatferry.errors import DownloadError
-from chatferry.pipeline.background import write_down
 from chatferry.pipeline.fetching.content import keep
+from chatferry.pipeline.operation import write_down
 from chatferry.records import Outcome
 from chatferry.settings import Settings
 from chatferry.store import Store

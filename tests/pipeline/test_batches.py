@@ -13,8 +13,9 @@ from chatferry.destinations import Packed, Rejection
 from chatferry.destinations.memory import MemoryDestination
 from chatferry.documents import decode
 from chatferry.importers import IMPORTERS
-from chatferry.pipeline.convert_parts import PartResult, convert_parts
-from chatferry.pipeline.write_batches import whole_parts, write_batches
+from chatferry.pipeline.convert_parts import convert_parts
+from chatferry.pipeline.results import PartResult, whole_parts
+from chatferry.pipeline.write_batches import write_batches
 from chatferry.records import Message, Outcome, Part, Problem
 from chatferry.store.parts import NumberedPart
 
@@ -58,8 +59,8 @@ def results(days: dict[str, Any], size: int, destination: MemoryDestination) -> 
     found: dict[int, PartResult] = {}
     for done in whole_parts(write_batches(batches, destination, lambda: None)):
         for result in done:
-            assert result.number not in found
-            found[result.number] = result
+            assert result.part.number not in found
+            found[result.part.number] = result
     assert list(found) == list(range(len(parts)))
     return found
 
@@ -70,7 +71,7 @@ def test_a_part_is_done_once_whatever_batches_it_was_in(size: int) -> None:
     found = results(
         {"c1/2020-09-13.json": day("a <@U9>", "b", "c"), "c2/2020-09-13.json": day("d")}, size, destination
     )
-    assert [(result.trace.users, result.trace.rooms) for result in found.values()] == [
+    assert [(result.users, result.rooms) for result in found.values()] == [
         ({"U1", "U9"}, {"C1"}),
         ({"U1"}, {"C2"}),
     ]

@@ -19,7 +19,8 @@ from chatferry.documents import COLLECTIONS, USERS
 from chatferry.errors import CancelledError, DestinationError, NoRoomError, SettingsError
 from chatferry.operations import Operation, Status, advance, failed, may_retry, retried
 from chatferry.pipeline import outage
-from chatferry.pipeline.background import BackgroundRunner, run_operation
+from chatferry.pipeline.background import BackgroundRunner
+from chatferry.pipeline.operation import run_operation
 from chatferry.settings import Settings
 from chatferry.store import Store
 from tests.support.command_line import chatferry

@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from chatferry.clock import now
 from chatferry.operations import Operation, Status, advance
-from chatferry.pipeline import run
-from chatferry.pipeline.background import run_operation
+from chatferry.pipeline import prepare
+from chatferry.pipeline.operation import run_operation
 from chatferry.settings import Settings
 from chatferry.store import Store
 from tests.support.importing import ALL, new_operation, workspace, write_folder
@@ -86,7 +86,7 @@ def test_an_archive_that_has_changed_since_it_was_prepared_is_refused(tmp_path: 
 
 def test_what_is_being_read_shows_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also of an archive whose records are few and whose messages are many."""
-    monkeypatch.setattr(run, "STAGE_SECONDS", 0)
+    monkeypatch.setattr(prepare, "STAGE_SECONDS", 0)
     days = {f"plans/2020-09-{day}.json": [HELLO] for day in range(10, 30)}
     reads: list[Status] = []
     last = Status.PREPARING

@@ -10,9 +10,9 @@ from chatferry.destinations import Destination, Lookup
 from chatferry.documents import USERS, Insert
 from chatferry.errors import CancelledError
 from chatferry.operations import Operation, Status, advance
-from chatferry.pipeline import staged
-from chatferry.pipeline.background import run_operation
-from chatferry.pipeline.run import Check
+from chatferry.pipeline import channels
+from chatferry.pipeline.context import Check
+from chatferry.pipeline.operation import run_operation
 from chatferry.settings import Settings
 from chatferry.store import Store
 from tests.support.importing import ALL, new_operation, workspace, write_folder
@@ -40,7 +40,7 @@ def user(destination: Destination, import_id: str) -> dict[str, object]:
 def test_users_of_a_cancelled_import_list_the_rooms_that_came(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(staged, "ROOM_BATCH", 1)
+    monkeypatch.setattr(channels, "ROOM_BATCH", 1)
     destination, store = workspace(), Store()
 
     def check() -> None:

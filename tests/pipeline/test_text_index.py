@@ -18,7 +18,7 @@ from chatferry.destinations import open_destination, open_text_index
 from chatferry.destinations.mongodb import text_index
 from chatferry.documents import MESSAGES, Date
 from chatferry.operations import Operation, Status, advance
-from chatferry.pipeline.background import run_operation
+from chatferry.pipeline.operation import run_operation
 from chatferry.pipeline.text_index import TextIndexLast, build_what_is_left
 from chatferry.settings import Settings
 from chatferry.store import Store

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from chatferry.clock import now
 from chatferry.operations import Status, advance
-from chatferry.pipeline.background import run_operation
+from chatferry.pipeline.operation import run_operation
 from chatferry.reports import operation as report
 from chatferry.settings import Settings
 from chatferry.store import Store

@@ -3,8 +3,8 @@
 from chatferry.destinations import Destination
 from chatferry.importers import PENDING_FILES
 from chatferry.operations import Operation, Status
-from chatferry.pipeline.background import run_operation
 from chatferry.pipeline.fetching.fetch_pending import pending_operation
+from chatferry.pipeline.operation import run_operation
 from chatferry.settings import Settings
 from chatferry.store import Store
 from tests.support.importing import Imported

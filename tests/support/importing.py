@@ -15,7 +15,7 @@ from chatferry.destinations.memory import MemoryDestination
 from chatferry.documents import COLLECTIONS, Date, Document, decode
 from chatferry.operations import EVERYTHING, Guests, Operation, Selection, Status
 from chatferry.pipeline import commands
-from chatferry.pipeline.background import run_operation
+from chatferry.pipeline.operation import run_operation
 from chatferry.reports import operation as report
 from chatferry.settings import Settings
 from chatferry.store import Store

@@ -135,7 +135,7 @@ def test_an_operation_that_kills_the_server_again_and_again_is_ended(tmp_path: P
 def dying(data: Path) -> None:
     """Start a server that dies where it would write messages, and let it go on or begin with its import."""
     program = (
-        "import os, chatferry.pipeline as p; p.write_batches = lambda *given: os.kill(os.getpid(), 9);"
+        "import os, chatferry.pipeline.run as p; p.write_batches = lambda *given: os.kill(os.getpid(), 9);"
         "from chatferry.cli import main; main()"
     )
     line = [sys.executable, "-c", program, "serve", "--data", str(data), "--port", "0"]

@@ -15,7 +15,7 @@ from chatferry.destinations.memory import MemoryDestination
 from chatferry.destinations.mongodb.destination import MongoDestination
 from chatferry.documents import FORMAT, MESSAGES, UPLOADS, Date, Document, Update, decode, digest, encode
 from chatferry.operations import Status, advance
-from chatferry.pipeline.background import run_operation
+from chatferry.pipeline.operation import run_operation
 from chatferry.settings import Settings
 from chatferry.store import Store
 from tests.support.exports import DAY, file, message, png, write_export

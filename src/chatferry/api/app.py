@@ -36,7 +36,7 @@ from chatferry.logs import event
 from chatferry.observing import audit
 from chatferry.observing.current import note_endpoint, note_user
 from chatferry.observing.seldom import Seldom
-from chatferry.pipeline.background import write_down
+from chatferry.pipeline.operation import write_down
 
 MOST_PARAMETERS = 1000  # in a query; Rocket.Chat's own limit
 _HEADERS = {"Cache-Control": "no-store", "Pragma": "no-cache"}

@@ -28,8 +28,8 @@ from chatferry.operations import (
     Status,
 )
 from chatferry.pipeline import commands
-from chatferry.pipeline.background import run_operation
 from chatferry.pipeline.binding import bound_destination
+from chatferry.pipeline.operation import run_operation
 from chatferry.pipeline.steps import logged
 from chatferry.reports import operation as report
 from chatferry.settings import Settings, from_environment

@@ -51,9 +51,9 @@ from chatferry.operations import (
 )
 from chatferry.origins import check_name
 from chatferry.pipeline import commands
-from chatferry.pipeline.background import run_operation
 from chatferry.pipeline.binding import bound_destination
 from chatferry.pipeline.linking import settle_origin
+from chatferry.pipeline.operation import run_operation
 from chatferry.pipeline.parallel.pools import Pools
 from chatferry.pipeline.steps import logged
 from chatferry.records import User

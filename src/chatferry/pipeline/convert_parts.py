@@ -1,190 +1,138 @@
-"""Messages of parts, read and converted: batches that are ready to be written.
+"""Reading and converting parts: batches that are ready to be written."""
 
-A batch holds nothing but plain values: it can be sent to another process.
-"""
-
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
-from msgspec import Struct, field
 from msgspec.structs import replace
 
 from chatferry.archive import Archive
-from chatferry.convert import IdMap, LoggedIdMap, MappedRoom
-from chatferry.convert.messages import Converted, convert_message
+from chatferry.convert import IdMap, MappedRoom
+from chatferry.convert.messages import convert_message
 from chatferry.destinations import Packed
 from chatferry.documents import Document, digest, encode_into
 from chatferry.importers import Importer
+from chatferry.pipeline.results import ALLOWANCE, Batch, PartResult
 from chatferry.problems import problem
-from chatferry.records import Effect, Message, Outcome, Part, PendingFile, Problem
+from chatferry.records import Message, Outcome, Part, Problem
 from chatferry.store.parts import NumberedPart
 
-BATCH = 8 * 1024 * 1024  # bytes of JSON, with an allowance for each message: some 3,500 of them
-ALLOWANCE = 2000
+BATCH = 8 * 1024 * 1024  # bytes of JSON, with an allowance for each message: some 3,500 messages
 PROBLEM = 500  # bytes
 
 Pack = Callable[[Document, bytearray, bytes], Packed]
 """`Destination.pack`."""
 
 
-class Trace(Struct):
-    """What the import of a part's messages depended on, and what it left: see `unchanged`.
-
-    `users` and `rooms` are the import ids that were looked up. `is_whole` unless a message was refused.
-    """
-
-    users: set[str] = set()
-    rooms: set[str] = set()
-    ids: list[str] = []
-    digests: list[bytes] = []
-    is_whole: bool = True
-
-    def looked_up(self, noted: LoggedIdMap) -> None:
-        self.users.update(noted.users)
-        self.rooms.update(noted.rooms)
-
-    def add(self, other: "Trace") -> None:
-        self.users |= other.users
-        self.rooms |= other.rooms
-        self.ids += other.ids
-        self.digests += other.digests
-        self.is_whole = self.is_whole and other.is_whole
-
-
-class PartResult(Struct):
-    """What became of a part's messages and files, and its trace."""
-
-    number: int
-    messages: Counter[Outcome] = field(default_factory=Counter)
-    files: Counter[Outcome] = field(default_factory=Counter)
-    problems: list[Problem] = []
-    pending: list[PendingFile] = []
-    trace: Trace = field(default_factory=Trace)
-
-    def add(self, other: "PartResult") -> None:
-        self.messages.update(other.messages)
-        self.files.update(other.files)
-        self.problems.extend(other.problems)
-        self.pending.extend(other.pending)
-        self.trace.add(other.trace)
-
-    def note(self, note: Problem) -> None:
-        """Keep a problem, and count the record that it ended."""
-        self.problems.append(note)
-        if note.record == "message" and note.effect != Effect.NOTED:
-            self.messages[Outcome(note.effect.value)] += note.count
-
-
-class Share(Struct):
-    """What a batch holds of one part: its messages from place `first` on.
-
-    `noteworthy` are those of them that brought files or problems, with their places.
-    """
-
-    first: int
-    result: PartResult
-    noteworthy: list[tuple[int, Converted]] = []
-    is_last: bool = False
-
-
-class Batch(Struct):
-    """Messages ready to be written, in the order of their parts, and where each one stands.
-
-    `rewrite`: what people have edited is overwritten too. `placeholders` are ids of messages that stand for
-    others.
-    """
-
-    shares: list[Share] = []
-    messages: list[Packed] = []
-    files: list[str] = []
-    positions: list[str | int] = []
-    size: int = 0
-    rewrite: bool = False
-    placeholders: set[str] = set()
-
-    def open(self, part: int) -> Share:
-        share = Share(len(self.messages), PartResult(part))
-        self.shares.append(share)
-        self.size += ALLOWANCE
-        return share
-
-
 def convert_parts(
     parts: Iterable[NumberedPart],
-    known: IdMap,
+    id_map: IdMap,
     importer: Importer,
     archive: Archive,
     pack: Pack,
     size: int = BATCH,
 ) -> Iterator[Batch]:
-    """Parts in batches of `size`. Each message is converted as it is read: it is in the processor's cache."""
-    batch = Batch(rewrite=known.rewrite)
-    seen: set[str] = set()  # the ids of the batch's messages
-    encoded = bytearray()
-    for numbered in parts:
-        share = batch.open(numbered.number)
-        noted = known.logged_map()
-        room = noted.rooms[numbered.part.channel]
-        if numbered.part.channel and (room is None or room.absent):
-            _leave_out(numbered.part, room, share.result)
-        else:
-            for item in importer.read(archive, numbered.part):
-                if batch.size >= size:
-                    share.result.trace.looked_up(noted)
-                    yield batch
-                    batch, seen = Batch(rewrite=known.rewrite), set()
-                    share = batch.open(numbered.number)
-                    noted = known.logged_map()
-                if isinstance(item, Problem):
-                    share.result.note(item)
-                elif (made := _made(item, noted, seen, encoded, share.result)) and made.document:
-                    if made.problems or made.pending or made.files or made.links:
-                        share.noteworthy.append((len(batch.messages), replace(made, document=None)))
-                        batch.size += PROBLEM * len(made.problems)
-                    if made.placeholder:
-                        batch.placeholders.add(made.document["_id"])
-                    batch.messages.append(pack(made.document, encoded, digest(encoded)))
-                    batch.files.append(item.file)
-                    batch.positions.append(item.position)
-                    batch.size += len(encoded) + ALLOWANCE
-        share.result.trace.looked_up(noted)
-        share.is_last = True
-        if batch.size >= size:
-            yield batch
-            batch, seen = Batch(rewrite=known.rewrite), set()
-    if batch.shares:
-        yield batch
+    """Yield parts in batches of `size`.
+
+    Each message is converted as it is read: it is in the processor's cache.
+    """
+    builder = _BatchBuilder(id_map, pack)
+    for part in parts:
+        builder.begin(part)
+        for item in builder.records(part.part, importer, archive):
+            if builder.batch.size >= size:
+                yield builder.flush()
+                builder.begin(part)
+            if isinstance(item, Problem):
+                builder.result.note(item)
+            else:
+                builder.add(item)
+        builder.end()
+        if builder.batch.size >= size:
+            yield builder.flush()
+    if builder.batch.parts:
+        yield builder.flush()
 
 
-def _leave_out(part: Part, room: MappedRoom | None, result: PartResult) -> None:
+class _BatchBuilder:
+    """Converts messages and puts them into `batch`. `result` is what becomes of the part at hand."""
+
+    batch: Batch
+    result: PartResult
+
+    def __init__(self, id_map: IdMap, pack: Pack) -> None:
+        self._id_map = id_map
+        self._pack = pack
+        self._encoded = bytearray()
+        self._renew()
+
+    def begin(self, part: NumberedPart) -> None:
+        """Begin a part, or go on with it in the next batch."""
+        self.result = PartResult(part, first=len(self.batch.messages))
+        self.batch.parts.append(self.result)
+        self.batch.size += ALLOWANCE
+        self._logged = self._id_map.logged_map()
+
+    def records(self, part: Part, importer: Importer, archive: Archive) -> Iterable[Message | Problem]:
+        """Return the records of a part; the problem that says why, if its channel was not imported."""
+        room = self._logged.rooms[part.channel]
+        if part.channel and (room is None or room.absent):
+            return (_left_out(part, room),)
+        return importer.read(archive, part)
+
+    def add(self, message: Message) -> None:
+        """Convert a message and add it to the batch, or note why it cannot be imported."""
+        batch, result, encoded = self.batch, self.result, self._encoded
+        made = convert_message(message, self._logged)
+        if made.document is None:
+            for note in made.problems:
+                result.note(note)
+            result.files.update(made.files)
+            return
+        if message.id in self._seen:
+            reason = f"another message has the same identity, {message.id}"
+            result.note(_about(message, "message-twice", reason, "ts"))
+            return
+        try:
+            encode_into(made.document, encoded)
+        except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
+            result.note(_about(message, "message-rejected", f"it cannot be written as JSON: {error}"))
+            result.files[Outcome.FAILED] += made.all_files
+            return
+        self._seen.add(message.id)
+        if made.problems or made.pending or made.files or made.links:
+            result.noteworthy.append((len(batch.messages), replace(made, document=None)))
+            batch.size += PROBLEM * len(made.problems)
+        if made.placeholder:
+            batch.placeholders.add(made.document["_id"])
+        batch.messages.append(self._pack(made.document, encoded, digest(encoded)))
+        batch.files.append(message.file)
+        batch.positions.append(message.position)
+        batch.size += len(encoded) + ALLOWANCE
+
+    def end(self) -> None:
+        """End the part at hand."""
+        self.result.log(self._logged)
+        self.result.is_last = True
+
+    def flush(self) -> Batch:
+        """Return the batch, and begin another."""
+        if not self.result.is_last:
+            self.result.log(self._logged)
+        batch = self.batch
+        self._renew()
+        return batch
+
+    def _renew(self) -> None:
+        self.batch = Batch(rewrite=self._id_map.rewrite)
+        self._seen: set[str] = set()  # the ids of the batch's messages
+
+
+def _left_out(part: Part, room: MappedRoom | None) -> Problem:
     is_choice = room is not None and room.absent == "not selected"
     kind = "message-channel-not-selected" if is_choice else "message-channel-failed"
     name = room.name if room and room.name else part.channel
     reason = f"{part.messages} messages of {name}: the channel was not imported"
-    result.note(problem(kind, reason, file=name, count=part.messages))
+    return problem(kind, reason, file=name, count=part.messages)
 
 
-def _made(
-    record: Message, known: LoggedIdMap, seen: set[str], encoded: bytearray, result: PartResult
-) -> Converted | None:
-    """What a message becomes, its document in `encoded`; None if it cannot be imported, which is noted."""
-    made = convert_message(record, known)
-    if made.document is None:
-        for note in made.problems:
-            result.note(note)
-        result.files.update(made.files)
-        return None
-    if record.id in seen:
-        reason = f"another message has the same identity, {record.id}"
-        twin = problem("message-twice", reason, file=record.file, position=record.position, field="ts")
-        result.note(twin)
-        return None
-    try:
-        encode_into(made.document, encoded)
-    except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
-        reason = f"it cannot be written as JSON: {error}"
-        result.note(problem("message-rejected", reason, file=record.file, position=record.position))
-        result.files[Outcome.FAILED] += made.all_files
-        return None
-    seen.add(record.id)
-    return made
+def _about(message: Message, kind: str, reason: str, field: str = "") -> Problem:
+    return problem(kind, reason, file=message.file, position=message.position, field=field)

@@ -15,8 +15,8 @@ from chatferry.disks import outage
 from chatferry.errors import DestinationError
 from chatferry.logs import event
 from chatferry.operations import ENDS, Operation
+from chatferry.pipeline.context import Watch
 from chatferry.pipeline.pause import LOOK, Pause
-from chatferry.pipeline.run import Watch
 from chatferry.store import Store
 
 LOG = logging.getLogger("chatferry.worker")

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 from xxhash import xxh3_128_digest
 
@@ -20,7 +19,7 @@ from chatferry.convert import IdMap
 from chatferry.destinations import Destination
 from chatferry.documents import FORMAT
 from chatferry.importers import Importer
-from chatferry.pipeline.convert_parts import PartResult
+from chatferry.pipeline.results import PartResult
 from chatferry.pipeline.write_batches import merged
 from chatferry.records import Outcome, Part
 from chatferry.store import Store
@@ -29,41 +28,33 @@ from chatferry.store.parts import NumberedPart
 
 _ENOUGH = 5000  # messages that are looked for at once
 
-CacheKeys = Callable[[Part], bytes]
-"""What tells a part from all others, and from itself after a change; b"" where that cannot be told."""
+CacheKey = Callable[[Part], bytes]
+"""Tells a part from all others, and from itself after a change; b"" where that cannot be told."""
 
 
-class Recognised(Struct, frozen=True):
-    """A part that an earlier import brought as it is now, and what becomes of it in this one."""
-
-    mark: bytes
-    result: PartResult
-
-
-def cache_keys(importer: Importer, archive: Archive, scope: str = "") -> CacheKeys:
-    """The marks of an archive's parts. `scope` is that of the archive's origin."""
+def cache_key_of(importer: Importer, archive: Archive, scope: str = "") -> CacheKey:
+    """Return the cache keys of an archive's parts. `scope` is that of the archive's origin."""
     if importer.marks is None:
         return lambda part: b""
     contents = importer.marks(archive)
     beginning = f"{__version__}\0{FORMAT}\0{importer.key}\0{scope}".encode()
 
-    def mark(part: Part) -> bytes:
+    def cache_key(part: Part) -> bytes:
         content = contents(part)
         return xxh3_128_digest(beginning + msgspec.msgpack.encode((part, content))) if content else b""
 
-    return mark
+    return cache_key
 
 
-def imprint(result: PartResult, known: IdMap) -> CachedPart:
-    """What is kept of a part that was imported, for the next import."""
-    trace = result.trace
-    users, rooms = tuple(sorted(trace.users)), tuple(sorted(trace.rooms))
+def cached_part(result: PartResult, id_map: IdMap) -> CachedPart:
+    """Return what is kept of a part that was imported, for the next import."""
+    users, rooms = tuple(sorted(result.users)), tuple(sorted(result.rooms))
     return CachedPart(
         users=users,
         rooms=rooms,
-        known=_meaning(users, rooms, known),
-        ids=tuple(trace.ids),
-        digests=xxh3_128_digest(b"".join(trace.digests)),
+        known=_meaning(users, rooms, id_map),
+        ids=tuple(result.ids),
+        digests=xxh3_128_digest(b"".join(result.digests)),
         messages=_again(result.messages),
         files=_again(result.files),
         problems=merged(result.problems),
@@ -71,37 +62,46 @@ def imprint(result: PartResult, known: IdMap) -> CachedPart:
     )
 
 
-def recognised(
-    parts: Iterable[NumberedPart], mark_of: CacheKeys, known: IdMap, store: Store, destination: Destination
-) -> Iterator[list[Recognised]]:
-    """Those of the parts that need not be read, some at a time."""
-    likely: list[tuple[int, bytes, CachedPart]] = []
+def reusable_parts(
+    parts: Iterable[NumberedPart],
+    cache_key: CacheKey,
+    id_map: IdMap,
+    store: Store,
+    destination: Destination,
+) -> Iterator[list[tuple[bytes, PartResult]]]:
+    """Yield the parts that need not be read, several at a time, each with its cache key."""
+    likely: list[tuple[NumberedPart, bytes, CachedPart]] = []
     waiting = 0
-    for numbered in parts:
-        mark = mark_of(numbered.part)
-        kept = store.part_cache.get(mark) if mark else None
-        if kept is not None and kept.known == _meaning(kept.users, kept.rooms, known):
-            likely.append((numbered.number, mark, kept))
-            waiting += len(kept.ids)
+    for part in parts:
+        key = cache_key(part.part)
+        cached = store.part_cache.get(key) if key else None
+        if cached is not None and cached.known == _meaning(cached.users, cached.rooms, id_map):
+            likely.append((part, key, cached))
+            waiting += len(cached.ids)
         if waiting >= _ENOUGH:
             yield _still_there(likely, destination)
             likely, waiting = [], 0
     yield _still_there(likely, destination)
 
 
-def _still_there(likely: list[tuple[int, bytes, CachedPart]], destination: Destination) -> list[Recognised]:
-    found = destination.digests([id for _, _, kept in likely for id in kept.ids]) if likely else {}
+def _still_there(
+    likely: list[tuple[NumberedPart, bytes, CachedPart]], destination: Destination
+) -> list[tuple[bytes, PartResult]]:
+    digests = destination.digests([id for _, _, cached in likely for id in cached.ids]) if likely else {}
     return [
-        Recognised(
-            mark, PartResult(number, Counter(kept.messages), Counter(kept.files), kept.problems, kept.pending)
-        )
-        for number, mark, kept in likely
-        if xxh3_128_digest(b"".join([found.get(id, b"") for id in kept.ids])) == kept.digests
+        (key, _result(part, cached))
+        for part, key, cached in likely
+        if xxh3_128_digest(b"".join([digests.get(id, b"") for id in cached.ids])) == cached.digests
     ]
 
 
+def _result(part: NumberedPart, cached: CachedPart) -> PartResult:
+    messages, files = Counter(cached.messages), Counter(cached.files)
+    return PartResult(part, messages, files, cached.problems, cached.pending, is_last=True)
+
+
 def _again(outcomes: Mapping[Outcome, int]) -> dict[Outcome, int]:
-    """What would become of the same records in another import."""
+    """Return what would become of the same records in another import."""
     again: Counter[Outcome] = Counter()
     for outcome, count in outcomes.items():
         is_there = outcome in (Outcome.INSERTED, Outcome.UPDATED)
@@ -109,7 +109,7 @@ def _again(outcomes: Mapping[Outcome, int]) -> dict[Outcome, int]:
     return dict(again)
 
 
-def _meaning(users: Iterable[str], rooms: Iterable[str], known: IdMap) -> bytes:
-    """A digest of what these import ids stand for."""
-    meaning = ([known.users.get(id) for id in users], [known.rooms.get(id) for id in rooms])
+def _meaning(users: Iterable[str], rooms: Iterable[str], id_map: IdMap) -> bytes:
+    """Return a digest of what these import ids stand for."""
+    meaning = ([id_map.users.get(id) for id in users], [id_map.rooms.get(id) for id in rooms])
     return xxh3_128_digest(msgspec.msgpack.encode(meaning))

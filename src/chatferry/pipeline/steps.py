@@ -4,7 +4,7 @@ import logging
 
 from chatferry.logs import log_event
 from chatferry.operations import Operation, Status
-from chatferry.pipeline.run import Watch
+from chatferry.pipeline.context import Watch
 
 LOG = logging.getLogger("chatferry.operations")
 

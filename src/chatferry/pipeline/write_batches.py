@@ -13,21 +13,21 @@ from chatferry.convert.files import completed, files_of
 from chatferry.convert.messages import update_message
 from chatferry.destinations import Destination, Lookup
 from chatferry.documents import Document, Update, has_format, is_alike
-from chatferry.pipeline.convert_parts import Batch, PartResult, Share
+from chatferry.pipeline.results import Batch, PartResult
 from chatferry.problems import MOST_OF_PART, Notes, problem
 from chatferry.records import ROCKET_CAT, Effect, Outcome, Problem
 
 
 def write_batches(
     batches: Iterable[Batch], destination: Destination, check: Callable[[], None]
-) -> Iterator[list[Share]]:
+) -> Iterator[list[PartResult]]:
     """Write batches; what became of each. `check` raises if the work is to stop.
 
     One batch is written while the next is made: destinations let go of the interpreter while they wait for
     disk or network.
     """
     with ThreadPoolExecutor(1, "writer") as writer:
-        writing: Future[list[Share]] | None = None
+        writing: Future[list[PartResult]] | None = None
         for batch in batches:
             check()
             if writing is not None:
@@ -37,23 +37,8 @@ def write_batches(
             yield writing.result()
 
 
-def whole_parts(written: Iterable[list[Share]]) -> Iterator[list[PartResult]]:
-    """After each batch, the parts that are now done."""
-    halves: dict[int, PartResult] = {}  # of parts that go on in the next batch
-    for shares in written:
-        done = []
-        for share in shares:
-            result = halves.pop(share.result.number, None) or PartResult(share.result.number)
-            result.add(share.result)
-            if share.is_last:
-                done.append(result)
-            else:
-                halves[result.number] = result
-        yield done
-
-
-def write_batch(batch: Batch, destination: Destination) -> list[Share]:
-    """Bring a batch into the destination; its shares, with what became of their messages.
+def write_batch(batch: Batch, destination: Destination) -> list[PartResult]:
+    """Bring a batch into the destination; return its parts, with what became of their messages.
 
     Harmless to repeat.
     """
@@ -65,12 +50,12 @@ def write_batch(batch: Batch, destination: Destination) -> list[Share]:
     refused = {new[one.index][0]: one.reason for one in (destination.insert(new) if new else ())}
     refused |= {updates[one.index].id: one.reason for one in (destination.apply(updates) if updates else ())}
     updated = {update.id for update in updates}
-    ends = [share.first for share in batch.shares[1:]] + [len(batch.messages)]
-    for share, end in zip(batch.shares, ends, strict=True):
-        _settle(share, end, batch, existing, updated, refused)
+    ends = [result.first for result in batch.parts[1:]] + [len(batch.messages)]
+    for result, end in zip(batch.parts, ends, strict=True):
+        _settle(result, end, batch, existing, updated, refused)
         if edited:
-            _note_edited(share, end, batch, edited)
-    return batch.shares
+            _note_edited(result, end, batch, edited)
+    return batch.parts
 
 
 def _updates(
@@ -115,16 +100,16 @@ def _held(ids: Collection[str], destination: Destination) -> set[str]:
     }
 
 
-def _note_edited(share: Share, end: int, batch: Batch, edited: set[str]) -> None:
-    """Note which messages of a share were left as people have made them, together for each file."""
+def _note_edited(result: PartResult, end: int, batch: Batch, edited: set[str]) -> None:
+    """Note which messages of a part were left as people have made them, together for each file."""
     by_file: dict[str, list[str | int]] = {}
-    for place in range(share.first, end):
+    for place in range(result.first, end):
         if batch.messages[place][0] in edited:
             by_file.setdefault(batch.files[place], []).append(batch.positions[place])
     reason = "it was edited after its import, and would now be imported differently; it was left as it is"
     for file, positions in by_file.items():
         note = problem("message-edited", reason, file=file, position=positions[0], count=len(positions))
-        share.result.problems.append(note)
+        result.problems.append(note)
 
 
 def _with_files(messages: list[Document], destination: Destination) -> list[Document]:
@@ -136,14 +121,14 @@ def _with_files(messages: list[Document], destination: Destination) -> list[Docu
 
 
 def _settle(
-    share: Share,
+    result: PartResult,
     end: int,
     batch: Batch,
     existing: dict[str, bytes],
     updated: set[str],
     refused: dict[str, str],
 ) -> None:
-    """Add to a share's result what became of its messages, which end before `end`, and of their files."""
+    """Add to a result what became of its messages, which end before place `end`, and of their files."""
 
     def outcome(id: str) -> Outcome:
         if id in refused:
@@ -152,26 +137,25 @@ def _settle(
             return Outcome.INSERTED
         return Outcome.UPDATED if id in updated else Outcome.UNCHANGED
 
-    result = share.result
-    ids = [message[0] for message in batch.messages[share.first : end]]
-    result.trace.ids += ids
-    digests = [message[1] for message in batch.messages[share.first : end]]
+    ids = [message[0] for message in batch.messages[result.first : end]]
+    result.ids += ids
+    digests = [message[1] for message in batch.messages[result.first : end]]
     if existing:  # what was left alone keeps the digest that it had
         digests = [
             new if id in updated else existing.get(id, new) for id, new in zip(ids, digests, strict=True)
         ]
-    result.trace.digests += digests
-    result.trace.is_whole = refused.keys().isdisjoint(ids)
+    result.digests += digests
+    result.is_whole = refused.keys().isdisjoint(ids)
     if existing or refused:
         result.messages.update(map(outcome, ids))
-        for place, id in enumerate(ids, share.first):
+        for place, id in enumerate(ids, result.first):
             if id in refused:
                 file, position = batch.files[place], batch.positions[place]
                 note = problem("message-rejected", refused[id], file=file, position=position)
                 result.problems.append(note)
-    elif end > share.first:
-        result.messages[Outcome.INSERTED] += end - share.first
-    for place, made in share.noteworthy:
+    elif end > result.first:
+        result.messages[Outcome.INSERTED] += end - result.first
+    for place, made in result.noteworthy:
         fate = outcome(batch.messages[place][0])
         if fate == Outcome.FAILED:
             result.files[fate] += made.all_files
@@ -181,6 +165,7 @@ def _settle(
         result.pending.extend(made.pending)
         if made.links:
             result.files[fate] += made.links
+    result.noteworthy = []
     if len(result.problems) > MOST_OF_PART:
         result.problems = merged(result.problems)
 

@@ -13,10 +13,12 @@ from chatferry.clock import now
 from chatferry.destinations.memory import PassingDestination
 from chatferry.documents import USERS, Date, Insert
 from chatferry.errors import EmptyArchiveError
-from chatferry.ids import new_id
 from chatferry.importers import Importer
 from chatferry.operations import EVERYTHING, Operation, Selection, Status, advance
-from chatferry.pipeline.run import Tools, prepare, run
+from chatferry.pipeline import commands
+from chatferry.pipeline.context import ImportContext
+from chatferry.pipeline.prepare import prepare
+from chatferry.pipeline.run import run
 from chatferry.problems import causes
 from chatferry.records import Channel, Contact, Message, Part, Problem, User
 from chatferry.reports.operation import MOST_CAUSES, problem_as_json, tallies
@@ -95,24 +97,17 @@ def _imported(importer: Importer, archive: Archive, store: Store) -> Operation:
     moment = Date.at(now())
     accounts.found_workspace(workspace, moment)
     workspace.apply([Insert(USERS, accounts.administrator(_STARTER, "admin", moment))])
-    operation = Operation(
-        id=new_id(),
-        type=importer.name,
-        importer_key=importer.key,
-        ts=moment.ms,
-        status=Status.FILE_LOADED,
-        valid=True,
-        user=_STARTER,
-        updated_at=moment.ms,
+    operation = replace(
+        commands.new_operation(importer.key, _STARTER),
         selection=Selection(EVERYTHING, EVERYTHING, EVERYTHING),
     )
     store.operations.add(operation)
-    tools = Tools(store, importer, archive, check=lambda: None, watch=lambda operation: None)
+    context = ImportContext(store, workspace, importer, archive)
     try:
-        operation = prepare(operation, tools)
+        operation = prepare(operation, context)
     except EmptyArchiveError:  # its problems say why
         return operation
-    return run(advance(operation, Status.IMPORTING, now()), tools, workspace)
+    return run(advance(operation, Status.IMPORTING, now()), context)
 
 
 def _counting(importer: Importer, found: Inspection) -> Importer:

@@ -9,7 +9,7 @@ from chatferry.convert.files import avatar_id
 from chatferry.documents import AVATARS, UPLOADS, USERS, Document, Update
 from chatferry.importers import PENDING_AVATARS
 from chatferry.operations import Status
-from chatferry.pipeline.background import run_operation
+from chatferry.pipeline.operation import run_operation
 from chatferry.settings import Settings
 from tests.support.exports import DAY, TOKEN, png, user, write_export
 from tests.support.fetching import fetch, files_of

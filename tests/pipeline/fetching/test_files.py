@@ -12,7 +12,7 @@ from chatferry.documents import COLLECTIONS, MESSAGES, ROOMS, UPLOADS, Document
 from chatferry.errors import CancelledError
 from chatferry.importers import PENDING_AVATARS, PENDING_FILES
 from chatferry.operations import Operation, Status
-from chatferry.pipeline.background import run_operation
+from chatferry.pipeline.operation import run_operation
 from chatferry.reports import operation as report
 from chatferry.settings import Settings
 from chatferry.store import Store

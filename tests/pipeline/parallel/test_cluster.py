@@ -22,9 +22,9 @@ from chatferry.destinations import Destination, is_server, open_destination
 from chatferry.documents import COLLECTIONS, Date
 from chatferry.errors import CancelledError
 from chatferry.operations import Operation, Status, advance
-from chatferry.pipeline.background import run_operation
+from chatferry.pipeline.context import Check, Watch
+from chatferry.pipeline.operation import run_operation
 from chatferry.pipeline.parallel import cluster
-from chatferry.pipeline.run import Check, Watch
 from chatferry.settings import Settings
 from chatferry.store import Store
 from testdata.slack_export import Shape, write_export

@@ -15,7 +15,7 @@ from chatferry.errors import CancelledError
 from chatferry.importers.slack import export as slack
 from chatferry.importers.slack.large_files import Sizes
 from chatferry.operations import Operation, Status
-from chatferry.pipeline.background import run_operation
+from chatferry.pipeline.operation import run_operation
 from chatferry.pipeline.parallel import pools as helpers_module
 from chatferry.pipeline.parallel import processes
 from chatferry.pipeline.parallel.archive_spec import ArchiveSpec

@@ -11,7 +11,7 @@ from chatferry.archive import open_archive
 from chatferry.clock import now
 from chatferry.errors import CancelledError
 from chatferry.operations import Operation, Status, advance
-from chatferry.pipeline.background import run_operation
+from chatferry.pipeline.operation import run_operation
 from chatferry.pipeline.parallel import processes
 from chatferry.pipeline.parallel.archive_spec import ArchiveSpec
 from chatferry.pipeline.parallel.pools import Pools

@@ -16,7 +16,7 @@ from chatferry.destinations import Destination, open_destination
 from chatferry.documents import Date
 from chatferry.errors import CancelledError
 from chatferry.operations import Operation, Status, advance
-from chatferry.pipeline.background import run_operation
+from chatferry.pipeline.operation import run_operation
 from chatferry.pipeline.parallel.archive_spec import ArchiveSpec
 from chatferry.pipeline.parallel.processes import PIPE, WORTH, Processes, cores, worthwhile
 from chatferry.settings import Settings

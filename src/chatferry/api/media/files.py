@@ -21,7 +21,7 @@ from chatferry.destinations import Destination, Lookup
 from chatferry.documents import AVATARS, UPLOADS, Document
 from chatferry.errors import DestinationError, RequestError, SettingsError
 from chatferry.observing.current import note_endpoint, note_user
-from chatferry.pipeline.background import write_down
+from chatferry.pipeline.operation import write_down
 
 # Whoever looks at a stored page or drawing runs nothing of it.
 _HARMLESS = {

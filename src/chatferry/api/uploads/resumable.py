@@ -27,7 +27,7 @@ from chatferry.clock import now
 from chatferry.documents import Document
 from chatferry.errors import DestinationError, NoRoomError, RequestError
 from chatferry.ids import new_id
-from chatferry.pipeline.background import write_down
+from chatferry.pipeline.operation import write_down
 from chatferry.pipeline.retention import clear_away
 from chatferry.store.uploads import Upload
 

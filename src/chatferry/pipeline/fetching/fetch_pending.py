@@ -9,11 +9,11 @@ from chatferry.destinations import Destination
 from chatferry.importers import PENDING_FILES
 from chatferry.operations import Counts, Operation, Status
 from chatferry.pipeline import commands
+from chatferry.pipeline.context import Watch
 from chatferry.pipeline.fetching.avatars import count_avatars, fetch_avatars
 from chatferry.pipeline.fetching.files import fetch_files
 from chatferry.pipeline.fetching.run import Run
 from chatferry.pipeline.pause import Pause
-from chatferry.pipeline.run import Watch
 from chatferry.settings import Settings
 from chatferry.store import Store
 

@@ -8,8 +8,8 @@ from chatferry.clock import now
 from chatferry.destinations import Destination
 from chatferry.logs import event
 from chatferry.operations import Operation, Status, advance
+from chatferry.pipeline.context import Watch
 from chatferry.pipeline.pause import Pause
-from chatferry.pipeline.run import Watch
 from chatferry.records import Outcome, Problem
 from chatferry.runtime import peak_memory
 from chatferry.settings import Settings

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from chatferry.convert import IdMap
 from chatferry.destinations import Destination
-from chatferry.pipeline.convert_parts import Batch, Share
+from chatferry.pipeline.results import Batch, PartResult
 from chatferry.store.parts import NumberedPart
 
 ID_MAP_FILE = "known.msgpack"
@@ -32,7 +32,7 @@ class PartWorkers(Protocol):
         destination: Destination,
         check: Callable[[], None],
         convert: Convert,
-    ) -> Iterator[list[Share]]:
+    ) -> Iterator[list[PartResult]]:
         """Bring the messages of parts to the destination; what became of each batch, in no set order.
 
         Batches of one part follow each other. `convert` may be used for some of them. Called once.

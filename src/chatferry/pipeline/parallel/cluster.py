@@ -35,11 +35,11 @@ from chatferry.errors import (
     ProcessError,
     SettingsError,
 )
-from chatferry.pipeline.convert_parts import Share
 from chatferry.pipeline.parallel import Convert
 from chatferry.pipeline.parallel.archive_spec import ArchiveSpec
 from chatferry.pipeline.parallel.scheduling import Chunk, WorkResult, chunked, work_on_chunks
 from chatferry.pipeline.parallel.worker_context import WorkerContext
+from chatferry.pipeline.results import PartResult
 from chatferry.runtime import collect_rarely, peak_memory
 from chatferry.store.parts import NumberedPart
 
@@ -107,7 +107,7 @@ class Cluster:
         destination: Destination,
         check: Callable[[], None],
         convert: Convert,
-    ) -> Iterator[list[Share]]:
+    ) -> Iterator[list[PartResult]]:
         """Keep `PartWorkers.write`. The id map goes to one worker, and from there to all."""
         with self._plainly():
             executor = self._client.get_executor(pure=False)

@@ -29,11 +29,12 @@ from chatferry.archive import Archive
 from chatferry.convert import IdMap
 from chatferry.destinations import Destination
 from chatferry.errors import ProcessError
-from chatferry.pipeline.convert_parts import Pack, Share
+from chatferry.pipeline.convert_parts import Pack
 from chatferry.pipeline.parallel import ID_MAP_FILE, Convert
 from chatferry.pipeline.parallel.archive_spec import ArchiveSpec
 from chatferry.pipeline.parallel.scheduling import NOTICE, Chunk, G, WorkResult, chunked, work_on_chunks
 from chatferry.pipeline.parallel.worker_context import WorkerContext
+from chatferry.pipeline.results import PartResult
 from chatferry.pipeline.write_batches import write_batches
 from chatferry.runtime import collect_rarely, peak_memory
 from chatferry.store.parts import NumberedPart
@@ -115,7 +116,7 @@ class Processes:
         destination: Destination,
         check: Callable[[], None],
         convert: Convert,
-    ) -> Iterator[list[Share]]:
+    ) -> Iterator[list[PartResult]]:
         """Keep `PartWorkers.write`. This process converts too, unless it has something else to do."""
         with open(self._known, "wb", opener=private.opener) as file:
             file.write(msgspec.msgpack.encode(known))

@@ -11,9 +11,10 @@ from chatferry.convert import IdMap
 from chatferry.destinations import Destination, open_destination
 from chatferry.errors import CancelledError
 from chatferry.importers import IMPORTERS
-from chatferry.pipeline.convert_parts import Batch, Pack, Share, convert_parts
+from chatferry.pipeline.convert_parts import Pack, convert_parts
 from chatferry.pipeline.parallel.archive_spec import ArchiveSpec
 from chatferry.pipeline.parallel.scheduling import Chunk
+from chatferry.pipeline.results import Batch, PartResult
 from chatferry.pipeline.write_batches import write_batches
 
 
@@ -46,7 +47,7 @@ class WorkerContext:
             self._go_on()
             yield batch
 
-    def write(self, chunk: Chunk, address: str) -> Iterator[list[Share]]:
+    def write(self, chunk: Chunk, address: str) -> Iterator[list[PartResult]]:
         """Convert a group and write it; a batch is written while the next is converted."""
         with self._destination(address) as destination:
             yield from write_batches(self.convert(chunk, destination.pack), destination, self._go_on)
