@@ -14,8 +14,6 @@ from chatferry.archive import DEFAULT_LIMITS, Limits, open_archive
 from chatferry.errors import ArchiveError
 
 Contents = Mapping[str, bytes]
-
-
 Source = Path | Mapping[str, bytes | str]
 
 
@@ -128,8 +126,6 @@ def central(data: bytes, offset: int, field: bytes, entry: int = 0) -> bytes:
 
 
 FLAGS, METHOD, CRC, PACKED, SIZE, MODE, LOCAL = 8, 10, 16, 20, 24, 40, 42  # in a central header
-
-
 MADE_BY, NEEDS = 5, 6
 
 

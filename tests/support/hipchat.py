@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from tests.support.importing import (
-    write_folder,
-)
+from tests.support.importing import write_folder
 
 
 def person(id: int, name: str, company: str) -> dict[str, Any]:

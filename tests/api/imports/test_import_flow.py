@@ -1,6 +1,5 @@
-"""Imports over HTTP against the real process, from login to the documents; stops, restarts and races too."""
+"""Imports over HTTP against the real process, from login to the documents; cancelling and races too."""
 
-import json
 import re
 import threading
 import time
@@ -17,34 +16,39 @@ import pytest
 from chatferry.clock import now
 from chatferry.documents import MESSAGES, ROOMS, SUBSCRIPTIONS, USERS
 from chatferry.ids import ALPHABET
-from chatferry.reports import operation as report
-from chatferry.store import Store
-from testdata.slack_export import Shape, write_export
+from tests.support.flows import (
+    CANCELLED,
+    DONE,
+    EVERYTHING,
+    FAILED,
+    SELECTION,
+    SUCCESS,
+    generated,
+    in_export,
+    messages_in_export,
+    reported,
+    running,
+    start_import,
+)
 from tests.support.paths import CSV_EXAMPLE, GOLDEN
 from tests.support.serving import (
-    ADMIN,
     Server,
-    client,
     current,
     documents,
-    half_sent,
     latest,
     login,
     run_import,
     serving,
-    start,
     upload,
     upload_body,
     wait_for,
 )
 
-SELECTION, RUNNING, DONE = "importer_user_selection", "importer_importing_messages", "importer_done"
-FAILED, CANCELLED = "importer_import_failed", "importer_import_cancelled"
-EVERYTHING = {"input": {"users": {"all": True}, "channels": {"all": True}}}
-SUCCESS = {"success": True}
 # The contract says one second. The bound here is wider because the machines that test are slow and busy; an
 # import that is not cancelled takes longer still.
 STOPS_WITHIN = 5.0
+
+
 OPERATION_KEYS = {
     "_id",
     "type",
@@ -79,61 +83,9 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return generated(tmp_path_factory, 60_000)
 
 
-@pytest.fixture(scope="module")
-def medium(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return generated(tmp_path_factory, 15_000)
-
-
-def generated(folders: pytest.TempPathFactory, messages: int) -> Path:
-    path = folders.mktemp("export") / f"export-{messages}.zip"
-    write_export(path, Shape(users=30, channels=8, messages=messages))
-    return path
-
-
-def in_export(name: str) -> list[dict[str, Any]]:
-    with zipfile.ZipFile(GOLDEN) as archive:
-        entries: list[dict[str, Any]] = json.loads(archive.read(name))
-        return entries
-
-
 def emails_of(entry: dict[str, Any]) -> list[str]:
     """The bot has none."""
     return [entry["profile"]["email"]] if entry["profile"].get("email") else []
-
-
-def messages_in_export() -> dict[str, tuple[str, str]]:
-    """Channel and author of every message, by the id that its document will have."""
-    folders = {channel["name"]: channel["id"] for channel in in_export("channels.json")}
-    found = {}
-    with zipfile.ZipFile(GOLDEN) as archive:
-        for name in archive.namelist():
-            folder, slash, _ = name.partition("/")
-            for message in json.loads(archive.read(name)) if slash else ():
-                channel = folders.get(folder, folder)
-                id = f"slack-{channel}-{message['ts'].replace('.', '-')}"
-                found[id] = (channel, message["user"])
-    return found
-
-
-def start_import(http: httpx.Client, body: dict[str, Any]) -> None:
-    answer = http.post("startImport", json=body)
-    assert (answer.status_code, answer.json()) == (200, SUCCESS)
-
-
-def running(http: httpx.Client, export: Path) -> str:
-    """An import that is under way and far from its end; its id."""
-    id = upload(http, export)
-    wait_for(http, SELECTION)
-    start_import(http, EVERYTHING)
-    wait_for(http, RUNNING, completed=1)
-    return id
-
-
-def reported(data: Path, id: str) -> dict[str, Any]:
-    with Store(data / "store.sqlite3") as store:
-        operation = store.operations.get(id)
-        assert operation
-        return report.as_json(operation, store)
 
 
 def refusal(answer: httpx.Response) -> tuple[int, str]:
@@ -304,78 +256,6 @@ def test_the_latest_twenty(http: httpx.Client) -> None:
     assert current(http)["file"].endswith("_21.zip")
 
 
-# ---------------------------------------------------------------- choosing
-
-
-CHOSEN_USERS = {"U0A100000", "U0A101EEF", "U0A103DDE", "U0A107BBC"}
-CHOSEN_CHANNELS = ["design", "dev"]
-
-
-def chosen_channels() -> set[str]:
-    return {entry["id"] for entry in in_export("channels.json") if entry["name"] in CHOSEN_CHANNELS}
-
-
-def newer_form(selection: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "users": {"all": False, "list": sorted(CHOSEN_USERS)},
-        "channels": {"list": [*sorted(chosen_channels()), "__directMessages__"]},
-        "contacts": {"all": True},
-        "messages": [],
-    }
-
-
-def older_form(selection: dict[str, Any]) -> dict[str, Any]:
-    """Every entry of the selection comes back, with `do_import` as the person left it."""
-    wanted = {*CHOSEN_USERS, *chosen_channels(), "__directMessages__"}
-    users = [{**user, "do_import": user["user_id"] in wanted} for user in selection["users"]]
-    channels = [{**one, "do_import": one["channel_id"] in wanted} for one in selection["channels"]]
-    return {"users": users, "channels": channels}
-
-
-@pytest.mark.parametrize("form", [newer_form, older_form])
-def test_what_was_not_chosen_is_skipped(form: Any, tmp_path: Path) -> None:
-    with serving(tmp_path) as server, login(server) as http:
-        id = upload(http)
-        wait_for(http, SELECTION)
-        start_import(http, {"input": form(http.get("getImportFileData").json())})
-        operation = wait_for(http, DONE)
-        progress = http.get("getImportProgress").json()["count"]
-    assert operation["_id"] == id
-    assert progress == {"completed": 331, "total": 331, "error": 0}
-    names = {user["name"] for user in in_export("users.json") if user["id"] in CHOSEN_USERS}
-    assert {user["username"] for user in documents(tmp_path, USERS)} == {*names, ADMIN, "rocket.cat"}
-    rooms = {room["_id"]: room for room in documents(tmp_path, ROOMS)}
-    assert sorted(room["name"] for room in rooms.values() if "name" in room) == [*CHOSEN_CHANNELS, "general"]
-    assert [room["usernames"] for room in rooms.values() if room["t"] == "d"] == [["ada", "ben"]]
-    wanted = {*chosen_channels(), "D0PEER001"}
-    expected = {
-        id for id, (where, who) in messages_in_export().items() if where in wanted and who in CHOSEN_USERS
-    }
-    stored = {message["_id"]: message for message in documents(tmp_path, MESSAGES)}
-    # Where replies were chosen and their first message was not, a placeholder opens the thread.
-    placeholders = stored.keys() - expected
-    assert all(stored[id]["u"]["username"] == "rocket.cat" for id in placeholders)
-    assert placeholders <= {one["tmid"] for id, one in stored.items() if id in expected and "tmid" in one}
-    assert expected <= stored.keys() and len(expected) > 10
-    assert_skipped(reported(tmp_path, id), messages=300 - len(stored))
-
-
-def assert_skipped(found: dict[str, Any], messages: int) -> None:
-    for kind, skipped in {"users": 16, "rooms": 8, "messages": messages}.items():
-        assert (found[kind]["skipped"], found[kind]["failed"]) == (skipped, 0), kind
-    kinds = {problem["kind"] for problem in found["problems"]}
-    assert kinds >= {"user-not-selected", "channel-not-selected", "message-channel-not-selected"}
-
-
-def test_nothing_chosen(tmp_path: Path) -> None:
-    with serving(tmp_path) as server, login(server) as http:
-        operation = run_import(http, contacts={})
-        assert operation["count"]["completed"] == operation["count"]["total"]
-    assert {user["username"] for user in documents(tmp_path, USERS)} == {ADMIN, "rocket.cat"}
-    assert [room["_id"] for room in documents(tmp_path, ROOMS)] == ["GENERAL"]
-    assert documents(tmp_path, MESSAGES) == []
-
-
 # ---------------------------------------------------------------- what looking does
 
 
@@ -505,7 +385,10 @@ def test_clear_at_rest(http: httpx.Client) -> None:
 
 # ---------------------------------------------------------------- other importers
 
+
 MEMBERS = b"username,email,status\nada,ada@example.org,Admin\nben,ben@example.org,Member\n"
+
+
 OTHERS = [
     ("csv", "csv-small.zip", CSV_EXAMPLE.read_bytes(), "CSV"),
     ("slack-users", "members.csv", MEMBERS, "Slack_Users"),
@@ -558,91 +441,3 @@ def test_the_reason_names_the_file_that_was_uploaded(http: httpx.Client) -> None
     error = http.get("getImportFileData").json()["error"]
     assert "our-slack.zip" in error
     assert failed["_id"] not in error
-
-
-# ---------------------------------------------------------------- ends and beginnings of the process
-
-
-def again(data: Path, http: httpx.Client) -> tuple[Server, httpx.Client]:
-    """The next server on the same data, and the same credentials."""
-    server = start(data)
-    return server, client(server, http.headers["X-User-Id"], http.headers["X-Auth-Token"])
-
-
-def assert_all_there(data: Path, operation: dict[str, Any]) -> None:
-    """Every message that the report says was imported is stored, once."""
-    found = reported(data, operation["_id"])
-    tally = found["messages"]
-    assert tally["failed"] == 0
-    assert tally["read"] == operation["count"]["messages"] == 15_000
-    stored = tally["inserted"] + tally["unchanged"] + tally["updated"]
-    assert stored + tally["skipped"] == tally["read"]
-    imported = [one for one in documents(data, MESSAGES) if "slack-" in one["_id"]]
-    assert len(imported) >= stored
-    assert operation["count"]["completed"] == operation["count"]["total"]
-
-
-def test_killed_and_started_again(tmp_path: Path, medium: Path) -> None:
-    server = start(tmp_path)
-    try:
-        http = login(server)
-        done = run_import(http)
-        id = upload(http, medium)
-        ready = wait_for(http, SELECTION)
-        selection = http.get("getImportFileData").json()
-        before = latest(http)
-        with half_sent(server, http, b'{"binaryContent":"QUJD', "Content-Length: 1000000"):
-            server.kill()
-        assert len(server.uploads) == 2  # the archive of what is done is gone
-
-        server, http = again(tmp_path, http)
-        assert [path.name for path in server.uploads] == [id]  # what nobody will ask for is gone
-        assert (current(http), latest(http)) == (ready, before)
-        assert next(one for one in latest(http) if one["_id"] == done["_id"])["status"] == DONE
-        assert http.get("getImportFileData").json() == selection
-        start_import(http, EVERYTHING)
-        wait_for(http, RUNNING, completed=1)
-        server.kill()
-
-        server, http = again(tmp_path, http)
-        ended = wait_for(http, DONE)
-        assert (ended["_id"], ended["valid"], ended["ts"]) == (id, True, ready["ts"])
-        assert_all_there(tmp_path, ended)
-    finally:
-        server.kill()
-
-
-def test_stopped_and_started_again(tmp_path: Path, medium: Path) -> None:
-    server = start(tmp_path)
-    try:
-        http = login(server)
-        id = running(http, medium)
-        assert server.stop() in (0, -15)  # 143 for a shell: what systemd takes for a clean end, too
-        assert "Traceback" not in (tmp_path / "stderr").read_text()
-        assert not list(tmp_path.glob("*-wal"))  # the databases were closed, not dropped
-        with Store(tmp_path / "store.sqlite3") as store:
-            stopped = store.operations.get(id)
-        assert stopped and stopped.valid and stopped.status == RUNNING
-
-        server, http = again(tmp_path, http)
-        ended = wait_for(http, DONE)
-        assert (ended["_id"], ended["valid"]) == (id, True)
-        assert_all_there(tmp_path, ended)
-    finally:
-        server.kill()
-
-
-def test_killed_before_a_cancelled_import_has_stopped(tmp_path: Path, medium: Path) -> None:
-    """import.clear was answered, the process died before the import took notice."""
-    server = start(tmp_path)
-    try:
-        http = login(server)
-        running(http, medium)
-        server.kill()
-        with Store(tmp_path / "store.sqlite3") as store:
-            store.operations.invalidate_all(now())
-        server, http = again(tmp_path, http)
-        assert "waiting" not in http.get("getImportFileData").json()
-        assert current(http)["status"] == CANCELLED
-    finally:
-        server.kill()
