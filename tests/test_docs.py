@@ -95,6 +95,45 @@ def test_links_inside_the_documentation_lead_somewhere() -> None:
             assert not anchor or anchor in anchors(linked), f"{page}: {target}#{anchor}"
 
 
+def test_what_the_guides_for_contributors_name_is_there() -> None:
+    named: set[str] = set()
+    for page in (ROOT / "CONTRIBUTING.md", ROOT / "docs" / "architecture.md"):
+        named |= set(re.findall(r"`([\w./*-]+/[\w.*-]*)`", page.read_text()))
+    assert len(named) > 50
+    package = ROOT / "src" / "chatferry"
+    places = (ROOT, package, *package.glob("*/"))
+
+    def is_there(name: str) -> bool:
+        patterns = (name.rstrip("/"), f"{name}.py")
+        return any(list(place.glob(pattern)) for place in places for pattern in patterns)
+
+    assert not {name for name in named if "NNNN" not in name and not is_there(name)}
+
+
+def test_the_glossary_has_every_class_of_the_engine_once() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text().partition("## Glossary\n")[2]
+    rows = re.findall(r"^\| ([a-z][^|]*) \| ([^|]*) \| [^|]+ \|$", text, re.MULTILINE)
+    words = [word for word, _ in rows[1:]]
+    assert words == sorted(set(words))
+    named = [name for _, names in rows for name in re.findall(r"`(\w+)`", names)]
+    assert len(named) == len(set(named))
+    package = ROOT / "src" / "chatferry"
+    aliases = {"Document", "Packed", "Text"}
+    assert set(named) - aliases <= classes(package)
+    assert not (classes(package / "pipeline") | classes(package / "convert")) - set(named)
+
+
+def classes(folder: Path) -> set[str]:
+    """Return the public classes of a package."""
+    found = "".join(path.read_text() for path in folder.rglob("*.py"))
+    return set(re.findall(r"^class ([A-Z]\w*)", found, re.MULTILINE))
+
+
+def test_the_teaching_importer_is_short() -> None:
+    """CONTRIBUTING says how long it is."""
+    assert len((ROOT / "examples" / "importer" / "irssi.py").read_text().splitlines()) <= 150
+
+
 def anchors(page: Path) -> set[str]:
     """Return the anchors of a page's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
