@@ -1,6 +1,8 @@
 """What tests of several folders use."""
 
+import sqlite3
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -31,3 +33,17 @@ def host() -> Iterator[FileHost]:
     """A file host for this test alone."""
     with hosting() as found:
         yield found
+
+
+@pytest.fixture
+def connections(monkeypatch: pytest.MonkeyPatch) -> list[sqlite3.Connection]:
+    """The connections to SQLite that are opened during the test, so that it can set limits on them."""
+    opened: list[sqlite3.Connection] = []
+    connect = sqlite3.connect
+
+    def noted(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        opened.append(connect(*arguments, **options))
+        return opened[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", noted)
+    return opened

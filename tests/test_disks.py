@@ -30,20 +30,21 @@ def test_an_error_of_a_disk(number: int, kind: type[ChatferryError]) -> None:
     assert (is_full(error), is_away(error)) == (kind is NoRoomError, kind is not SettingsError)
 
 
-def limited(database: Database) -> None:
-    """Let the database's file grow no more: SQLite then says what it says on a full disk."""
-    (pages,) = database._connection.execute("PRAGMA page_count").fetchone()
-    database._connection.execute(f"PRAGMA max_page_count = {pages}")
+def grow_no_more(connection: sqlite3.Connection) -> None:
+    """Let the file grow no more: SQLite then says what it says on a full disk."""
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count = {pages}")
 
 
-def test_a_store_without_room_says_so_and_loses_nothing(tmp_path: Path) -> None:
-    with Store(tmp_path / "store.sqlite3") as store:
-        database = store._database
+def test_a_store_without_room_says_so_and_loses_nothing(
+    tmp_path: Path, connections: list[sqlite3.Connection]
+) -> None:
+    with closing(Database(tmp_path / "store.sqlite3")) as database:
         database.run("CREATE TABLE numbers (n)")
-        limited(database)
+        grow_no_more(connections[0])
         with pytest.raises(NoRoomError, match=r"store\.sqlite3: the disk is full"):
             database.run("INSERT INTO numbers VALUES (zeroblob(100000))")
-        with pytest.raises(NoRoomError), store.transaction():
+        with pytest.raises(NoRoomError), database.transaction():
             database.run("INSERT INTO numbers VALUES (1)")
             database.run_many("INSERT INTO numbers VALUES (zeroblob(?))", [(100,), (1_000_000,)])
         assert database.all("SELECT n FROM numbers") == []
@@ -51,15 +52,20 @@ def test_a_store_without_room_says_so_and_loses_nothing(tmp_path: Path) -> None:
         assert database.all("SELECT n FROM numbers") == [(2,)]
 
 
-def test_a_store_that_another_process_holds_is_away(tmp_path: Path) -> None:
+def test_a_store_that_another_process_holds_is_away(
+    tmp_path: Path, connections: list[sqlite3.Connection]
+) -> None:
     path = tmp_path / "store.sqlite3"
-    with Store(path) as store, closing(sqlite3.connect(path, isolation_level=None)) as other:
-        store._database._connection.execute("PRAGMA busy_timeout = 10")
+    with closing(Database(path)) as database, closing(sqlite3.connect(path, isolation_level=None)) as other:
+        connections[0].execute("PRAGMA busy_timeout = 10")
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(DestinationError, match="another process has been writing"), store.transaction():
+        with (
+            pytest.raises(DestinationError, match="another process has been writing"),
+            database.transaction(),
+        ):
             raise AssertionError("the transaction began")
         other.execute("ROLLBACK")
-        done = threading.Thread(target=lambda: store._database.run("CREATE TABLE numbers (n)"))
+        done = threading.Thread(target=lambda: database.run("CREATE TABLE numbers (n)"))
         done.start()
         done.join(5)
         assert not done.is_alive()  # the lock was let go

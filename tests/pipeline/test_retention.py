@@ -1,6 +1,8 @@
 """What is kept of an operation after its end: nothing that nobody needs, in no file of the data directory."""
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -117,9 +119,10 @@ def test_pending_files_keep_their_address_when_their_part_is_not_read_again(tmp_
     day = [message(1, file("F1", f"http://files.example/a.png?t={TOKEN}"))]
     export = write_export(tmp_path / "export", {DAY: day})
     destination = workspace()
-    with Store(tmp_path / "store.sqlite3") as store:
+    path = tmp_path / "store.sqlite3"
+    with Store(path) as store, closing(sqlite3.connect(path)) as database:
         import_archive(export, destination, store)
-        marks = store._database.all("SELECT mark FROM imprints")
+        marks = database.execute("SELECT mark FROM imprints").fetchall()
         kept = [store.part_cache.get(mark) for (mark,) in marks]
         assert [[file.url for file in one.pending] for one in kept if one] == [[""]]
         again = import_archive(export, destination, store)

@@ -1,7 +1,9 @@
 """A second import: parts that are as they were are not read, and all is as if they had been."""
 
+import sqlite3
 import zipfile
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -96,7 +98,7 @@ def test_nothing_is_read_and_the_report_is_what_reading_would_give(
 ) -> None:
     store = Store()
     first = import_archive(export, destination, store)
-    store._database.run("DELETE FROM imprints")
+    store.part_cache.clear()
     again = import_archive(export, destination, store)
     read.clear()
     third = import_archive(export, destination, store)
@@ -120,10 +122,12 @@ def test_processes_leave_the_same_behind(export: Path, tmp_path: Path, read: lis
 
 def test_a_part_whose_message_is_gone_is_read(export: Path, tmp_path: Path, read: list[str]) -> None:
     store = Store()
-    with sqlite_workspace(tmp_path / "workspace.sqlite3") as destination:
+    path = tmp_path / "workspace.sqlite3"
+    with sqlite_workspace(path) as destination:
         first = import_archive(export, destination, store)
         gone = first.documents(MESSAGES)[0]["_id"]
-        destination._db.execute("DELETE FROM rocketchat_message WHERE _id = ?", (gone,))  # type: ignore[attr-defined]  # as if somebody else did
+        with closing(sqlite3.connect(path)) as another, another:
+            another.execute("DELETE FROM rocketchat_message WHERE _id = ?", (gone,))
         read.clear()
         again = import_archive(export, destination, store)
         assert len(read) == 1
@@ -241,16 +245,17 @@ def test_what_is_no_longer_there_is_forgotten(tmp_path: Path, destination: Desti
     export, newer = tmp_path / "export.zip", tmp_path / "newer.zip"
     write_export(export, SHAPE)
     write_export(newer, SHAPE, extended=0.2)
-    store = Store()
+    path = tmp_path / "store.sqlite3"
 
-    def part_cache() -> int:
-        row = store._database.one("SELECT count(*) FROM imprints")
-        return int(row[0]) if row else 0
+    def cached_parts() -> int:
+        with closing(sqlite3.connect(path)) as database:
+            return int(database.execute("SELECT count(*) FROM imprints").fetchone()[0])
 
-    import_archive(export, destination, store)
-    first = part_cache()
-    import_archive(newer, destination, store)
-    assert 0 < part_cache() <= first + 2
+    with Store(path) as store:
+        import_archive(export, destination, store)
+        first = cached_parts()
+        import_archive(newer, destination, store)
+    assert 0 < cached_parts() <= first + 2
 
 
 def first_channel(export: Path) -> str:

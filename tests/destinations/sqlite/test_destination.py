@@ -404,19 +404,21 @@ def test_what_was_replaced_is_in_the_file_no_more(path: Path) -> None:
     assert b"rosebud" not in path.read_bytes()
 
 
-def test_a_full_disk(workspace: SqliteDestination, path: Path) -> None:
+def test_a_full_disk(connections: list[sqlite3.Connection], workspace: SqliteDestination, path: Path) -> None:
     workspace.apply([message("m1")])
     ((pages,),) = rows(path, "PRAGMA page_count")
-    workspace._db.execute(f"PRAGMA max_page_count = {pages + 1}")
+    connections[0].execute(f"PRAGMA max_page_count = {pages + 1}")
     with pytest.raises(NoRoomError, match=r"the disk is full; make room and try again"):
         workspace.apply([message(f"x{n}", msg="long " * 1000) for n in range(100)])
-    workspace._db.execute("PRAGMA max_page_count = 1000000")
+    connections[0].execute("PRAGMA max_page_count = 1000000")
     assert workspace.apply([message("m2")]) == []
     assert [decode(line)["_id"] for line in workspace.dump(MESSAGES)] == ["m1", "m2"]
 
 
-def test_another_program_that_does_not_let_go(workspace: SqliteDestination, path: Path) -> None:
-    workspace._db.execute("PRAGMA busy_timeout = 10")
+def test_another_program_that_does_not_let_go(
+    connections: list[sqlite3.Connection], workspace: SqliteDestination, path: Path
+) -> None:
+    connections[0].execute("PRAGMA busy_timeout = 10")
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(DestinationError, match=r"another process has been writing to it for too long"):
@@ -425,8 +427,9 @@ def test_another_program_that_does_not_let_go(workspace: SqliteDestination, path
     assert workspace.apply([message("m1")]) == []
 
 
-def test_mistakes_of_ours_are_not_blamed_on_settings(workspace: SqliteDestination) -> None:
-    workspace._db.execute("DROP TABLE rocketchat_message")
+def test_mistakes_of_ours_are_not_blamed_on_settings(workspace: SqliteDestination, path: Path) -> None:
+    with closing(sqlite3.connect(path)) as another:
+        another.execute("DROP TABLE rocketchat_message")
     with pytest.raises(sqlite3.OperationalError, match="no such table"):
         workspace.digests(["m1"])
     with pytest.raises(KeyError):
