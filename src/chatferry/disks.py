@@ -9,8 +9,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from chatferry.errors import ChatferryError, DestinationError, NoRoomError, SettingsError
+from chatferry.sizes import GIB, MIB
 
-MIB = 1024 * 1024
 RESERVE = 512 * MIB  # bytes that uploads and downloads leave free, unless it is set
 _SHARE = 20  # on a small disk the reserve is at most one part in so many
 _LAST = 4  # one part in so many of the reserve stays for chatferry's own notes: imports wait before that
@@ -84,6 +84,13 @@ def sqlite_error(what: str, error: sqlite3.Error) -> ChatferryError | None:
     return kind(f"{what}: {reason} ({error}).")
 
 
+def write_all(file: int, data: bytes) -> None:
+    """Write all of the data to an open file, given by its descriptor; one call may write a part."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(file, rest) :]
+
+
 class Disk(Struct, frozen=True):
     """What a disk holds, and what of it is free for this process, in bytes."""
 
@@ -134,6 +141,6 @@ def _require(folder: Path, disk: Disk, kept: int) -> None:
 
 def shown(size: int) -> str:
     """Return a size for people."""
-    if size >= 1024 * MIB:
-        return f"{size / 2**30:,.1f} GiB"
+    if size >= GIB:
+        return f"{size / GIB:,.1f} GiB"
     return f"{size / MIB:,.1f} MiB"

@@ -16,8 +16,7 @@ from chatferry.destinations.throttled import Pace
 from chatferry.downloads import DEFAULT_RULES, Rules
 from chatferry.downloads.addresses import HOSTS, parse_hosts
 from chatferry.errors import SettingsError
-
-MIB = 1024 * 1024
+from chatferry.sizes import MIB
 
 
 class Settings(Struct, frozen=True, kw_only=True):

@@ -483,7 +483,7 @@ def test_packed_messages_are_stored_as_applied_ones(destination: Destination, tm
     ids = [insert.document["_id"] for insert in inserts]
     assert destination.digests(ids) == applied.digests(ids) == {i.document["_id"]: i.digest for i in inserts}
     destination.apply([room("r1")])
-    destination.finish(["r1"])
+    destination.refresh_rooms(["r1"])
     assert the(destination, room("r1"))["msgs"] == 783
     applied.close()
 
@@ -842,16 +842,16 @@ def test_a_file_without_a_document_is_refused(keeper: Destination) -> None:
 
 
 def finished(destination: Destination, *messages: Insert) -> Document:
-    """The room r1 with these messages after `finish`."""
+    """The room r1 with these messages after `refresh_rooms`."""
     destination.apply([room("r1", name="one"), *messages])
-    destination.finish(["r1"])
+    destination.refresh_rooms(["r1"])
     return the(destination, room("r1"))
 
 
 def test_finish_makes_counters_true(destination: Destination) -> None:
     destination.apply(SOME_OF_EACH)
     destination.apply([Update(collection=ROOMS, id="r1", set={"msgs": 99, "usersCount": 99})])
-    destination.finish(["r1", "r2", "r3", "none", "\ud83d"])
+    destination.refresh_rooms(["r1", "r2", "r3", "none", "\ud83d"])
     counted = {
         document["_id"]: (document["msgs"], document["usersCount"]) for document in stored(destination, ROOMS)
     }
@@ -861,7 +861,7 @@ def test_finish_makes_counters_true(destination: Destination) -> None:
 
 def test_finish_leaves_other_rooms_alone(destination: Destination) -> None:
     destination.apply(SOME_OF_EACH)
-    destination.finish(["r2"])
+    destination.refresh_rooms(["r2"])
     assert "msgs" not in the(destination, room("r1"))
 
 
@@ -937,10 +937,10 @@ def test_finish_leaves_what_is_true(destination: Destination) -> None:
     )
     (before,) = stored(destination, ROOMS)
     time.sleep(0.002)
-    destination.finish(["r1", "r1"])
+    destination.refresh_rooms(["r1", "r1"])
     assert stored(destination, ROOMS) == [before]
     destination.apply([message("m2", ts=2_000_000_000_000)])
-    destination.finish(["r1"])
+    destination.refresh_rooms(["r1"])
     assert stored(destination, ROOMS)[0]["_updatedAt"].ms > before["_updatedAt"].ms
 
 
@@ -1077,10 +1077,10 @@ def _require_the_same(names: Sequence[str], batches: list[list[Change]]) -> None
         first, *others = [DESTINATIONS[name](Path(directory, name)) for name in names]
         for batch in batches:
             expected = rejected(first, batch)
-            first.finish(["r1", "r2", "r3"])
+            first.refresh_rooms(["r1", "r2", "r3"])
             for other in others:
                 assert rejected(other, batch) == expected
-                other.finish(["r1", "r2", "r3"])
+                other.refresh_rooms(["r1", "r2", "r3"])
                 assert state(other) == state(first)
         for destination in (first, *others):
             destination.close()
@@ -1118,7 +1118,7 @@ def test_laid_over_a_base_memory_shows_both_and_leaves_the_base_alone(
 def filled(tmp_path: Path) -> Destination:
     base = _sqlite(tmp_path)
     base.apply(SOME_OF_EACH)
-    base.finish(["r1", "r2", "r3"])
+    base.refresh_rooms(["r1", "r2", "r3"])
     base.put_file({"_id": "f2"}, [b"below"])
     return base
 
@@ -1127,13 +1127,13 @@ def test_laid_over_a_base_memory_counts_on(filled: Destination) -> None:
     laid_over = MemoryDestination(filled)
     laid_over.apply([message("m1", ts=9000), message("m4", ts=2000), subscription("s4", "r1", "u3")])
     for _ in range(2):
-        laid_over.finish(["r1", "r2"])
+        laid_over.refresh_rooms(["r1", "r2"])
         now = the(laid_over, room("r1"))
         assert (now["msgs"], now["usersCount"], now["lastMessage"]["_id"]) == (3, 3, "m3")
         now = the(laid_over, room("r2"))
         assert (now["msgs"], now["usersCount"]) == (1, 1)
     laid_over.apply([message("m5", ts=4000), Update(collection=MESSAGES, id="m3", set={"ts": Date.at(5000)})])
-    laid_over.finish(["r1"])
+    laid_over.refresh_rooms(["r1"])
     now = the(laid_over, room("r1"))
     assert (now["msgs"], now["lastMessage"]["_id"], now["lm"]) == (4, "m3", Date.at(5000))
     assert the(filled, room("r1"))["msgs"] == 2
@@ -1149,7 +1149,7 @@ def test_laid_over_a_base_memory_hides_what_it_changed(filled: Destination) -> N
     assert laid_over.apply(updates) == []
     assert [found["name"] for found in laid_over.find(Lookup.USER_IMPORT_ID, ["U1"])] == ["new"]
     assert [found["msg"] for found in laid_over.find(Lookup.MESSAGE_ID, ["m1"])] == ["new"]
-    laid_over.finish(["r1"])
+    laid_over.refresh_rooms(["r1"])
     assert the(laid_over, room("r1"))["lastMessage"]["_id"] == "m1"
 
 
@@ -1197,7 +1197,7 @@ def test_messages_that_are_not_kept_count_all_the_same(filled: Destination) -> N
     ]
     assert rejected(dry, steps) == rejected(kept, steps) == [12, 16, 17]
     for destination in (dry, kept):
-        destination.finish(["r1", "r2", "r3"])
+        destination.refresh_rooms(["r1", "r2", "r3"])
     asked = ["m1", "m2", "m3", "n3", "n4", "bad", "none"]
     assert dry.digests(asked) == kept.digests(asked)
     assert everything(dry)[ROOMS] == everything(kept)[ROOMS]

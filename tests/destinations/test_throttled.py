@@ -7,7 +7,15 @@ import pytest
 
 from chatferry.destinations import Destination, Rejection
 from chatferry.destinations.memory import MemoryDestination
-from chatferry.destinations.throttled import LONGEST, SLICE, Pace, Throttled, Write, next_write, throttled
+from chatferry.destinations.throttled import (
+    LONGEST,
+    SLICE,
+    Pace,
+    Throttled,
+    TimedWrite,
+    next_write,
+    throttled,
+)
 from chatferry.documents import MESSAGES, ROOMS, Insert, Update, digest, encode
 from chatferry.errors import CancelledError, SettingsError
 from chatferry.settings import from_environment
@@ -16,8 +24,8 @@ RATE = Pace(messages_per_second=50)
 BUSY = Pace(latency=0.05)
 
 
-def write(documents: int, messages: int, took: float) -> Write:
-    return Write(documents, messages, began=1000.0, ended=1000.0 + took)
+def write(documents: int, messages: int, took: float) -> TimedWrite:
+    return TimedWrite(documents, messages, began=1000.0, ended=1000.0 + took)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +46,7 @@ def write(documents: int, messages: int, took: float) -> Write:
         (Pace(messages_per_second=1000, latency=0.05), write(10, 10, 0.2), 0.8),
     ],
 )
-def test_when_the_next_write_may_begin(pace: Pace, done: Write, rest: float) -> None:
+def test_when_the_next_write_may_begin(pace: Pace, done: TimedWrite, rest: float) -> None:
     assert next_write(pace, done) - done.ended == pytest.approx(rest)
 
 

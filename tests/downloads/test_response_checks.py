@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from chatferry.downloads import Request
 from chatferry.downloads.response_checks import (
     NOTHING,
-    Body,
+    Accepted,
     Kept,
     Version,
     check_end,
@@ -29,7 +29,9 @@ HALF = Kept(50, Version(total=100, validator='"one"', content_type="image/png"))
 LIMIT = 1000
 
 
-def judged(status: int, headers: Mapping[str, str], request: Request = FILE, kept: Kept = NOTHING) -> Body:
+def judged(
+    status: int, headers: Mapping[str, str], request: Request = FILE, kept: Kept = NOTHING
+) -> Accepted:
     return judge(status, headers, request, kept, limit=LIMIT, now=0)
 
 
@@ -44,8 +46,8 @@ def refused(
 def test_an_answer_says_what_it_brings() -> None:
     headers = {"content-length": "7", "content-type": "image/png", "etag": '"one"'}
     version = Version(total=7, validator='"one"', content_type="image/png")
-    assert judged(200, headers) == Body(start=0, version=version, is_gzip=False)
-    assert judged(200, {}) == Body(start=0, version=Version(), is_gzip=False)
+    assert judged(200, headers) == Accepted(start=0, version=version, is_gzip=False)
+    assert judged(200, {}) == Accepted(start=0, version=Version(), is_gzip=False)
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599])
@@ -166,7 +168,7 @@ def test_no_head_takes_long_to_judge(pieces: list[bytes]) -> None:
 
 def test_a_packed_body_has_no_known_length_and_no_version() -> None:
     headers = {"content-encoding": "GZIP", "content-length": "7", "etag": '"one"'}
-    assert judged(200, headers) == Body(start=0, version=Version(), is_gzip=True)
+    assert judged(200, headers) == Accepted(start=0, version=Version(), is_gzip=True)
     assert not judged(200, {"content-encoding": "identity"}).is_gzip
 
 
@@ -192,7 +194,7 @@ def test_the_rest_is_asked_for_if_it_is_the_same_version() -> None:
     ],
 )
 def test_the_rest_continues_the_version(headers: Mapping[str, str]) -> None:
-    assert judged(206, headers, kept=HALF) == Body(start=50, version=HALF.version, is_gzip=False)
+    assert judged(206, headers, kept=HALF) == Accepted(start=50, version=HALF.version, is_gzip=False)
 
 
 def test_the_size_may_become_known_with_the_rest() -> None:

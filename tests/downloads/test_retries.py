@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatferry.downloads import MIB, Rules
+from chatferry.downloads import Rules
 from chatferry.downloads.retries import count_failures, pause_before, retry_after
+from chatferry.sizes import MIB
 
 RULES = Rules(first_wait=1, longest_wait=60)
 NOW = datetime(2024, 2, 29, 12, tzinfo=UTC)

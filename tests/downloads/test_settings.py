@@ -2,9 +2,10 @@
 
 import pytest
 
-from chatferry.downloads import DEFAULT_RULES, MIB
+from chatferry.downloads import DEFAULT_RULES
 from chatferry.errors import SettingsError
 from chatferry.settings import from_environment
+from chatferry.sizes import MIB
 
 
 def test_hosts_and_limit_are_read_from_the_environment() -> None:

@@ -10,8 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from chatferry.disks import MIB, disk_of
+from chatferry.disks import disk_of
 from chatferry.documents import COLLECTIONS
+from chatferry.sizes import MIB
 from testdata.slack_export import Shape
 from testdata.slack_export import write_export as write_large_export
 from tests.support.exports import DAY, file, message, write_export

@@ -6,8 +6,8 @@ under a name from the archive. Names use "/" and are relative.
 
 from chatferry.archive.archive import Archive, Spread
 from chatferry.archive.entry_rules import DEFAULT_LIMITS, Limits
-from chatferry.archive.messages import GIB, MIB
 from chatferry.archive.opening import name_of, open_archive
 from chatferry.archive.remote import is_url
+from chatferry.sizes import GIB, MIB
 
 __all__ = ["DEFAULT_LIMITS", "GIB", "MIB", "Archive", "Limits", "Spread", "is_url", "name_of", "open_archive"]

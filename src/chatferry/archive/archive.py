@@ -10,9 +10,9 @@ import xxhash
 from isal import isal_zlib
 from isal.igzip_lib import IsalError
 
-from chatferry.archive.entry_rules import Contents, Entry
+from chatferry.archive.entry_rules import ArchiveEntry, Listing
 from chatferry.archive.messages import AGAIN, fault, quoted, unreadable
-from chatferry.archive.single_file import Single
+from chatferry.archive.single_file import SingleContainer
 from chatferry.archive.streams import EntryStream, ReplayBuffer
 from chatferry.errors import ArchiveError
 
@@ -28,7 +28,7 @@ class Container(Protocol):
     of what has been taken from it.
     """
 
-    def blocks(self, entry: Entry) -> Iterator[bytes]: ...
+    def blocks(self, entry: ArchiveEntry) -> Iterator[bytes]: ...
     def close(self) -> None: ...
 
 
@@ -54,7 +54,7 @@ class Archive:
     before_read: Callable[[], None]  # called before each block: what it raises stops the reading
     spread: Spread | None  # other processes that have the same archive open
 
-    def __init__(self, name: str, contents: Contents, container: Container, tag: str = "") -> None:
+    def __init__(self, name: str, contents: Listing, container: Container, tag: str = "") -> None:
         self.name = name
         self._tag = tag
         self.wrapping = contents.wrapping
@@ -95,7 +95,7 @@ class Archive:
     @property
     def is_single(self) -> bool:
         """Whether this is no archive but a single file."""
-        return isinstance(self._container, Single)
+        return isinstance(self._container, SingleContainer)
 
     def open(self, name: str, start: int = 0) -> BinaryIO:
         """A stream of an entry's bytes from `start` on, forward only.
@@ -136,7 +136,7 @@ class Archive:
     ) -> None:
         self.close()
 
-    def _from(self, name: str, entry: Entry, start: int) -> Generator[bytes, None, None]:
+    def _from(self, name: str, entry: ArchiveEntry, start: int) -> Generator[bytes, None, None]:
         trail = self._taken_up(name, start) or ReplayBuffer(self._blocks(name, entry))
         try:
             yield from trail.after(start)
@@ -152,13 +152,13 @@ class Archive:
             return None
         return trail if left == name and trail.reaches(start) else None
 
-    def _entry(self, name: str) -> Entry:
+    def _entry(self, name: str) -> ArchiveEntry:
         entry = self._entries.get(name)
         if entry is None:
             raise fault(self.name, f"holds no file {quoted(name)}", "Check that the export is complete.")
         return entry
 
-    def _blocks(self, name: str, entry: Entry) -> Generator[bytes, None, None]:
+    def _blocks(self, name: str, entry: ArchiveEntry) -> Generator[bytes, None, None]:
         """An entry's bytes, the last block held back until size and checksum are known to be right."""
         left, crc, held = entry.size, 0, b""
         try:

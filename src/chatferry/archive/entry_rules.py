@@ -6,8 +6,9 @@ from itertools import takewhile
 
 from msgspec import Struct
 
-from chatferry.archive.messages import GIB, MIB, REPACK, TRUST, amount, fault, quoted
+from chatferry.archive.messages import REPACK, TRUST, amount, fault, quoted
 from chatferry.errors import ArchiveError
+from chatferry.sizes import GIB, MIB
 
 
 class Limits(Struct, frozen=True):
@@ -32,7 +33,7 @@ class Limits(Struct, frozen=True):
 DEFAULT_LIMITS = Limits()
 
 
-class Entry(Struct, frozen=True, gc=False):
+class ArchiveEntry(Struct, frozen=True, gc=False):
     """Where an entry is and what it must be. An archive can have very many of them."""
 
     size: int
@@ -43,10 +44,10 @@ class Entry(Struct, frozen=True, gc=False):
     path: str = ""  # as folder and dict know it
 
 
-class Contents(Struct, frozen=True):
+class Listing(Struct, frozen=True):
     """An archive's entries by name, sorted, without the folders that wrap all of them: `wrapping`."""
 
-    entries: dict[str, Entry]
+    entries: dict[str, ArchiveEntry]
     wrapping: str = ""
 
 
@@ -60,7 +61,7 @@ class EntryRules:
         self._count = 0
         self._names = 0  # bytes
         self._total = 0
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, ArchiveEntry] = {}
         self._written: dict[str, str] = {}  # how the archive writes a name, where it was cleaned
 
     def admit(self, written: str) -> str | None:
@@ -83,7 +84,7 @@ class EntryRules:
         if kind := _SPECIAL_FILES.get(stat.S_IFMT(mode)):
             raise self.fault(written, f"is {kind}", REPACK)
 
-    def add(self, written: str, name: str, entry: Entry) -> None:
+    def add(self, written: str, name: str, entry: ArchiveEntry) -> None:
         """Take in a file entry whose name was admitted."""
         if not name:
             raise self.fault(written, "has no name", REPACK)
@@ -95,7 +96,7 @@ class EntryRules:
             self._written[name] = written
         self._entries[name] = entry
 
-    def _judge_size(self, written: str, entry: Entry) -> None:
+    def _judge_size(self, written: str, entry: ArchiveEntry) -> None:
         limits = self._limits
         if entry.size > limits.entry_bytes:
             why = f"has {amount(entry.size)}, more than the {amount(limits.entry_bytes)} allowed"
@@ -128,11 +129,11 @@ class EntryRules:
             why = f"inflates to {amount(self._total)}, more than {self._limits.ratio} times its size"
             raise fault(self._archive, why, TRUST.format("ratio"))
 
-    def contents(self) -> Contents:
+    def contents(self) -> Listing:
         names = sorted(self._entries)
         start = _wrapping(names)
         entries = {name[start:]: self._entries[name] for name in names}
-        return Contents(entries, names[0][: start - 1] if start else "")
+        return Listing(entries, names[0][: start - 1] if start else "")
 
     def fault(self, written: str, why: str, remedy: str) -> ArchiveError:
         return fault(self._archive, f"{quoted(written)} {why}", remedy)

@@ -5,26 +5,27 @@ import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from chatferry.archive.entry_rules import Contents, Entry, EntryRules, Limits
+from chatferry.archive.entry_rules import ArchiveEntry, EntryRules, Limits, Listing
 from chatferry.archive.messages import quoted, unreadable
-from chatferry.archive.streams import File
+from chatferry.archive.streams import OffsetFile
 
 
-class Folder:
+class FolderContainer:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def blocks(self, entry: Entry) -> Iterator[bytes]:
+    def blocks(self, entry: ArchiveEntry) -> Iterator[bytes]:
         # A link can have taken the file's place since the folder was listed.
         descriptor = os.open(self._root / entry.path, os.O_RDONLY | os.O_NOFOLLOW)
         with os.fdopen(descriptor, "rb", buffering=0) as file:
-            yield from File(file).blocks(0, entry.size + 1)  # one more than listed shows that it has grown
+            # one byte more than listed shows that it has grown
+            yield from OffsetFile(file).blocks(0, entry.size + 1)
 
     def close(self) -> None:
         pass
 
 
-def open_folder(archive: str, root: Path, limits: Limits) -> tuple[Contents, Folder]:
+def open_folder(archive: str, root: Path, limits: Limits) -> tuple[Listing, FolderContainer]:
     rules = EntryRules(archive, limits)
     folders = [""]
     while folders:
@@ -33,7 +34,7 @@ def open_folder(archive: str, root: Path, limits: Limits) -> tuple[Contents, Fol
             folders += _add_folder(rules, root, folder)
         except OSError as error:
             raise unreadable(f"{archive}: {quoted(folder)}" if folder else str(root), error) from error
-    return rules.contents(), Folder(root)
+    return rules.contents(), FolderContainer(root)
 
 
 def _add_folder(rules: EntryRules, root: Path, folder: str) -> list[str]:
@@ -50,26 +51,28 @@ def _add_folder(rules: EntryRules, root: Path, folder: str) -> list[str]:
             if stat.S_ISDIR(status.st_mode):
                 folders.append(path)
             else:
-                rules.add(path, name, Entry(status.st_size, status.st_size, path=path))
+                rules.add(path, name, ArchiveEntry(status.st_size, status.st_size, path=path))
     return folders
 
 
-class Dict:
+class DictContainer:
     def __init__(self, contents: dict[str, bytes]) -> None:
         self._contents = contents
 
-    def blocks(self, entry: Entry) -> Iterator[bytes]:
+    def blocks(self, entry: ArchiveEntry) -> Iterator[bytes]:
         yield self._contents[entry.path]
 
     def close(self) -> None:
         pass
 
 
-def open_dict(archive: str, source: Mapping[str, bytes | str], limits: Limits) -> tuple[Contents, Dict]:
+def open_dict(
+    archive: str, source: Mapping[str, bytes | str], limits: Limits
+) -> tuple[Listing, DictContainer]:
     rules = EntryRules(archive, limits)
     contents = {path: data.encode() if isinstance(data, str) else data for path, data in source.items()}
     for path, data in contents.items():
         name = rules.admit(path)
         if name is not None and not path.endswith("/"):
-            rules.add(path, name, Entry(len(data), len(data), path=path))
-    return rules.contents(), Dict(contents)
+            rules.add(path, name, ArchiveEntry(len(data), len(data), path=path))
+    return rules.contents(), DictContainer(contents)

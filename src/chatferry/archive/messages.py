@@ -1,9 +1,7 @@
 """What a refused archive is told: where, why and what to do; sizes and names as people read them."""
 
 from chatferry.errors import ArchiveError
-
-MIB = 1 << 20
-GIB = 1 << 30
+from chatferry.sizes import GIB, MIB
 
 AGAIN = "Download the export again."
 REPACK = "Unpack the archive, mend this, and pack it again as a zip."

@@ -13,7 +13,7 @@ from chatferry.archive.folder import open_dict, open_folder
 from chatferry.archive.messages import AGAIN, fault, unreadable
 from chatferry.archive.remote import RemoteFile, is_url, url_name
 from chatferry.archive.single_file import is_text, open_single
-from chatferry.archive.streams import File
+from chatferry.archive.streams import OffsetFile
 from chatferry.archive.tar import TAR_BLOCK, open_tar, open_tar_gz
 from chatferry.archive.zip import open_zip
 from chatferry.downloads import DEFAULT_RULES, Rules
@@ -52,7 +52,7 @@ def open_archive(
         if not stat.S_ISREG(mode):
             raise fault(str(source), "is neither a file nor a folder", "Name the export's file or folder.")
         with ExitStack() as stack:
-            file = File(source.open("rb", buffering=0))
+            file = OffsetFile(source.open("rb", buffering=0))
             stack.callback(file.close)
             archive = _open_file(name or source.name, file, limits, single)
             stack.pop_all()
@@ -77,7 +77,7 @@ def _mode(path: Path) -> int:
         raise FileNotFoundError(errno.ENOENT, str(error)) from error
 
 
-def _open_file(archive: str, file: File, limits: Limits, single: bool, tag: str = "") -> Archive:
+def _open_file(archive: str, file: OffsetFile, limits: Limits, single: bool, tag: str = "") -> Archive:
     head = file.at(0, TAR_BLOCK)
     if not head:
         raise fault(archive, "is empty", AGAIN)

@@ -9,11 +9,11 @@ from functools import lru_cache
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
-from chatferry.archive.messages import MIB
-from chatferry.archive.streams import File
+from chatferry.archive.streams import OffsetFile
 from chatferry.downloads import DEFAULT_RULES, Rules
 from chatferry.errors import SettingsError
 from chatferry.redaction import without_secrets
+from chatferry.sizes import MIB
 
 SILENCE = 60  # seconds that a host may say nothing
 CHANGED = "has changed while it was read"
@@ -46,7 +46,7 @@ class Remote(Protocol):
     def close(self) -> None: ...
 
 
-class RemoteFile(File):
+class RemoteFile(OffsetFile):
     """A file at a URL, of which some blocks are kept. `tag` as in `Remote`."""
 
     def __init__(self, url: str, rules: Rules = DEFAULT_RULES) -> None:

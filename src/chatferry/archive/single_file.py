@@ -2,30 +2,30 @@
 
 from collections.abc import Iterator
 
-from chatferry.archive.entry_rules import Contents, Entry, EntryRules, Limits
-from chatferry.archive.streams import File
+from chatferry.archive.entry_rules import ArchiveEntry, EntryRules, Limits, Listing
+from chatferry.archive.streams import OffsetFile
 
 
-class Single:
-    def __init__(self, file: File) -> None:
+class SingleContainer:
+    def __init__(self, file: OffsetFile) -> None:
         self._file = file
 
-    def blocks(self, entry: Entry) -> Iterator[bytes]:
+    def blocks(self, entry: ArchiveEntry) -> Iterator[bytes]:
         return self._file.blocks(0, entry.size + 1)  # one more than there was shows that it has grown
 
     def close(self) -> None:
         self._file.close()
 
 
-def open_single(archive: str, file: File, limits: Limits) -> tuple[Contents, Single]:
+def open_single(archive: str, file: OffsetFile, limits: Limits) -> tuple[Listing, SingleContainer]:
     """The entry bears the file's own name."""
     rules = EntryRules(archive, limits)
     name = archive.replace("\\", "/").rpartition("/")[2].replace("\0", "")
     if name in ("", ".", ".."):
         name = "file"
     admitted = rules.admit(name) or "file"
-    rules.add(name, admitted, Entry(file.size, file.size))
-    return rules.contents(), Single(file)
+    rules.add(name, admitted, ArchiveEntry(file.size, file.size))
+    return rules.contents(), SingleContainer(file)
 
 
 _PICTURES = (b"\x89png", b"\xff\xd8\xff", b"gif8", b"%pdf", b"\xd0\xcf\x11\xe0")  # in lower case

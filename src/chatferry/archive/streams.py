@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
-from chatferry.archive.messages import MIB
+from chatferry.sizes import MIB
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -71,7 +71,7 @@ class ReplayBuffer:
             self._begin += len(self._last.popleft())
 
 
-class File:
+class OffsetFile:
     """A file read by offset, so that nobody minds where others read."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -101,7 +101,7 @@ class Cursor(io.RawIOBase):
     `budget` is how many bytes they may read before it is set anew: headers lie about their own sizes too.
     """
 
-    def __init__(self, file: File, budget: int) -> None:
+    def __init__(self, file: OffsetFile, budget: int) -> None:
         self._file = file
         self._position = 0
         self.budget = budget

@@ -8,30 +8,31 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 
-from chatferry.archive.entry_rules import Contents, Entry, EntryRules, Limits, beyond_ratio
-from chatferry.archive.messages import AGAIN, MIB, REPACK, TRUST, amount, fault, quoted, reason
-from chatferry.archive.streams import BLOCK, Cursor, File
+from chatferry.archive.entry_rules import ArchiveEntry, EntryRules, Limits, Listing, beyond_ratio
+from chatferry.archive.messages import AGAIN, REPACK, TRUST, amount, fault, quoted, reason
+from chatferry.archive.streams import BLOCK, Cursor, OffsetFile
+from chatferry.sizes import MIB
 
 TAR_BLOCK = 512
 _TAR_HEADERS = MIB  # bytes that the headers of one tar entry may take
 _TAR_OVERHEAD = 4096  # bytes of headers and padding that are granted to each tar entry
 
 
-class Tar:
-    def __init__(self, file: File) -> None:
+class TarContainer:
+    def __init__(self, file: OffsetFile) -> None:
         self._file = file
 
-    def blocks(self, entry: Entry) -> Iterator[bytes]:
+    def blocks(self, entry: ArchiveEntry) -> Iterator[bytes]:
         return self._file.blocks(entry.offset, entry.size)
 
     def close(self) -> None:
         self._file.close()
 
 
-class _Unpacked(File):
+class _Unpacked(OffsetFile):
     """A gzip file, unpacked into a temporary file as far as it has been asked for."""
 
-    def __init__(self, archive: str, packed: File, limits: Limits) -> None:
+    def __init__(self, archive: str, packed: OffsetFile, limits: Limits) -> None:
         super().__init__(tempfile.TemporaryFile())  # noqa: SIM115  (closed by `close`)
         self._archive = archive
         self._limits = limits
@@ -78,22 +79,22 @@ class _Unpacked(File):
         self.size += len(block)
 
 
-def open_tar(archive: str, file: File, limits: Limits, otherwise: str) -> tuple[Contents, Tar]:
+def open_tar(archive: str, file: OffsetFile, limits: Limits, otherwise: str) -> tuple[Listing, TarContainer]:
     """`otherwise` says what the file is if it is no tar at all."""
-    return _list_tar(archive, file, limits, otherwise), Tar(file)
+    return _list_tar(archive, file, limits, otherwise), TarContainer(file)
 
 
-def open_tar_gz(archive: str, packed: File, limits: Limits) -> tuple[Contents, Tar]:
+def open_tar_gz(archive: str, packed: OffsetFile, limits: Limits) -> tuple[Listing, TarContainer]:
     with ExitStack() as stack:
         unpacked = _Unpacked(archive, packed, limits)
         stack.callback(unpacked.close)
         contents = _list_tar(archive, unpacked, limits, "is a gzip file without a tar in it")
         stack.pop_all()
     packed.close()
-    return contents, Tar(unpacked)
+    return contents, TarContainer(unpacked)
 
 
-def _list_tar(archive: str, file: File, limits: Limits, otherwise: str) -> Contents:
+def _list_tar(archive: str, file: OffsetFile, limits: Limits, otherwise: str) -> Listing:
     """All entries of a tar; `otherwise` says what the file is if it is no tar at all."""
     rules = EntryRules(archive, limits)
     try:
@@ -112,7 +113,7 @@ def _list_tar(archive: str, file: File, limits: Limits, otherwise: str) -> Conte
 _TAR_DAMAGE = (tarfile.TarError, EOFError, ValueError, LookupError, RecursionError)
 
 
-def _tar_headers(file: File) -> Iterator[tarfile.TarInfo]:
+def _tar_headers(file: OffsetFile) -> Iterator[tarfile.TarInfo]:
     """The header of every entry. tarfile's own loop takes damage and a missing end for the end."""
     cursor = Cursor(file, _TAR_HEADERS)
     with tarfile.TarFile(fileobj=cursor, encoding="utf-8", errors="surrogateescape") as table:
@@ -147,4 +148,4 @@ def _add_tar_entry(rules: EntryRules, info: tarfile.TarInfo) -> None:
         raise rules.fault(info.name, f"is {kind}", REPACK)
     if info.size < 0:
         raise rules.fault(info.name, "has a size below zero: the tar is damaged", AGAIN)
-    rules.add(info.name, name, Entry(info.size, info.size, info.offset_data))
+    rules.add(info.name, name, ArchiveEntry(info.size, info.size, info.offset_data))

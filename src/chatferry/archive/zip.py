@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from isal import isal_zlib
 from msgspec import Struct
 
-from chatferry.archive.entry_rules import Contents, Entry, EntryRules, Limits
-from chatferry.archive.messages import AGAIN, MIB, fault
-from chatferry.archive.streams import BLOCK, File
+from chatferry.archive.entry_rules import ArchiveEntry, EntryRules, Limits, Listing
+from chatferry.archive.messages import AGAIN, fault
+from chatferry.archive.streams import BLOCK, OffsetFile
+from chatferry.sizes import MIB
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # lengths of name and extra field
 _CENTRAL_HEADER = struct.Struct("<4sxBBxHH4xIIIHHH4xII")
@@ -40,11 +41,11 @@ class _DamagedError(Exception):
     """The table of contents does not hold together."""
 
 
-class Zip:
-    def __init__(self, file: File) -> None:
+class ZipContainer:
+    def __init__(self, file: OffsetFile) -> None:
         self._file = file
 
-    def blocks(self, entry: Entry) -> Iterator[bytes]:
+    def blocks(self, entry: ArchiveEntry) -> Iterator[bytes]:
         header = self._file.at(entry.offset, _LOCAL_HEADER.size)
         if len(header) < _LOCAL_HEADER.size or not header.startswith(b"PK\3\4"):
             raise EOFError("no local header")
@@ -66,7 +67,7 @@ def _inflated(packed: Iterator[bytes]) -> Iterator[bytes]:
         raise EOFError("deflated data without an end")
 
 
-class _Table(Struct, frozen=True):
+class _TableOfContents(Struct, frozen=True):
     """Where the table of contents is, as the end of the file says.
 
     entries  how many it claims to have
@@ -88,10 +89,10 @@ class _Header(Struct, frozen=True, gc=False):
     mode: int
     flags: int
     method: int
-    entry: Entry
+    entry: ArchiveEntry
 
 
-def open_zip(archive: str, file: File, limits: Limits) -> tuple[Contents, Zip]:
+def open_zip(archive: str, file: OffsetFile, limits: Limits) -> tuple[Listing, ZipContainer]:
     rules = EntryRules(archive, limits)
     try:
         table = _find_table(file)
@@ -107,10 +108,10 @@ def open_zip(archive: str, file: File, limits: Limits) -> tuple[Contents, Zip]:
     except (_DamagedError, struct.error, UnicodeDecodeError) as error:
         raise fault(archive, "is a zip that is damaged or incomplete", AGAIN) from error
     rules.judge_ratio(file.size)
-    return rules.contents(), Zip(file)
+    return rules.contents(), ZipContainer(file)
 
 
-def _find_table(file: File) -> _Table:
+def _find_table(file: OffsetFile) -> _TableOfContents:
     """Return where the table of contents is; the last record of a zip says so, with a comment behind it."""
     first = max(0, file.size - _END.size - _LONGEST_COMMENT)
     tail = file.at(first, file.size - first)
@@ -123,10 +124,10 @@ def _find_table(file: File) -> _Table:
     end = first + place
     if wide := _find_end_64(file, end):
         end, (_, entries, size, offset) = end - _END_64_LOCATOR.size - _END_64.size, wide
-    return _Table(entries, end - size, size, end - size - offset)
+    return _TableOfContents(entries, end - size, size, end - size - offset)
 
 
-def _find_end_64(file: File, end: int) -> tuple[bytes, int, int, int] | None:
+def _find_end_64(file: OffsetFile, end: int) -> tuple[bytes, int, int, int] | None:
     """Return the record with wider fields that a large zip has before its last one; None if there is none."""
     before = file.at(max(0, end - _END_64_LOCATOR.size), _END_64_LOCATOR.size)
     if not before.startswith(b"PK\6\7"):
@@ -153,7 +154,7 @@ def _headers(table: bytes, shift: int) -> Iterator[_Header]:
         place += sum(lengths)  # of name, extra field and comment
         size, packed, offset = _wide(size, packed, offset, extra)
         # Some programs call an empty file deflated and write nothing at all.
-        entry = Entry(size, packed, offset + shift, crc, method == _DEFLATED and packed > 0)
+        entry = ArchiveEntry(size, packed, offset + shift, crc, method == _DEFLATED and packed > 0)
         yield _Header(_name(name, flags, system), attributes >> 16, flags, method, entry)
 
 

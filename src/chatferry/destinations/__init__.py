@@ -6,7 +6,7 @@ there are.
 
 from chatferry.destinations.kinds import (
     MONGO_INDEXES,
-    Kind,
+    DestinationKind,
     is_server,
     kind_of,
     open_destination,
@@ -19,7 +19,7 @@ __all__ = [
     "ADDRESS",
     "MONGO_INDEXES",
     "Destination",
-    "Kind",
+    "DestinationKind",
     "Lookup",
     "Packed",
     "Rejection",

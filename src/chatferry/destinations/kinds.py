@@ -17,10 +17,10 @@ MONGO_INDEXES = "CHATFERRY_MONGO_INDEXES"
 """The setting that allows indexes of `importIds` to be made in Rocket.Chat's database where they lack."""
 
 
-class Kind(Struct, frozen=True):
+class DestinationKind(Struct, frozen=True):
     """A kind of destination.
 
-    schemes    how its URLs begin
+    schemes    the beginnings of its URLs
     open       opens the destination of a URL, given the seconds after which a question to a server has failed
     is_server  whether it is the database of a Rocket.Chat server: several processes may write, imports take
                turns by a lease, messages may have a text index, and accounts are the server's
@@ -56,13 +56,13 @@ def _mongodb(url: str, patience: float | None) -> Destination:
 
 
 KINDS = (
-    Kind(("sqlite",), _sqlite),
-    Kind(("memory",), _memory),
-    Kind(("mongodb", "mongodb+srv"), _mongodb, is_server=True),
+    DestinationKind(("sqlite",), _sqlite),
+    DestinationKind(("memory",), _memory),
+    DestinationKind(("mongodb", "mongodb+srv"), _mongodb, is_server=True),
 )
 
 
-def kind_of(url: str) -> Kind:
+def kind_of(url: str) -> DestinationKind:
     """Return the kind of the destination that a URL names. Raises SettingsError if it names none."""
     scheme = url.partition(":")[0]
     for kind in KINDS:

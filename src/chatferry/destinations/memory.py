@@ -19,10 +19,10 @@ from chatferry.destinations.rules import (
     normalized,
     patch_json,
     shown,
-    stamp,
-    stamped,
+    timestamp_suffix,
+    to_json,
     totals,
-    written,
+    with_timestamp,
 )
 from chatferry.destinations.unique import require_free
 from chatferry.documents import (
@@ -59,7 +59,7 @@ class _Shelf:
         self.documents[id_] = data
 
     def ids(self, field: str, values: Iterable[str]) -> Collection[str]:
-        """The ids of the documents that have one of `values` in `field`."""
+        """Return the ids of the documents that have one of `values` in `field`."""
         if field == "_id":
             return [value for value in values if value in self.documents]
         return dict.fromkeys(id_ for value in values for id_ in self._found_by.get((field, value), ()))
@@ -77,9 +77,9 @@ _RIVALS = {"username": Lookup.USERNAME, "unique name": Lookup.ROOM_NAME, "rid": 
 class MemoryDestination:
     """Keeps everything in memory, and nothing when the process ends.
 
-    Laid over a `base` it shows what the base has and what was applied since, and never writes to the base;
-    what `finish` then says builds on the `msgs` and `lastMessage` of the base's rooms.
-    Without `keep_messages` it knows of new messages only their ids and digests, and each room's newest.
+    Laid over a `base` it shows the base's documents and all changes since, and never writes to the base;
+    `refresh_rooms` then builds on the `msgs` and `lastMessage` of the base's rooms.
+    Without `keep_messages` it keeps only ids and digests of new messages, and each room's newest one.
     """
 
     address = ""
@@ -118,16 +118,16 @@ class MemoryDestination:
 
     def apply(self, changes: Sequence[Change]) -> list[Rejection]:
         known = self._known_messages(changes)
-        ending = stamp()
+        suffix = timestamp_suffix()
         rejections = []
         for index, change in enumerate(changes):
             try:
                 if isinstance(change, Update):
-                    self._update(change, ending)
+                    self._update(change, suffix)
                 elif change.collection == MESSAGES:
-                    self._insert_message(change, ending, known)
+                    self._insert_message(change, suffix, known)
                 else:
-                    self._insert(change, ending)
+                    self._insert(change, suffix)
             except ChangeError as fault:
                 rejections.append(Rejection(index, str(fault)))
         return rejections
@@ -145,7 +145,7 @@ class MemoryDestination:
         return self.apply([Insert(MESSAGES, document, digest) for _, digest, document in messages])
 
     def put_file(self, document: Document, content: Iterable[bytes], collection: str = UPLOADS) -> None:
-        data = stamped(document, stamp())
+        data = with_timestamp(document, timestamp_suffix())
         self._files[collection, identity(document)] = b"".join(content)
         self._shelves[collection].put(document, data)
 
@@ -154,11 +154,11 @@ class MemoryDestination:
             return iter([self._files[collection, id][start:]])
         return self._base.read_file(id, collection, start) if self._base else iter(())
 
-    def finish(self, room_ids: Collection[str]) -> None:
-        ending = stamp()
+    def refresh_rooms(self, room_ids: Collection[str]) -> None:
+        suffix = timestamp_suffix()
         for room_id in room_ids:
             if self._stored(ROOMS, room_id):
-                self._update(self._totals(room_id), ending)
+                self._update(self._totals(room_id), suffix)
 
     def dump(self, collection: str) -> Iterator[bytes]:
         own = self._shelves[collection].documents
@@ -170,10 +170,10 @@ class MemoryDestination:
         return self._base.server_documents(collection, limit) if self._base else []
 
     def close(self) -> None:
-        """The base stays open: whoever opened it closes it."""
+        """Close nothing: the base is closed by its owner."""
 
     def _ask(self, lookup: Lookup, values: Iterable[str]) -> None:
-        """Take from the base, once, what it has for these values."""
+        """Load what the base has for these values, once."""
         new = [value for value in values if (lookup, value) not in self._asked] if self._base else []
         if self._base and new:
             self._asked.update((lookup, value) for value in new)
@@ -183,7 +183,7 @@ class MemoryDestination:
                     shelf.put(document, encode(document))
 
     def _known_messages(self, changes: Sequence[Change]) -> Collection[str]:
-        """The ids of the messages to be inserted that the base has."""
+        """Return the ids of messages to be inserted that the base has."""
         if self._base is None:
             return ()
         inserts = [c.document for c in changes if isinstance(c, Insert) and c.collection == MESSAGES]
@@ -191,8 +191,8 @@ class MemoryDestination:
             [id_ for document in inserts if isinstance(id_ := document.get("_id"), str)]
         )
 
-    def _insert_message(self, change: Insert, ending: bytes, known: Collection[str]) -> None:
-        id_, data = identity(change.document), stamped(change.document, ending)
+    def _insert_message(self, change: Insert, suffix: bytes, known: Collection[str]) -> None:
+        id_, data = identity(change.document), with_timestamp(change.document, suffix)
         rid, _, _ = columns(change.document)
         if id_ not in self._digests and id_ not in known:
             self._digests[id_] = change.digest
@@ -207,8 +207,8 @@ class MemoryDestination:
             last = (ts or "", message["_id"], data)
             self._newest[rid] = max(self._newest.get(rid, last), last)
 
-    def _insert(self, change: Insert, ending: bytes) -> None:
-        id_, data = identity(change.document), stamped(change.document, ending)
+    def _insert(self, change: Insert, suffix: bytes) -> None:
+        id_, data = identity(change.document), with_timestamp(change.document, suffix)
         shelf = self._shelves[change.collection]
         if change.collection in _BY_ID:
             self._ask(_BY_ID[change.collection], [id_])
@@ -217,12 +217,12 @@ class MemoryDestination:
             shelf.require_free(change.document)
             shelf.put(change.document, data)
 
-    def _update(self, change: Update, ending: bytes) -> None:
+    def _update(self, change: Update, suffix: bytes) -> None:
         stored = self._stored(change.collection, change.id)
         if stored is not None:
             document = patch_json(stored, change)
-            if written(document) != stored:
-                self._replace(change.collection, stored, document, ending)
+            if to_json(document) != stored:
+                self._replace(change.collection, stored, document, suffix)
         elif change.collection == MESSAGES and change.id in self._digests:
             normalized(change)
         else:
@@ -230,8 +230,8 @@ class MemoryDestination:
         if change.collection == MESSAGES and change.digest:
             self._digests[change.id] = change.digest
 
-    def _replace(self, collection: str, stored: bytes, document: Document, ending: bytes) -> None:
-        data = stamped(document, ending)
+    def _replace(self, collection: str, stored: bytes, document: Document, suffix: bytes) -> None:
+        data = with_timestamp(document, suffix)
         if collection == MESSAGES:
             self._added[columns(document)[0]] += 1
             self._added[decode(stored).get("rid")] -= 1
@@ -253,7 +253,7 @@ class MemoryDestination:
 
     @cached_property
     def _subscription_rooms(self) -> dict[str, list[str]]:
-        """The rooms of the base's subscriptions: there is no look-up by a subscription's own `_id`."""
+        """Return the rooms of the base's subscriptions: no look-up goes by a subscription's own `_id`."""
         lines = self._base.dump(SUBSCRIPTIONS) if self._base else ()
         return {document["_id"]: [document.get("rid", "")] for document in map(decode, lines)}
 
@@ -274,7 +274,7 @@ class MemoryDestination:
         return totals(room_id, room.get("msgs", 0) + self._added[room_id], users, newest)
 
     def _last_messages(self, room_id: str, below: Document) -> Iterator[Document]:
-        """Messages of a room, among them its newest. `below` is the room in the base."""
+        """Yield messages of a room, its newest among them. `below` is the room in the base."""
         own = self._shelves[MESSAGES]
         yield from (decode(own.documents[id_]) for id_ in own.ids("rid", [room_id]))
         if room_id in self._newest:

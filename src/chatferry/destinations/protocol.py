@@ -51,53 +51,53 @@ Packed = tuple[Any, ...]
 class Destination(Protocol):
     """Keeps users, rooms, messages, files and login tokens in Rocket.Chat's collections.
 
-    One object serves one thread at a time, but any may `pack` and `unpack`. Each call of `apply` is one
-    transaction, unless all its changes only add values to lists; what that or `insert` does halfway, when
-    the process dies, is harmless to repeat.
+    One object serves one thread at a time, but any thread may `pack` and `unpack`. Each call of `apply` is
+    one transaction, unless all its changes only add values to lists. If the process dies during `insert` or
+    such a call, repeating it does no harm.
 
-    address   its URL, if several processes may write at once, each with an object of its own; else "".
-              Where it is one, several threads may also `find`, `apply` and read with one object.
+    address  its URL, if several processes may write at once, each with an object of its own; else "".
+             With an address, several threads may also `find`, `apply` and read with one object.
     """
 
     address: str
 
     def unique_id(self) -> str:
-        """Return what tells this destination from every other one, wherever it lies; "" if it is not kept.
+        """Return the id of this destination, wherever it lies; "" if it is not kept.
 
         That is the `uniqueID` of a Rocket.Chat server, or the id that an embedded workspace was made with.
         """
         ...
 
     def settings(self, names: Collection[str]) -> dict[str, Any]:
-        """Return those of Rocket.Chat's settings that have one of `names`, as far as there are any."""
+        """Return Rocket.Chat's settings of these names, as far as they exist."""
         ...
 
     def find(self, lookup: Lookup, values: Collection[str]) -> list[Document]:
-        """The documents whose looked-up field has one of `values`, each once, in no set order."""
+        """Return the documents whose looked-up field has one of `values`, each once, in no set order."""
         ...
 
     def digests(self, message_ids: Collection[str]) -> dict[str, bytes]:
-        """The digests of those messages that exist (b"" for one that no import wrote)."""
+        """Return the digests of existing messages; b"" for a message that no import wrote."""
         ...
 
     def apply(self, changes: Sequence[Change]) -> list[Rejection]:
-        """Apply all changes that can be applied, in order, and stamp `_updatedAt` on what was written.
+        """Apply all changes that can be applied, in order, and set `_updatedAt` in the written documents.
 
         Inserting an `_id` that exists leaves the stored document as it is. Rejected are: a document without
         an `_id`, one that cannot be encoded, a username, or the name of a room of type c or p, that another
-        document holds, a second subscription of one user to one room, and an update of what does not exist.
+        document holds, a second subscription of one user to one room, and an update of a missing document.
         """
         ...
 
     def pack(self, message: Document, encoded: bytes | bytearray, digest: bytes) -> Packed:
-        """A message as conversion makes it, which `encode` made `encoded` of, ready to be inserted.
+        """Prepare a message for `insert`. `encoded` is what `encode` made of it.
 
         `encoded` may be used for another message afterwards.
         """
         ...
 
     def unpack(self, message: Packed) -> Document:
-        """The document that was packed."""
+        """Return the document that was packed."""
         ...
 
     def insert(self, messages: Sequence[Packed]) -> list[Rejection]:
@@ -112,14 +112,14 @@ class Destination(Protocol):
         ...
 
     def read_file(self, id: str, collection: str = UPLOADS, start: int = 0) -> Iterator[bytes]:
-        """The bytes of a stored file from the place `start` on, in pieces; none if there is no such file.
+        """Yield the bytes of a stored file from `start` on, in pieces; nothing if there is no such file.
 
         Another thread may take the pieces, however slowly, while this one goes on to use the destination.
         """
         ...
 
-    def finish(self, room_ids: Collection[str]) -> None:
-        """Make `msgs`, `usersCount`, `lm` and `lastMessage` of these rooms true; touch nothing that is.
+    def refresh_rooms(self, room_ids: Collection[str]) -> None:
+        """Make `msgs`, `usersCount`, `lm` and `lastMessage` of these rooms true, and touch no other field.
 
         `lastMessage` is the newest message that the room itself shows: no hidden one, and no thread reply
         unless it has `tshow`.
@@ -127,11 +127,11 @@ class Destination(Protocol):
         ...
 
     def dump(self, collection: str) -> Iterator[bytes]:
-        """Every document of a collection by ascending `_id`, each as one line of relaxed Extended JSON."""
+        """Yield each document of a collection as a line of relaxed Extended JSON, by ascending `_id`."""
         ...
 
     def server_documents(self, collection: str, limit: int) -> list[Document]:
-        """Documents of a collection in which only a Rocket.Chat server writes; none where there is no server.
+        """Return documents of a collection in which only a Rocket.Chat server writes; none without a server.
 
         At most `limit`, the greatest `ts` first.
         """

@@ -66,17 +66,17 @@ UNIQUE: Mapping[str, str] = {
 
 
 def looked_up(lookup: Lookup, values: Iterable[str]) -> set[str]:
-    """The values as `keys` gives them: usernames and e-mails without regard to case."""
+    """Return the values as `keys` has them: usernames and e-mails folded."""
     return set(map(fold, values)) if lookup in (Lookup.USER_EMAIL, Lookup.USERNAME) else set(values)
 
 
 def fold(text: str) -> str:
-    """A text in the form that all its spellings in upper and lower case share."""
+    """Return the form that all upper-case and lower-case spellings of a text share."""
     return text.lower() if text.isascii() else normalize("NFC", text).casefold()
 
 
 def keys(collection: str, document: Document) -> set[tuple[str, str]]:
-    """What a document is found by besides its `_id`: fields and their values."""
+    """Return the fields and values, besides `_id`, that a document is found by."""
     found = _KEYS[collection](document) if collection in _KEYS else ()
     return {(field, value) for field, value in found if isinstance(value, str)}
 
@@ -117,7 +117,7 @@ def _subscription_keys(subscription: Document) -> Iterator[tuple[str, Any]]:
     rid, user = subscription.get("rid"), subscription.get("u")
     yield "rid", rid
     if rid is not None and isinstance(user, dict) and "_id" in user:
-        yield "member", written([rid, user["_id"]]).decode()
+        yield "member", to_json([rid, user["_id"]]).decode()
 
 
 _KEYS: Mapping[str, Callable[[Document], Iterable[tuple[str, Any]]]] = {
@@ -140,7 +140,7 @@ _FOUND_BY: Mapping[str, frozenset[str]] = {
 
 
 def touches_keys(update: Update) -> bool:
-    """Whether the update may change what the document is found by."""
+    """Return whether the update may change the keys of its document."""
     paths = (*update.set, *update.unset, *update.add, *update.pull)
     return not _FOUND_BY.get(update.collection, frozenset()).isdisjoint(
         [path.partition(".")[0] for path in paths]
@@ -152,41 +152,41 @@ def _items(value: Any) -> Sequence[Any]:
 
 
 def identity(document: Document) -> str:
-    """The document's `_id`."""
+    """Return the document's `_id`. Raise ChangeError if it has none."""
     value = document.get("_id")
     if isinstance(value, str) and value:
         return value
     raise ChangeError("it has no _id")
 
 
-def written(value: Any) -> bytes:
-    """The value as JSON."""
+def to_json(value: Any) -> bytes:
+    """Return the value as JSON. Raise ChangeError if JSON cannot hold it."""
     try:
         return encode(value)
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise ChangeError(f"it cannot be written as JSON: {error}") from error
 
 
-def stamp() -> bytes:
-    """What `stamped` adds to documents that are written now."""
+def timestamp_suffix() -> bytes:
+    """Return the bytes that `with_timestamp` adds to documents that are written now."""
     now = Date.at(time.time_ns() // 1_000_000)
     return b',"_updatedAt":' + encode(now) + b"}"
 
 
-def stamped(document: Document, stamp: bytes) -> bytes:
-    """The document, which has an `_id`, as JSON that ends with its `_updatedAt`."""
+def with_timestamp(document: Document, suffix: bytes) -> bytes:
+    """Return a document, which has an `_id`, as JSON that ends with its `_updatedAt`."""
     if "_updatedAt" in document:
         document = {key: value for key, value in document.items() if key != "_updatedAt"}
-    return written(document)[:-1] + stamp
+    return to_json(document)[:-1] + suffix
 
 
 def patch_json(stored: bytes | str, update: Update) -> Document:
-    """The document, stored as JSON, after the update."""
+    """Return the document, stored as JSON, after the update."""
     return patched(decode(stored), normalized(update))
 
 
 def patched(document: Document, update: Update) -> Document:
-    """The document itself, changed. The update's values are as stored documents have them."""
+    """Change the document itself and return it. The update has values as stored documents have them."""
     for path, value in update.set.items():
         holder, key = _place(document, path, make=True)
         holder[key] = value
@@ -231,18 +231,18 @@ def _without(items: list[Any], field: str, values: Iterable[Any]) -> list[Any]:
 
 
 def normalized(update: Update) -> Update:
-    """The update with values as stored documents have them: a tuple is a list there."""
-    return replace(update, **decode(written({"set": update.set, "add": update.add, "pull": update.pull})))
+    """Return the update with values as stored documents have them: a list in place of a tuple."""
+    return replace(update, **decode(to_json({"set": update.set, "add": update.add, "pull": update.pull})))
 
 
 def is_plain(update: Update) -> bool:
-    """Whether its values are texts and whole numbers, which stored documents have as they are."""
+    """Return whether all values are texts and whole numbers, which are stored unchanged."""
     values = [*update.set.values(), *chain.from_iterable(update.add.values())]
     return not update.pull and all(type(value) is str or type(value) is int for value in values)
 
 
 def _place(document: Document, path: str, make: bool = False) -> tuple[Any, Any]:
-    """What holds the end of a path, and the end's key there. `make` makes the dicts that lack on the way."""
+    """Return the object that holds the end of a path, and its key there. `make` adds missing dicts."""
     holder: Any = document
     *steps, last = path.split(".")
     for step in steps:
@@ -275,7 +275,7 @@ def _list(holder: Any, key: Any) -> list[Any]:
 
 
 def columns(message: Document) -> tuple[str | None, str | None, str | None]:
-    """What messages are found and ordered by: `rid`, `ts` as text that sorts as time does, `tmid`."""
+    """Return what messages are found and ordered by: `rid`, `ts` as text that sorts as time does, `tmid`."""
     rid, ts, tmid = message.get("rid"), message.get("ts"), message.get("tmid")
     if type(rid) not in _TEXT or type(tmid) not in _TEXT:
         raise ChangeError("its rid or tmid is no text")
@@ -290,7 +290,7 @@ def columns(message: Document) -> tuple[str | None, str | None, str | None]:
 
 
 def sortable(date: Date) -> str:
-    """A date of `Date.at` as text that sorts as time does: with the "Z", "50Z" would follow "50.123Z"."""
+    """Return a date of `Date.at` as text that sorts as time does: with "Z", "50Z" would follow "50.123Z"."""
     return date.iso[:-1]
 
 
@@ -298,14 +298,14 @@ _TEXT = (str, type(None))
 
 
 def shown(message: Document) -> bool:
-    """Whether the room itself shows the message: no hidden one, no reply that only its thread shows."""
+    """Return whether a room itself shows the message: not hidden, nor a reply that only its thread shows."""
     if message.get("ts") is None or message.get("_hidden") is True:
         return False
     return "tmid" not in message or message.get("tshow") is True
 
 
 def totals(room_id: str, messages: int, users: int, newest: Document | None) -> Update:
-    """What is true of a room with so many messages and users. `newest` is the last message it shows."""
+    """Return the update of a room with so many messages and users. `newest` is the last message it shows."""
     counts = {"msgs": messages, "usersCount": users}
     if newest is None:
         return Update(collection=ROOMS, id=room_id, set=counts, unset=("lm", "lastMessage"))

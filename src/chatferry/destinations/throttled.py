@@ -31,13 +31,18 @@ class Pace(Struct, frozen=True):
 
     @property
     def at_once(self) -> int:
-        """The most documents in a write: of messages no more than a second's."""
+        """Return the most documents in a write: of messages no more than a second's."""
         rate = self.messages_per_second
         return min(SLICE, max(1, int(rate))) if rate else SLICE
 
 
-class Write(Struct, frozen=True):
-    """What was written: so many documents, of them messages, and when, in seconds of one clock."""
+class TimedWrite(Struct, frozen=True):
+    """A finished write.
+
+    documents     all of them
+    messages      how many of the documents are messages
+    began, ended  in seconds of one clock
+    """
 
     documents: int
     messages: int
@@ -45,8 +50,8 @@ class Write(Struct, frozen=True):
     ended: float
 
 
-def next_write(pace: Pace, write: Write) -> float:
-    """When the next write may begin.
+def next_write(pace: Pace, write: TimedWrite) -> float:
+    """Return when the next write may begin.
 
     Messages: so that each takes its time at the rate. Latency: a primary that took n times longer than it
     should rests n times as long as it worked.
@@ -62,10 +67,10 @@ def next_write(pace: Pace, write: Write) -> float:
 
 
 class Throttled:
-    """A destination behind a pace: before a write it waits until that may begin.
+    """A destination behind a pace: before a write it waits until the write may begin.
 
     While it waits it calls `check`, which raises if the work is to stop. A call of `apply` or `insert`
-    becomes several transactions. Everything else is the destination's.
+    becomes several transactions. Everything else is the destination's own.
     """
 
     address = ""  # a pace is kept where one process writes
@@ -83,7 +88,7 @@ class Throttled:
         self.unpack = destination.unpack
         self.put_file = destination.put_file
         self.read_file = destination.read_file
-        self.finish = destination.finish
+        self.refresh_rooms = destination.refresh_rooms
         self.dump = destination.dump
         self.server_documents = destination.server_documents
         self.close = destination.close
@@ -106,7 +111,7 @@ class Throttled:
             self._wait()
             began = time.monotonic()
             refused = write(some)
-            done = Write(len(some), messages(some), began, time.monotonic())
+            done = TimedWrite(len(some), messages(some), began, time.monotonic())
             self._due = next_write(self._pace, done)
             rejections += [Rejection(first + one.index, one.reason) for one in refused]
         return rejections
@@ -123,5 +128,5 @@ def _messages(changes: Sequence[Change]) -> int:
 
 
 def throttled(destination: Destination, pace: Pace, check: Callable[[], None]) -> Destination:
-    """The destination at this pace."""
+    """Return the destination at this pace."""
     return Throttled(destination, pace, check) if pace.is_limited else destination

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-MIB = 1 << 20
+from chatferry.sizes import MIB
 
 
 class Rules(Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ from chatferry.downloads.partial_file import Unfinished
 from chatferry.downloads.response_checks import (
     HEAD,
     NOTHING,
-    Body,
+    Accepted,
     Kept,
     check_end,
     check_head,
@@ -127,7 +127,7 @@ class Downloader:
             return self._take(request, file, body, blocks)
 
     @contextmanager
-    def _answer(self, request: Request, kept: Kept) -> Iterator[tuple[Body, Iterator[bytes]]]:
+    def _answer(self, request: Request, kept: Kept) -> Iterator[tuple[Accepted, Iterator[bytes]]]:
         """Follow the request to where its file is: what comes there beside what is kept already."""
         self._where = without_secrets(request.url)
         url = accepted_url(request.url, self._rules)
@@ -151,7 +151,9 @@ class Downloader:
         self._where = f"{self._where.partition(' -> ')[0]} -> {following.scheme}://{host_of(following)}"
         return following, headers if is_same_origin(url, following) else {}
 
-    def _take(self, request: Request, file: Unfinished, body: Body, blocks: Iterator[bytes]) -> Downloaded:
+    def _take(
+        self, request: Request, file: Unfinished, body: Accepted, blocks: Iterator[bytes]
+    ) -> Downloaded:
         version, limit = body.version, self._rules.limit
         file.begin(body)
         was_judged = False

@@ -136,7 +136,7 @@ class _Backend(httpcore.NetworkBackend):
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failed.append(_reason(error))
             else:
-                return _Stream(stream, self._tick)
+                return _TickingStream(stream, self._tick)
         raise DownloadError(f"no connection to {host}: {', '.join(dict.fromkeys(failed))}", AGAIN)
 
     def _addresses(self, host: str, port: int) -> Sequence[str]:
@@ -152,7 +152,7 @@ class _Backend(httpcore.NetworkBackend):
         return addresses
 
 
-class _Stream(httpcore.NetworkStream):
+class _TickingStream(httpcore.NetworkStream):
     """A connection that calls `tick` while it waits for bytes, and counts those of the latest answer."""
 
     def __init__(self, stream: httpcore.NetworkStream, tick: Tick) -> None:
@@ -191,7 +191,7 @@ class _Stream(httpcore.NetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
         try:
-            return _Stream(self._stream.start_tls(ssl_context, server_hostname, timeout), self._tick)
+            return _TickingStream(self._stream.start_tls(ssl_context, server_hostname, timeout), self._tick)
         except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
             cause = error.__cause__
             if isinstance(cause, ssl.SSLCertVerificationError):

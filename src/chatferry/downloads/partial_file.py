@@ -11,12 +11,11 @@ import msgspec
 from msgspec import Struct
 
 from chatferry import private
-from chatferry.downloads.response_checks import HEAD, NOTHING, Body, Kept, Version
+from chatferry.downloads.response_checks import HEAD, NOTHING, Accepted, Kept, Version
+from chatferry.sizes import MIB
 
-_BLOCK = 1 << 20
 
-
-class _Origin(Struct, frozen=True):
+class _Beginning(Struct, frozen=True):
     """What the bytes are the beginning of. `url` without secrets: they change from export to export."""
 
     url: str
@@ -67,7 +66,7 @@ class Unfinished:
             if not (self._resumable and self.kept.size):
                 self.discard()
 
-    def begin(self, body: Body) -> None:
+    def begin(self, body: Accepted) -> None:
         """Make ready for the bytes of this body: from the start, or where the last attempt broke off."""
         if body.start:
             self._bytes = self._bytes or self._opened("ab")
@@ -76,7 +75,7 @@ class Unfinished:
         self._folder.mkdir(mode=0o700)
         self._version = body.version
         with open(self._origin, "wb", opener=private.opener) as origin:
-            origin.write(msgspec.json.encode(_Origin(self._url, body.version)))
+            origin.write(msgspec.json.encode(_Beginning(self._url, body.version)))
         self._bytes = self._opened("wb")
 
     def add(self, block: bytes) -> None:
@@ -124,11 +123,11 @@ class Unfinished:
     def _recall(self) -> None:
         """Go on with what an earlier fetch has left, if it is the beginning of the same file."""
         try:
-            origin = msgspec.json.decode(self._origin.read_bytes(), type=_Origin)
+            origin = msgspec.json.decode(self._origin.read_bytes(), type=_Beginning)
             if origin.url != self._url:
                 return
             with self._file.open("rb") as file:
-                while block := file.read(_BLOCK):
+                while block := file.read(MIB):
                     self._take(block)
         except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
             self._forget()

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chatferry.downloads import MIB, Request
+from chatferry.downloads import Request
 from chatferry.downloads.failures import AGAIN, CHECK_ADDRESS, EXPORT_AGAIN
 from chatferry.downloads.retries import retry_after
 from chatferry.errors import DownloadError
+from chatferry.sizes import MIB
 
 HEAD = 512  # bytes at the beginning of a file that tell what it is
 
@@ -50,7 +51,7 @@ class Kept(Struct, frozen=True):
     version: Version
 
 
-class Body(Struct, frozen=True, kw_only=True):
+class Accepted(Struct, frozen=True, kw_only=True):
     """What an accepted answer brings: the bytes of a version of the file, from `start` on."""
 
     start: int
@@ -80,7 +81,7 @@ def range_headers(kept: Kept) -> dict[str, str]:
 
 def judge(
     status: int, headers: Mapping[str, str], request: Request, kept: Kept, *, limit: int, now: float
-) -> Body:
+) -> Accepted:
     """The body, if it may be kept. Raises AttemptError."""
     _check_status(status, headers, kept, now)
     content_type = headers.get("content-type", "")
@@ -89,11 +90,11 @@ def judge(
     if status == 206:
         body = _rest(headers, kept, is_gzip)
     elif is_gzip:  # length and names are those of the packed bytes
-        body = Body(start=0, version=Version(content_type=content_type), is_gzip=True)
+        body = Accepted(start=0, version=Version(content_type=content_type), is_gzip=True)
     else:
         total = declared_length(headers)
         version = Version(total=total, validator=_validator(headers), content_type=content_type)
-        body = Body(start=0, version=version, is_gzip=False)
+        body = Accepted(start=0, version=version, is_gzip=False)
     check_size(0, body.version.total, limit)
     return body
 
@@ -157,7 +158,7 @@ def _is_gzip(headers: Mapping[str, str]) -> bool:
     return "gzip" in encoding
 
 
-def _rest(headers: Mapping[str, str], kept: Kept, is_gzip: bool) -> Body:
+def _rest(headers: Mapping[str, str], kept: Kept, is_gzip: bool) -> Accepted:
     """The body of a partial answer: exactly what is missing of the version of which we have the beginning."""
     found = _RANGE.fullmatch(headers.get("content-range", "").strip())
     if found is None or int(found[1]) != kept.size or is_gzip:
@@ -170,7 +171,7 @@ def _rest(headers: Mapping[str, str], kept: Kept, is_gzip: bool) -> Body:
         raise DownloadError("the host contradicts itself about the length of the file", AGAIN, is_stale=True)
     if _validator(headers) not in ("", kept.version.validator):
         raise DownloadError("the host has another version of the file by now", AGAIN, is_stale=True)
-    return Body(start=kept.size, version=replace(kept.version, total=sizes.pop()), is_gzip=False)
+    return Accepted(start=kept.size, version=replace(kept.version, total=sizes.pop()), is_gzip=False)
 
 
 def _validator(headers: Mapping[str, str]) -> str:

@@ -3,7 +3,8 @@
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from chatferry.downloads import MIB, Rules
+from chatferry.downloads import Rules
+from chatferry.sizes import MIB
 
 _ENOUGH = 1 * MIB
 

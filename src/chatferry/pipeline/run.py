@@ -43,7 +43,7 @@ def run(operation: Operation, context: ImportContext) -> Operation:
     progress.go(Status.FINISHING)
     rooms = {room.id for room in id_map.rooms.values() if not room.absent}
     rooms |= {room["_id"] for room in destination.find(Lookup.ROOM_DEFAULT, ["true"])}
-    destination.finish(sorted(rooms))
+    destination.refresh_rooms(sorted(rooms))
     store.part_cache.drop_older(operation.id)
     context.after_messages()
     context.check()

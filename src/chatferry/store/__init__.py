@@ -3,7 +3,7 @@
 from pathlib import Path
 from types import TracebackType
 
-from chatferry.store.attempts import Attempts
+from chatferry.store.attempts import WorkAttempts
 from chatferry.store.binding import BindingTable
 from chatferry.store.database import Database
 from chatferry.store.fetches import AvatarAddresses, Fetches
@@ -28,7 +28,7 @@ class Store:
         self.staging = Staging(self._database)
         self.parts = Parts(self._database)
         self.part_cache = PartCache(self._database)
-        self.attempts = Attempts(self._database)
+        self.attempts = WorkAttempts(self._database)
         self.problems = Problems(self._database)
         self.pending_files = PendingFiles(self._database)
         self.uploads = Uploads(self._database)

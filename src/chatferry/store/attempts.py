@@ -3,14 +3,14 @@
 from chatferry.store.database import Database
 
 
-class Attempts:
-    """A row lasts as long as the work. One that is there before it begins tells of a process that died."""
+class WorkAttempts:
+    """A row lasts as long as the work. A row that exists before the work begins shows that a process died."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def begin(self, operation_id: str, place: str) -> int:
-        """Note that the work begins at a place; how many processes died there in a row."""
+        """Note that the work begins at a place. Return how many processes died there in a row."""
         with self._database.transaction():
             row = self._database.one(
                 "SELECT place, deaths FROM attempts WHERE operation = ?", (operation_id,)

@@ -19,8 +19,8 @@ _PATIENCE = 30  # seconds
 class Database:
     """One connection writes, for one thread at a time: a lock is held for a statement or a transaction.
 
-    Who reads waits for nobody: there are further connections for that, as many as threads read at once. What
-    is read within a transaction comes over its own. A database that is forgotten on closing has only that.
+    Readers wait for nobody: each thread that reads has a further connection. A read within a transaction
+    uses the transaction's connection. A database that is forgotten on closing has only that one.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -45,7 +45,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All statements inside take effect together or not at all. Transactions may nest."""
+        """Let all statements inside take effect together or not at all. Transactions may nest."""
         with self._lock:
             if self._depth == 0:
                 with self._plain_errors():
@@ -104,7 +104,7 @@ class Database:
 
     @contextmanager
     def _reader(self) -> Iterator[sqlite3.Connection]:
-        """A connection that this thread has for itself."""
+        """Give this thread a connection of its own."""
         if self._path is None or self._writer == threading.get_ident():
             with self._lock, self._plain_errors():
                 yield self._connection

@@ -15,7 +15,7 @@ class Fetches:
         self._database.run(sql, (id, message_id, operation_id, outcome))
 
     def is_noted(self, operation_id: str, id: str, message_id: str = "") -> bool:
-        """Whether the operation has dealt with it."""
+        """Return whether the operation has dealt with a file or avatar."""
         sql = "SELECT 1 FROM fetches WHERE id = ? AND message_id = ? AND operation = ?"
         return self._database.one(sql, (id, message_id, operation_id)) is not None
 
@@ -45,6 +45,6 @@ class AvatarAddresses:
         return int(row[0]) if row else 0
 
     def get(self, user_id: str) -> str:
-        """The address; "" if the user's document has it whole."""
+        """Return the address; "" if the user's document has it whole."""
         row = self._database.one("SELECT url FROM avatar_addresses WHERE user_id = ?", (user_id,))
         return str(row[0]) if row else ""

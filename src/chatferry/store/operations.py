@@ -23,14 +23,14 @@ _INVALIDATE = "UPDATE operations SET valid = 0, updated_at = ? WHERE valid = 1"
 Some = TypeVar("Some", bound=Summary)
 
 
-class _Standing(Struct):
-    """All that is read where very many operations are looked at."""
+class _StatusOnly(Struct):
+    """The part of an operation that is read when very many are looked at."""
 
     status: Status
 
 
-class _Place(Struct):
-    """Where an archive lies, likewise."""
+class _Location(Struct):
+    """Where an archive lies, for the same reason."""
 
     url: str = ""
     archive: str = ""
@@ -38,8 +38,8 @@ class _Place(Struct):
 
 _operation = msgspec.msgpack.Decoder(Operation).decode
 _summary = msgspec.msgpack.Decoder(Summary).decode
-_place = msgspec.msgpack.Decoder(_Place).decode
-_standing = msgspec.msgpack.Decoder(_Standing).decode
+_place = msgspec.msgpack.Decoder(_Location).decode
+_standing = msgspec.msgpack.Decoder(_StatusOnly).decode
 
 
 class Operations:
@@ -59,32 +59,32 @@ class Operations:
         self._database.run(sql, (operation.updated_at, _encode(operation), operation.id))
 
     def invalidate_all(self, now: int) -> None:
-        """No operation is valid any more; `updated_at` moves only where that is news."""
+        """Make all operations invalid; `updated_at` changes only for valid ones."""
         self._database.run(_INVALIDATE, (now,))
 
     def invalidate(self, id: str) -> None:
-        """Nobody can go on with this operation any more."""
+        """Make this operation invalid: nobody can continue it."""
         self._database.run("UPDATE operations SET valid = 0 WHERE id = ?", (id,))
 
     def get(self, id: str) -> Operation | None:
         return _first(self._database.all(f"{_FIELDS} WHERE id = ?", (id,)), _operation)
 
     def last(self) -> Operation | None:
-        """The one that began last: Rocket.Chat's "current" operation."""
+        """Return the operation that began last: Rocket.Chat's "current" operation."""
         return _first(self._database.all(_LAST), _operation)
 
     def last_summary(self) -> Summary | None:
-        """The same, as much as is shown of it."""
+        """Return the latest operation without its selection."""
         return _first(self._database.all(_LAST), _summary)
 
     def latest(self, limit: int, without: Collection[str] = ()) -> list[Summary]:
-        """Those that changed last, newest first; of equals the one created later."""
+        """Return the operations that changed last, newest first; of equals the one created later."""
         rows = self._database.all(_LATEST, (limit + len(without),))
         found = [_of(row, _summary) for row in rows]
         return [summary for summary in found if summary.id not in without][:limit]
 
     def valid(self) -> list[Summary]:
-        """Those that are valid, in order of creation."""
+        """Return the valid operations, in order of creation."""
         return [_of(row, _summary) for row in self._database.all(_VALID)]
 
     def have_begun(self) -> bool:
@@ -99,7 +99,7 @@ class Operations:
                 yield _of(row, _summary)
 
     def unfinished(self) -> Iterator[Summary]:
-        """Those that have not come to an end, in order of creation. Reads them all."""
+        """Yield the operations that have not ended, in order of creation. Reads all operations."""
         number = -1
         sql = (
             "SELECT number, data, valid, updated_at FROM operations WHERE number > ? ORDER BY number LIMIT ?"

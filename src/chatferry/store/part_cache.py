@@ -1,4 +1,4 @@
-"""What imports of parts left in a destination: see `chatferry.pipeline.reuse`."""
+"""Results of parts that earlier imports brought to a destination: see `chatferry.pipeline.reuse`."""
 
 from collections.abc import Iterable
 
@@ -11,13 +11,13 @@ from chatferry.store.database import Database
 
 
 class CachedPart(Struct, frozen=True, array_like=True):
-    """What is kept of an imported part.
+    """The result of an imported part.
 
     users, rooms   the import ids that its messages name
-    known          a digest of what these stood for
+    known          a digest of the accounts and rooms that these stood for
     ids, digests   of its messages in the destination; the digests as one
     messages, files, problems, pending
-                   what would become of it in another import; the addresses of pending files are kept with
+                   the result of another import of the part; the addresses of pending files are kept with
                    these files alone
     """
 
@@ -48,7 +48,7 @@ class PartCache:
         return self._database.one("SELECT 1 FROM imprints LIMIT 1") is not None
 
     def add(self, operation_id: str, part_cache: Iterable[tuple[bytes, str, CachedPart]]) -> None:
-        """Keep the imprints of parts, each with what marks the part, and its channel."""
+        """Keep parts, each with its cache key and its channel."""
         self._database.run_many(
             "INSERT OR REPLACE INTO imprints VALUES (?, ?, ?, ?)",
             (
@@ -62,12 +62,12 @@ class PartCache:
         return _decode(isal_zlib.decompress(row[0])) if row else None
 
     def renew(self, operation_id: str, marks: Iterable[bytes]) -> None:
-        """This operation has made use of imprints."""
+        """Note that this operation has used cached parts."""
         sql = "UPDATE imprints SET operation = ? WHERE mark = ?"
         self._database.run_many(sql, ((operation_id, mark) for mark in marks))
 
     def drop_older(self, operation_id: str) -> None:
-        """Drop what other operations left in the channels that this one has brought up to date."""
+        """Drop the parts of earlier operations in channels that this one has brought up to date."""
         self._database.run(
             "DELETE FROM imprints WHERE operation <> ?1 "
             "AND channel IN (SELECT channel FROM parts WHERE operation = ?1)",

@@ -34,7 +34,7 @@ class Parts:
         )
 
     def undone(self, operation_id: str) -> Iterator[NumberedPart]:
-        """The parts still to be imported, in order."""
+        """Yield the parts still to be imported, in order."""
         number = -1
         sql = (
             "SELECT number, data FROM parts WHERE operation = ? AND done = 0 AND number > ? "
@@ -73,7 +73,7 @@ class Parts:
         return {Outcome(outcome): count for outcome, count in rows}
 
     def messages(self, operation_id: str) -> int:
-        """How many messages all parts have together."""
+        """Return how many messages all parts have together."""
         sql = "SELECT coalesce(sum(messages), 0) FROM parts WHERE operation = ?"
         row = self._database.one(sql, (operation_id,))
         return int(row[0]) if row else 0

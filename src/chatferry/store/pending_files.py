@@ -1,4 +1,4 @@
-"""Files of messages, with their secret addresses: those whose bytes are still to be stored are pending."""
+"""Files of messages, with their secret addresses. A file is pending until its bytes are stored."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
@@ -40,9 +40,9 @@ class PendingFiles:
         self._database = database
 
     def add(self, operation_id: str, files: Iterable[PendingFile]) -> Counter[Outcome]:
-        """Remember files; how many of them are new, changed, or known as they are.
+        """Store files. Return how many are new, changed, or unchanged.
 
-        Where the bytes of a file are stored it is known, wherever it might be fetched from by now.
+        A stored file counts as unchanged even if its URL changed.
         """
         rows = [((file.upload_id, file.message_id), file) for file in files]
         outcomes = Counter[Outcome]()
@@ -64,7 +64,7 @@ class PendingFiles:
         return {row[:2]: row[2] for row in rows}
 
     def _stored(self, keys: Collection[_Key]) -> set[_Key]:
-        """Those whose bytes are stored."""
+        """Return the keys whose bytes are stored."""
         return (
             set(self._database.all(stored_files(len(keys)), [*chain.from_iterable(keys)])) if keys else set()
         )
@@ -109,7 +109,7 @@ class PendingFiles:
             yield [message_id for (message_id,) in rows]
 
     def fetched_rooms(self, operation_id: str) -> set[str]:
-        """The rooms of messages to which an operation brought files."""
+        """Return the rooms of messages to which an operation brought files."""
         sql = (
             "SELECT f.data FROM message_files AS f JOIN fetches AS t "
             "ON t.id = f.upload_id AND t.message_id = f.message_id "
@@ -125,16 +125,16 @@ class PendingFiles:
         return rooms
 
     def sources(self) -> set[str]:
-        """The operations whose archives hold the bytes of pending files."""
+        """Return the operations whose archives hold the bytes of pending files."""
         return {found.source for found in self.pending("") if found.file.path}
 
     def count(self, operation_id: str = "") -> int:
-        """How many are pending that the operation has not dealt with yet."""
+        """Return how many pending files the operation has not dealt with yet."""
         row = self._database.one(f"SELECT count(*) {_PENDING}", (operation_id,))
         return int(row[0]) if row else 0
 
     def pending(self, operation_id: str) -> Iterator[SourcedFile]:
-        """Those that are pending and that the operation has not dealt with; one file's follow each other."""
+        """Yield the pending files that the operation has not dealt with; all messages of a file in a row."""
         place = ("", "")
         sql = (
             f"SELECT f.upload_id, f.message_id, f.source, f.data {_PENDING} "
@@ -161,7 +161,7 @@ def _outcome(known: bytes | None, data: bytes, is_stored: bool) -> Outcome:
 
 
 def known_files(count: int) -> str:
-    """The query for so many files."""
+    """Return the query for so many files."""
     return (
         f"{_wanted(count)} SELECT f.upload_id, f.message_id, f.data FROM wanted "
         "CROSS JOIN message_files AS f ON f.upload_id = wanted.file AND f.message_id = wanted.message"
@@ -169,7 +169,7 @@ def known_files(count: int) -> str:
 
 
 def stored_files(count: int) -> str:
-    """The query for those of so many files whose bytes are stored."""
+    """Return the query for the files, of so many, whose bytes are stored."""
     return (
         f"{_wanted(count)} SELECT t.id, t.message_id FROM wanted CROSS JOIN fetches AS t "
         "ON t.id = wanted.file AND t.message_id = wanted.message WHERE t.outcome = 'inserted'"
@@ -177,5 +177,5 @@ def stored_files(count: int) -> str:
 
 
 def _wanted(count: int) -> str:
-    """A table of keys. SQLite looks up each row of a join; for pairs in a list it would read every row."""
+    """Return a table of keys. SQLite looks up each row of a join, and scans all for a list of pairs."""
     return f"WITH wanted (file, message) AS (VALUES {', '.join(['(?, ?)'] * count)})"

@@ -46,13 +46,13 @@ class Problems:
             )
 
     def next_number(self, operation_id: str, phase: int) -> int:
-        """The number of a phase's next problem."""
+        """Return the number of a phase's next problem."""
         sql = "SELECT coalesce(max(number), -1) + 1 FROM problems WHERE operation = ? AND phase = ?"
         row = self._database.one(sql, (operation_id, phase))
         return int(row[0]) if row else 0
 
     def all(self, operation_id: str, last_phase: int = _LAST) -> Iterator[Problem]:
-        """Every problem of the phases up to the last, in their order."""
+        """Yield the problems of all phases up to the last, in order."""
         place = (-1, -1)
         sql = (
             "SELECT phase, number, data FROM problems WHERE operation = ? AND (phase, number) > (?, ?) "

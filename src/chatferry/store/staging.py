@@ -30,7 +30,7 @@ def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 
 class Staged(Struct, frozen=True):
-    """A staged record and what became of it so far."""
+    """A staged record and its outcome so far."""
 
     number: int
     record: Record
@@ -58,7 +58,7 @@ class Staging:
         )
 
     def records(self, operation_id: str, type: Type, undecided: bool = False) -> Iterator[Staged]:
-        """The records of a type in order; `undecided`: only those without an outcome."""
+        """Yield the records of a type in order; `undecided`: only records without an outcome."""
         number = -1
         condition = "AND outcome IS NULL" if undecided else ""
         while True:
@@ -74,7 +74,7 @@ class Staging:
                 return
 
     def next_number(self, operation_id: str) -> int:
-        """The number of the next record."""
+        """Return the number of the next record."""
         sql = "SELECT coalesce(max(number), -1) + 1 FROM staged WHERE operation = ?"
         row = self._database.one(sql, (operation_id,))
         return int(row[0]) if row else 0
@@ -84,7 +84,7 @@ class Staging:
         return frozenset(row[0] for row in self._database.all(sql, (operation_id, type)))
 
     def decide(self, operation_id: str, type: Type, results: Collection[Result]) -> None:
-        """Note what became of records."""
+        """Note the outcomes of records."""
         sql = (
             "UPDATE staged SET outcome = ?, document_id = ?, name = ? "
             "WHERE operation = ? AND type = ? AND number = ?"

@@ -7,8 +7,9 @@ import httpx
 import pytest
 
 from chatferry.api.uploads.room import UploadRoom
-from chatferry.disks import MIB, RESERVE, Disk, disk_of, require_reserve, require_rest, reserve
+from chatferry.disks import RESERVE, Disk, disk_of, require_reserve, require_rest, reserve
 from chatferry.errors import NoRoomError
+from chatferry.sizes import MIB
 from tests.support.paths import GOLDEN
 from tests.support.serving import Server, login, sent, serving, upload, wait_for
 

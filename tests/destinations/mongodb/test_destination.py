@@ -156,7 +156,7 @@ def test_a_last_message_with_foreign_types_is_set_as_it_is(
 ) -> None:
     database[ROOMS].insert_one({"_id": "r1", "t": "c"})
     database[MESSAGES].insert_one({"_id": "m1", "rid": "r1", "ts": DatetimeMS(5), **FOREIGN})
-    destination.finish(["r1"])
+    destination.refresh_rooms(["r1"])
     (room,) = database[ROOMS].find()
     assert bson.encode(room["lastMessage"]) == raw(database, MESSAGES, "m1")
     assert room["lm"] == DatetimeMS(5)
@@ -185,7 +185,7 @@ def test_documents_have_rocket_chats_types(destination: MongoDestination, databa
     destination.apply([Insert(USERS, {"_id": "u1", **fields}), Insert(ROOMS, {"_id": "r1"})])
     insert(destination, message("m1", **fields))
     destination.apply([Update(collection=USERS, id="u1", set={"again": Date.at(7)})])
-    destination.finish(["r1"])
+    destination.refresh_rooms(["r1"])
     kinds = {"n": "int", "large": "long", "half": "double", "yes": "bool", "at.deep": "date"}
     for collection in (USERS, MESSAGES):
         assert (
@@ -420,7 +420,7 @@ def test_only_look_up_indexes_are_made_and_only_where_allowed(
         opened.apply([Insert(CONTACTS, {"_id": "c1"}), Insert(SUBSCRIPTIONS, {"_id": "s1"})])
         opened.insert([opened.pack(message("m1"), encode(message("m1")), b"12345678")])
         assert opened.find(Lookup.ROOM_IMPORT_ID, ["C1"])
-        opened.finish(["r1"])
+        opened.refresh_rooms(["r1"])
         opened.close()
     new = {name: names - before[name] for name, names in indexes(database).items() if names - before[name]}
     assert new == ({ROOMS: {"importIds_1"}, CONTACTS: {"importIds_1"}} if allowed else {})
@@ -602,13 +602,13 @@ def test_many_rooms_are_counted(counting: MongoDestination) -> None:
     hidden = [message(f"{id_}-x", rid=id_, ts=Date.at(9000), _hidden=True) for id_ in rooms]
     other = message("other", rid="elsewhere", ts=Date.at(9000))
     assert insert(counting, *messages, *hidden, other) == []
-    counting.finish([*rooms, "none"])
+    counting.refresh_rooms([*rooms, "none"])
     found = {room["_id"]: room for room in map(decode, counting.dump(ROOMS))}
     for number, id_ in enumerate(rooms):
         assert (found[id_]["msgs"], found[id_]["usersCount"]) == (number % 5 + 1, 0)
         last = f"{id_}-{number % 5 - 1}" if number % 5 else None
         assert found[id_].get("lastMessage", {}).get("_id") == last
-    counting.finish(rooms)
+    counting.refresh_rooms(rooms)
     assert {room["_id"]: room for room in map(decode, counting.dump(ROOMS))} == found
 
 

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from chatferry.destinations import Lookup, open_destination
+from chatferry.destinations.slices import CHUNK
 from chatferry.destinations.sqlite import destination as sqlite_module
-from chatferry.destinations.sqlite.destination import CHUNK, SCHEMA_VERSION, SqliteDestination
+from chatferry.destinations.sqlite.destination import SCHEMA_VERSION, SqliteDestination
 from chatferry.documents import (
     AVATARS,
     COLLECTIONS,
@@ -169,7 +170,7 @@ def test_an_update_that_changes_nothing_writes_nothing(workspace: SqliteDestinat
 def test_a_rooms_newest_message_is_found_by_the_index(workspace: SqliteDestination, path: Path) -> None:
     workspace.apply([Insert(ROOMS, {"_id": "r1"})])
     workspace.apply([message(f"m{n}", ts=Date.at(n)) for n in range(1_000)])
-    workspace.finish(["r1"])
+    workspace.refresh_rooms(["r1"])
     assert decode(next(workspace.dump(ROOMS)))["lastMessage"]["_id"] == "m999"
     (first, *_) = rows(path, f"EXPLAIN QUERY PLAN {sqlite_module._NEWEST.replace('?', repr('r1'))}")
     assert "USING INDEX rocketchat_message_in_room" in first[-1]

@@ -24,6 +24,7 @@ from chatferry.api.uploads import tus
 from chatferry.api.uploads.receiving import BrokenOffError, blocks, cannot_store, discard, too_large
 from chatferry.api.uploads.single import begin_import
 from chatferry.clock import now
+from chatferry.disks import write_all
 from chatferry.documents import Document
 from chatferry.errors import DestinationError, NoRoomError, RequestError
 from chatferry.ids import new_id
@@ -271,13 +272,7 @@ def _save(services: Services, upload: Upload, certain: int | None) -> None:
 
 def _write_block(services: Services, upload: Upload, file: FileIO, block: bytes) -> None:
     services.upload_room.check(_path(services, upload))
-    _write_all(file, block)
-
-
-def _write_all(file: FileIO, block: bytes) -> None:
-    rest = memoryview(block)
-    while rest:
-        rest = rest[file.write(rest) :]
+    write_all(file.fileno(), block)
 
 
 def _size(file: FileIO) -> int:

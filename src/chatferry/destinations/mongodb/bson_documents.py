@@ -46,7 +46,7 @@ OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(
 
 
 def encoded(document: Mapping[str, Any]) -> bytes:
-    """A document of either kind as BSON; raises ChangeError if that cannot be."""
+    """Return a document of either kind as BSON. Raise ChangeError if BSON cannot hold it."""
     try:
         data = bson.encode(document, codec_options=OPTIONS)
     except (InvalidDocument, ValueError, TypeError, OverflowError, RecursionError) as error:
@@ -65,23 +65,23 @@ def decoded(data: bytes) -> dict[str, Any]:
 
 
 def in_bson(update: Update) -> Update:
-    """The update with values as BSON documents have them."""
+    """Return the update with values as BSON documents have them."""
     values = {"set": update.set, "add": update.add, "pull": update.pull}
     return replace(update, **decoded(encoded(values)))
 
 
-def stamp(now: int) -> bytes:
-    """What `stamped` adds to documents that are written now."""
+def timestamp_suffix(now: int) -> bytes:
+    """Return the bytes that `with_timestamp` adds to documents that are written now."""
     return b"\x09_updatedAt\0" + struct.pack("<q", now) + b"\0"
 
 
-def stamped(data: bytes, stamp: bytes) -> bytes:
-    """An encoded document without `_updatedAt`, with it."""
-    return b"".join(((len(data) - 1 + len(stamp)).to_bytes(4, "little"), data[4:-1], stamp))
+def with_timestamp(data: bytes, suffix: bytes) -> bytes:
+    """Return an encoded document, which has no `_updatedAt`, with one."""
+    return b"".join(((len(data) - 1 + len(suffix)).to_bytes(4, "little"), data[4:-1], suffix))
 
 
 def document_of(value: Any) -> Any:
-    """A BSON document, or a value of one, as chatferry has it: foreign types as relaxed Extended JSON."""
+    """Return a BSON document or value as chatferry has it: foreign types as relaxed Extended JSON."""
     kind = type(value)
     if kind is str or kind is int or kind is bool or value is None:
         return value
@@ -104,9 +104,9 @@ _MOST_COMPARED = 1000  # items of a list; longer ones are written whole, as each
 
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The update operators that make one BSON document of the other, each with paths as deep as can be.
+    """Return the update operators that make `after` of `before`, with paths as deep as possible.
 
-    What others change at the same time elsewhere in the document stays.
+    Changes that Rocket.Chat makes elsewhere in the document at the same time stay.
     """
     found: dict[str, dict[str, Any]] = {"$set": {}, "$unset": {}, "$addToSet": {}, "$pull": {}}
     _compare_fields(before, after, "", found)
@@ -150,24 +150,24 @@ def _compare_lists(before: list[Any], after: list[Any], path: str, found: dict[s
 
 
 def _all_differ(items: Sequence[Any], start: int) -> bool:
-    """Whether no item from `start` on equals one before it."""
+    """Return whether no item from `start` on equals an item before it."""
     return all(items[place] not in items[:place] for place in range(start, len(items)))
 
 
 def _pulled(before: list[Any], after: list[Any]) -> list[Any]:
-    """The items to take out of a list, wherever they stand in it, for the other to be left; [] if none do."""
+    """Return the items that `$pull` has to remove from `before` to leave `after`; [] if it cannot."""
     gone = [item for item in before if isinstance(item, dict) and not any(_same(item, it) for it in after)]
     left = [item for item in before if not any(item is it for it in gone)]
     return gone if _same(left, after) and not any(isinstance(item, list) for item in before) else []
 
 
 def _are_steps(*documents: Mapping[str, Any]) -> bool:
-    """Whether a path can name every field of these documents."""
+    """Return whether a path can name every field of these documents."""
     return all(key and "." not in key and key[0] != "$" for document in documents for key in document)
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Equal, and true is not 1; numbers are equal whatever their type."""
+    """Return whether values are equal: true is not 1, but numbers are equal whatever their type."""
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(_same(value, other[key]) for key, value in one.items())
     if isinstance(one, list) and isinstance(other, list):

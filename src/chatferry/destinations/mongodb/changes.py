@@ -11,10 +11,11 @@ from pymongo.errors import BulkWriteError
 
 from chatferry.destinations.mongodb.bson_documents import decoded, difference, document_of, encoded, in_bson
 from chatferry.destinations.mongodb.digests import Digests
-from chatferry.destinations.mongodb.queries import RIVAL_FIELDS, rivals, slices
+from chatferry.destinations.mongodb.queries import RIVAL_FIELDS, rivals
 from chatferry.destinations.mongodb.server import DISK_FULL, Row, is_passing, refusal
 from chatferry.destinations.protocol import Rejection
 from chatferry.destinations.rules import ChangeError, columns, identity, keys, patched
+from chatferry.destinations.slices import slices
 from chatferry.destinations.unique import Key, UniqueKeys
 from chatferry.documents import MESSAGES, Change, Insert, Update
 
@@ -22,7 +23,8 @@ from chatferry.documents import MESSAGES, Change, Insert, Update
 class RefusedError(Exception):
     """The server refuses one write. The transaction has ended; the other changes can still be made.
 
-    `indexes` are the places of the changes that came together in this write.
+    indexes  the places of the changes that were merged into this write
+    reason   why the server refuses it
     """
 
     def __init__(self, indexes: list[int], reason: str) -> None:
@@ -31,8 +33,8 @@ class RefusedError(Exception):
         super().__init__(reason)
 
 
-class _Write(Struct):
-    """What changes make of one document. `before` is {} if they insert it."""
+class _DocumentWrite(Struct):
+    """A write that several changes of one document were merged into. `before` is {} for a new document."""
 
     id: str
     before: Row
@@ -40,7 +42,7 @@ class _Write(Struct):
     indexes: list[int]
 
     def request(self, now: int) -> InsertOne[Row] | UpdateOne | None:
-        """What the server is asked for, if anything differs. Raises ChangeError if BSON cannot hold it."""
+        """Return the request, None if nothing differs. Raise ChangeError if BSON cannot hold it."""
         written = {"_updatedAt": DatetimeMS(now)}
         if not self.before:
             return InsertOne(self.after | written)
@@ -52,11 +54,11 @@ class _Write(Struct):
         return UpdateOne({"_id": self.id}, operators)
 
 
-class Batch:
+class CollectionChanges:
     """The changes of one collection, with their places in the whole batch.
 
-    All are weighed first, one after the other, against what is stored and what those before make of it; then
-    what came of that is written: each document once, or `one_by_one`, which tells what a refused change is.
+    Check every change against stored and pending documents, then write each document once. `one_by_one`
+    writes each change by itself, which tells the change that the server refuses.
     """
 
     def __init__(
@@ -76,7 +78,7 @@ class Batch:
         self._one_by_one = one_by_one
         self._documents: dict[str, Row] = {}  # by _id, as they are after the changes weighed so far
         self._unique = UniqueKeys(self._holders)
-        self._writes: dict[str | int, _Write] = {}
+        self._writes: dict[str | int, _DocumentWrite] = {}
         self._stored_digests = Digests(database)
         self._digests: dict[str, bytes] = {}
 
@@ -164,7 +166,8 @@ class Batch:
     def _keep(self, index: int, id_: str, before: Row, after: Row) -> None:
         self._unique.move(id_, keys(self._collection, before), keys(self._collection, after))
         self._documents[id_] = after
-        write = self._writes.setdefault(index if self._one_by_one else id_, _Write(id_, before, after, []))
+        place = index if self._one_by_one else id_
+        write = self._writes.setdefault(place, _DocumentWrite(id_, before, after, []))
         write.after = after
         write.indexes.append(index)
 
@@ -185,7 +188,7 @@ class Batch:
         if self._digests:
             self._stored_digests.replace(self._digests, self._session)
 
-    def _requests(self) -> Iterator[tuple[_Write, InsertOne[Row] | UpdateOne]]:
+    def _requests(self) -> Iterator[tuple[_DocumentWrite, InsertOne[Row] | UpdateOne]]:
         for write in self._writes.values():
             try:
                 if request := write.request(self._now):
@@ -199,5 +202,5 @@ def _unstamped(document: Row) -> Row:
 
 
 def _require_columns(message: Row) -> None:
-    """Its room, thread and time are what they have to be."""
+    """Raise ChangeError unless room, thread and time of a message have the right types."""
     columns({key: document_of(message[key]) for key in ("rid", "ts", "tmid") if key in message})

@@ -11,16 +11,23 @@ from pymongo.client_session import ClientSession
 from pymongo.errors import BulkWriteError
 from pymongo.read_preferences import ReadPreference
 
-from chatferry.destinations.mongodb.bson_documents import decoded, document_of, encoded, stamp, stamped
-from chatferry.destinations.mongodb.changes import Batch, RefusedError
+from chatferry.destinations.mongodb.bson_documents import (
+    decoded,
+    document_of,
+    encoded,
+    timestamp_suffix,
+    with_timestamp,
+)
+from chatferry.destinations.mongodb.changes import CollectionChanges, RefusedError
 from chatferry.destinations.mongodb.digests import Digests
 from chatferry.destinations.mongodb.filestores.chosen import SETTINGS, FileStores
 from chatferry.destinations.mongodb.list_additions import add, only_add
-from chatferry.destinations.mongodb.queries import COLLATIONS, is_found, is_possible, queries, slices
+from chatferry.destinations.mongodb.queries import COLLATIONS, is_found, queries
 from chatferry.destinations.mongodb.room_totals import RoomTotals
 from chatferry.destinations.mongodb.server import DISK_FULL, DUPLICATE, Row, Server, is_passing, refusal
 from chatferry.destinations.protocol import ADDRESS, Lookup, Packed, Rejection
 from chatferry.destinations.rules import FIELDS, ChangeError, identity
+from chatferry.destinations.slices import is_possible, slices
 from chatferry.documents import (
     CONTACTS,
     MESSAGES,
@@ -100,7 +107,7 @@ class MongoDestination:
 
     @staticmethod
     def pack(message: Document, encoded_: bytes | bytearray, digest: bytes) -> Packed:
-        """What BSON cannot hold stays as JSON: `insert` says what is wrong with it."""
+        """Encode a message. One that BSON cannot hold stays JSON, and `insert` rejects it."""
         try:
             return message["_id"], digest, encoded(message), b""
         except ChangeError:
@@ -112,7 +119,7 @@ class MongoDestination:
         return document
 
     def insert(self, messages: Sequence[Packed]) -> list[Rejection]:
-        """Digests go first: one without its message does no harm, and gives way when that comes."""
+        """Write digests first: one without a message is harmless, and replaced when the message comes."""
         rejections: list[Rejection] = []
         good: list[int] = []
         for index, message in enumerate(messages):
@@ -134,7 +141,7 @@ class MongoDestination:
 
         def store(session: ClientSession) -> None:
             settle(session)
-            row = decoded(stamped(data, stamp(now)))
+            row = decoded(with_timestamp(data, timestamp_suffix(now)))
             self._database[collection].replace_one({"_id": id_}, row, upsert=True, session=session)
 
         self._server.patiently(self._transaction, store)
@@ -145,13 +152,13 @@ class MongoDestination:
         document = document or {"_id": id}  # GridFS may have bytes without one
         return self._files.of(document, collection).read(document, start)
 
-    def finish(self, room_ids: Collection[str]) -> None:
+    def refresh_rooms(self, room_ids: Collection[str]) -> None:
         totals = RoomTotals(self._server)
         for counted in totals.ahead(room_ids):
             self._applied(partial(totals.updates, counted))
 
     def dump(self, collection: str) -> Iterator[bytes]:
-        """In pages: a cursor would be closed while a slow reader reads."""
+        """Read in pages: a cursor would be closed while a slow reader reads."""
         last: Row = {}
         while page := self._server.patiently(self._page, collection, last):
             yield from (encode(document_of(row)) for row in page)
@@ -179,7 +186,7 @@ class MongoDestination:
         return found | self._stored_digests.find(existing) if existing else found
 
     def _page(self, collection: str, last: Row) -> list[Row]:
-        """The documents after `last` in the order of the index of `_id`, of whatever type that is."""
+        """Return the documents after `last` in the order of the index of `_id`, whatever the type of that."""
         cursor = self._database[collection].find().sort("_id", 1).hint([("_id", 1)]).limit(_PAGE + 1)
         if last:
             cursor = cursor.min([("_id", last["_id"])])
@@ -188,9 +195,9 @@ class MongoDestination:
     # ------------------------------------------------------------ writing
 
     def _applied(self, changes_of: Callable[[ClientSession], Sequence[Change]]) -> list[Rejection]:
-        """Apply changes in one transaction; what the server refuses is left out of the next try.
+        """Apply changes in one transaction; try again without the changes that the server refuses.
 
-        If that is what several changes make of one document, each is written by itself in the next.
+        If a refused write merged several changes, retry them one by one.
         """
         refused: dict[int, str] = {}
         one_by_one = False
@@ -199,7 +206,8 @@ class MongoDestination:
             changes, now = changes_of(session), _now()
             rejections = [Rejection(index, reason) for index, reason in refused.items()]
             for collection, numbered in _by_collection(changes, refused).items():
-                rejections += Batch(self._database, session, collection, numbered, now, one_by_one).apply()
+                batch = CollectionChanges(self._database, session, collection, numbered, now, one_by_one)
+                rejections += batch.apply()
             return sorted(rejections, key=lambda rejection: rejection.index)
 
         while True:
@@ -221,11 +229,11 @@ class MongoDestination:
             return work(session)
 
     def _insert(self, messages: Sequence[Packed]) -> list[tuple[int, str]]:
-        """Insert messages and their digests; the places of those that the server refuses, and why."""
-        now = stamp(_now())
+        """Insert messages and their digests. Return the places of refused messages, and the reasons."""
+        now = timestamp_suffix(_now())
         self._stored_digests.make_ready()
         added = self._stored_digests.add([(message[0], message[1]) for message in messages])
-        rows = [RawBSONDocument(stamped(message[2], now)) for message in messages]
+        rows = [RawBSONDocument(with_timestamp(message[2], now)) for message in messages]
         refused, twins = [], []
         for fault in _faults(lambda: self._database[MESSAGES].insert_many(rows, ordered=False)):
             if _is_twin(fault):
@@ -237,7 +245,7 @@ class MongoDestination:
         return refused
 
     def _foreign(self, twins: Sequence[Packed]) -> list[str]:
-        """The ids of messages that are there already, and are others than these."""
+        """Return the ids under which the database has messages that differ from these."""
         query = {"_id": {"$in": [twin[0] for twin in twins]}}
         stored = {row["_id"]: row for row in self._database[MESSAGES].find(query, {"_updatedAt": 0})}
         return [twin[0] for twin in twins if stored.get(twin[0]) != decoded(twin[2])]
@@ -250,14 +258,14 @@ class MongoDestination:
 
 
 def _now() -> int:
-    """Milliseconds since the epoch."""
+    """Return milliseconds since the epoch."""
     return time.time_ns() // 1_000_000
 
 
 def _by_collection(
     changes: Sequence[Change], refused: Mapping[int, str]
 ) -> dict[str, list[tuple[int, Change]]]:
-    """The changes with their places, without those that were refused."""
+    """Return the changes of each collection with their places, without the refused ones."""
     found: dict[str, list[tuple[int, Change]]] = {}
     for index, change in enumerate(changes):
         if index not in refused:
@@ -266,7 +274,7 @@ def _by_collection(
 
 
 def _fault(message: Packed) -> str:
-    """Why BSON cannot hold a packed message."""
+    """Return why BSON cannot hold a packed message."""
     try:
         encoded(decode(message[3]))
     except ChangeError as fault:
@@ -275,7 +283,7 @@ def _fault(message: Packed) -> str:
 
 
 def _faults(work: Callable[[], object]) -> list[Row]:
-    """What the server says of those documents of a bulk that it did not write."""
+    """Return the server's faults with the documents of a bulk that it did not write."""
     try:
         work()
     except BulkWriteError as error:
@@ -287,7 +295,7 @@ def _faults(work: Callable[[], object]) -> list[Row]:
 
 
 def _is_twin(fault: Row) -> bool:
-    """Whether the document was not written because its `_id` exists."""
+    """Return whether a document was not written because its `_id` exists."""
     return bool(fault["code"] == DUPLICATE and fault.get("keyPattern", {"_id": 1}) == {"_id": 1})
 
 

@@ -10,28 +10,28 @@ from bson import ObjectId
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
-from chatferry.destinations.mongodb.queries import slices
 from chatferry.destinations.mongodb.server import Row
+from chatferry.destinations.slices import slices
 
 DIGESTS = "chatferry_message_digests"
 _AT_ONCE = 1000  # in one document
 
 
 class Digests:
-    """What messages were like when they were imported, by their `_id`."""
+    """The digests of messages as they were imported, by message `_id`."""
 
     def __init__(self, database: Database[Row]) -> None:
         self._collection = database[DIGESTS]
         self._is_ready = False
 
     def make_ready(self) -> None:
-        """Make the index by which they are found; no transaction can."""
+        """Make the index that finds digests; a transaction cannot make it."""
         if not self._is_ready:
             self._collection.create_index("messages._id")
             self._is_ready = True
 
     def find(self, ids: Collection[str]) -> dict[str, bytes]:
-        """The digests that are kept under these ids: of two, the newer."""
+        """Return the stored digests of these ids, the newer one of two."""
         wanted, found = set(ids), {}
         for some in slices(ids):
             for row in self._collection.find({"messages._id": {"$in": some}}).sort("_id", 1):
@@ -41,7 +41,7 @@ class Digests:
         return found
 
     def add(self, digests: Sequence[tuple[str, bytes]]) -> list[Row]:
-        """Keep the digests of new messages; what was written, for `take_back`."""
+        """Store the digests of new messages. Return the written documents, for `take_back`."""
         rows = [
             {
                 "_id": ObjectId(),
@@ -53,13 +53,13 @@ class Digests:
         return rows
 
     def take_back(self, rows: Iterable[Row], ids: Collection[str]) -> None:
-        """Forget what `add` has written under these ids, and leave what else there is."""
+        """Remove digests of these ids from documents that `add` has written."""
         for row in rows:
             pull = {"$pull": {"messages": {"_id": {"$in": list(ids)}}}}
             self._collection.update_one({"_id": row["_id"]}, pull)
 
     def replace(self, digests: Mapping[str, bytes], session: ClientSession) -> None:
-        """Keep these digests in the place of those that there are; b"" is none."""
+        """Replace stored digests; b"" deletes."""
         for some in slices(digests, _AT_ONCE):
             self._collection.update_many(
                 {"messages._id": {"$in": some}},

@@ -12,15 +12,15 @@ from pymongo import UpdateOne
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
 
-from chatferry.destinations.mongodb.queries import is_possible, slices
 from chatferry.destinations.mongodb.server import DISK_FULL, Row, is_passing
+from chatferry.destinations.slices import is_possible, slices
 from chatferry.documents import MESSAGES, Change, Update
 
 
 def only_add(changes: Sequence[Change]) -> TypeGuard[Sequence[Update]]:
-    """Whether all that the changes do is to add strings to lists at the top of documents of one collection.
+    """Return whether all changes only add strings to top-level lists of documents of one collection.
 
-    Done in part, or twice, such changes do no harm.
+    Such changes do no harm if they are made in part, or twice.
     """
     return len({change.collection for change in changes}) == 1 and all(map(_only_adds, changes))
 
@@ -35,7 +35,7 @@ def _only_adds(change: Change) -> bool:
 
 
 def add(collection: Collection[Row], updates: Sequence[Update], now: int) -> bool:
-    """Make changes that only add. False if some cannot be made: a transaction tells which, and why."""
+    """Make changes that only add. Return False if some cannot be made: a transaction tells which, and why."""
     stored: dict[str, Row] = {}
     fields = dict.fromkeys((path for update in updates for path in update.add), 1)
     for some in slices(update.id for update in updates):

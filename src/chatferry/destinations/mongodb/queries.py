@@ -12,6 +12,7 @@ from pymongo.collation import Collation
 
 from chatferry.destinations.protocol import Lookup
 from chatferry.destinations.rules import FIELDS, fold, keys, looked_up
+from chatferry.destinations.slices import slices
 from chatferry.documents import ROOMS, SUBSCRIPTIONS, USERS, Document
 
 Query = dict[str, Any]
@@ -21,24 +22,11 @@ ANY_CASE = Collation("en", strength=2)
 
 COLLATIONS: Mapping[Lookup, Collation] = {Lookup.USERNAME: ANY_CASE, Lookup.USER_EMAIL: ANY_CASE}
 
-_AT_ONCE = 5_000  # values in one query: far below 16 MB
 _ALTERNATIVES = 200  # alternatives in one query, each of which is looked up by itself
 
 
-def slices(values: Iterable[str], size: int = _AT_ONCE) -> Iterator[list[str]]:
-    """The values as many at a time as one query takes, without those that no document can have."""
-    known = [value for value in values if is_possible(value)]
-    for start in range(0, len(known), size):
-        yield known[start : start + size]
-
-
-def is_possible(value: str) -> bool:
-    """No lone surrogates: BSON has none."""
-    return value.isascii() or value.encode(errors="ignore").decode() == value
-
-
 def queries(lookup: Lookup, values: Iterable[str]) -> Iterator[Query]:
-    """What finds the documents that a look-up is after."""
+    """Yield the queries that together find the documents of a look-up."""
     _, field = FIELDS[lookup]
     if lookup == Lookup.ROOM_DEFAULT:
         yield {"default": True}
@@ -55,7 +43,7 @@ def queries(lookup: Lookup, values: Iterable[str]) -> Iterator[Query]:
 
 
 def _spellings(value: str) -> set[str]:
-    """The value, and what it is the same as for us but not for MongoDB's collation."""
+    """Return the value and its spellings that are equal for us but not for MongoDB's collation."""
     folded = fold(value)
     return {value, folded, folded.replace("ss", "ß")}
 
@@ -65,7 +53,7 @@ def _with_members(value: str) -> Query:
 
 
 def is_found(lookup: Lookup, values: Iterable[str]) -> Callable[[Document], bool]:
-    """Whether a document is one that the look-up is after."""
+    """Return a function that tells whether a document belongs to the look-up."""
     collection, field = FIELDS[lookup]
     wanted = looked_up(lookup, values)
     if field == "_id":
@@ -78,7 +66,7 @@ def is_found(lookup: Lookup, values: Iterable[str]) -> Callable[[Document], bool
 
 
 def rivals(field: str, values: Sequence[str]) -> tuple[str, Query, Collation | None]:
-    """What finds those that hold one of `values` in a unique field (see `rules.UNIQUE`)."""
+    """Return the query for holders of `values` in a unique field (see `rules.UNIQUE`)."""
     if field == "username":
         return USERS, {"username": {"$in": [*chain.from_iterable(map(_spellings, values))]}}, ANY_CASE
     if field == "unique name":

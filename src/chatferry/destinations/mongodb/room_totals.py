@@ -12,9 +12,9 @@ from msgspec import Struct
 from pymongo.client_session import ClientSession
 
 from chatferry.destinations.mongodb.bson_documents import encoded
-from chatferry.destinations.mongodb.queries import slices
 from chatferry.destinations.mongodb.server import Row, Server
 from chatferry.destinations.rules import shown, totals
+from chatferry.destinations.slices import slices
 from chatferry.documents import MESSAGES, ROOMS, SUBSCRIPTIONS, Update
 
 _ROOMS_AT_ONCE = 200  # in one transaction
@@ -31,7 +31,11 @@ _UNUSABLE = ("partialFilterExpression", "sparse", "collation", "hidden")  # opti
 
 
 class Counted(Struct, frozen=True):
-    """What was counted of a room. `state` is the room before that, `newest` the `_id` of its last message."""
+    """The counts of a room.
+
+    state   the room before it was counted
+    newest  the `_id` of its last message
+    """
 
     state: bytes
     messages: int
@@ -47,7 +51,7 @@ class RoomTotals:
         self._database = server.database
 
     def ahead(self, room_ids: Collection[str]) -> Iterator[dict[str, Counted]]:
-        """Those of the rooms that exist, as many at a time as one transaction takes."""
+        """Yield the counts of existing rooms, for as many rooms at a time as one transaction takes."""
         is_indexed = self._server.patiently(self._is_indexed)
         for some in slices(dict.fromkeys(room_ids), _ROOMS_AT_ONCE if is_indexed else _SCANNED_AT_ONCE):
             counted = self._server.patiently(self._by_index if is_indexed else self._by_scan, some)
@@ -55,7 +59,7 @@ class RoomTotals:
                 yield {id_: counted[id_] for id_ in few}
 
     def updates(self, counted: Mapping[str, Counted], session: ClientSession) -> list[Update]:
-        """What is to be set in the rooms, with what was counted of them ahead if that is still true."""
+        """Return updates of the rooms, from `counted` if that is still true, and counted again if not."""
         states = self._states(counted, session)
         last = self._last(counted, session)
         stale = [
@@ -82,7 +86,7 @@ class RoomTotals:
         return self._counted(states, messages, self._newest(existing, session), session)
 
     def _by_scan(self, room_ids: Sequence[str]) -> dict[str, Counted]:
-        """By one reading of all messages: without an index each room would take one."""
+        """Count by one scan of all messages: without an index each room would take a scan."""
         states = self._states(room_ids)
         place = {"$cond": [{"$and": _SHOWN}, {"ts": "$ts", "_id": "$_id"}, None]}
         messages, newest = {}, {}
@@ -116,7 +120,7 @@ class RoomTotals:
         yield from self._database[collection].aggregate(steps, session=session, allowDiskUse=True)
 
     def _newest(self, room_ids: list[str], session: ClientSession | None) -> dict[str, Any]:
-        """The `_id` of each room's last message; of those of the same time, the greatest."""
+        """Return the `_id` of each room's last message; of messages of one time, the greatest."""
         in_room = {"$expr": {"$and": [{"$eq": ["$rid", "$$room"]}, *_SHOWN]}}
         last = [{"$match": in_room}, {"$sort": {"ts": -1}}, {"$limit": 1}, {"$project": {"ts": 1}}]
         steps: list[Row] = [
@@ -140,7 +144,7 @@ class RoomTotals:
         return {room["_id"]: encoded(room) for room in rooms}
 
     def _last(self, counted: Mapping[str, Counted], session: ClientSession) -> dict[str, Row | None]:
-        """The last messages, by room: those that are there still, and are shown."""
+        """Return the last messages, by room, if they still exist and are shown."""
         wanted = {
             (id_, str(one.newest)): one.newest for id_, one in counted.items() if one.newest is not None
         }
@@ -152,7 +156,7 @@ class RoomTotals:
         }
 
     def _is_indexed(self) -> bool:
-        """Whether an index leads to the messages of a room."""
+        """Return whether an index leads to the messages of a room."""
         found = self._database[MESSAGES].index_information().values()
         return any(
             index["key"][0][0] == "rid" and not any(option in index for option in _UNUSABLE)

@@ -92,7 +92,7 @@ class Server:
         )
 
     def require(self) -> None:
-        """The server answers, takes writes, and is one on which a batch can be one transaction."""
+        """Raise unless the server answers, takes writes and supports transactions."""
         try:
             found = self.database.command("hello")
             self.database.command("listCollections", nameOnly=True, authorizedCollections=True)
@@ -105,7 +105,7 @@ class Server:
             )
 
     def patiently(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What the work gives, done again while the server is away or others are in its way."""
+        """Return the result of the work; repeat it while the server is away or a transaction conflicts."""
         deadline, delay = 0.0, _FIRST_DELAY
         while True:
             try:
@@ -119,7 +119,7 @@ class Server:
             delay = min(2 * delay, _LONGEST_DELAY)
 
     def plain(self, error: PyMongoError) -> ChatferryError:
-        """What the error means for people: an outage, or something that has to be set in another way."""
+        """Return the error that people see: an outage, or something that has to be set differently."""
         code = min(_codes(error) & _TROUBLE.keys(), default=0)
         if code:
             return _KINDS.get(code, SettingsError)(f"{self.name}: {_TROUBLE[code]}.")
@@ -132,7 +132,7 @@ class Server:
 
 
 def _parsed(url: str) -> dict[str, Any]:
-    """The parts of the URL. No error says what stands in it: passwords do."""
+    """Return the parts of the URL. No error repeats the URL: it holds a password."""
     try:
         parsed: dict[str, Any] = parse_uri(url)
     except (InvalidURI, ConfigurationError, ValueError, OSError):
@@ -149,7 +149,7 @@ def _parsed(url: str) -> dict[str, Any]:
 
 
 def _write_concern(options: dict[str, Any], name: str) -> WriteConcern:
-    """What the URL says, else `majority`, in the journal."""
+    """Return the write concern of the URL; by default `majority`, in the journal."""
     w = options.get("w", "majority")
     if w == 0:
         raise SettingsError(f"{name}: w=0 would lose errors. Leave w out, or take w=1 or more.")
@@ -157,14 +157,14 @@ def _write_concern(options: dict[str, Any], name: str) -> WriteConcern:
 
 
 def is_passing(error: PyMongoError) -> bool:
-    """Whether the same may work a little later."""
+    """Return whether the same may work a little later."""
     if isinstance(error, AutoReconnect | NetworkTimeout) or any(map(error.has_error_label, _PASSING_LABELS)):
         return True
     return not _codes(error).isdisjoint(_PASSING)
 
 
 def _codes(error: PyMongoError) -> set[int]:
-    """The server's numbers of what went wrong."""
+    """Return the server's codes of the error."""
     if isinstance(error, BulkWriteError):
         faults = [*error.details.get("writeErrors", ()), *error.details.get("writeConcernErrors", ())]
         return {fault["code"] for fault in faults if "code" in fault}
@@ -174,13 +174,13 @@ def _codes(error: PyMongoError) -> set[int]:
 
 
 def _told(error: PyMongoError) -> str:
-    """The server's own words; a bulk's error would bring the documents with it."""
+    """Return the server's message without documents, which a bulk's error would bring."""
     faults = error.details.get("writeErrors") if isinstance(error, BulkWriteError) else None
     return str(faults[0].get("errmsg")) if faults else (str(error) or type(error).__name__)
 
 
 def refusal(fault: Row) -> str:
-    """Why the server did not write one document."""
+    """Return why the server did not write one document."""
     if fault["code"] == DUPLICATE:
         fields = ", ".join(fault.get("keyPattern", {})) or "value of a unique index"
         return f"another document has the same {fields}"

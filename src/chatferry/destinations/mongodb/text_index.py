@@ -51,7 +51,7 @@ class TextIndex:
         self._over = threading.Event()
 
     def note(self) -> Note | None:
-        """What has been dropped and not yet built again."""
+        """Return the note of an index that was dropped and not built again."""
         row = self._server.patiently(self._notes.find_one, {"_id": MESSAGES})
         if row is None:
             return None
@@ -65,7 +65,7 @@ class TextIndex:
             ) from error
 
     def take_note(self, operation: str, now: int) -> Note | None:
-        """Note the index that there is; None if there is none, or somebody else has just noted it."""
+        """Note the existing index. Return None if there is none, or another process has just noted it."""
         definition = self._server.patiently(self._definition)
         if definition is None:
             return None
@@ -85,7 +85,7 @@ class TextIndex:
         return note
 
     def drop(self, note: Note) -> None:
-        """Drop what was noted; from now on there are signs of life, until it is built again or `close`."""
+        """Drop the noted index, and beat until it is built again or `close`."""
         self._server.patiently(self._drop, note.name)
         self._over.clear()
         threading.Thread(target=self._beat, args=(note,), name="text index", daemon=True).start()
@@ -110,7 +110,7 @@ class TextIndex:
         return ""
 
     def is_abandoned(self, note: Note) -> bool:
-        """Whether the process that dropped the index is dead. Waits until that is clear."""
+        """Return whether the process that dropped the index is dead. Wait until that is certain."""
         deadline = time.monotonic() + SILENCE
         while time.monotonic() < deadline:
             time.sleep(BEAT / 2)
@@ -120,7 +120,7 @@ class TextIndex:
         return True
 
     def command(self, note: Note) -> str:
-        """What builds the index in mongosh."""
+        """Return the command that builds the index in mongosh."""
         options = {key: value for key, value in note.definition.items() if key != "key"}
         key, told = (json_util.dumps(part, json_options=_PLAIN) for part in (note.definition["key"], options))
         place = f"db.getSiblingDB({json.dumps(self._database.name)}).{MESSAGES}"

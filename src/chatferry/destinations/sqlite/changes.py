@@ -15,12 +15,13 @@ from chatferry.destinations.rules import (
     keys,
     normalized,
     patched,
-    stamped,
+    to_json,
     touches_keys,
-    written,
+    with_timestamp,
 )
+from chatferry.destinations.slices import slices
 from chatferry.destinations.sqlite import subscriptions as subscriptions
-from chatferry.destinations.sqlite.sql import marks, slices
+from chatferry.destinations.sqlite.sql import placeholders
 from chatferry.destinations.unique import Key, UniqueKeys
 from chatferry.documents import (
     COLLECTIONS,
@@ -53,7 +54,7 @@ _Place = tuple[str, str]  # collection and _id
 
 
 class _New(Struct, frozen=True):
-    """A document to be inserted: as it will be stored, what it is found by, and a message's columns."""
+    """A document to be inserted: its stored text, its keys, and a message's columns."""
 
     id: str
     text: str
@@ -61,18 +62,18 @@ class _New(Struct, frozen=True):
     columns: tuple[str | None, ...]
 
 
-def apply(db: sqlite3.Connection, changes: Sequence[Change], ending: bytes) -> list[Rejection]:
-    """Make the changes that can be made, in order. `ending` is what their documents are stamped with.
+def apply(db: sqlite3.Connection, changes: Sequence[Change], suffix: bytes) -> list[Rejection]:
+    """Make the changes that can be made, in order. `suffix` is their documents' end, with `_updatedAt`.
 
-    New subscriptions, of which there are far more than of all else, wait until one of them might be changed.
+    New subscriptions, by far the most frequent changes, wait until one of them might be changed.
     """
     rejections: list[Rejection] = []
     entering: list[tuple[int, Insert]] = []
     others: list[tuple[int, Change]] = []
 
     def make() -> None:
-        rejections.extend(_Batch(db, others, ending).apply())
-        rejections.extend(subscriptions.enter(db, entering, ending))
+        rejections.extend(_ChangeBatch(db, others, suffix).apply())
+        rejections.extend(subscriptions.enter(db, entering, suffix))
         others.clear()
         entering.clear()
 
@@ -89,17 +90,16 @@ def apply(db: sqlite3.Connection, changes: Sequence[Change], ending: bytes) -> l
     return sorted(rejections, key=lambda rejection: rejection.index)
 
 
-class _Batch:
-    """Some changes that follow each other, with their numbers.
+class _ChangeBatch:
+    """Successive changes, with their numbers.
 
-    All are weighed first, one after the other, against what is stored and what those before make of it; then
-    what came of that is written: a document once, however many changes it has met.
+    Check every change against stored and pending documents, then write each document once.
     """
 
-    def __init__(self, db: sqlite3.Connection, changes: Sequence[tuple[int, Change]], ending: bytes) -> None:
+    def __init__(self, db: sqlite3.Connection, changes: Sequence[tuple[int, Change]], suffix: bytes) -> None:
         self._db = db
         self._changes = changes
-        self._ending = ending
+        self._suffix = suffix
         self._stored: dict[_Place, str] = {}
         self._texts: dict[_Place, str] = {}  # of documents that are new or others than before
         self._unique = {
@@ -130,14 +130,14 @@ class _Batch:
         return rejections
 
     def _made(self, change: Change) -> _New | ChangeError | None:
-        """What an insert is to store, or why it cannot."""
+        """Return the document of an insert, or the reason why it cannot be stored; None for an update."""
         if isinstance(change, Update):
             return None
         document, is_message = change.document, change.collection == MESSAGES
         try:
             return _New(
                 identity(document),
-                stamped(document, self._ending).decode(),
+                with_timestamp(document, self._suffix).decode(),
                 set() if is_message else keys(change.collection, document),
                 columns(document) if is_message else (),
             )
@@ -157,7 +157,7 @@ class _Batch:
                 wanted.setdefault(change.collection, []).extend(new.found_by)
         for collection, some_ids in ids.items():
             for some in slices(sorted(some_ids)):
-                rows = self._db.execute(BY_ID[collection] + marks(some), some)
+                rows = self._db.execute(BY_ID[collection] + placeholders(some), some)
                 self._stored.update(((collection, id_), text) for id_, text in rows)
         for collection, some_keys in wanted.items():
             self._unique[collection].expect(some_keys)
@@ -181,14 +181,14 @@ class _Batch:
         document = decode(stored)
         old = keys(collection, document) if touches_keys(change) else None
         document = patched(document, change if is_plain(change) else normalized(change))
-        if written(document).decode() != stored:
+        if to_json(document).decode() != stored:
             self._replace(collection, id_, document, old)
         if collection == MESSAGES and change.digest:
             self._digests[id_] = change.digest
 
     def _replace(self, collection: str, id_: str, document: Document, old: set[Key] | None) -> None:
-        """Keep the document as it now is. `old` are its keys before, None if these are as they were."""
-        text = stamped(document, self._ending).decode()
+        """Keep the changed document. `old` are its keys before, None if the change does not touch them."""
+        text = with_timestamp(document, self._suffix).decode()
         if collection == MESSAGES:
             self._columns[id_] = columns(document)
         elif old is not None:
@@ -205,7 +205,7 @@ class _Batch:
     # ------------------------------------------------------------ writing
 
     def _write(self) -> None:
-        """In the order of the tables: what is written one after the other lies side by side."""
+        """Write in the order of the tables, so that documents written together lie together."""
         ids: dict[str, list[str]] = {}
         for collection, id_ in sorted(self._texts):
             ids.setdefault(collection, []).append(id_)
@@ -262,5 +262,5 @@ def _holders(db: sqlite3.Connection, collection: str, wanted: Collection[Key]) -
         by_field.setdefault(field, []).append(value)
     for field, values in by_field.items():
         for some in slices(values):
-            rows = db.execute(_HOLDERS + marks(some), (collection, field, *some))
+            rows = db.execute(_HOLDERS + placeholders(some), (collection, field, *some))
             yield from (((field, value), id_) for value, id_ in rows)

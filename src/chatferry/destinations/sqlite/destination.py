@@ -16,12 +16,13 @@ from chatferry.destinations.rules import (
     identity,
     looked_up,
     shown,
-    stamp,
-    stamped,
+    timestamp_suffix,
     totals,
+    with_timestamp,
 )
+from chatferry.destinations.slices import CHUNK, chunks, slices
 from chatferry.destinations.sqlite.changes import BY_ID, apply
-from chatferry.destinations.sqlite.sql import marks, slices
+from chatferry.destinations.sqlite.sql import placeholders
 from chatferry.destinations.sqlite.subscriptions import give_columns
 from chatferry.disks import disk_error, sqlite_error
 from chatferry.documents import (
@@ -40,8 +41,7 @@ from chatferry.errors import SettingsError
 
 SCHEMA_VERSION = 4
 APPLICATION_ID = 0x43684679  # "ChFy": tells a workspace from other SQLite files
-CHUNK = 255 * 1024  # bytes, as GridFS has it
-_ROOMS_AT_ONCE = 500  # in one transaction of `finish`
+_ROOMS_AT_ONCE = 500  # in one transaction of `refresh_rooms`
 _PATIENCE = 60  # seconds to wait for another process that writes
 _CACHE = 32_768  # KiB of pages
 
@@ -58,7 +58,7 @@ _ROWS = 250  # 6 values each; more bring nothing, and to give them all to SQLite
 
 
 def _insert_packed(rows: int) -> str:
-    """The statement that inserts so many packed messages; ?1 is what all documents end with."""
+    """Return the statement that inserts so many packed messages; ?1 is the end of all documents."""
     values = [
         f"(?{n}, ?{n + 1}, ?{n + 2}, ?{n + 3}, ?{n + 4}, ?{n + 5} || ?1)" for n in range(2, 2 + 6 * rows, 6)
     ]
@@ -100,11 +100,12 @@ class SqliteDestination:
         found: dict[str, str] = {}
         for some in slices(looked_up(lookup, values)):
             if field == "_id":
-                found.update(self._rows(BY_ID[collection] + marks(some), some))
+                found.update(self._rows(BY_ID[collection] + placeholders(some), some))
             elif collection == SUBSCRIPTIONS:
-                found.update(self._rows(_BY_ROOM + marks(some), some))
+                found.update(self._rows(_BY_ROOM + placeholders(some), some))
             else:
-                found.update(self._rows(f"{_BY_KEY[collection]}{marks(some)})", [collection, field, *some]))
+                sql = f"{_BY_KEY[collection]}{placeholders(some)})"
+                found.update(self._rows(sql, [collection, field, *some]))
         return [decode(doc) for doc in found.values()]
 
     def digests(self, message_ids: Collection[str]) -> dict[str, bytes]:
@@ -116,11 +117,11 @@ class SqliteDestination:
                 if len(neighbours) < _NEIGHBOURS or not self._digests_between(neighbours, found):
                     scattered += neighbours
         for some in slices(scattered):
-            found.update(self._rows(_DIGESTS + marks(some), some))
+            found.update(self._rows(_DIGESTS + placeholders(some), some))
         return found
 
     def _digests_between(self, ids: list[str], found: dict[str, bytes]) -> bool:
-        """Look at all messages from the first to the last of the ids; False if that are too many."""
+        """Look at all messages from the first to the last id. Return False if there are too many."""
         enough = 2 * len(ids)
         rows = self._rows(_DIGESTS_BETWEEN, (min(ids), max(ids), enough))
         if rows:
@@ -130,7 +131,7 @@ class SqliteDestination:
 
     def apply(self, changes: Sequence[Change]) -> list[Rejection]:
         with self._transaction():
-            return apply(self._db, changes, stamp())
+            return apply(self._db, changes, timestamp_suffix())
 
     @staticmethod
     def pack(message: Document, encoded: bytes | bytearray, digest: bytes) -> Packed:
@@ -142,27 +143,27 @@ class SqliteDestination:
         return decode(message[-1] + b"}")
 
     def insert(self, messages: Sequence[Packed]) -> list[Rejection]:
-        """SQLite works through many rows of one statement without the interpreter's lock."""
-        ending = stamp().decode()
+        """Insert many rows with one statement: SQLite does that without the interpreter's lock."""
+        suffix = timestamp_suffix().decode()
         whole = len(messages) - len(messages) % _ROWS
         with self._transaction():
             for start in range(0, whole, _ROWS):
                 rows = chain.from_iterable(messages[start : start + _ROWS])
-                self._db.execute(_INSERT_ROWS, (ending, *rows))
-            self._db.executemany(_INSERT_PACKED, [(ending, *message) for message in messages[whole:]])
+                self._db.execute(_INSERT_ROWS, (suffix, *rows))
+            self._db.executemany(_INSERT_PACKED, [(suffix, *message) for message in messages[whole:]])
         return []
 
     def put_file(self, document: Document, content: Iterable[bytes], collection: str = UPLOADS) -> None:
-        """Other writers wait until `content` has been read: have it at hand."""
-        id_, data = identity(document), stamped(document, stamp())
+        """Store a file. Other writers wait until `content` has been read: have it at hand."""
+        id_, data = identity(document), with_timestamp(document, timestamp_suffix())
         with self._transaction():
             self._db.execute(_PUT_FILE[collection], (id_, data.decode()))
             self._db.execute(_DROP_CHUNKS[collection], (id_,))
-            chunks = ((id_, n, chunk) for n, chunk in enumerate(_chunks(content)))
-            self._db.executemany(_ADD_CHUNK[collection], chunks)
+            rows = ((id_, n, chunk) for n, chunk in enumerate(chunks(content)))
+            self._db.executemany(_ADD_CHUNK[collection], rows)
 
     def read_file(self, id: str, collection: str = UPLOADS, start: int = 0) -> Iterator[bytes]:
-        """One query for each piece: one for all would keep SQLite's log growing while a slow reader reads."""
+        """Make one query for each piece: a single one lets SQLite's log grow while a slow reader reads."""
         first, skipped = divmod(start, CHUNK)
         for known in next(slices([id]), []):
             with closing(connected(self._path)) as db:
@@ -175,10 +176,10 @@ class SqliteDestination:
                     yield row[0][skipped:]
                     skipped = 0
 
-    def finish(self, room_ids: Collection[str]) -> None:
+    def refresh_rooms(self, room_ids: Collection[str]) -> None:
         for some in slices(dict.fromkeys(room_ids), _ROOMS_AT_ONCE):
             with self._transaction():
-                apply(self._db, list(self._totals(some)), stamp())
+                apply(self._db, list(self._totals(some)), timestamp_suffix())
 
     def dump(self, collection: str) -> Iterator[bytes]:
         return self._stream(_DUMP[collection], [()])
@@ -190,8 +191,8 @@ class SqliteDestination:
         self._db.close()
 
     def _totals(self, room_ids: list[str]) -> Iterator[Update]:
-        """What is to be set in those of the rooms that exist."""
-        several = marks(room_ids)
+        """Yield the updates of the rooms that exist."""
+        several = placeholders(room_ids)
         messages = dict(self._db.execute(_COUNT_MESSAGES.format(several), room_ids))
         users = dict(self._db.execute(_COUNT_MEMBERS.format(several), room_ids))
         for (room_id,) in self._db.execute(_EXISTING.format(several), room_ids).fetchall():
@@ -199,7 +200,7 @@ class SqliteDestination:
             yield totals(room_id, messages.get(room_id, 0), users.get(room_id, 0), newest)
 
     def _newest(self, room_id: str) -> Document | None:
-        """The last message that the room shows."""
+        """Return the last message that the room shows."""
         with closing(self._db.execute(_NEWEST, (room_id,))) as rows:
             return next((message for (doc,) in rows if shown(message := decode(doc))), None)
 
@@ -208,7 +209,7 @@ class SqliteDestination:
             return self._db.execute(sql, values).fetchall()
 
     def _stream(self, sql: str, queries: Iterable[Sequence[str]]) -> Iterator[bytes]:
-        """What the queries give as of now, over a connection of their own, whatever is written meanwhile."""
+        """Yield results as of now, over a connection of its own, whatever is written meanwhile."""
         with _plain_errors(self._path), closing(connected(self._path)) as db:
             for values in queries:
                 for (value,) in db.execute(sql, values):
@@ -221,19 +222,8 @@ class SqliteDestination:
 
 
 def _beginning(id_: str) -> str:
-    """What ids of messages that lie side by side have in common: an importer's begin with the channel's."""
+    """Return what the ids of neighbouring messages share: an importer's begin with the channel's id."""
     return id_[: len(id_) // 2]
-
-
-def _chunks(content: Iterable[bytes]) -> Iterator[bytes]:
-    buffer = bytearray()
-    for piece in content:
-        buffer += piece
-        while len(buffer) >= CHUNK:
-            yield bytes(buffer[:CHUNK])
-            del buffer[:CHUNK]
-    if buffer:
-        yield bytes(buffer)
 
 
 @contextmanager
@@ -258,7 +248,7 @@ def _plain_errors(path: Path) -> Iterator[None]:
 
 
 def _opened(path: Path) -> sqlite3.Connection:
-    """The workspace, made if it is missing."""
+    """Open the workspace, and make it if it is missing."""
     try:
         private.make_folder(path.parent)
     except OSError as error:
@@ -276,7 +266,7 @@ def _opened(path: Path) -> sqlite3.Connection:
 
 
 def connected(path: Path) -> sqlite3.Connection:
-    """A connection with the settings of the embedded workspace."""
+    """Open a connection with the settings of the embedded workspace."""
     db = sqlite3.connect(
         path,
         timeout=_PATIENCE,
@@ -292,7 +282,7 @@ def connected(path: Path) -> sqlite3.Connection:
 
 
 def _is_workspace(db: sqlite3.Connection, path: Path) -> bool:
-    """False for a file that is still empty, and for one of an older chatferry, which lacks something."""
+    """Return False for an empty file, and for a workspace of an older chatferry, which lacks something."""
     db.execute("BEGIN")  # another process may be making the tables just now: see all of that, or nothing
     (application,) = db.execute("PRAGMA application_id").fetchone()
     (version,) = db.execute("PRAGMA user_version").fetchone()
@@ -313,7 +303,7 @@ def _is_workspace(db: sqlite3.Connection, path: Path) -> bool:
 
 
 def _make(db: sqlite3.Connection) -> None:
-    """Make the tables that are not there; that others may be making them at the same time does no harm."""
+    """Make the missing tables. Another process may do the same at the same time."""
     schema = files("chatferry.destinations.sqlite").joinpath("workspace.sql").read_text("utf-8")
     db.execute("PRAGMA journal_mode = WAL")
     with _transaction(db):

@@ -1,7 +1,6 @@
-"""Subscriptions in the embedded workspace: whose they are stands in columns of their table.
+"""Subscriptions in the embedded workspace: room and user are columns of their table.
 
-There are far more of them than of all else but messages: new ones are written as they come, and only where
-not all of them could be is it asked why.
+Only messages are more numerous. Insert blindly; look for conflicts only if some rows were ignored.
 """
 
 import sqlite3
@@ -11,8 +10,9 @@ from typing import Any
 import msgspec
 
 from chatferry.destinations.protocol import Rejection
-from chatferry.destinations.rules import UNIQUE, ChangeError, identity, stamped, written
-from chatferry.destinations.sqlite.sql import marks, slices
+from chatferry.destinations.rules import UNIQUE, ChangeError, identity, to_json, with_timestamp
+from chatferry.destinations.slices import slices
+from chatferry.destinations.sqlite.sql import placeholders
 from chatferry.documents import SUBSCRIPTIONS, Document, Insert, decode
 
 Member = tuple[str | bytes | None, str | bytes | None]
@@ -34,15 +34,15 @@ _Row = tuple[str, str | bytes | None, str | bytes | None, str]
 
 
 def enter(
-    db: sqlite3.Connection, inserts: Iterable[tuple[int, Insert]], ending: bytes
+    db: sqlite3.Connection, inserts: Iterable[tuple[int, Insert]], suffix: bytes
 ) -> Iterator[Rejection]:
-    """Write new subscriptions, which come with their numbers."""
+    """Insert new subscriptions, given with their numbers. Yield the rejected ones."""
     rows: dict[str, _Row] = {}
     numbers: list[int] = []
     for number, insert in inserts:
         try:
             id_ = identity(insert.document)
-            row = (id_, *member(insert.document), stamped(insert.document, ending).decode())
+            row = (id_, *member(insert.document), with_timestamp(insert.document, suffix).decode())
         except ChangeError as fault:
             yield Rejection(number, str(fault))
             continue
@@ -57,14 +57,14 @@ def enter(
 def _enter(db: sqlite3.Connection, rows: dict[str, _Row], numbers: Sequence[int]) -> Iterator[Rejection]:
     if not rows or db.executemany(_ENTER, rows.values()).rowcount == len(rows):
         return
-    there = {id_ for some in slices(rows) for (id_,) in db.execute(_ENTERED + marks(some), some)}
+    there = {id_ for some in slices(rows) for (id_,) in db.execute(_ENTERED + placeholders(some), some)}
     for number, id_ in zip(numbers, rows, strict=True):
         if id_ not in there:
             yield Rejection(number, UNIQUE["member"])
 
 
 def member(subscription: Document) -> Member:
-    """What its columns say."""
+    """Return the values of a subscription's columns."""
     rid, user = subscription.get("rid"), subscription.get("u")
     if type(rid) is str and type(user) is dict and type(user_id := user.get("_id")) is str:
         return rid, user_id
@@ -73,16 +73,16 @@ def member(subscription: Document) -> Member:
 
 
 def _column(value: Any) -> str | bytes:
-    return value if isinstance(value, str) else written(value)
+    return value if isinstance(value, str) else to_json(value)
 
 
 def holders(db: sqlite3.Connection, key: str) -> set[str]:
-    """The ids of those that have the key "member" of `rules.keys`."""
+    """Return the ids of subscriptions with this key "member" of `rules.keys`."""
     return {id_ for (id_,) in db.execute(_HOLDERS, [*map(_column, msgspec.json.decode(key))])}
 
 
 def replace(db: sqlite3.Connection, changed: Sequence[tuple[str, Member, str]]) -> None:
-    """Write some anew, given by id, columns and text. They may take each other's places."""
+    """Overwrite subscriptions, given by id, columns and text. They may exchange rooms and users."""
     db.executemany(_LEAVE, [(id_,) for id_, _, _ in changed])
     db.executemany(_REPLACE, [(*columns, text, id_) for id_, columns, text in changed])
 

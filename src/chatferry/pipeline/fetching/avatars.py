@@ -12,13 +12,14 @@ from chatferry.clock import now
 from chatferry.convert.files import avatar_document, avatar_id, media_type
 from chatferry.destinations import Destination, Lookup
 from chatferry.documents import AVATARS, USERS, Date, Document, Update, decode
-from chatferry.downloads import MIB, Downloaded, Request
+from chatferry.downloads import Downloaded, Request
 from chatferry.downloads.fetch_many import fetch_all
 from chatferry.pipeline.fetching.content import content_of, keep, new_token, pieces_of
-from chatferry.pipeline.fetching.run import Run
+from chatferry.pipeline.fetching.run import FetchRun
 from chatferry.pipeline.retention import FILES
 from chatferry.problems import problem
 from chatferry.records import Outcome
+from chatferry.sizes import MIB
 
 LARGEST = 16 * MIB
 _PENDING = "_pendingAvatarUrl"
@@ -30,7 +31,7 @@ def count_avatars(destination: Destination) -> int:
     return sum(1 for _ in _pending_ids(destination))
 
 
-def fetch_avatars(run: Run) -> None:
+def fetch_avatars(run: FetchRun) -> None:
     """Bring every pending avatar; each ends as stored or failed."""
     ids = [id for id in _pending_ids(run.destination) if not run.store.fetches.is_noted(run.operation.id, id)]
     run.expect(len(ids))
@@ -54,7 +55,7 @@ def _pending_ids(destination: Destination) -> Iterator[str]:
 class _Avatars:
     """`asked` are the users whose avatars are being downloaded, by their ids."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: FetchRun) -> None:
         self._run = run
         self._folder = run.settings.fetched / FILES
         private.make_folder(self._folder)

@@ -12,7 +12,7 @@ from chatferry.pipeline import commands
 from chatferry.pipeline.context import Watch
 from chatferry.pipeline.fetching.avatars import count_avatars, fetch_avatars
 from chatferry.pipeline.fetching.files import fetch_files
-from chatferry.pipeline.fetching.run import Run
+from chatferry.pipeline.fetching.run import FetchRun
 from chatferry.pipeline.pause import Pause
 from chatferry.settings import Settings
 from chatferry.store import Store
@@ -34,7 +34,7 @@ def fetch_pending(
     watch: Watch,
 ) -> Operation:
     """Fetch what is pending. Done a second time it goes on where it stopped; raises what `pause` raises."""
-    run = Run(operation, store, destination, settings, pause, watch)
+    run = FetchRun(operation, store, destination, settings, pause, watch)
     if operation.importer_key == PENDING_FILES:
         fetch_files(run)
     else:

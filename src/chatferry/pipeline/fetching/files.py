@@ -19,7 +19,7 @@ from chatferry.downloads import Downloaded, Failed, Request
 from chatferry.downloads.fetch_many import fetch_all
 from chatferry.errors import ArchiveError
 from chatferry.pipeline.fetching.content import content_of, keep, new_token, pieces_of
-from chatferry.pipeline.fetching.run import Run
+from chatferry.pipeline.fetching.run import FetchRun
 from chatferry.pipeline.linking import is_administrator
 from chatferry.pipeline.retention import FILES
 from chatferry.problems import problem
@@ -54,7 +54,7 @@ class _Wanted(Struct, frozen=True):
         return self.file.upload_id if self.is_trusted else f"{self.file.upload_id}-{self.source}"
 
 
-def fetch_files(run: Run) -> None:
+def fetch_files(run: FetchRun) -> None:
     """Bring the bytes of every pending file; each ends as stored, skipped or failed."""
     run.expect(run.store.pending_files.count(run.operation.id))
     with ExitStack() as stack:
@@ -65,13 +65,13 @@ def fetch_files(run: Run) -> None:
                 work.store_downloaded(result)
             else:
                 work.fail(result)
-    run.destination.finish(sorted(run.store.pending_files.fetched_rooms(run.operation.id)))
+    run.destination.refresh_rooms(sorted(run.store.pending_files.fetched_rooms(run.operation.id)))
 
 
 class _Files:
     """`asked` are the files that are being downloaded, by their keys."""
 
-    def __init__(self, run: Run, stack: ExitStack) -> None:
+    def __init__(self, run: FetchRun, stack: ExitStack) -> None:
         self._run = run
         self._stack = stack
         self._archives: dict[str, Archive | None] = {}

@@ -5,7 +5,9 @@ import struct
 
 import imagesize  # type: ignore[import-untyped]  # it brings no types
 
-HEAD = 1 << 20  # bytes: cameras put much before an image's size, and nothing beyond this is worth reading
+from chatferry.sizes import MIB
+
+HEAD = MIB  # bytes: cameras put much before an image's size, and nothing beyond this is worth reading
 
 _MAGIC = {
     b"\x89PNG\r\n\x1a\n": "png",

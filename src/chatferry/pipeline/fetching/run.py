@@ -18,7 +18,7 @@ from chatferry.store import Store, problems
 LOG = logging.getLogger("chatferry.files")
 
 
-class Run:
+class FetchRun:
     """What became of each file is in the store at once, and the operation is saved with it.
 
     `check` may wait, while the operation is paused; `stop` never does, and is for where a lock is held.

@@ -30,7 +30,7 @@ class FileStores:
         self._bucket = S3Bucket(self._settings)
 
     def placed(self, document: Document, collection: str) -> Document:
-        """The document of a file that is going to be stored where the settings say."""
+        """Return the document of a file that is to be stored, with its place in the store of the settings."""
         if self._chosen not in (_GRIDFS, _DIRECTORY, _S3):
             raise _unsupported(self._chosen)
         store, id_ = f"{self._chosen}:{_KINDS[collection]}", document["_id"]
@@ -38,7 +38,7 @@ class FileStores:
         return found | self.of(found, collection).place(found)
 
     def of(self, document: Document, collection: str) -> FileStore:
-        """The store that a file's document names; GridFS if it names none."""
+        """Return the store that a file's document names; GridFS if it names none."""
         kind = str(document.get("store", "")).partition(":")[0]
         if kind in _NOT_OURS:
             raise _unsupported(kind)

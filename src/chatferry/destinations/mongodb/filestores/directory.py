@@ -10,13 +10,14 @@ from pathlib import Path
 
 from chatferry.destinations.mongodb.filestores.protocol import Settle, settled
 from chatferry.destinations.rules import ChangeError
-from chatferry.disks import disk_error
+from chatferry.disks import disk_error, write_all
 from chatferry.documents import Document
 from chatferry.errors import ChatferryError, SettingsError
+from chatferry.sizes import MIB
 
 _SETTING = "Rocket.Chat's setting FileUpload_FileSystemPath"
 _NAME = re.compile(r"[A-Za-z0-9_-][^/\0]{0,200}")
-_PIECE = 1 << 20
+_PIECE = MIB
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 _OLD = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # neither a link nor a pipe that somebody has put there
 _MODE = 0o644  # Rocket.Chat may run as somebody else
@@ -33,7 +34,7 @@ class Directory:
         return {}
 
     def write(self, document: Document, content: Iterable[bytes]) -> Settle:
-        """The file is written under another name, and renamed when it is on the disk."""
+        """Write the file under another name, and rename it when it is on the disk."""
         self._require()
         name = _name(document)
         if not name:
@@ -64,7 +65,7 @@ class Directory:
             os.close(file)
 
     def _require(self) -> None:
-        """A path that is none of this machine must not be made: nobody would look for files there."""
+        """Raise SettingsError if the directory is missing: nobody would look for files in a new one."""
         if not self._path.is_absolute():
             raise SettingsError(
                 f"{_SETTING} is {str(self._path)!r}, which is no absolute path. Set one, move the files "
@@ -86,14 +87,14 @@ class Directory:
                 os.fchmod(file, _MODE)  # whatever the umask of this process
             for piece in content:
                 with self._plain_errors():
-                    _write_all(file, piece)
+                    write_all(file, piece)
             with self._plain_errors():
                 os.fsync(file)
         finally:
             os.close(file)
 
     def _sync(self) -> None:
-        """The new name is on the disk, too."""
+        """Bring the new name to the disk, too."""
         directory = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(directory)
@@ -101,7 +102,7 @@ class Directory:
             os.close(directory)
 
     def _opened(self, name: str) -> int | None:
-        """The file, or None if there is none of this name."""
+        """Open the file; return None if there is no regular file of this name."""
         try:
             file = os.open(self._path / name, _OLD)
         except OSError as error:
@@ -134,13 +135,7 @@ class Directory:
 
 
 def _name(document: Document) -> str:
-    """The file's name in the directory; "" if its document has none that stays inside."""
+    """Return the file's name in the directory; "" if that would lie outside of the directory."""
     extension = document.get("extension")  # Rocket.Chat's own uploads have one
     name = f"{document['_id']}.{extension}" if extension else str(document["_id"])
     return name if _NAME.fullmatch(name) else ""
-
-
-def _write_all(file: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(file, rest) :]

@@ -11,11 +11,10 @@ from pymongo.client_session import ClientSession
 from pymongo.errors import BulkWriteError
 
 from chatferry.destinations.mongodb.filestores.protocol import Settle
-from chatferry.destinations.mongodb.queries import is_possible
 from chatferry.destinations.mongodb.server import DUPLICATE, Row, Server
+from chatferry.destinations.slices import CHUNK, chunks, is_possible
 from chatferry.documents import Document
 
-CHUNK = 255 * 1024  # bytes, as Rocket.Chat has it
 _AT_ONCE = 8  # chunks in one write
 _UNFINISHED = "chatferry-unfinished-"
 
@@ -33,7 +32,7 @@ class Bucket:
         return {}
 
     def write(self, document: Document, content: Iterable[bytes]) -> Settle:
-        """The bytes go where they hurt no file that is there, until they are settled."""
+        """Write the bytes beside an existing file; `settle` puts them in its place."""
         id_, now = document["_id"], time.time_ns() // 1_000_000
         self._server.patiently(self._make_indexes)
         replaces = self._server.patiently(self._files.find_one, {"_id": id_}, {"_id": 1})
@@ -44,10 +43,10 @@ class Bucket:
         except BaseException:
             self._drop(place)
             raise
-        return partial(self.settle, id_, place, length, media_type(document), now)
+        return partial(self.settle, id_, place, length, content_type(document), now)
 
     def settle(self, id_: str, place: str, length: int, type_: str, now: int, session: ClientSession) -> None:
-        """Make the bytes in this place those of the file. Done again, it leaves them so."""
+        """Make the bytes at this place those of the file. Repeating it does no harm."""
         is_moved = self._chunks.find_one({"files_id": place}, {"_id": 1}, session=session) is None
         if place != id_ and not (length and is_moved):
             self._chunks.delete_many({"files_id": id_}, session=session)
@@ -56,7 +55,7 @@ class Bucket:
         self._files.replace_one({"_id": id_}, file | {"contentType": type_}, upsert=True, session=session)
 
     def read(self, document: Document, start: int) -> Iterator[bytes]:
-        """One query for each piece: a cursor would be closed while a slow reader reads."""
+        """Make one query for each piece: a cursor would be closed while a slow reader reads."""
         id_ = document["_id"]
         file = self._server.patiently(self._files.find_one, {"_id": id_}) if is_possible(id_) else None
         if file is None:
@@ -68,21 +67,21 @@ class Bucket:
 
     def _write(self, place: str, content: Iterable[bytes]) -> int:
         length = n = 0
-        chunks: list[Row] = []
-        for data in cut(content, CHUNK):
-            chunks.append({"_id": ObjectId(), "files_id": place, "n": n, "data": Binary(data)})
+        rows: list[Row] = []
+        for data in chunks(content):
+            rows.append({"_id": ObjectId(), "files_id": place, "n": n, "data": Binary(data)})
             n, length = n + 1, length + len(data)
-            if len(chunks) == _AT_ONCE:
-                self._server.patiently(self._add, chunks)
-                chunks = []
-        if chunks:
-            self._server.patiently(self._add, chunks)
+            if len(rows) == _AT_ONCE:
+                self._server.patiently(self._add, rows)
+                rows = []
+        if rows:
+            self._server.patiently(self._add, rows)
         return length
 
-    def _add(self, chunks: list[Row]) -> None:
-        """Done again, it adds those that the first time did not."""
+    def _add(self, rows: list[Row]) -> None:
+        """Add chunks. A repeated call adds only the missing ones."""
         try:
-            self._chunks.insert_many(chunks, ordered=False)
+            self._chunks.insert_many(rows, ordered=False)
         except BulkWriteError as error:
             if any(fault["code"] != DUPLICATE for fault in error.details["writeErrors"]):
                 raise
@@ -91,24 +90,12 @@ class Bucket:
         self._server.patiently(self._chunks.delete_many, {"files_id": place})
 
     def _make_indexes(self) -> None:
-        """The two that every program makes before it stores the first file in a bucket, and only then."""
+        """Make the two indexes that every program makes before it stores the first file in a bucket."""
         if self._files.find_one({}, {"_id": 1}) is None:
             self._files.create_index([("filename", 1), ("uploadDate", 1)])
             self._chunks.create_index([("files_id", 1), ("n", 1)], unique=True)
 
 
-def cut(content: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """The same bytes in pieces of this size, and what is left."""
-    buffer = bytearray()
-    for piece in content:
-        buffer += piece
-        while len(buffer) >= size:
-            yield bytes(memoryview(buffer)[:size])
-            del buffer[:size]
-    if buffer:
-        yield bytes(buffer)
-
-
-def media_type(document: Document) -> str:
-    """What a store is told of a file's bytes."""
+def content_type(document: Document) -> str:
+    """Return the media type that a store gets with a file's bytes."""
     return str(document.get("type") or "application/octet-stream")

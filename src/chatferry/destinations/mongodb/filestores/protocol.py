@@ -15,23 +15,23 @@ class FileStore(Protocol):
     """Keeps the bytes of the files of one collection."""
 
     def place(self, document: Document) -> Document:
-        """What the document of a file says about where its bytes are, besides `store`, `path` and `url`."""
+        """Return fields of a file's document that locate its bytes, besides `store`, `path`, `url`."""
         ...
 
     def write(self, document: Document, content: Iterable[bytes]) -> Settle:
-        """Bring a file's bytes to the store; if they break off, those that were there before stay.
+        """Bring a file's bytes to the store; if they break off, the earlier bytes stay.
 
-        What comes back is called as often as the transaction is tried.
+        The result is called as often as the transaction is tried.
         """
         ...
 
     def read(self, document: Document, start: int) -> Iterator[bytes]:
-        """The bytes from the place `start` on, in pieces; none if there are none.
+        """Yield the bytes from `start` on, in pieces; nothing if the file is missing.
 
-        Nothing is asked for before the first piece is.
+        Nothing is asked for before the first piece is taken.
         """
         ...
 
 
 def settled(session: ClientSession) -> None:
-    """The bytes are those of the file as soon as they are written."""
+    """Do nothing: the bytes are those of the file as soon as they are written."""

@@ -6,14 +6,16 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
-from chatferry.destinations.mongodb.filestores.gridfs import cut, media_type
+from chatferry.destinations.mongodb.filestores.gridfs import content_type
 from chatferry.destinations.mongodb.filestores.protocol import Settle, settled
 from chatferry.destinations.mongodb.filestores.s3_client import BucketError, S3Bucket
+from chatferry.destinations.slices import chunks
 from chatferry.documents import AVATARS, Document
+from chatferry.sizes import MIB
 
-_PART = 8 << 20  # bytes of one part of a large file
+_PART = 8 * MIB  # bytes of one part of a large file
 _PARTS = 10_000  # of one file, at most
-_PIECE = 1 << 20
+_PIECE = MIB
 _NO_MORE = ("NoSuchKey", "InvalidRange", "404", "416")
 
 
@@ -33,10 +35,10 @@ class S3Files:
         return {"AmazonS3": {"path": "/".join(filter(None, [self._unique_id, *names]))}}
 
     def write(self, document: Document, content: Iterable[bytes]) -> Settle:
-        """An object is there as soon as it is whole, and not before."""
-        what = {"Key": _key(document), "ContentType": media_type(document)}
+        """Store an object: nobody sees it before it is whole."""
+        what = {"Key": _key(document), "ContentType": content_type(document)}
         size = max(_PART, -(-int(document.get("size", 0)) // _PARTS))
-        parts = cut(content, size)
+        parts = chunks(content, size)
         first = next(parts, b"")
         if len(first) < size:
             self._ask(lambda client, bucket: client.put_object(Bucket=bucket, Body=first, **what))
@@ -45,7 +47,7 @@ class S3Files:
         return settled
 
     def read(self, document: Document, start: int) -> Iterator[bytes]:
-        """One request for each piece: a connection would be closed while a slow reader reads."""
+        """Make one request for each piece: a connection would be closed while a slow reader reads."""
         etag = ""
         while True:
             try:
@@ -76,7 +78,7 @@ class S3Files:
 
 
 def _key(document: Document) -> str:
-    """Where a file's document says that it is; Rocket.Chat has said so in other ways before."""
+    """Return the key that a file's document names; earlier versions of Rocket.Chat wrote it elsewhere."""
     if "AmazonS3" in document:
         return str(document["AmazonS3"]["path"])
     return f"{document.get('s3', {}).get('path', '')}{document['_id']}"
@@ -88,7 +90,7 @@ def _put_part(which: dict[str, str], number: int, part: bytes, client: Any, buck
 
 
 def _piece(key: str, start: int, etag: str, client: Any, bucket: str) -> tuple[bytes, str]:
-    """Bytes of an object from `start` on, and its version: that of `etag`, if one is asked for."""
+    """Return bytes of an object from `start` on, and its version. `etag` demands a version."""
     same = {"IfMatch": etag} if etag else {}
     asked = f"bytes={start}-{start + _PIECE - 1}"
     answer = client.get_object(Bucket=bucket, Key=key, Range=asked, **same)

@@ -93,7 +93,7 @@ class S3Bucket:
         self.name = f"The S3 bucket {self._text('Bucket')}{where}"
 
     def ask(self, work: Callable[[Any, str], T]) -> T:
-        """What comes of the work, which is given the client and the bucket's name; raises BucketError."""
+        """Return the result of the work, which gets the client and the bucket's name. Raise BucketError."""
         client = self._opened()
         from botocore.exceptions import (
             BotoCoreError,
@@ -160,7 +160,7 @@ class S3Bucket:
         return {"region_name": self._text("Region") or "us-east-1"}
 
     def _keys(self) -> dict[str, str]:
-        """Without keys in the settings the client looks for those of this machine, as Rocket.Chat does."""
+        """Return the keys of the settings; if none, the client uses this machine's, as Rocket.Chat does."""
         key, secret = self._text("AWSAccessKeyId"), self._text("AWSSecretAccessKey")
         return {"aws_access_key_id": key, "aws_secret_access_key": secret} if key and secret else {}
 
