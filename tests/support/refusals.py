@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 
 from chatferry.api.routes import ENDPOINTS
-from chatferry.api.uploads.tus_headers import TOLD
+from chatferry.api.uploads.tus_headers import HEADERS
 from tests.support.serving import NOT_ALLOWED, UNAUTHORIZED, upload_body
 
 MIB = 2**20
@@ -50,7 +50,7 @@ def call(http: httpx.Client, key: str, query: str = "", **more: Any) -> httpx.Re
         fields = {name: (None, str(value)) for name, value in body.items() if name != "file"}
         return http.request(endpoint.method, url, files={**fields, "file": ("x.zip", b"no archive")}, **more)
     if endpoint.exchange is not None:
-        needed = {name: TOLD[name].example for name in endpoint.exchange.needs}
+        needed = {name: HEADERS[name].example for name in endpoint.exchange.needs}
         more["headers"] = {**needed, **more.get("headers", {})}
     return http.request(endpoint.method, url, json=body, **more)
 

@@ -83,7 +83,7 @@ def _route(endpoint: Endpoint, services: Services) -> Route:
                 return _response(await _served(request, endpoint, services), endpoint)
         except RequestError as error:
             return _refused(error)
-        except (DestinationError, SettingsError) as error:  # the workspace cannot be used just now
+        except (DestinationError, SettingsError) as error:
             return _refused(_unavailable(error))
         except ClientDisconnect:
             return _json({"success": False, "error": "The connection ended before the body did."}, 400)
@@ -139,7 +139,7 @@ def _answered_to(
         return _called(request, endpoint, services, caller, _object(plain(body.read())))
     try:
         checked = validation.check_body(endpoint.body, body.read())
-    except (msgspec.DecodeError, ValueError):  # what JSON has no value for: a text that is no UTF-8, 1e999
+    except (msgspec.DecodeError, ValueError):  # invalid UTF-8, or a number beyond JSON: 1e999
         checked = validation.check_body(endpoint.body, {})
     _limit(request, endpoint, services, caller)
     return _called(request, endpoint, services, caller, checked)
@@ -243,8 +243,8 @@ def _json(content: Any, status: int = 200) -> Response:
 
 def _refused(error: RequestError) -> Response:
     if isinstance(error, LoginError):
-        told = {"error": error.reason, "message": error.message}
-        return _json({"success": False, "status": "error", **told}, error.status)
+        payload = {"error": error.reason, "message": error.message}
+        return _json({"success": False, "status": "error", **payload}, error.status)
     wire: dict[str, object] = {"success": False, "error": str(error)}
     if error.type:
         wire["errorType"] = error.type

@@ -20,10 +20,10 @@ SMALL = 10 * 1024
 LARGE = 16 * 1024 * 1024
 """Limits in bytes: of bodies with some words in them, and of those with lists of users and rooms."""
 
-IN_MEMORY = 64 * 1024  # bytes; what is larger waits on the disk until it is its turn
-MOST_VALUES = 1_000_000  # in one body; what they become in memory is larger than their text
-PATIENCE = 30.0  # seconds for a small body to come
-_SIGNS = 100  # of a text that is no JSON: nobody reads more of it
+IN_MEMORY = 64 * 1024  # bytes; a larger body waits on the disk for its turn
+MOST_VALUES = 1_000_000  # in one body; decoded they need more memory than their text
+PATIENCE = 30.0  # seconds for a small body to arrive
+_SIGNS = 100  # shown characters of invalid JSON
 
 
 class RequestBody:

@@ -23,7 +23,7 @@ def probes(
 
     def write() -> str:
         try:
-            with store.transaction():  # nobody ever sees this
+            with store.transaction():  # the row is never visible outside
                 store.pauses.add("probe")
                 store.pauses.remove("probe")
         except (OSError, sqlite3.Error):

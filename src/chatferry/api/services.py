@@ -28,7 +28,7 @@ from chatferry.store import Store
 
 PATIENCE = 5.0  # seconds that a call waits for a destination's server
 HASHING = 8  # calls at once that have passwords hashed; accounts.py says how many hashes at once
-WAITING = 100  # calls that wait for that; the last waits some seconds
+WAITING = 100  # calls that wait for hashing; the last one waits some seconds
 
 
 QUEUE_MOVES = 10  # seconds

@@ -30,7 +30,7 @@ def check_body(schema: Schema, body: object) -> dict[str, Any]:
     else:
         assert isinstance(checked, dict)
         return checked
-    del body, opened  # what an error has in its frames, and in its cause's, may stay in memory for long
+    del body, opened  # an error keeps its frames in memory, possibly for long
     raise RequestError(reason, type_="invalid-params")
 
 

@@ -62,9 +62,9 @@ class Metrics:
         self._problems = Counter[str]()
         self._statuses: dict[int, Status] = {}
         self._seen = 0
-        # What an earlier process brought is not counted here.
-        begun = [found for found in store.operations.valid() if is_importing(found.status)]
-        self._before = {found.id: self._tallied(found) for found in begun}
+        # Records that an earlier process imported are not counted.
+        begun = [operation for operation in store.operations.valid() if is_importing(operation.status)]
+        self._before = {operation.id: self._tallied(operation) for operation in begun}
         last = store.operations.last_summary()
         self._counted = {last.id} if last and last.status in ENDS else set()
 

@@ -12,8 +12,8 @@ from chatferry.logs import event
 from chatferry.observing.seldom import Seldom
 
 LOG = logging.getLogger("chatferry.ready")
-PATIENCE = 3.0  # seconds within which a thing has to answer
-KEPT = 2.0  # seconds for which a finding is told again: strangers may ask as often as they like
+PATIENCE = 3.0  # seconds for a probe
+KEPT = 2.0  # seconds for which a result is used again: anybody may ask as often as they like
 _SLOW = "does not answer in time"
 
 Probe = Callable[[], str]

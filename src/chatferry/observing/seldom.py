@@ -5,7 +5,7 @@ import threading
 import time
 
 PAUSE = 60.0  # seconds
-_MOST = 1000  # different ones that are remembered
+_MOST = 1000  # remembered lines
 
 
 class Seldom:

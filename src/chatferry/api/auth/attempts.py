@@ -7,7 +7,7 @@ from chatferry.api.auth.rate_limit import RateLimiter, neighbourhood
 
 HERE, HERE_SECONDS = 8, 300.0
 ANYWHERE, ANYWHERE_SECONDS = 50, 600.0
-MOST_KNOWN = 10_000  # addresses that are remembered
+MOST_KNOWN = 10_000  # remembered addresses
 
 
 class LoginAttempts:

@@ -7,7 +7,7 @@ from chatferry.accounts import roles_of
 from chatferry.destinations import Destination, Lookup
 from chatferry.documents import Document
 
-MEMORY = 1.0  # seconds that a role has a permission which has just been taken from it
+MEMORY = 1.0  # seconds that a role keeps a permission after it was taken away
 
 
 class Grants:
@@ -17,7 +17,7 @@ class Grants:
     """
 
     def __init__(self) -> None:
-        self._roles: dict[str, tuple[float, frozenset[str]]] = {}  # and until when they count
+        self._roles: dict[str, tuple[float, frozenset[str]]] = {}  # with the time until which they hold
 
     def of(self, user: Document, permissions: Collection[str], destination: Destination) -> frozenset[str]:
         """Return which of the permissions the user's roles have."""

@@ -8,7 +8,7 @@ from ipaddress import IPv6Address, ip_address
 from msgspec import Struct
 
 CALLS, WINDOW = 10, 60.0  # Rocket.Chat's defaults; seconds
-MOST_WINDOWS = 50_000  # what is remembered at once: some ten MiB
+MOST_WINDOWS = 50_000  # in memory: some ten MiB
 
 
 class RateState(Struct, frozen=True):
@@ -81,7 +81,7 @@ def neighbourhood(address: str) -> str:
     """Return the key of a caller: an IPv4 address, or the IPv6 /64 network that one customer has."""
     try:
         parsed = ip_address(address)
-    except ValueError:  # what a proxy made up
+    except ValueError:  # an invalid address from a proxy
         return address[:64]
     if isinstance(parsed, IPv6Address):
         return str(parsed.ipv4_mapped or int(parsed) >> 64)

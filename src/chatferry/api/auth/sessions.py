@@ -66,7 +66,7 @@ def _begin_attempt(call: Call, account: str, user: Document | None) -> None:
     wait = call.services.attempts.begin(account, call.address) if call.services.attempts is not None else 0
     if wait:
         id = str(user["_id"]) if user else ""
-        if call.services.refusals.may(id, time.monotonic()):  # or strangers could fill the disk
+        if call.services.refusals.may(id, time.monotonic()):  # otherwise anybody could fill the disk
             audit.record("log-in refused", account=id or None, reason="too many attempts")
         raise RequestError(TOO_MANY.format(ceil(wait)), status=429)
 

@@ -30,7 +30,7 @@ _AVATARS, _FILES, _CSV = (
     ("pending-files", "Pending Files"),
     ("csv", "CSV"),
 )
-# In order of creation: of operations that changed at the same time the youngest is listed first.
+# In order of creation: among operations that changed at the same time the youngest is listed first.
 _ROWS = (
     ("9mCbRPTbF9QHQ3RM6", _AVATARS, 1635247489080, Status.DONE, _RESTART),
     ("NRqiLZ4bADfGwMRMz", _CSV, 1635247067385, Status.FILE_LOADED, _RESTART),

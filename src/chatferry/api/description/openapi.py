@@ -9,7 +9,7 @@ from chatferry.api.description import examples
 from chatferry.api.description.responses import ERROR, LOGIN_FAILED, OPERATION, UNAUTHORIZED
 from chatferry.api.schemas import Schema
 from chatferry.api.uploads import tus
-from chatferry.api.uploads.tus_headers import REASONS, TOLD, Exchange
+from chatferry.api.uploads.tus_headers import HEADERS, REASONS, Exchange
 
 if TYPE_CHECKING:
     from chatferry.api.endpoint import Endpoint
@@ -94,8 +94,8 @@ def _parameters(path: str, exchange: Exchange) -> Iterator[JSON]:
 
 
 def _header(name: str) -> JSON:
-    told = TOLD[name]
-    return {"description": told.text, "schema": told.schema, "example": told.example}
+    header = HEADERS[name]
+    return {"description": header.text, "schema": header.schema, "example": header.example}
 
 
 def _tag(endpoint: "Endpoint") -> str:
@@ -152,10 +152,10 @@ def _with_headers(endpoint: "Endpoint", status: str, response: JSON) -> JSON:
 
 
 def _exchanged(exchange: Exchange) -> dict[str, JSON]:
-    headers = {name: _header(name) for name in exchange.tells}
-    told = {str(status): {"description": "Success.", "headers": headers} for status in exchange.status}
+    headers = {name: _header(name) for name in exchange.returns}
+    served = {str(status): {"description": "Success.", "headers": headers} for status in exchange.status}
     refused = {str(status): _response(REASONS[status], _ERROR, ()) for status in exchange.refusals}
-    return {**told, **refused}
+    return {**served, **refused}
 
 
 def _refusals(endpoint: "Endpoint") -> list[JSON]:

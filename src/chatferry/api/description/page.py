@@ -42,7 +42,7 @@ class _EndpointText(Struct, frozen=True):
     summary: str
     needs: str
     call: str
-    answers: list[tuple[str, str, str]]  # what it is, its language, and the text
+    answers: list[tuple[str, str, str]]  # an introduction, the language, and the text
     schema: str
 
 
@@ -162,7 +162,9 @@ def _answers(responses: JSON) -> Iterator[tuple[str, str, str]]:
     for status, response in responses.items():
         content = response.get("content", {}).get("application/json", {})
         headers = {
-            name: told["example"] for name, told in response.get("headers", {}).items() if "example" in told
+            name: header["example"]
+            for name, header in response.get("headers", {}).items()
+            if "example" in header
         }
         if status == "200" and "example" in content:
             yield "It answers:", "json", _pretty(content["example"])

@@ -77,7 +77,7 @@ def _allowed_path(text: str, allowed: tuple[Path, ...]) -> Path | None:
     """Return the real path if it is below an allowed directory once links and ".." are resolved."""
     try:
         path = Path(text).resolve(strict=True)
-        str(path).encode()  # a name that is no UTF-8 could be neither stored nor shown
+        str(path).encode()  # a name that is not UTF-8 can be neither stored nor shown
     except (OSError, ValueError, RuntimeError):  # missing, forbidden, a NUL byte, or a loop of links
         return None
     return path if any(path.is_relative_to(directory) for directory in allowed) else None

@@ -1,4 +1,4 @@
-"""The import endpoints. Each takes a checked call and returns the JSON of its answer."""
+"""Endpoints of operations. Each takes a checked call and returns the JSON of its answer."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,7 +36,7 @@ _AWAY = "The destination cannot be used just now. The server's log says why, and
 
 
 def get_latest_import_operations(call: Call) -> list[wire.JSON]:
-    """The 20 operations that changed last, newest first; then those that Rocket.Chat itself recorded."""
+    """List the 20 operations that changed last, newest first, then operations of Rocket.Chat itself."""
     own = call.services.store.operations.latest(LATEST, call.services.unlisted)
     with call.services.reading() as destination:
         recorded = destination.server_documents(OPERATIONS, LATEST - len(own)) if len(own) < LATEST else []
@@ -44,7 +44,7 @@ def get_latest_import_operations(call: Call) -> list[wire.JSON]:
 
 
 def get_current_import_operation(call: Call) -> wire.JSON:
-    """The operation that began last."""
+    """Return the latest operation, if there is one."""
     operation = call.services.store.operations.last_summary()
     return (
         {"success": True} if operation is None else {"success": True, "operation": operation_json(operation)}
@@ -52,12 +52,12 @@ def get_current_import_operation(call: Call) -> wire.JSON:
 
 
 def importers_list(call: Call) -> list[wire.JSON]:
-    """The importers that can be chosen."""
+    """List the importers that can be chosen."""
     return [{"key": importer.key, "name": importer.name} for importer in listed()]
 
 
 def get_import_file_data(call: Call) -> wire.JSON:
-    """The users, channels and contacts to choose from, or that they are still being read."""
+    """Return the users, channels and contacts to choose from, or that they are still being read."""
     operation = _last(call.services, "getImportFileData")
     importer = _importer(operation.importer_key, "getImportFileData")
     is_read = is_preparing(operation.status) and operation.archive != ""
@@ -83,7 +83,7 @@ def get_import_file_data(call: Call) -> wire.JSON:
 
 
 def start_import(call: Call) -> wire.JSON:
-    """Begin to import what was chosen."""
+    """Start the import of the selection."""
     services = call.services
     body: Any = call.body
     operation = _waiting_for_selection(services)
@@ -130,7 +130,7 @@ def _origin(services: Services, operation: Operation, given: str) -> str:
 
 
 def origin_name(given: str, method: str) -> str:
-    """Return the name that a call gives an origin, if an origin may have it."""
+    """Return the name of an origin in a call, or refuse an invalid one."""
     try:
         return check_name(given)
     except OriginError as error:
@@ -138,14 +138,14 @@ def origin_name(given: str, method: str) -> str:
 
 
 def get_import_progress(call: Call) -> wire.JSON:
-    """How far the current operation is."""
+    """Return the progress of the current operation."""
     operation = _last(call.services, "getImportProgress")
     importer = _importer(operation.importer_key, "getImportProgress")
     return {**wire.progress(operation, importer.name), **_waiting(call.services, operation)}
 
 
 def import_status(call: Call) -> wire.JSON:
-    """The coarse state of the current operation."""
+    """Return the current operation, and its state in one word."""
     operation = call.services.store.operations.last_summary()
     if operation is None:
         return {"state": state(None)}
@@ -165,7 +165,7 @@ def _waiting(services: Services, operation: Summary) -> wire.JSON:
 
 
 def import_pause(call: Call) -> wire.JSON:
-    """The work on the current operation waits, from within a second on, until it is resumed."""
+    """Pause the current operation; it stops within a second."""
     with _refusals("import.pause"):
         operation = commands.pause(call.services.store)
     audit.record("import paused", operation=operation.id)
@@ -173,7 +173,7 @@ def import_pause(call: Call) -> wire.JSON:
 
 
 def import_resume(call: Call) -> wire.JSON:
-    """The work on the current operation goes on."""
+    """Resume the current operation."""
     with _refusals("import.resume"):
         operation = commands.resume(call.services.store)
     audit.record("import resumed", operation=operation.id)
@@ -181,7 +181,7 @@ def import_resume(call: Call) -> wire.JSON:
 
 
 def import_retry(call: Call) -> wire.JSON:
-    """The current operation, which has failed, is taken up again where it stopped."""
+    """Continue the current operation, which has failed, where it stopped."""
     services = call.services
     with _refusals("import.retry"):
         again = commands.retry(services.store)
@@ -191,7 +191,7 @@ def import_retry(call: Call) -> wire.JSON:
 
 
 def import_clear(call: Call) -> wire.JSON:
-    """Take back every operation; one that is being worked on stops."""
+    """Cancel every operation; the running one stops."""
     commands.clear(call.services.store, call.services.worker.cancel)
     audit.record("imports cleared")
     clear_away(call.services.store, call.services.settings, now())
@@ -199,7 +199,7 @@ def import_clear(call: Call) -> wire.JSON:
 
 
 def begin(services: Services, operation: Operation) -> Operation:
-    """Begin an operation, whose archive is read in the background; return it as it is stored."""
+    """Begin an operation and read its archive in the background; return it as it is stored."""
     operation = take_over(services, operation)
     services.worker.wake(operation.id)
     return operation
@@ -217,7 +217,7 @@ def take_over(services: Services, operation: Operation) -> Operation:
 
 @contextmanager
 def _refusals(method: str) -> Iterator[None]:
-    """Answer in Rocket.Chat's words when an operation cannot take a command."""
+    """Turn an OperationError into Rocket.Chat's refusal."""
     try:
         yield
     except OperationError as error:
@@ -253,10 +253,10 @@ def _importer(key: str, method: str) -> Importer:
 
 
 def importer_of_upload(key: str, method: str) -> Importer:
-    """The importer that an upload by this method names."""
+    """Return the importer that an upload by this method names."""
     return _importer(key, method)
 
 
 def importer_of_public_file(key: str) -> Importer:
-    """The importer that a file given by its address names."""
+    """Return the importer that a call with the address of a file names."""
     return _importer(key, "downloadImportFile")

@@ -1,4 +1,4 @@
-"""Users over the API itself: a new operation, users for it, and its start."""
+"""Users that are sent over the API: a new operation, its users, and its start."""
 
 import os
 from collections.abc import Sequence
@@ -32,13 +32,13 @@ _NO_NEW_DATA = {
 
 
 def import_new(call: Call) -> wire.JSON:
-    """Begin an operation that gets its users from `import.addUsers`; it takes the place of any other."""
+    """Begin an operation for users from `import.addUsers`. It replaces every earlier operation."""
     operation = replace(commands.new_operation("api", str(call.user["_id"]), Status.NEW), type="api")
     return {"operation": operation_json(take_over(call.services, operation))}
 
 
 def import_add_users(call: Call) -> wire.JSON:
-    """Add users to the current operation: all of them, or none if one is not as it should be."""
+    """Add users to the current operation: all of them, or none if one is invalid."""
     items: list[wire.JSON] = call.body["users"]  # type: ignore[assignment]  # the schema says so
     services = call.services
     _receiving(services)
@@ -62,7 +62,7 @@ def import_add_users(call: Call) -> wire.JSON:
 
 
 def _receiving(services: Services) -> Operation:
-    """The current operation, if users can be added to it."""
+    """Return the current operation if users can be added to it."""
     operation = services.store.operations.last()
     if operation is None or not operation.valid:
         raise RequestError("Import operation not initialized.")
@@ -88,7 +88,7 @@ def _roles(item: wire.JSON) -> list[str]:
 
 
 def _hashes(passwords: Sequence[str]) -> list[str]:
-    """What is kept of each password; "" for none. Several at a time: bcrypt lets other threads run."""
+    """Return the hash of each password, "" for none. bcrypt releases the lock: threads hash in parallel."""
     given = [password for password in passwords if password]
     if len(given) > MOST_PASSWORDS:
         raise RequestError(
@@ -117,7 +117,7 @@ def _with_users(count: Counts, added: int) -> Counts:
 
 
 def import_run(call: Call) -> wire.JSON:
-    """Import all users of the current operation; accounts that exist are left alone."""
+    """Start the import of all users of the current operation. Existing accounts do not change."""
     services = call.services
     try:
         operation = commands.waiting(services.store)

@@ -23,7 +23,7 @@ from chatferry.errors import DestinationError, RequestError, SettingsError
 from chatferry.observing.current import note_endpoint, note_user
 from chatferry.pipeline.operation import write_down
 
-# Whoever looks at a stored page or drawing runs nothing of it.
+# A browser runs nothing in a stored page or drawing.
 _HARMLESS = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",

@@ -86,7 +86,7 @@ class Connections:
         self._proxies = tuple(map(ip_network, limits.proxies))
         self._peers: dict[int, Peer] = {}  # by descriptor
         self._callers: dict[str, dict[Peer, None]] = {}
-        self._waiting: dict[Peer, None] = {}  # who waits longest comes first
+        self._waiting: dict[Peer, None] = {}  # the longest waiting first
         self._refused = Counter[str]()
         self._seldom = Seldom()
 

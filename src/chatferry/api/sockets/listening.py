@@ -19,10 +19,10 @@ from uvicorn.server import ServerState
 
 from chatferry.api.sockets.connections import Connections, Peer
 
-AT_ONCE = 50  # connections accepted before others have their turn
+AT_ONCE = 50  # connections accepted before the event loop serves its other tasks
 LINGERING = 20  # connections that were refused and are not closed yet
 MOST_DESCRIPTORS = 65_536
-OTHER_DESCRIPTORS = 100  # that are no connections: databases, archives, pipes
+OTHER_DESCRIPTORS = 100  # for databases, archives, pipes
 _FULL = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _SWEEP = 1.0  # seconds
 
@@ -60,7 +60,7 @@ class Listener(socket.socket):
     """
 
     def __init__(self, family: int, connections: Connections, *, is_tls: bool = False) -> None:
-        # The protocol named: only then does asyncio switch off Nagle's delay for what it accepts.
+        # The protocol is named: otherwise asyncio does not switch off Nagle's delay.
         super().__init__(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._connections = connections
         self._says = b"" if is_tls else _TOO_MANY
@@ -137,7 +137,7 @@ class Accepted(socket.socket):
     def abort(self) -> None:
         if self.served:
             self.served.transport.abort()
-        else:  # asyncio has it, and closes it once it sees that nothing more will come
+        else:  # asyncio closes it at the end of its input
             with suppress(OSError):
                 self.shutdown(socket.SHUT_RDWR)
 
@@ -166,7 +166,7 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._peer = self._limited.at(transport.get_extra_info("socket").fileno())
-        if self._peer is None:  # it had to make room
+        if self._peer is None:  # closed to make room
             transport.abort()
         elif isinstance(self._peer.line, Accepted):
             self._peer.line.served = self

@@ -16,7 +16,7 @@ _EXPECTED = "send multipart/form-data with the field importerKey and the file as
 _UNTYPED = "application/octet-stream"
 _PLAIN = (b"", b"binary", b"8bit", b"7bit")
 
-# What the parser logs it also raises, and then it is told to whom it concerns.
+# The parser also raises every error that it logs, and the caller answers with it.
 logging.getLogger("python_multipart").addHandler(logging.NullHandler())
 
 
@@ -26,7 +26,7 @@ class FormBody:
     def __init__(self, content_type: str, sink: BinaryIO) -> None:
         self._sink = sink
         self._fields: dict[str, bytearray] = {}
-        self._file: dict[str, str] | None = None  # what its part says of it
+        self._file: dict[str, str] | None = None  # name and type, as its part gives them
         self._name = ""  # of the part that is being read
         self._headers: dict[bytes, bytes] = {}
         self._header, self._value = bytearray(), bytearray()
@@ -82,7 +82,7 @@ class FormBody:
                 "The boundary of the form is too long: take one of at most 70 characters."
             ) from error
 
-    # What the parser calls; `data` from `start` to `end` is the next piece of what it is about.
+    # Callbacks of the parser; `data[start:end]` is the next piece of a name, header or value.
 
     def _on_header(self, data: bytes, start: int, end: int) -> None:
         self._header += self._bounded(data[start:end])

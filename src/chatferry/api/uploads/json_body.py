@@ -33,7 +33,7 @@ _NOT_PADDING = re.compile(rb"[^=\s]")
 _DATA_URI = re.compile(rb"\s{0,64}data:[^,]{0,512};base64,", re.IGNORECASE)
 _DATA_URI_START = re.compile(rb"\s{0,64}(d|da|dat|data|data:[^,]{0,519})?", re.IGNORECASE)
 _UNLIKE_PHP = re.compile(rb"\\([^/]|\Z)")
-# A backslash before a backslash counts as wrong: what the two stand for is not base64.
+# An escaped backslash is invalid, because a backslash is not base64.
 _WRONG_ESCAPE = re.compile(rb'\\(?!["/bfnrt]|u[0-9a-fA-F]{4})')
 _CUT_ESCAPE = re.compile(rb"\\(u[0-9a-fA-F]{0,3})?\Z")
 
@@ -96,7 +96,7 @@ class UploadBody:
     def _ended(self, where: str) -> RequestError:
         return _invalid(f"The body ended after {self._received} bytes, {where}: send it again, all of it.")
 
-    # The next four take bytes from `at` on and return where the one whose turn is next goes on.
+    # The next four methods read bytes from `at` on, and return where the next one continues.
 
     def _between(self, data: bytes, at: int) -> int:
         end, mark = self._keep_through(_STRUCTURE, data, at)

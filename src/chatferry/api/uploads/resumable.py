@@ -297,7 +297,7 @@ def take_up(services: Services) -> None:
             continue
         services.upload_room.promise_again(_path(services, upload), upload.length)
         if _offset(services, upload) == upload.length:
-            with suppress(RequestError):  # there is no such importer any more: it stays until it expires
+            with suppress(RequestError):  # its importer no longer exists: the upload stays until it expires
                 _complete(services, upload)
 
 

@@ -17,7 +17,7 @@ class Header(Struct, frozen=True):
 
 
 _STRING, _BYTES = {"type": "string"}, {"type": "string", "pattern": "^[0-9]{1,18}$"}
-TOLD = {
+HEADERS = {
     "Tus-Resumable": Header("The version of the protocol.", {"const": tus.VERSION}, tus.VERSION),
     "Tus-Version": Header("Supported versions of the protocol.", _STRING, tus.VERSION),
     "Tus-Extension": Header("Supported extensions of the protocol.", _STRING, tus.EXTENSIONS),
@@ -66,7 +66,7 @@ class Exchange(Struct, frozen=True, kw_only=True):
     needs, may_have  required and optional headers of the call
     bytes            description of the body, "" if there is none
     status           statuses of success
-    tells            headers of the answer
+    returns          headers of the answer
     refusals         statuses of refusals
     """
 
@@ -74,33 +74,33 @@ class Exchange(Struct, frozen=True, kw_only=True):
     may_have: tuple[str, ...] = ()
     bytes: str = ""
     status: tuple[int, ...] = (204,)
-    tells: tuple[str, ...] = ()
+    returns: tuple[str, ...] = ()
     refusals: tuple[int, ...] = ()
 
 
 _VERSION = "Tus-Resumable"
-_STANDING = ("Upload-Offset", "Upload-Expires", "Import-Operation-Id")
+_STATE = ("Upload-Offset", "Upload-Expires", "Import-Operation-Id")
 _WRITING = (400, 408, 413, 415, 423, 460)
 
-DESCRIBE = Exchange(tells=("Tus-Extension", "Tus-Max-Size", "Tus-Checksum-Algorithm"))
+DESCRIBE = Exchange(returns=("Tus-Extension", "Tus-Max-Size", "Tus-Checksum-Algorithm"))
 CREATE = Exchange(
     needs=(_VERSION, "Upload-Length", "Upload-Metadata"),
     may_have=("Upload-Checksum",),
     status=(201,),
-    tells=("Location", *_STANDING),
+    returns=("Location", *_STATE),
     refusals=(412, *_WRITING),
 )
 LOOK = Exchange(
     needs=(_VERSION,),
     status=(200,),
-    tells=("Upload-Length", "Upload-Metadata", *_STANDING),
+    returns=("Upload-Length", "Upload-Metadata", *_STATE),
     refusals=(404, 412),
 )
 RESUME = Exchange(
     needs=(_VERSION, "Upload-Offset"),
     may_have=("Upload-Checksum",),
     bytes="The bytes from Upload-Offset on.",
-    tells=_STANDING,
+    returns=_STATE,
     refusals=(404, 409, 412, *_WRITING),
 )
 END = Exchange(needs=(_VERSION,), refusals=(404, 409, 412, 423))
@@ -108,6 +108,6 @@ BY_HEADER = Exchange(
     needs=(_VERSION, "X-HTTP-Method-Override"),
     may_have=("Upload-Offset", "Upload-Checksum"),
     status=(200, 204),
-    tells=("Upload-Length", "Upload-Metadata", *_STANDING),
+    returns=("Upload-Length", "Upload-Metadata", *_STATE),
     refusals=(404, 405, 409, 412, *_WRITING),
 )
