@@ -2,7 +2,7 @@
 
 
 def main() -> None:
-    from chatferry.cli.app import main as run
+    from chatferry.cli import main as run
 
     run()
 

@@ -171,10 +171,10 @@ def _imported(
     log_level: LogLevel | None,
 ) -> Operation:
     """The operation at its end; `choose` says what to import as soon as that is known."""
-    helpers = Pools(settings, imports_at_once=True)
-    with terminal.Display(quiet=quiet) as display, helpers:
+    pools = Pools(settings, imports_at_once=True)
+    with terminal.Display(quiet=quiet) as display, pools:
         watch = logged(operation, display.show) if log_level else display.show
-        work = partial(run_operation, watch=watch, helpers=helpers)
+        work = partial(run_operation, watch=watch, pools=pools)
         operation = work(operation, store, workspace, settings)
         if operation.status == Status.SELECTION:
             operation = work(choose(operation), store, workspace, settings)

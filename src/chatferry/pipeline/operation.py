@@ -39,98 +39,116 @@ from chatferry.store import Store
 LOG = logging.getLogger("chatferry.worker")
 
 
-def run_operation(
+def run_operation(  # a test or a command gives what the server has at hand
     operation: Operation,
     store: Store,
     destination: Destination,
     settings: Settings,
     check: Check = lambda: None,
     watch: Watch = lambda operation: None,
-    helpers: Pools | None = None,
+    pools: Pools | None = None,
 ) -> Operation:
     """Fetch, prepare or import for an operation, whichever comes next for it, to its next rest.
 
     `check` raises if the work is to end. While the operation is paused, or the destination or room on a disk
-    is away, the work waits. `helpers` outlive the work; without them those that it starts end with it.
+    is away, the work waits. `pools` outlive the work; without them the workers that it starts end with it.
     Returns it as it then is: waiting for its selection, done, failed (`error` says why) or cancelled. Raises
     DestinationError if that cannot be stored.
     """
+    run = _Run(operation, store, destination, settings, check, pools)
+    return run_to_its_end(lambda: run.to_its_rest(watch), operation, store, settings, watch)
 
-    def work() -> Operation:
-        index = TextIndexLast(operation.id, store, destination.address if settings.text_index_last else "")
-        writes = destination.address if is_importing(operation.status) else ""
-        sole = SoleImporter(operation.id, writes, store)
 
-        def stop() -> None:
-            check()
-            sole.check()
+class _Run:
+    """The work on an operation, to its next rest."""
 
-        pause = Pause(store, operation.id, stop, index.rest, partial(_require_room, settings))
+    def __init__(
+        self,
+        operation: Operation,
+        store: Store,
+        destination: Destination,
+        settings: Settings,
+        check: Check,
+        pools: Pools | None,
+    ) -> None:
+        self._operation = operation
+        self._store = store
+        self._destination = destination
+        self._settings = settings
+        self._check = check
+        self._pools = pools
+        indexed = destination.address if settings.text_index_last else ""
+        self._index = TextIndexLast(operation.id, store, indexed)
+        self._sole = self._sole_importer()
+        self._pause = Pause(store, operation.id, self._stop, self._index.rest, self._require_room)
 
-        def probe() -> None:
-            destination.find(Lookup.USER_ID, ["-"])
-            with SoleImporter(operation.id, writes, store):
-                pass
+    def to_its_rest(self, watch: Watch) -> Operation:
+        """Work until the operation rests; wait while something is away."""
+        longest = self._settings.longest_outage
+        outage = Outage(self._operation, self._store, self._pause, longest, watch, self._probe)
+        with self._index:
+            return outage.outlast(lambda operation: self._once(operation, outage.watch))
 
-        outage = Outage(operation, store, pause, settings.longest_outage, watch, probe)
-        with index:
-            return outage.outlast(
-                lambda found: _once(
-                    found, store, destination, settings, pause, outage.watch, helpers, index, sole
-                )
+    def _once(self, operation: Operation, watch: Watch) -> Operation:
+        store, settings, pause = self._store, self._settings, self._pause
+        pause.check()
+        # `fetching` is loaded when it is needed: its HTTP client takes as long to load as a small import.
+        if operation.status == Status.IMPORTING_FILES:
+            from chatferry.pipeline.fetching.fetch_pending import fetch_pending
+
+            with self._sole:
+                return fetch_pending(operation, store, self._destination, settings, pause, watch)
+        if operation.status == Status.DOWNLOADING:
+            from chatferry.pipeline.fetching.archives import download_archive
+
+            operation = download_archive(operation, store, settings, self._go_on_downloading)
+        return self._import(operation, watch)
+
+    def _import(self, operation: Operation, watch: Watch) -> Operation:
+        """Prepare or import."""
+        pause, settings = self._pause, self._settings
+        source = _source(operation, settings)
+        with source.open() as archive, self._sole, ExitStack() as own:
+            pools = self._pools or own.enter_context(Pools(settings))
+            archive.before_read = pause.check
+            context = ImportContext(
+                store=self._store,
+                destination=throttled(self._destination, settings.pace, pause.check),
+                importer=IMPORTERS[operation.importer_key],
+                archive=archive,
+                check=pause.check,
+                watch=watch,
+                start=partial(pools.for_messages, source),
+                clock=pause.clock,
+                before_messages=self._index.drop,
+                after_messages=self._index.build,
             )
+            if is_preparing(operation.status):
+                archive.spread = pools.for_reading(source, archive, pause.check)
+                return prepare(operation, context)
+            own.callback(pools.close)  # before the text index comes back: nobody writes any more
+            return run(operation, context)
 
-    return run_to_its_end(work, operation, store, settings, watch)
+    def _sole_importer(self) -> SoleImporter:
+        writes = self._destination.address if is_importing(self._operation.status) else ""
+        return SoleImporter(self._operation.id, writes, self._store)
 
+    def _stop(self) -> None:
+        self._check()
+        self._sole.check()
 
-def _once(
-    operation: Operation,
-    store: Store,
-    destination: Destination,
-    settings: Settings,
-    pause: Pause,
-    watch: Watch,
-    helpers: Pools | None,
-    index: TextIndexLast,
-    sole: SoleImporter,
-) -> Operation:
-    """Work on an operation, from where it stands to its next rest."""
-    pause.check()
-    # `fetching` is loaded when it is needed: its HTTP client takes as long to load as a small import.
-    if operation.status == Status.IMPORTING_FILES:
-        from chatferry.pipeline.fetching.fetch_pending import fetch_pending
+    def _probe(self) -> None:
+        """Raise DestinationError while the destination is away, or another chatferry imports into it."""
+        self._destination.find(Lookup.USER_ID, ["-"])
+        with self._sole_importer():
+            pass
 
-        with sole:
-            return fetch_pending(operation, store, destination, settings, pause, watch)
-    if operation.status == Status.DOWNLOADING:
-        from chatferry.pipeline.fetching.archives import download_archive
+    def _require_room(self) -> None:
+        require_rest(self._settings.disks, self._settings.min_free)
 
-        operation = download_archive(operation, store, settings, partial(_go_on_downloading, settings, pause))
-    importer = IMPORTERS[operation.importer_key]
-    source = _source(operation, settings)
-    with source.open() as archive, sole, ExitStack() as own:
-        helpers = helpers or own.enter_context(Pools(settings))
-        archive.before_read = pause.check
-        start = partial(helpers.for_messages, source)
-        around = index.drop, index.build
-        slowed = throttled(destination, settings.pace, pause.check)
-        context = ImportContext(
-            store, slowed, importer, archive, pause.check, watch, start, pause.clock, *around
-        )
-        if is_preparing(operation.status):
-            archive.spread = helpers.for_reading(source, archive, pause.check)
-            return prepare(operation, context)
-        own.callback(helpers.close)  # before the text index comes back: nobody writes any more
-        return run(operation, context)
-
-
-def _go_on_downloading(settings: Settings, pause: Pause) -> None:
-    pause.stop()
-    require_reserve(settings.data, settings.min_free)
-
-
-def _require_room(settings: Settings) -> None:
-    require_rest(settings.disks, settings.min_free)
+    def _go_on_downloading(self) -> None:
+        self._pause.stop()
+        require_reserve(self._settings.data, self._settings.min_free)
 
 
 def run_to_its_end(

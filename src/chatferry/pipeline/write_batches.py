@@ -6,6 +6,7 @@ Part of the pipeline, the half that is done per message. Whatever is done twice 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from chatferry.convert.edits import renewal
@@ -49,10 +50,10 @@ def write_batch(batch: Batch, destination: Destination) -> list[PartResult]:
     updates, edited = _updates(batch, existing, destination) if existing else ([], set())
     refused = {new[one.index][0]: one.reason for one in (destination.insert(new) if new else ())}
     refused |= {updates[one.index].id: one.reason for one in (destination.apply(updates) if updates else ())}
-    updated = {update.id for update in updates}
+    written = _Written(existing, {update.id for update in updates}, refused)
     ends = [result.first for result in batch.parts[1:]] + [len(batch.messages)]
     for result, end in zip(batch.parts, ends, strict=True):
-        _settle(result, end, batch, existing, updated, refused)
+        _settle(result, end, batch, written)
         if edited:
             _note_edited(result, end, batch, edited)
     return batch.parts
@@ -82,10 +83,10 @@ def _updates(
     updates: list[Update] = []
     edited: set[str] = set()
     for packed, document, shown in zip(changed, made, _with_files(made, destination), strict=True):
-        id_, mark = packed[0], packed[1]
+        id_, digest = packed[0], packed[1]
         if id_ not in stored:
-            updates.append(update_message(shown, mark))
-        elif update := renewal(stored[id_], existing[id_], document, shown, mark):
+            updates.append(update_message(shown, digest))
+        elif update := renewal(stored[id_], existing[id_], document, shown, digest):
             updates.append(update)
         else:
             edited.add(id_)
@@ -120,54 +121,68 @@ def _with_files(messages: list[Document], destination: Destination) -> list[Docu
     return [message | completed(message, stored) for message in messages]
 
 
-def _settle(
-    result: PartResult,
-    end: int,
-    batch: Batch,
-    existing: dict[str, bytes],
-    updated: set[str],
-    refused: dict[str, str],
-) -> None:
-    """Add to a result what became of its messages, which end before place `end`, and of their files."""
+class _Written(Struct):
+    """What the destination made of a batch's messages, by their ids.
 
-    def outcome(id: str) -> Outcome:
-        if id in refused:
+    existing  the digests of the messages that were there before
+    updated   messages that were there and have changed
+    refused   why the destination did not take a message
+    """
+
+    existing: dict[str, bytes]
+    updated: set[str]
+    refused: dict[str, str]
+
+    def outcome(self, id: str) -> Outcome:
+        """Return what became of a message."""
+        if id in self.refused:
             return Outcome.FAILED
-        if id not in existing:
+        if id not in self.existing:
             return Outcome.INSERTED
-        return Outcome.UPDATED if id in updated else Outcome.UNCHANGED
+        return Outcome.UPDATED if id in self.updated else Outcome.UNCHANGED
 
-    ids = [message[0] for message in batch.messages[result.first : end]]
+    def digest(self, id: str, converted: bytes) -> bytes:
+        """Return the digest that is stored of a message; a message that was left alone keeps its own."""
+        return converted if id in self.updated else self.existing.get(id, converted)
+
+
+def _settle(result: PartResult, end: int, batch: Batch, written: _Written) -> None:
+    """Add to a result what became of its messages, which end before place `end`, and of their files."""
+    messages = batch.messages[result.first : end]
+    ids = [message[0] for message in messages]
     result.ids += ids
-    digests = [message[1] for message in batch.messages[result.first : end]]
-    if existing:  # what was left alone keeps the digest that it had
-        digests = [
-            new if id in updated else existing.get(id, new) for id, new in zip(ids, digests, strict=True)
-        ]
-    result.digests += digests
-    result.is_whole = refused.keys().isdisjoint(ids)
-    if existing or refused:
-        result.messages.update(map(outcome, ids))
+    if written.existing:
+        result.digests += [written.digest(message[0], message[1]) for message in messages]
+    else:
+        result.digests += [message[1] for message in messages]
+    result.is_whole = written.refused.keys().isdisjoint(ids)
+    if written.existing or written.refused:
+        result.messages.update(map(written.outcome, ids))
         for place, id in enumerate(ids, result.first):
-            if id in refused:
+            if id in written.refused:
                 file, position = batch.files[place], batch.positions[place]
-                note = problem("message-rejected", refused[id], file=file, position=position)
+                note = problem("message-rejected", written.refused[id], file=file, position=position)
                 result.problems.append(note)
-    elif end > result.first:
-        result.messages[Outcome.INSERTED] += end - result.first
+    elif messages:
+        result.messages[Outcome.INSERTED] += len(messages)
+    _settle_files(result, batch, written)
+    if len(result.problems) > MOST_OF_PART:
+        result.problems = merged(result.problems)
+
+
+def _settle_files(result: PartResult, batch: Batch, written: _Written) -> None:
+    """Add to a result the files and problems of its messages."""
     for place, made in result.noteworthy:
-        fate = outcome(batch.messages[place][0])
-        if fate == Outcome.FAILED:
-            result.files[fate] += made.all_files
+        outcome = written.outcome(batch.messages[place][0])
+        if outcome == Outcome.FAILED:
+            result.files[outcome] += made.all_files
             continue
         result.problems.extend(made.problems)
         result.files.update(made.files)
         result.pending.extend(made.pending)
         if made.links:
-            result.files[fate] += made.links
+            result.files[outcome] += made.links
     result.noteworthy = []
-    if len(result.problems) > MOST_OF_PART:
-        result.problems = merged(result.problems)
 
 
 def merged(notes: Iterable[Problem]) -> list[Problem]:

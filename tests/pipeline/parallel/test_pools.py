@@ -46,12 +46,12 @@ def test_the_import_has_the_processes_of_the_first_reading(tmp_path: Path, expor
     operation = new_operation(export, destination)
     store.operations.add(operation)
     with Pools(settings, imports_at_once=True) as staying:
-        operation = run_operation(operation, store, destination, settings, helpers=staying)
+        operation = run_operation(operation, store, destination, settings, pools=staying)
         assert eventually(lambda: len(helpers(os.getpid())) == 2)
         readers = set(helpers(os.getpid()))
         operation = advance(replace(operation, selection=ALL), Status.IMPORTING, now())
         store.operations.save(operation)
-        operation = run_operation(operation, store, destination, settings, check, helpers=staying)
+        operation = run_operation(operation, store, destination, settings, check, pools=staying)
     assert operation.status == Status.DONE
     assert seen == readers
     assert helpers(os.getpid()) == []
@@ -69,10 +69,10 @@ def test_nobody_writes_any_more_when_an_import_has_ended(tmp_path: Path, export:
             raise CancelledError("The operation was cancelled.")
 
     with Pools(settings, imports_at_once=True) as staying:
-        operation = run_operation(operation, store, destination, settings, helpers=staying)
+        operation = run_operation(operation, store, destination, settings, pools=staying)
         operation = advance(replace(operation, selection=ALL), Status.IMPORTING, now())
         store.operations.save(operation)
-        operation = run_operation(operation, store, destination, settings, watch=watch, helpers=staying)
+        operation = run_operation(operation, store, destination, settings, watch=watch, pools=staying)
         assert operation.status == Status.CANCELLED
         assert helpers(os.getpid()) == []
 

@@ -28,7 +28,7 @@ class PartWorkers(Protocol):
     def write(
         self,
         parts: Iterable[NumberedPart],
-        known: IdMap,
+        id_map: IdMap,
         destination: Destination,
         check: Callable[[], None],
         convert: Convert,

@@ -103,7 +103,7 @@ class Cluster:
     def write(
         self,
         parts: Iterable[NumberedPart],
-        known: IdMap,
+        id_map: IdMap,
         destination: Destination,
         check: Callable[[], None],
         convert: Convert,
@@ -112,7 +112,7 @@ class Cluster:
         with self._plainly():
             executor = self._client.get_executor(pure=False)
             try:
-                given = self._give(known)
+                given = self._give(id_map)
                 versions = _own_versions()
 
                 def submit(chunk: Chunk) -> Future[WorkResult]:
@@ -129,10 +129,10 @@ class Cluster:
                 with suppress(Exception):  # a client that has lost its scheduler cannot cancel
                     executor.shutdown(wait=False)
 
-    def _give(self, known: IdMap) -> Any:
+    def _give(self, id_map: IdMap) -> Any:
         """A task and not data that is scattered: that is lost with the last worker that holds it."""
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 GB"}):
-            return self._client.submit(_given, Hidden(msgspec.msgpack.encode(known)), pure=False)
+            return self._client.submit(_given, Hidden(msgspec.msgpack.encode(id_map)), pure=False)
 
     def _room(self, check: Callable[[], None]) -> int:
         """How many groups may be under way: two for every thread of the cluster. Waits for the first."""
@@ -238,9 +238,9 @@ def _judge(who: str, theirs: Versions, own: Versions) -> None:
 class _Session:
     """An import, as this worker knows it."""
 
-    def __init__(self, source: ArchiveSpec, known: Hidden) -> None:
+    def __init__(self, source: ArchiveSpec, id_map: Hidden) -> None:
         self.over = threading.Event()
-        self.workplace = WorkerContext(source, lambda: known.content, self.over.is_set)
+        self.context = WorkerContext(source, lambda: id_map.content, self.over.is_set)
         self.chunks = 0  # that are being worked on
         self.used = time.monotonic()
 
@@ -250,35 +250,35 @@ _ended: set[str] = set()
 _entering = threading.Lock()
 
 
-def _given(known: Hidden) -> Hidden:
-    return known
+def _given(id_map: Hidden) -> Hidden:
+    return id_map
 
 
-def import_group(versions: Versions, session: str, parcel: Hidden, known: Hidden) -> WorkResult:
+def import_group(versions: Versions, session: str, parcel: Hidden, id_map: Hidden) -> WorkResult:
     """Import a group; looks at the versions before anything that could be different in another one."""
     _judge(f"The worker {get_worker().address}", _own_versions(), versions)
     content: _Parcel = pickle.loads(parcel.content)
-    with _in_session(session, content.source, known) as workplace:
+    with _in_session(session, content.source, id_map) as context:
         try:
-            made = [*workplace.write(content.chunk, content.address)]
+            made = [*context.write(content.chunk, content.address)]
         except (ArchiveError, SettingsError, DestinationError) as error:
             raise type(error)(f"On the worker {get_worker().address}: {error}") from None
     return WorkResult(made, f"{socket.gethostname()} {os.getpid()}", peak_memory())
 
 
 @contextmanager
-def _in_session(id: str, source: ArchiveSpec, known: Hidden) -> Iterator[WorkerContext]:
+def _in_session(id: str, source: ArchiveSpec, id_map: Hidden) -> Iterator[WorkerContext]:
     with _entering:
         if id in _ended:
             raise CancelledError("The import was stopped.")
         if id not in _sessions:
             collect_rarely()
             _close_unused()
-            _sessions[id] = _Session(source, known)
+            _sessions[id] = _Session(source, id_map)
         session = _sessions[id]
         session.chunks += 1
     try:
-        yield session.workplace
+        yield session.context
     finally:
         with _entering:
             session.chunks -= 1
@@ -296,7 +296,7 @@ def _close_unused() -> None:
 def _close(id: str) -> None:
     """Close what an import has open here, unless it is still at work."""
     if (session := _sessions.get(id)) is not None and not session.chunks:
-        _sessions.pop(id).workplace.close()
+        _sessions.pop(id).context.close()
 
 
 async def end_session(id: str) -> None:

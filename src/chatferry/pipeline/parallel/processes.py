@@ -84,7 +84,7 @@ class Processes:
     def __init__(self, count: int, source: ArchiveSpec, folder: Path, serving: bool = False) -> None:
         self._count = count
         self._source = source
-        self._known = folder / ID_MAP_FILE
+        self._id_map = folder / ID_MAP_FILE
         self._serving = serving
         self._memory: dict[str, float] = {}
         self._processes = get_context("spawn")  # a fork would copy the locks that other threads hold
@@ -112,14 +112,14 @@ class Processes:
     def write(
         self,
         parts: Iterable[NumberedPart],
-        known: IdMap,
+        id_map: IdMap,
         destination: Destination,
         check: Callable[[], None],
         convert: Convert,
     ) -> Iterator[list[PartResult]]:
         """Keep `PartWorkers.write`. This process converts too, unless it has something else to do."""
-        with open(self._known, "wb", opener=private.opener) as file:
-            file.write(msgspec.msgpack.encode(known))
+        with open(self._id_map, "wb", opener=private.opener) as file:
+            file.write(msgspec.msgpack.encode(id_map))
         chunks = chunked(parts)
         if destination.address:
             return self._work(partial(_write, destination.address), chunks, check)
@@ -136,13 +136,13 @@ class Processes:
     ) -> Iterator[Result]:
         """`archive.each(work, shared, items)`; also raises what `check` raises, and ProcessError."""
 
-        def here(chunk: tuple[int, Item]) -> Iterator[tuple[int, Result]]:
+        def run_locally(chunk: tuple[int, Item]) -> Iterator[tuple[int, Result]]:
             yield chunk[0], work(archive, shared, chunk[1])
 
         apply = partial(_apply, work, pickle.dumps(shared))
         found: dict[int, Result] = {}
         expected = 0
-        for number, result in self._work(apply, enumerate(items), check, here):
+        for number, result in self._work(apply, enumerate(items), check, run_locally):
             found[number] = result
             while expected in found:
                 yield found.pop(expected)
@@ -153,21 +153,21 @@ class Processes:
         work: Callable[[G], WorkResult],
         chunks: Iterator[G],
         check: Callable[[], None],
-        here: Callable[[G], Iterator[Any]] | None = None,
+        run_locally: Callable[[G], Iterator[Any]] | None = None,
     ) -> Iterator[Any]:
         """What `work` makes of groups, in no set order.
 
-        This process does some of them with `here`, unless it has calls to answer.
+        This process does some of them with `run_locally`, unless it has calls to answer.
         """
         running: dict[Future[WorkResult], G] = {}
         pool = self._pool or self._start()
-        room = self._count + _WAITING
+        capacity = self._count + _WAITING
         losses = 0
         while True:
             submit = partial(_submit, pool, work)
-            own = None if self._serving else here
+            own = None if self._serving else run_locally
             try:
-                for done in work_on_chunks(chunks, submit, running, lambda: room, check, own):
+                for done in work_on_chunks(chunks, submit, running, lambda: capacity, check, own):
                     losses = 0
                     self._memory[done.process] = done.memory
                     yield from done.made
@@ -190,7 +190,7 @@ class Processes:
             self._count,
             self._processes,
             _begin,
-            (self._source, self._known, self._stop, _NICENESS if self._serving else 0),
+            (self._source, self._id_map, self._stop, _NICENESS if self._serving else 0),
         )
         _widen(pool)
         # Ctrl-C reaches all processes of a command, and is for this one alone: others inherit the mask.
@@ -206,7 +206,7 @@ class Processes:
         self._stop.set()
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
-        self._known.unlink(missing_ok=True)
+        self._id_map.unlink(missing_ok=True)
 
 
 def _widen(pool: ProcessPoolExecutor) -> None:
@@ -234,17 +234,17 @@ def _wait(seconds: float, check: Callable[[], None]) -> None:
 # ---------------------------------------------------------------- in the other processes
 
 
-class _Here:
-    workplace: WorkerContext
+class _Worker:
+    context: WorkerContext
     shared: tuple[bytes, Any] = (b"", None)  # the last that was sent, and what it is
 
 
-def _begin(source: ArchiveSpec, known: Path, stop: Event, niceness: int) -> None:
+def _begin(source: ArchiveSpec, id_map: Path, stop: Event, niceness: int) -> None:
     if (parent := parent_process()) is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     collect_rarely()
     os.nice(niceness)
-    _Here.workplace = WorkerContext(source, known.read_bytes, stop.is_set)
+    _Worker.context = WorkerContext(source, id_map.read_bytes, stop.is_set)
 
 
 def _end_with(parent: BaseProcess) -> None:
@@ -253,22 +253,22 @@ def _end_with(parent: BaseProcess) -> None:
 
 
 def _get_ready() -> None:
-    _Here.workplace.archive()
+    _Worker.context.archive()
 
 
 def _apply(work: Callable[[Archive, Any, Any], Any], shared: bytes, chunk: tuple[int, Any]) -> WorkResult:
-    if _Here.shared[0] != shared:
-        _Here.shared = shared, pickle.loads(shared)
+    if _Worker.shared[0] != shared:
+        _Worker.shared = shared, pickle.loads(shared)
     number, item = chunk
-    return _done([(number, work(_Here.workplace.archive(), _Here.shared[1], item))])
+    return _done([(number, work(_Worker.context.archive(), _Worker.shared[1], item))])
 
 
 def _convert(pack: Pack, chunk: Chunk) -> WorkResult:
-    return _done(_Here.workplace.convert(chunk, pack))
+    return _done(_Worker.context.convert(chunk, pack))
 
 
 def _write(address: str, chunk: Chunk) -> WorkResult:
-    return _done(_Here.workplace.write(chunk, address))
+    return _done(_Worker.context.write(chunk, address))
 
 
 def _done(made: Iterable[object]) -> WorkResult:

@@ -55,16 +55,16 @@ def work_on_chunks(
     chunks: Iterator[G],
     submit: Callable[[G], Future[WorkResult]],
     running: dict[Future[WorkResult], G],
-    room: Callable[[], int],
+    capacity: Callable[[], int],
     check: Callable[[], None],
-    here: Callable[[G], Iterator[Any]] | None = None,
+    run_locally: Callable[[G], Iterator[Any]] | None = None,
 ) -> Iterator[WorkResult]:
-    """What becomes of groups, `room` of them at a time; those of which nothing came yet are in `running`.
+    """What becomes of groups, `capacity` of them at a time; those of which nothing came yet are in `running`.
 
-    As long as there are groups left and nothing to be waited for is ready, `here` takes one.
+    As long as there are groups left and nothing to be waited for is ready, `run_locally` takes one.
     """
     while True:
-        while len(running) < room() and (chunk := next(chunks, None)) is not None:
+        while len(running) < capacity() and (chunk := next(chunks, None)) is not None:
             try:
                 running[submit(chunk)] = chunk
             except BaseException:
@@ -72,9 +72,9 @@ def work_on_chunks(
                 raise
         if not running:
             return
-        spare = next(chunks, None) if here and not any(map(Future.done, running)) else None
-        if here and spare is not None:
-            yield WorkResult([*here(spare)], "", 0)
+        spare = next(chunks, None) if run_locally and not any(map(Future.done, running)) else None
+        if run_locally and spare is not None:
+            yield WorkResult([*run_locally(spare)], "", 0)
         for future in wait(running, 0 if spare else NOTICE, FIRST_COMPLETED).done:
             done = future.result()
             del running[future]

@@ -21,16 +21,16 @@ from chatferry.pipeline.write_batches import write_batches
 class WorkerContext:
     """What a process works with: an archive, destinations and what is known, opened once and kept.
 
-    `known` gives what is known, encoded. `is_over` says whether to stop. Several threads may work here.
+    `id_map` gives what is known, encoded. `is_over` says whether to stop. Several threads may work here.
     """
 
-    def __init__(self, source: ArchiveSpec, known: Callable[[], bytes], is_over: Callable[[], bool]) -> None:
+    def __init__(self, source: ArchiveSpec, id_map: Callable[[], bytes], is_over: Callable[[], bool]) -> None:
         self._source = source
-        self._read_known = known
+        self._read_known = id_map
         self._is_over = is_over
         self._opening = Lock()
         self._archive: Archive | None = None
-        self._known: IdMap | None = None
+        self._id_map: IdMap | None = None
         self._destinations: list[Destination] = []  # those that no thread has in hand
 
     def archive(self) -> Archive:
@@ -61,9 +61,9 @@ class WorkerContext:
 
     def _what_is_known(self) -> IdMap:
         with self._opening:
-            if self._known is None:
-                self._known = msgspec.msgpack.decode(self._read_known(), type=IdMap)
-            return self._known
+            if self._id_map is None:
+                self._id_map = msgspec.msgpack.decode(self._read_known(), type=IdMap)
+            return self._id_map
 
     @contextmanager
     def _destination(self, address: str) -> Iterator[Destination]:
