@@ -34,7 +34,7 @@ _decode = msgspec.msgpack.Decoder(Summary).decode
 
 
 class Contents(Struct, frozen=True):
-    """What a backup holds beside the store. `elsewhere`: the URL of the database that has the documents."""
+    """What a backup holds beside the store. `elsewhere`: the URL of the database with the documents."""
 
     has_workspace: bool
     archives: int
@@ -181,7 +181,7 @@ def _empty(folder: Path) -> None:
 
 
 def _copy_database(source: Path, target: Path) -> None:
-    """Copy a database as it is at this moment, whoever writes to it, and check the copy."""
+    """Copy a database as it is at this moment, also while a process writes to it, and check the copy."""
     private.make_file(target)
     with _plain_errors(source), closing(_connected(source)) as here, closing(_connected(target)) as there:
         here.backup(there)

@@ -65,7 +65,7 @@ app.add_typer(imports, name="import")
 
 
 def _add_import(importer: Importer) -> None:
-    """The command that imports with this importer."""
+    """Add the command that imports with an importer."""
 
     @imports.command(importer.key, help=f"Import {importer.wanted}.")
     def command(
@@ -138,7 +138,7 @@ def retry(
     log_level: LevelOfLog = None,
     log_format: FormatOfLog = LogFormat.TEXT,
 ) -> None:
-    """Take up an import that failed, where it stopped; --users and --channels count if none were chosen."""
+    """Go on with an import that failed. --users and --channels count if nothing was chosen yet."""
     logs.set_up(log_level or LogLevel.WARNING, log_format)
     settings = from_environment(
         data=data,
@@ -170,7 +170,7 @@ def _imported(
     quiet: bool,
     log_level: LogLevel | None,
 ) -> Operation:
-    """The operation at its end; `choose` says what to import as soon as that is known."""
+    """Run an operation to its end and return it; `choose` starts it once the archive is read."""
     pools = Pools(settings, imports_at_once=True)
     with terminal.Display(quiet=quiet) as display, pools:
         watch = logged(operation, display.show) if log_level else display.show
@@ -182,7 +182,7 @@ def _imported(
 
 
 def _settle_origin(operation: Operation, importer: Importer, store: Store, workspace: Destination) -> None:
-    """Refuse an export of which it cannot be told where it comes from."""
+    """Refuse an export if it is not certain which workspace it comes from."""
     try:
         settle_origin(operation, importer, store, workspace, now())
     except OriginError as error:
@@ -201,7 +201,7 @@ def _select(
 
 
 def _choice(wishes: list[str] | None, option: str, store: Store, operation: Operation) -> Choice:
-    """The ids behind a list of ids and names."""
+    """Return the ids behind a list of ids and names."""
     if wishes is None:
         return EVERYTHING
     wanted = {wish for entry in wishes for wish in entry.split(",") if wish}

@@ -28,7 +28,7 @@ from chatferry.settings import from_environment
 
 @app.command()
 def inspect(export: Export, as_json: AsJson = False) -> None:
-    """Say what is inside an export and what of it would be lost, without writing anything."""
+    """Say what an export holds and what an import would lose, without writing anything."""
     settings = from_environment()
     place = place_of(export, "an export: a zip file or a folder")
     with open_archive(place, settings.limits, single=True, rules=settings.downloads) as archive:

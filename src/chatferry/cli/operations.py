@@ -39,7 +39,7 @@ def report_(
 
 @app.command()
 def pause(operation: OperationId = "", data: Data = Path("data")) -> None:
-    """Let an import that is running wait, whoever runs it; harmless to repeat."""
+    """Let a running import wait, whether a server or a command runs it. Harmless to repeat."""
     with operation_in(operation, data) as (found, store):
         commands.pause(store, found.id)
         audit.set_up(Settings(data=data).audit_log)
@@ -49,7 +49,7 @@ def pause(operation: OperationId = "", data: Data = Path("data")) -> None:
 
 @app.command()
 def resume(operation: OperationId = "", data: Data = Path("data")) -> None:
-    """Let an import that waits go on; harmless to repeat."""
+    """Let a paused import go on. Harmless to repeat."""
     with operation_in(operation, data) as (found, store):
         commands.resume(store, found.id)
         audit.set_up(Settings(data=data).audit_log)

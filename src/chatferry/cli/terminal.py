@@ -1,4 +1,4 @@
-"""What people read in a terminal.
+"""Text for people at a terminal.
 
 Only a live display needs Rich, which takes longer to load than a small import takes.
 """
@@ -50,7 +50,7 @@ _STEPS = {
 
 
 def say(text: str) -> None:
-    """What a command was asked for."""
+    """Print what a command was asked for."""
     typer.echo(_harmless(text))
 
 
@@ -59,13 +59,13 @@ def complain(text: str) -> None:
 
 
 def _remark(text: str) -> None:
-    """What is said beside that. Work goes on where nobody listens any more."""
+    """Print to stderr; ignore a closed pipe."""
     with suppress(BrokenPipeError):
         typer.echo(_harmless(text), err=True)
 
 
 def _harmless(text: str) -> str:
-    """Without control characters: texts come from archives too, and a terminal would obey them."""
+    """Return a text without control characters: it may come from an archive, and a terminal would obey it."""
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
@@ -103,7 +103,7 @@ def welcome(admin: tuple[str, str] | None, data: Path) -> None:
 
 
 def _is_written(path: Path, password: str) -> bool:
-    """Whether the password could be written; if not, saying it is better than losing it."""
+    """Return whether the password could be written to a file; if not, saying it is better than losing it."""
     try:
         private.make_folder(path.parent)
         path.unlink(missing_ok=True)

@@ -27,7 +27,7 @@ from chatferry.store import Store
 
 @contextmanager
 def only_worker(settings: Settings) -> Iterator[None]:
-    """One process at a time works in a data directory."""
+    """Hold the lock of a data directory: one process at a time works in it."""
     private.make_folder(settings.data)
     with open(settings.data / "lock", "w", opener=private.opener) as lock:
         try:
@@ -46,7 +46,7 @@ def only_worker(settings: Settings) -> Iterator[None]:
 
 @contextmanager
 def workplace(settings: Settings, dry_run: bool) -> Iterator[tuple[Store, Destination]]:
-    """Where an import works: on the data directory, or, for a dry run, in memory laid over it."""
+    """Yield the store and the destination of an import; for a dry run in memory, laid over what is there."""
     if dry_run:
         exists = settings.destination or settings.workspace_path.exists()
         base = open_to_look(settings) if exists else None
@@ -72,7 +72,7 @@ def open_workspace(workspace: Destination, settings: Settings) -> tuple[str, str
 
 
 def place_of(export: str, wanted: str) -> str:
-    """An archive's URL, or its path from the root, which is the same for other processes."""
+    """Return an archive's URL, or its path from the root, which is the same for other processes."""
     if is_url(export):
         return export
     if not Path(export).exists():
@@ -81,7 +81,7 @@ def place_of(export: str, wanted: str) -> str:
 
 
 def starter_of(workspace: Destination, username: str) -> str:
-    """The id of the account in whose name the command line works; "" stands for the first administrator."""
+    """Return the id of the account that the command line works for; "" stands for the first administrator."""
     if username:
         return str(accounts.starter_named(workspace, username)["_id"])
     first = accounts.first_administrator(workspace)
@@ -92,7 +92,7 @@ def starter_of(workspace: Destination, username: str) -> str:
 
 @contextmanager
 def operation_in(id: str, data: Path) -> Iterator[tuple[Operation, Store]]:
-    """An operation of a data directory, also while a server or another command works there."""
+    """Yield an operation of a data directory and its store, also while another process works there."""
     settings = from_environment(data=data)
     if not settings.store_path.exists():
         raise SettingsError(f"{data} holds no operations. Give the directory of the import with --data.")

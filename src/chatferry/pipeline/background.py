@@ -38,7 +38,7 @@ _FAULTS = 10  # in a row, none of them an outage, after which the worker gives u
 class BackgroundRunner:
     """Works on operations in a thread of its own. The thread opens its own destination.
 
-    What goes wrong beside the work on an operation, mostly with the store, is tried again and again, so that
+    After a fault outside the work on an operation, usually of the store, it tries again and again, so that
     the thread does not end. `give_up` is called if it ends all the same.
     """
 
@@ -64,12 +64,12 @@ class BackgroundRunner:
 
     @property
     def is_alive(self) -> bool:
-        """Whether there is somebody to work on operations."""
+        """Return whether the thread lives."""
         return self._thread.is_alive()
 
     @property
     def queue_length(self) -> int:
-        """How many operations wait for their turn."""
+        """Return how many operations wait for their turn."""
         return self._queue.qsize()
 
     def start(self) -> None:
@@ -82,7 +82,7 @@ class BackgroundRunner:
         return reason if id == operation_id else ""
 
     def wake(self, operation_id: str) -> None:
-        """There is work to do on this operation."""
+        """Say that there is work to do on an operation."""
         self._queue.put(operation_id)
 
     def cancel(self, operation_id: str) -> None:
@@ -149,7 +149,7 @@ class BackgroundRunner:
                     self.cancel(operation.id)
 
     def _next(self) -> None:
-        """Work on the next operation that there is something to do for."""
+        """Work on the next operation that needs work."""
         self._in_hand = self._in_hand or self._queue.get()
         operation = self._store.operations.get(self._in_hand) if self._in_hand else None
         if operation is not None and operation.status not in ENDS | AT_REST:
@@ -198,7 +198,7 @@ class BackgroundRunner:
         self._watch(operation)
 
     def _opened(self, operation: Operation, check: Check) -> Destination:
-        """The destination; the operation waits for it as long as it is away."""
+        """Return the destination; the operation waits as long as it is away."""
         if self._destination is None:
             open_ = partial(open_bound, self._settings, self._store)
             pause = Pause(self._store, operation.id, check)

@@ -88,7 +88,7 @@ def _news(destination: Destination, settings: Settings, store: Store) -> Binding
 
 
 def _may_bind(destination: Destination, settings: Settings, store: Store, known: Binding | None) -> bool:
-    """Whether it is certain that the store belongs to a destination whose id it does not know."""
+    """Return whether it is certain that the store belongs to a destination whose id it does not know."""
     if not store.operations.have_begun():
         return True
     wrote = store.staging.document_ids()
@@ -100,7 +100,7 @@ def _may_bind(destination: Destination, settings: Settings, store: Store, known:
 
 
 def _remembers(store: Store) -> bool:
-    """Whether the store holds anything that is true of one destination only."""
+    """Return whether the store holds anything that is true of one destination only."""
     return store.part_cache.any() or store.pending_files.count() > 0 or store.parts.any_done()
 
 
@@ -134,7 +134,7 @@ def _is_missing(url: str) -> bool:
 
 
 def _has(destination: Destination, ids: list[str]) -> bool:
-    """Whether the destination has one of the users and rooms."""
+    """Return whether the destination has one of the users and rooms."""
     wanted = [id_ for id_ in ids if id_ not in _EVERYWHERE]
     return any(destination.find(lookup, wanted) for lookup in (Lookup.USER_ID, Lookup.ROOM_ID))
 

@@ -94,7 +94,7 @@ def _import_rooms(
 
 
 def _entered_before(context: RecordContext) -> Entered:
-    """Who is in the channels and groups that this operation has brought so far, before it was interrupted."""
+    """Return who is in the channels and groups that this operation brought before it was interrupted."""
     entered: Entered = {}
     decided = (one for one in context.store.staging.records(context.operation.id, "channel") if one.outcome)
     for batch in batches(decided, ROOM_BATCH):
@@ -107,7 +107,7 @@ def _entered_before(context: RecordContext) -> Entered:
 
 
 def _list_rooms(context: RecordContext, entered: Entered) -> None:
-    """Each user's rooms, on the user: all at once, as people are in many rooms."""
+    """List on each user the rooms that the user is in: all rooms at once, as people are in many."""
     for ids in batches(entered, USER_BATCH):
         users = context.destination.find(Lookup.USER_ID, ids)
         updates = [convert_rooms.list_rooms(user, entered[user["_id"]]) for user in users]

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 class SoleImporter:
     """Holds the lease of the destination that `url` names while an operation writes to it, as a context.
 
-    With "" there is none, and nothing is done. It may be entered again. Entering raises DestinationError if
-    another chatferry holds the lease.
+    With the URL "" nothing is done. It may be entered again. Entering raises DestinationError if another
+    chatferry holds the lease.
     """
 
     def __init__(self, operation_id: str, url: str, store: Store) -> None:

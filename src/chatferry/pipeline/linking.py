@@ -56,7 +56,7 @@ class Origins:
 
     @property
     def all(self) -> tuple[Origin, ...]:
-        """All origins, and those of documents that were imported before origins were kept."""
+        """Return all origins, and the origins of documents that were imported before origins were kept."""
         return (self.own, *self._rivals)
 
     def links(self, destination: Destination, type: RecordType, import_ids: Collection[str]) -> Links:
@@ -95,7 +95,7 @@ class Origins:
 
 
 def _is_made_of(document_id: str, origin: Origin, type: RecordType, import_id: str) -> bool:
-    """Whether a document was made of the record that has this import id in this origin."""
+    """Return whether a document was made of the record that has this import id in this origin."""
     return document_id == _own_id(origin, type, import_id)
 
 
@@ -106,7 +106,7 @@ def _own_id(origin: Origin, type: RecordType, import_id: str) -> str:
 
 
 def is_administrator(destination: Destination, user_id: str) -> bool:
-    """Whether an account has the role of an administrator."""
+    """Return whether an account has the role of an administrator."""
     users = destination.find(Lookup.USER_ID, [user_id]) if user_id else []
     return any("admin" in (user.get("roles") or ()) for user in users)
 

@@ -1,4 +1,4 @@
-"""Running an operation: to its next rest, whatever its work is and whoever asks for it."""
+"""Running an operation to its next rest: fetching, preparing or importing."""
 
 import logging
 import traceback
@@ -180,7 +180,7 @@ def _source(operation: Operation, settings: Settings) -> ArchiveSpec:
 
 
 def _shown_name(operation: Operation) -> str:
-    """What the archive's owner calls it; uploads are kept under the id of their operation."""
+    """Return what the archive's owner calls it; uploads are kept under the id of their operation."""
     uploaded = (operation.file or "").partition(f"_{operation.user}_")[2]
     return uploaded or name_of(operation.archive)
 

@@ -25,10 +25,10 @@ T = TypeVar("T")
 
 
 class Outage:
-    """What the work on an operation does while it is hindered by something that may end by itself.
+    """Lets the work on an operation wait for something that is away and may come back.
 
     It waits and shows what for, looks again and again with `probe`, and then the work is done again from
-    where it stopped. After `longest` seconds without a record more the error is raised.
+    where it stopped. After `longest` seconds in which no record ended the error is raised.
     """
 
     def __init__(

@@ -14,7 +14,7 @@ LOOK = 0.2  # seconds between two looks into the store
 
 
 class Pause:
-    """What work on an operation asks, again and again, whether it may go on.
+    """Lets the work on an operation wait while it is paused. The work asks `check` again and again.
 
     `stop` raises if the work is to end; it never waits. `rest` is what is to be so while the work waits.
     `look` raises if something hinders the work; it is called now and then. Any thread may ask. Between two
@@ -73,5 +73,5 @@ class Pause:
         return moment
 
     def clock(self) -> float:
-        """Seconds that stand still during pauses."""
+        """Return seconds of a clock that stops during pauses."""
         return time.perf_counter() - self._waited

@@ -70,7 +70,7 @@ def prepare(operation: Operation, context: ImportContext) -> Operation:
 
 
 def _soon(items: Iterable[T]) -> Iterator[list[T]]:
-    """The items in batches that are given after a moment, full or not: people see that it goes on."""
+    """Yield items in batches, full or not after a moment: people see that it goes on."""
     batch: list[T] = []
     end = time.monotonic() + STAGE_SECONDS
     for item in items:

@@ -1,4 +1,4 @@
-"""What is kept of an operation after its end, and for how long: archives, staged people, secret addresses.
+"""Removing what an operation needs no more after its end: archives, staged people, secret addresses.
 
 Only archives that the server itself stored, below `uploads` and `downloads`, are ever deleted: never a file
 that the operator named.
@@ -31,9 +31,11 @@ _log = logging.getLogger("chatferry.retention")
 class Leftovers(Struct, frozen=True, kw_only=True):
     """What nobody needs any more.
 
-    `archives` lie in the data directory; `staged` are operations with staged records, `told` are operations
-    whose own address holds a secret. `addresses` are those of files whose bytes are stored. `is_pending`:
-    what is still to be fetched is given up.
+    archives    files in the data directory
+    staged      operations with staged records
+    told        operations whose own address holds a secret
+    addresses   addresses of files whose bytes are stored
+    is_pending  whether files that are still to be fetched are given up
     """
 
     archives: tuple[Path, ...] = ()
@@ -47,7 +49,7 @@ class Leftovers(Struct, frozen=True, kw_only=True):
 
 
 def clear_away(store: Store, settings: Settings, now: int, *, is_idle: bool = False) -> None:
-    """Remove what nobody needs any more. What cannot be removed now is removed another time.
+    """Remove what nobody needs any more. A file that cannot be removed now is removed another time.
 
     `is_idle`: no operation is being worked on, and no upload received.
     """
@@ -109,7 +111,7 @@ def described(found: Leftovers, store: Store) -> Iterator[str]:
 
 
 def remove(store: Store, found: Leftovers) -> None:
-    """Remove it. What the store held is overwritten, in its write-ahead log too.
+    """Remove leftovers. The store overwrites what it held, in its write-ahead log too.
 
     An operation that failed cannot be taken up again then.
     """
@@ -168,7 +170,7 @@ class _Judge:
         return self.is_over(operation) and has_rested and not self.is_source(operation)
 
     def is_source(self, operation: Summary) -> bool:
-        """Whether bytes of pending files lie in its archive."""
+        """Return whether bytes of pending files lie in an operation's archive."""
         if self._sources is None:
             self._sources = self._store.pending_files.sources()
         return operation.id in self._sources
@@ -194,7 +196,7 @@ def _archives(store: Store, settings: Settings, over: _Judge, is_idle: bool) -> 
 
 
 def _files(store: Store, folder: Path, over: _Judge, is_idle: bool) -> Iterator[Path]:
-    """Yield files that were on their way to the destination; only those that can go on there are of use."""
+    """Yield files that were on their way to the destination and cannot go on."""
     is_wanted = bool(store.pending_files.count()) and not over.gives_up
     for path in sorted(folder.iterdir()) if is_idle else ():
         if not is_wanted or path.suffix != PARTIAL:

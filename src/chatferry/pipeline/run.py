@@ -114,7 +114,7 @@ def _written(progress: Progress, context: ImportContext, id_map: IdMap) -> Itera
 
 
 def _progressed(operation: Operation, store: Store) -> Counts:
-    """The counters as the store knows them."""
+    """Return the counters as the store knows them."""
     ended: Counter[Outcome] = Counter()
     for type in TYPES:
         for outcome, count in store.staging.outcomes(operation.id, type).items():
@@ -133,7 +133,7 @@ def _added(counts: Counts, results: Iterable[PartResult]) -> Counts:
 
 
 def _verify(operation: Operation, store: Store) -> None:
-    """Nothing vanishes: read = inserted + updated + unchanged + skipped + failed."""
+    """Check that nothing vanished: read = inserted + updated + unchanged + skipped + failed."""
     undecided = sum(store.staging.outcomes(operation.id, type).get(None, 0) for type in TYPES)
     read = store.parts.messages(operation.id)
     ended = sum(store.parts.outcomes(operation.id, "message").values())

@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 def build_what_is_left(url: str, store: Store) -> None:
-    """Build the text index that a process which is no more has dropped in the destination that `url` names.
+    """Build the text index that a process dropped, which has died since, in the destination that `url` names.
 
     `store` is that of the one process that works on imports in a data directory.
     """
@@ -39,7 +39,7 @@ def build_what_is_left(url: str, store: Store) -> None:
 
 
 def _build_what_is_left(index: "TextIndex", store: Store) -> Problem | None:
-    """Why the index is still away, if it is."""
+    """Return why the index is still missing; "" if it is there."""
     note = index.note()
     if note is None:
         return None
@@ -126,7 +126,7 @@ class TextIndexLast:
 
     @contextmanager
     def rest(self) -> Iterator[None]:
-        """While the work waits the index is there; it is dropped again if the work goes on."""
+        """Build the index while the work waits; drop it again when the work goes on."""
         was_away = self._note is not None
         self.build()
         yield

@@ -80,7 +80,7 @@ def _claimed(accounts: Collection[Document], context: RecordContext) -> Iterator
 def _unselected_user(
     record: User, known: convert_users.UserIndex, policy: convert_users.UserPolicy
 ) -> Decision:
-    """Left out; but if an earlier import brought the account, it stays the author of its messages."""
+    """Leave a user out; an account that an earlier import brought stays the author of its messages."""
     own = known.own(record, policy)
     reason = f"{record.username or record.id} was not selected"
     skipped = problem("user-not-selected", reason, file=record.file, position=record.position)
@@ -93,7 +93,7 @@ def _unselected_user(
 
 
 def mapped_users(context: RecordContext) -> dict[str, MappedUser]:
-    """What stands for each user of the archive."""
+    """Return what each user of the archive is mapped to."""
     users: dict[str, MappedUser] = {}
     cats = context.destination.find(Lookup.USER_ID, [ROCKET_CAT])
     for batch in batches(context.store.staging.records(context.operation.id, "user"), STAGE_BATCH):

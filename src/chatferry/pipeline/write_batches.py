@@ -62,7 +62,7 @@ def write_batch(batch: Batch, destination: Destination) -> list[PartResult]:
 def _updates(
     batch: Batch, existing: dict[str, bytes], destination: Destination
 ) -> tuple[list[Update], set[str]]:
-    """The updates of messages that are not as they are converted now, and the ids of those left to people.
+    """Return updates of messages that are converted differently now, and ids of messages left to people.
 
     A digest of the same format says that the source has changed, which counts more than what people did. With
     any other it may be chatferry alone that has changed: then nothing is done to what people have edited.
@@ -114,7 +114,7 @@ def _note_edited(result: PartResult, end: int, batch: Batch, edited: set[str]) -
 
 
 def _with_files(messages: list[Document], destination: Destination) -> list[Document]:
-    """The messages, showing those of their files whose bytes are stored."""
+    """Return the messages; they show the files whose bytes are stored."""
     wanted = {id for message in messages for id in files_of(message)}
     found = destination.find(Lookup.UPLOAD_ID, wanted) if wanted else []
     stored = {upload["_id"]: upload for upload in found}

@@ -22,7 +22,7 @@ class PartWorkers(Protocol):
 
     @property
     def peak_memory(self) -> float:
-        """The most memory that they have held, all together, in MiB."""
+        """Return the most memory that the workers have held, all together, in MiB."""
         ...
 
     def write(

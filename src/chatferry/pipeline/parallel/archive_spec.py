@@ -22,7 +22,7 @@ class ArchiveSpec(Struct, frozen=True):
     rules: Rules = DEFAULT_RULES
 
     def open(self) -> Archive:
-        """Raises ArchiveError if the archive cannot be read, or is another than it was."""
+        """Open the archive. Raises ArchiveError if it cannot be read, or has changed."""
         single = IMPORTERS[self.importer].single
         archive = open_archive(self.place if self.place else {}, self.limits, self.name, single, self.rules)
         if self.fingerprint and archive.fingerprint() != self.fingerprint:

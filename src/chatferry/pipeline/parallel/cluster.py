@@ -130,12 +130,12 @@ class Cluster:
                     executor.shutdown(wait=False)
 
     def _give(self, id_map: IdMap) -> Any:
-        """A task and not data that is scattered: that is lost with the last worker that holds it."""
+        """Give the id map as a task: scattered data is lost with the last worker that holds it."""
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 GB"}):
             return self._client.submit(_given, Hidden(msgspec.msgpack.encode(id_map)), pure=False)
 
     def _room(self, check: Callable[[], None]) -> int:
-        """How many groups may be under way: two for every thread of the cluster. Waits for the first."""
+        """Return how many chunks may be under way: two for every thread. Wait until there is a thread."""
         while time.monotonic() - self._counted > _COUNTING or not self._threads:
             self._threads = sum(self._client.nthreads().values())
             self._counted = time.monotonic()
@@ -153,7 +153,7 @@ class Cluster:
 
     @contextmanager
     def _plainly(self) -> Iterator[None]:
-        """Says what has happened to the cluster in plain words."""
+        """Say in plain words what has happened to the cluster."""
         try:
             yield
         except (ChatferryError, GeneratorExit, KeyboardInterrupt):
@@ -184,7 +184,7 @@ class Cluster:
 
 
 class _Parcel(Struct):
-    """What a worker needs for a group."""
+    """What a worker needs for a chunk."""
 
     source: ArchiveSpec
     address: str
@@ -208,14 +208,14 @@ def _own_versions() -> Versions:
 
 
 def _versions(told: dict[str, Any]) -> Versions:
-    """The versions that have to be the same everywhere, of what a process tells about itself."""
+    """Return the versions that have to be the same everywhere, from what a process tells of itself."""
     found = told["packages"]
     python = ".".join(str(found["python"]).split(".")[:2])
     return {"Python": python} | {name: found.get(name) or "none" for name in _PACKAGES}
 
 
 def _require_same_versions(client: Any) -> None:
-    """Raises SettingsError unless scheduler and workers have the versions that this process has."""
+    """Raise SettingsError unless scheduler and workers have the versions of this process."""
     found = client.get_versions(packages=_PACKAGES)
     own = _own_versions()
     _judge("The scheduler", _versions(found["scheduler"]), own)

@@ -37,12 +37,12 @@ class Pools:
         self.close()
 
     def close(self) -> None:
-        """End those that were started; harmless to repeat."""
+        """End the workers that were started; harmless to repeat."""
         self._started.close()
         self._processes = None
 
     def for_reading(self, source: ArchiveSpec, archive: Archive, check: Callable[[], None]) -> Spread | None:
-        """What reads an archive for the first time in several processes, if that is worth it."""
+        """Return processes that read an archive for the first time, if that is worth it."""
         count = worth_reading(self._settings.workers, archive, self._stay) if source.place else 0
         if not count:
             return None
@@ -50,7 +50,7 @@ class Pools:
         return partial(self._start(count, same).each, archive, check)
 
     def for_messages(self, source: ArchiveSpec, messages: int) -> PartWorkers | None:
-        """Who brings so many messages to a destination: a cluster, or as many processes as are wanted."""
+        """Return workers for so many messages: a cluster, or as many processes as are wanted."""
         if not source.place or not messages:
             return None
         if self._processes and self._stay:

@@ -53,7 +53,7 @@ _LOSSES = 3  # times in a row that processes may be lost
 
 
 def cores() -> int:
-    """The cores that this process may use."""
+    """Return how many cores this process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not Linux
@@ -61,14 +61,14 @@ def cores() -> int:
 
 
 def worthwhile(wanted: int | None, messages: int) -> int:
-    """How many processes to start for so many messages; `wanted` is the number asked for, if any was."""
+    """Return how many processes to start for so many messages; `wanted` is the number asked for, or None."""
     if wanted is not None:
         return wanted
     return cores() if messages >= WORTH and cores() > 1 else 0
 
 
 def worth_reading(wanted: int | None, archive: Archive, stay: bool = False) -> int:
-    """How many processes to start for the first reading of an archive; they may `stay` for its import."""
+    """Return how many processes to start to read an archive; they may `stay` for its import."""
     if stay and wanted is not None:
         return wanted
     size = sum(archive.size(name) for name in archive.names() if name.endswith(".json"))
@@ -106,7 +106,7 @@ class Processes:
 
     @property
     def peak_memory(self) -> float:
-        """The most memory that the processes have held, all together, in MiB."""
+        """Return the most memory that the processes have held, all together, in MiB."""
         return sum(self._memory.values())
 
     def write(
@@ -134,7 +134,7 @@ class Processes:
         shared: Shared,
         items: Iterable[Item],
     ) -> Iterator[Result]:
-        """`archive.each(work, shared, items)`; also raises what `check` raises, and ProcessError."""
+        """Keep `archive.each(work, shared, items)`; raise what `check` raises, and ProcessError."""
 
         def run_locally(chunk: tuple[int, Item]) -> Iterator[tuple[int, Result]]:
             yield chunk[0], work(archive, shared, chunk[1])
@@ -155,7 +155,7 @@ class Processes:
         check: Callable[[], None],
         run_locally: Callable[[G], Iterator[Any]] | None = None,
     ) -> Iterator[Any]:
-        """What `work` makes of groups, in no set order.
+        """Yield what `work` makes of chunks, in no set order.
 
         This process does some of them with `run_locally`, unless it has calls to answer.
         """
@@ -210,10 +210,7 @@ class Processes:
 
 
 def _widen(pool: ProcessPoolExecutor) -> None:
-    """Let a good part of a result wait where the others leave it.
-
-    With 64 KiB at a time they would wait themselves, and for each until a thread here gets its turn.
-    """
+    """Enlarge the pipe of results, so that workers do not block on each 64 KiB."""
     # Nothing is lost where this is not Linux, there is no room, or Python has other names for these things.
     with suppress(AttributeError, OSError):
         reader = pool._result_queue._reader  # type: ignore[attr-defined]  # private: there is no other way

@@ -20,7 +20,7 @@ G = TypeVar("G")
 
 
 class WorkResult(Struct):
-    """What a group has become. `memory`: the most that `process` has held, in MiB."""
+    """What a worker made of a chunk. `memory`: the most that `process` has held, in MiB."""
 
     made: list[Any]
     process: str
@@ -28,7 +28,7 @@ class WorkResult(Struct):
 
 
 def chunked(parts: Iterable[NumberedPart]) -> Iterator[Chunk]:
-    """Parts in groups, the last ones ever smaller: then no process is left alone with much to do."""
+    """Yield parts in chunks, ever smaller at the end, so that no worker is left alone with much to do."""
     source = iter(parts)
     ahead: deque[NumberedPart] = deque()
     work = 0  # in those
@@ -47,7 +47,7 @@ def chunked(parts: Iterable[NumberedPart]) -> Iterator[Chunk]:
 
 
 def _work_in(part: NumberedPart) -> int:
-    """In messages: a part costs something of its own."""
+    """Return the work that a part is, in messages."""
     return part.part.messages + 10
 
 
@@ -59,9 +59,9 @@ def work_on_chunks(
     check: Callable[[], None],
     run_locally: Callable[[G], Iterator[Any]] | None = None,
 ) -> Iterator[WorkResult]:
-    """What becomes of groups, `capacity` of them at a time; those of which nothing came yet are in `running`.
+    """Submit chunks, at most `capacity()` at once; yield results. Unfinished chunks are in `running`.
 
-    As long as there are groups left and nothing to be waited for is ready, `run_locally` takes one.
+    `run_locally` takes a chunk as long as no result is ready.
     """
     while True:
         while len(running) < capacity() and (chunk := next(chunks, None)) is not None:

@@ -1,4 +1,4 @@
-"""What a worker keeps open between two chunks."""
+"""What a worker keeps open from one chunk to the next."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,14 +19,17 @@ from chatferry.pipeline.write_batches import write_batches
 
 
 class WorkerContext:
-    """What a process works with: an archive, destinations and what is known, opened once and kept.
+    """An archive, destinations and an id map, each opened once and kept. Several threads may use it.
 
-    `id_map` gives what is known, encoded. `is_over` says whether to stop. Several threads may work here.
+    read_id_map  returns the id map, encoded
+    is_over      says whether to stop
     """
 
-    def __init__(self, source: ArchiveSpec, id_map: Callable[[], bytes], is_over: Callable[[], bool]) -> None:
+    def __init__(
+        self, source: ArchiveSpec, read_id_map: Callable[[], bytes], is_over: Callable[[], bool]
+    ) -> None:
         self._source = source
-        self._read_known = id_map
+        self._read_id_map = read_id_map
         self._is_over = is_over
         self._opening = Lock()
         self._archive: Archive | None = None
@@ -41,7 +44,7 @@ class WorkerContext:
             return self._archive
 
     def convert(self, chunk: Chunk, pack: Pack) -> Iterator[Batch]:
-        """The messages of a group, ready to be written."""
+        """Yield the messages of a chunk, ready to be written."""
         importer = IMPORTERS[self._source.importer]
         for batch in convert_parts(chunk, self._what_is_known(), importer, self.archive(), pack):
             self._go_on()
@@ -53,7 +56,7 @@ class WorkerContext:
             yield from write_batches(self.convert(chunk, destination.pack), destination, self._go_on)
 
     def close(self) -> None:
-        """When nobody works here any more."""
+        """Close the archive and the destinations. No thread may use them any more."""
         for destination in self._destinations:
             destination.close()
         if self._archive is not None:
@@ -62,12 +65,12 @@ class WorkerContext:
     def _what_is_known(self) -> IdMap:
         with self._opening:
             if self._id_map is None:
-                self._id_map = msgspec.msgpack.decode(self._read_known(), type=IdMap)
+                self._id_map = msgspec.msgpack.decode(self._read_id_map(), type=IdMap)
             return self._id_map
 
     @contextmanager
     def _destination(self, address: str) -> Iterator[Destination]:
-        """One that this thread has for itself."""
+        """Yield a destination that no other thread uses meanwhile."""
         try:
             destination = self._destinations.pop()
         except IndexError:
