@@ -226,7 +226,7 @@ def test_the_unit_is_one_that_systemd_takes(tmp_path: Path) -> None:
     assert (done.returncode, about_it) == (0, [])
 
 
-def test_the_unit_survives_what_its_processes_do_not() -> None:
+def test_the_unit_restarts_after_a_failure() -> None:
     unit = configparser.ConfigParser(interpolation=None, strict=False)
     unit.optionxform = str  # type: ignore[assignment,method-assign]
     unit.read(DEPLOY / "chatferry.service")
@@ -248,7 +248,7 @@ def test_the_settings_are_known_ones() -> None:
         assert not {name for name in named if f"`{name}`" not in known}
 
 
-def test_the_image_installs_what_is_locked_and_nothing_else() -> None:
+def test_the_image_installs_the_lock_file_and_nothing_else() -> None:
     project = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text())
     wanted = [Requirement(text) for text in project["project"]["dependencies"]]
     wanted += [Requirement(text) for text in project["build-system"]["requires"]]
@@ -274,6 +274,6 @@ def test_the_image_is_asked_whether_it_lives() -> None:
     assert "/api/health'" in (DEPLOY / "Containerfile").read_text()
 
 
-def test_what_was_not_tried_says_so_at_its_top() -> None:
+def test_files_that_were_not_tried_say_so_at_the_top() -> None:
     for file in ("compose.yaml", "Containerfile"):
         assert (DEPLOY / file).read_text().startswith("# Not tried")

@@ -95,7 +95,7 @@ def test_links_inside_the_documentation_lead_somewhere() -> None:
             assert not anchor or anchor in anchors(linked), f"{page}: {target}#{anchor}"
 
 
-def test_what_the_guides_for_contributors_name_is_there() -> None:
+def test_paths_in_the_guides_for_contributors_exist() -> None:
     named: set[str] = set()
     for page in (ROOT / "CONTRIBUTING.md", ROOT / "docs" / "architecture.md"):
         named |= set(re.findall(r"`([\w./*-]+/[\w.*-]*)`", page.read_text()))

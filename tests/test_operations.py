@@ -32,7 +32,7 @@ def test_nothing_follows_an_end(end: Status) -> None:
 
 
 @pytest.mark.parametrize("status", [status for status in Status if status not in ENDS])
-def test_whatever_is_no_end_may_fail_or_be_cancelled(status: Status) -> None:
+def test_every_status_but_an_end_may_fail_or_be_cancelled(status: Status) -> None:
     assert may_follow(status, Status.FAILED)
     assert may_follow(status, Status.CANCELLED)
 

@@ -88,7 +88,7 @@ def test_an_archive_that_names_nothing_and_contradicts() -> None:
         choose(earlier=OTHER)
 
 
-def test_an_archive_that_names_nothing_where_there_are_several() -> None:
+def test_an_archive_without_a_name_is_refused_if_there_are_several_origins() -> None:
     with pytest.raises(OriginError, match=r"several origins.*give b or hipchat as its origin"):
         choose(known={**KNOWN, "b": SCOPED})
 
@@ -109,7 +109,7 @@ def test_a_new_name_of_the_same_workspace() -> None:
     assert choose(stated="E1", known=KNOWN, compared=SAME) == Choice(FIRST, alias="E1")
 
 
-def test_what_was_imported_before_origins_were_kept() -> None:
+def test_imports_older_than_origins_are_adopted() -> None:
     assert choose(earlier=SAME) == Choice(Origin("hipchat", "hipchat", adopts=True), is_new=True)
     assert choose(stated="T1", earlier=SAME) == Choice(Origin("hipchat", "T1", adopts=True), is_new=True)
     assert choose(given="hipchat", earlier=OTHER).origin == Origin("hipchat", "hipchat", adopts=True)
@@ -445,7 +445,7 @@ def test_people_and_public_rooms_of_strangers_only_share_their_names(tmp_path: P
     assert rooms == {"general", "management", "management-1"}
 
 
-def test_what_a_stranger_links_is_not_taken_for_older(acme: Path, tmp_path: Path) -> None:
+def test_links_of_another_workspace_are_not_taken_for_older_imports(acme: Path, tmp_path: Path) -> None:
     path = tmp_path / "workspace"
     native = {
         "_id": "native",
@@ -488,7 +488,7 @@ def test_the_same_parts_of_another_origin_are_read(tmp_path: Path) -> None:
     assert len(ids) == 2 and len({one["rid"] for one in other.documents(MESSAGES)}) == 1
 
 
-def test_what_another_importer_made_is_not_taken_over(acme: Path, tmp_path: Path) -> None:
+def test_accounts_of_another_importer_are_not_adopted(acme: Path, tmp_path: Path) -> None:
     path = tmp_path / "workspace"
     users = '"1","one@csv.example","One"\n"2","two@csv.example","Two"\n'
     with sqlite_workspace(path) as destination:

@@ -49,7 +49,7 @@ def opened(folder: Path, *but: str) -> dict[str, str]:
     }
 
 
-def test_what_a_server_makes(tmp_path: Path) -> None:
+def test_files_of_a_server_are_private(tmp_path: Path) -> None:
     """Databases with the files beside them, uploads of each kind, the lock; also while they are written."""
     data = tmp_path / "new" / "data"
     data.mkdir(parents=True, mode=0o700)
@@ -101,7 +101,7 @@ def test_the_locks_of_a_database_survive_the_next_connection(tmp_path: Path) -> 
         assert b"database is locked" in other.stderr
 
 
-def test_files_that_are_there_are_tightened_and_no_others(tmp_path: Path) -> None:
+def test_only_files_of_chatferry_are_tightened(tmp_path: Path) -> None:
     data, other = tmp_path / "data", tmp_path / "other"
     for path in (data / "uploads" / "x", data / "downloads" / "files" / "y", data / "mine", other / "z"):
         path.parent.mkdir(parents=True, exist_ok=True)

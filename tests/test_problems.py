@@ -22,7 +22,7 @@ def write_slack(folder: Path, messages: list[object], users: list[object] | None
     return folder
 
 
-def test_beyond_some_of_a_kind_the_rest_is_one_that_counts() -> None:
+def test_a_few_problems_of_a_kind_are_listed_and_the_rest_counted() -> None:
     files = "a.json", "a.json", "a.json", "a.json", "b.json"
     notes = Notes(2, [problem("message-twice", f"reason {n}", file=file) for n, file in enumerate(files)])
     notes.append(problem("file-gone", "another kind"))
@@ -53,7 +53,7 @@ def test_problems_of_one_kind_and_reason_are_one_cause() -> None:
     ]
 
 
-def test_of_many_causes_of_a_kind_the_largest_are_listed_and_the_rest_is_counted() -> None:
+def test_the_largest_causes_of_a_kind_are_listed_and_the_rest_counted() -> None:
     notes = [problem("message-twice", f"reason {n}", position=n, count=1 + n % 3) for n in range(5000)]
     notes += [problem("message-twice", UNLISTED, count=100)]
     found = causes(notes, 2)
@@ -89,7 +89,7 @@ def test_all_wrong_fields_of_an_element_are_counted(tmp_path: Path) -> None:
     assert "4,900 more values are of a wrong type" in [one["reason"] for one in found.report["problems"]]
 
 
-def test_records_that_are_not_listed_are_counted_among_those_that_failed(tmp_path: Path) -> None:
+def test_failed_records_that_are_not_listed_are_counted(tmp_path: Path) -> None:
     users: list[object] = [ALICE, *[1] * (MOST_OF_ARCHIVE + 500)]
     messages: list[object] = [said(), *[{"type": "message", "text": "b"}] * (MOST_OF_PART + 500)]
     found = import_archive(write_slack(tmp_path / "export", messages, users))

@@ -171,7 +171,7 @@ def test_log_ins_and_tokens_are_audited(server: Server) -> None:
     assert [entry for entry in log(server, "chatferry.audit") if entry in entries] == entries
 
 
-def test_what_is_refused_for_lack_of_a_permission_is_audited(server: Server) -> None:
+def test_calls_refused_for_lack_of_a_permission_are_audited(server: Server) -> None:
     with login(server, "plain", "plain") as plain:
         plain.post("startImport", json={"input": EVERYTHING})
         entry = audited(server.data)[-1]
@@ -276,7 +276,7 @@ def test_stopped_in_the_middle_of_an_upload(tmp_path: Path) -> None:
     assert server.uploads == []
 
 
-def test_a_folder_where_uploads_are_does_not_stop_the_start(tmp_path: Path) -> None:
+def test_a_folder_among_the_uploads_does_not_stop_the_start(tmp_path: Path) -> None:
     (tmp_path / "uploads" / "mine" / "deep").mkdir(parents=True)
     (tmp_path / "uploads" / "left").write_text("of an upload that never ended")
     with serving(tmp_path) as server:

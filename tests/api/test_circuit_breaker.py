@@ -40,7 +40,7 @@ def asked(outage: CircuitBreaker, error: Exception | None) -> str:
     return "answered"
 
 
-def test_who_asks_after_a_failure_is_told_at_once_until_one_may_look_again() -> None:
+def test_after_a_failure_calls_are_refused_until_one_may_try_again() -> None:
     clock = Clock()
     outage = CircuitBreaker(PAUSE, clock)
     assert asked(outage, None) == "answered"

@@ -167,7 +167,7 @@ def test_deep_nesting(http: httpx.Client, endpoint: str, opening: str) -> None:
     assert refusal(answer) == ((401, NO_LOGIN) if endpoint == "login" else invalid(FIRST_REQUIRED[endpoint]))
 
 
-def test_of_equal_keys_the_last_counts(http: httpx.Client) -> None:
+def test_the_last_of_equal_keys_counts(http: httpx.Client) -> None:
     content = b'{"fileUrl":"/first","fileUrl":"/second","importerKey":"slack"}'
     answer = http.post("downloadPublicImportFile", content=content, headers=JSON_TYPE)
     assert refusal(answer) == missing("/second")

@@ -75,7 +75,7 @@ def test_a_zip_from_the_future_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", NOT_ARCHIVES)
-def test_what_is_no_archive_is_refused(data: bytes, tmp_path: Path) -> None:
+def test_files_of_other_types_are_refused(data: bytes, tmp_path: Path) -> None:
     assert NOT_ARCHIVES[data] in refusal(written(tmp_path / "export.zip", data))
 
 

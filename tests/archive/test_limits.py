@@ -63,7 +63,7 @@ def test_a_huge_table_of_contents_is_refused_before_it_is_taken_apart(tmp_path: 
     assert peak < 3 * (2 * MIB)  # some copies of the table, no objects of 600 bytes each
 
 
-def test_what_the_end_of_a_zip_says_of_its_table_is_judged_before_the_table_is_read(tmp_path: Path) -> None:
+def test_the_announced_size_of_a_zips_table_is_checked_before_the_table_is_read(tmp_path: Path) -> None:
     """A zip of 285 MB, nearly all of it table, once took 575 MiB to be refused."""
     data = zip_bytes({"a": b""})
     start = data.index(b"PK\1\2")
@@ -126,7 +126,7 @@ def test_a_ratio_beyond_the_limit_is_refused(form: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["stored", "tar", "folder", "dict"])
-def test_what_is_not_packed_has_no_ratio(form: str, tmp_path: Path) -> None:
+def test_entries_without_compression_have_no_ratio(form: str, tmp_path: Path) -> None:
     assert contents_of(packed(form, ZEROS, tmp_path), Limits(ratio_from=0, ratio=2)) == ZEROS
 
 

@@ -22,7 +22,7 @@ def test_a_missing_path_is_refused(tmp_path: Path) -> None:
     assert "Check the path." in refusal(tmp_path / "a\0b")
 
 
-def test_what_is_neither_file_nor_folder_is_refused(tmp_path: Path) -> None:
+def test_pipes_and_devices_are_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert "is neither a file nor a folder" in refusal(tmp_path / "pipe")
     assert "is neither a file nor a folder" in refusal(Path("/dev/zero"))

@@ -140,7 +140,7 @@ def test_a_server_that_stumbles_is_asked_again(host: FileHost, monkeypatch: pyte
         (lambda to: to.whole(b"x", 206, content_range="nonsense"), "does not answer requests for ranges"),
     ],
 )
-def test_what_a_server_may_do_is_said(
+def test_faults_of_servers_are_explained_without_secrets(
     host: FileHost, answer: Callable[[Exchange], None], reason: str
 ) -> None:
     with pytest.raises(ArchiveError, match=reason) as told:

@@ -21,7 +21,7 @@ def single(path: Path, limits: Limits = DEFAULT_LIMITS, name: str = "") -> Archi
     "data",
     [PEOPLE, b"x", b"a,\0b\n" * 300, "\ufeffgrüße\n".encode("utf-16-le"), b"\x01" + PEOPLE * 20],
 )
-def test_a_text_file_is_an_archive_of_itself_where_one_is_wanted(data: bytes, tmp_path: Path) -> None:
+def test_a_text_file_is_an_archive_of_itself_if_the_format_allows_it(data: bytes, tmp_path: Path) -> None:
     path = written(tmp_path / "members.csv", data)
     with single(path) as archive:
         assert (archive.names(), archive.is_single) == (["members.csv"], True)
@@ -40,14 +40,14 @@ def test_the_name_of_a_single_file_is_nothing_to_fear(name: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize("form", PACK)
-def test_an_archive_stays_one_where_a_single_file_would_do(form: str, tmp_path: Path) -> None:
+def test_an_archive_is_read_as_one_also_if_a_single_file_is_allowed(form: str, tmp_path: Path) -> None:
     source = packed(form, EXPORT, tmp_path)
     with open_archive(source, single=True) as archive:
         assert (archive.names(), archive.is_single) == (sorted(EXPORT), False)
 
 
 @pytest.mark.parametrize("data", [data for data, why in NOT_ARCHIVES.items() if "neither" not in why])
-def test_what_is_known_to_be_something_else_is_no_single_file(data: bytes, tmp_path: Path) -> None:
+def test_files_of_other_known_types_are_no_single_file(data: bytes, tmp_path: Path) -> None:
     with pytest.raises(ArchiveError, match=re.escape(NOT_ARCHIVES[data])):
         single(written(tmp_path / "members.csv", data))
 

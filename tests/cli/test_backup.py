@@ -95,7 +95,7 @@ def ended(data: Path) -> dict[str, Any]:
     return contents(data)
 
 
-def test_what_is_copied_is_its_owners_alone(tmp_path: Path, imported: Settings) -> None:
+def test_copies_are_readable_by_their_owner_alone(tmp_path: Path, imported: Settings) -> None:
     make_backup(imported, tmp_path / "backup")
     restore(tmp_path / "backup", Settings(data=tmp_path / "back"))
     for folder in (tmp_path / "backup", tmp_path / "back"):
@@ -183,7 +183,7 @@ def test_a_damaged_backup_is_refused(tmp_path: Path, imported: Settings, name: s
     assert names(tmp_path / "back") == []
 
 
-def test_what_is_no_backup_is_refused(tmp_path: Path, imported: Settings) -> None:
+def test_incomplete_and_foreign_folders_are_refused(tmp_path: Path, imported: Settings) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(SettingsError, match="holds no backup"):
         restore(tmp_path / "empty", Settings(data=tmp_path / "back"))
@@ -218,7 +218,7 @@ def test_a_backup_keeps_the_layout_that_it_found(tmp_path: Path, imported: Setti
         assert db.execute("PRAGMA user_version").fetchone() == (0,)
 
 
-def test_a_workspace_elsewhere_comes_back_into_the_data_directory(tmp_path: Path) -> None:
+def test_a_workspace_from_elsewhere_is_restored_into_the_data_directory(tmp_path: Path) -> None:
     away = filled(Settings(data=tmp_path / "data", destination=f"sqlite:{tmp_path / 'away.sqlite3'}"))
     before = messages(away)
     make_backup(away, tmp_path / "backup")

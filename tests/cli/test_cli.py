@@ -131,7 +131,7 @@ def test_the_report_of_a_failed_import_says_why(tmp_path: Path) -> None:
         assert error in later.stderr
 
 
-def test_what_an_export_says_cannot_command_a_terminal(tmp_path: Path) -> None:
+def test_control_characters_of_an_export_never_reach_the_terminal(tmp_path: Path) -> None:
     user = {"id": "U0EVIL001", "name": "evil\x1b]0;mine\x07\x9b2J\u202e", "profile": {}}
     export = write_folder(tmp_path / "export", {"users.json": [user]})
     done = chatferry("import", "slack", export, "--data", tmp_path / "data")
@@ -248,7 +248,7 @@ def on_a_terminal(arguments: list[str], stream: str = "stdout", **variables: str
     return shown.decode()
 
 
-def test_what_an_export_says_commands_no_terminal_as_json_either(tmp_path: Path) -> None:
+def test_control_characters_are_escaped_in_json_too(tmp_path: Path) -> None:
     """Escaped on a terminal, as it is where another program reads it."""
     name = "x\x9b2J\u202egnp\u2066\x7f"
     user = {"id": "U0EVIL001", "name": "evil", "real_name": name, "profile": {}}
@@ -403,7 +403,7 @@ def test_an_import_goes_on_when_nobody_reads_its_progress(tmp_path: Path) -> Non
     assert json.loads(chatferry("report", "--data", tmp_path, "--json").stdout)["messages"]["inserted"] == 300
 
 
-def test_on_a_terminal_progress_is_live_elsewhere_plain_lines(tmp_path: Path) -> None:
+def test_progress_is_live_on_a_terminal_and_plain_lines_elsewhere(tmp_path: Path) -> None:
     plain = chatferry("import", "slack", GOLDEN, "--data", tmp_path / "plain")
     assert "importing messages" in plain.stderr
     assert "\x1b" not in plain.stderr + plain.stdout

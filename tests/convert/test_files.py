@@ -25,7 +25,7 @@ def test_only_files_that_are_there_are_completed() -> None:
     assert completed({"msg": "no files"}, {"u1": UPLOAD}) == {}
 
 
-def test_bytes_prevail_over_what_the_export_says() -> None:
+def test_the_bytes_of_a_file_overrule_the_export() -> None:
     """A text that was said to be an image is none; what is not of the bytes stays."""
     wrong = CARD | {"image_type": "image/png", "image_size": 1, "image_dimensions": {"width": 9, "height": 9}}
     text = UPLOAD | {"type": "text/plain", "name": "a.txt"}

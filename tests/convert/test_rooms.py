@@ -92,7 +92,7 @@ def test_a_new_room_belongs_to_its_creator_and_holds_its_members(record: Channel
 
 
 @pytest.mark.parametrize("creator", ["", "U7", "U8"], ids=["not named", "unknown", "not selected"])
-def test_a_room_without_its_creator_belongs_to_whoever_started_the_import(creator: str) -> None:
+def test_a_room_without_its_creator_belongs_to_the_starter_of_the_import(creator: str) -> None:
     decision = decide(replace(TOWN, creator=creator))
     assert inserted(decision)["u"]["_id"] == "eve"
     assert joining(decision) == ["ada", "ben", "eve"]
@@ -112,7 +112,7 @@ def test_a_room_whose_name_is_taken_gets_a_number() -> None:
     assert kinds(decision) == ["channel-name-taken"]
 
 
-def test_characters_that_no_room_may_have_are_left_out_of_its_name_and_shown_beside_it() -> None:
+def test_characters_that_a_name_may_not_hold_are_replaced_and_noted() -> None:
     decision = decide(replace(TOWN, name="town & hall!"))
     assert (inserted(decision)["name"], inserted(decision)["fname"]) == ("town-hall", "town & hall!")
     assert kinds(decision) == ["room-name-changed"]
@@ -129,7 +129,7 @@ def test_a_public_channel_goes_to_the_public_room_of_its_name() -> None:
 
 
 @pytest.mark.parametrize(("record", "type"), [(VAULT, "p"), (VAULT, "c"), (replace(TOWN, name="vault"), "p")])
-def test_where_one_of_them_is_private_the_same_name_is_not_the_same_room(record: Channel, type: str) -> None:
+def test_a_private_and_another_room_are_never_merged_by_name(record: Channel, type: str) -> None:
     assert inserted(decide(record, room("x", type, "vault"), inside=(EVE,)))["t"] == record.type
 
 
@@ -148,7 +148,7 @@ def test_channels_of_two_workspaces_stay_two_rooms_with_one_name() -> None:
     assert inserted(decide(TOWN, theirs, policy=stranger))["name"] == "town-1"
 
 
-def test_the_general_channel_is_rocketchats_first_room_which_takes_its_name_if_that_is_free() -> None:
+def test_the_general_channel_is_rocketchats_first_room_and_gives_it_its_name() -> None:
     record = replace(TOWN, general=True)
     general = room(GENERAL, "c", "general")
     assert set_by(decide(record, general)) == {"name": "town", "fname": "town"}
@@ -183,7 +183,7 @@ def test_a_direct_conversation_is_not_imported_without_one_of_its_people(
     assert why in decision.problems[-1].reason
 
 
-def test_a_conversation_of_more_people_than_a_direct_room_holds_becomes_a_private_room() -> None:
+def test_a_direct_conversation_of_too_many_people_becomes_a_private_room() -> None:
     decision = decide(replace(DIRECT, name="us", creator="U1"), policy=replace(ADMIN, max_direct=1))
     assert inserted(decision)["t"] == "p"
     assert kinds(decision) == ["channel-too-large"]
@@ -202,7 +202,7 @@ def test_a_conversation_of_more_people_than_a_direct_room_holds_becomes_a_privat
     ],
     ids=["starter outside", "starter inside", "administrator", "public room"],
 )
-def test_nobody_adds_people_to_a_private_room_that_they_are_not_in_but_administrators(
+def test_only_its_members_and_administrators_add_people_to_a_private_room(
     policy: RoomPolicy, inside: tuple[MappedUser, ...], type: str, entering: list[str]
 ) -> None:
     record = replace(VAULT, type="c") if type == "c" else VAULT
@@ -217,7 +217,7 @@ def test_a_channel_that_is_as_before_changes_nothing() -> None:
     assert (decision.outcome, decision.changes, decision.problems) == (Outcome.UNCHANGED, (), ())
 
 
-def test_a_room_that_an_import_made_gets_its_creator_as_owner_when_they_come_later() -> None:
+def test_a_creator_who_comes_later_becomes_the_owner() -> None:
     before = made_of(replace(TOWN, creator="U7"))
     decision = decide(TOWN, before, inside=(ADA, BEN, EVE))
     assert set_by(decision)["u"]["_id"] == "ada"

@@ -73,7 +73,7 @@ def test_a_user_without_an_account_gets_a_new_one_without_a_password() -> None:
     assert "password" not in document["services"]
 
 
-def test_the_linked_account_comes_before_those_with_the_same_address_or_username() -> None:
+def test_the_linked_account_comes_before_the_same_address_or_username() -> None:
     others = account("x", "somebody", "ada@example.org"), account("y", "ada", "other@example.org")
     decision = decide(ADA, account("z", "countess"), *others, U1="z")
     assert (decision.id, kinds(decision)) == ("z", [])
@@ -113,19 +113,19 @@ def test_the_same_username_is_somebody_else_if_the_account(fields: Document, why
     assert why in problem.reason
 
 
-def test_accounts_of_another_workspace_are_somebody_else_even_with_the_same_import_id() -> None:
+def test_the_same_username_in_another_workspace_is_somebody_else() -> None:
     theirs = account("x", "ada", importIds=["U7"])
     assert decide(ADA, theirs).id == "x"
     stranger = replace(ADMIN, origin=Origin("slack", "T2", scope="12345678"))
     assert decide(ADA, theirs, policy=stranger).outcome == Outcome.INSERTED
 
 
-def test_a_placeholder_takes_nobodys_account() -> None:
+def test_a_placeholder_never_takes_an_account() -> None:
     author = User(id="U1", username="ada", name="Ada", placeholder=True)
     assert inserted(decide(author, account("x", "ada")))["username"] == "ada-1"
 
 
-def test_a_placeholder_takes_an_account_of_exactly_its_username_if_that_is_its_import_id() -> None:
+def test_a_placeholder_known_by_username_takes_the_account_of_that_name() -> None:
     author = User(id="ada", username="ada", placeholder=True)
     assert decide(author, account("x", "ada")).id == "x"
     assert decide(author, account("x", "Ada")).outcome == Outcome.INSERTED
@@ -134,7 +134,7 @@ def test_a_placeholder_takes_an_account_of_exactly_its_username_if_that_is_its_i
 # ---------------------------------------------------------------- new accounts
 
 
-def test_a_username_that_is_taken_gets_a_number_and_in_the_end_a_part_of_the_id() -> None:
+def test_a_username_that_is_taken_gets_a_number_and_at_last_part_of_the_id() -> None:
     ben = replace(BEN, emails=())
     taken = [account("b0", "ben", roles=["admin"])]
     for number in range(1, NAME_TRIES + 1):
@@ -179,7 +179,7 @@ def test_new_accounts_join_the_default_rooms_and_placeholders_join_none() -> Non
     assert joined(replace(ADA, placeholder=True)) == []
 
 
-def test_nobody_gives_roles_that_they_do_not_have_but_administrators_give_any() -> None:
+def test_starters_give_only_their_own_roles_and_administrators_any() -> None:
     record = replace(ADA, roles=("starter", "admin"))
     assert inserted(decide(record))["roles"] == ["starter", "admin", "user"]
     decision = decide(record, policy=STARTER)
@@ -249,7 +249,7 @@ def test_guests_keep_roles_that_somebody_may_have_given_them(since: Document) ->
 
 
 @pytest.mark.parametrize("known_by", ["ada@example.org", "admin@example.org"])
-def test_accounts_that_exist_are_left_alone_and_not_even_linked_if_that_is_wanted(known_by: str) -> None:
+def test_with_skip_existing_accounts_are_not_even_linked(known_by: str) -> None:
     """Also the one that has the username but belongs to somebody else."""
     decision = decide(ADA, account("x", "ada", known_by), policy=replace(ADMIN, skip_existing=True))
     assert (decision.outcome, decision.id, decision.changes) == (Outcome.SKIPPED, "x", ())

@@ -222,7 +222,7 @@ def test_applying_twice_is_applying_once(destination: Destination) -> None:
     assert destination.digests(["m1"]) == {"m1": b"87654321"}
 
 
-def test_where_no_server_writes_there_is_nothing_foreign(destination: Destination) -> None:
+def test_server_documents_are_empty_without_a_server(destination: Destination) -> None:
     assert destination.server_documents("rocketchat_import", 20) == []
 
 
@@ -240,7 +240,7 @@ def test_inserting_what_exists_leaves_it_as_it_is(destination: Destination) -> N
     assert destination.digests(["m1", "m2"]) == {"m1": b"12345678", "m2": b""}
 
 
-def test_of_one_id_twice_in_a_batch_the_first_stays(destination: Destination) -> None:
+def test_the_first_of_two_documents_with_one_id_stays(destination: Destination) -> None:
     assert destination.apply([message("m1", msg="first"), message("m1", msg="second")]) == []
     assert destination.apply([user("u1", name="first"), user("u1", name="second")]) == []
     assert the(destination, message("m1"))["msg"] == "first"
@@ -378,7 +378,7 @@ def test_a_name_that_an_update_gives_up_another_can_take(destination: Destinatio
     assert ids(destination.find(Lookup.USERNAME, ["ada"])) == ["u2"]
 
 
-def test_of_new_subscriptions_those_that_cannot_be_are_named(destination: Destination) -> None:
+def test_new_subscriptions_that_conflict_are_rejected_one_by_one(destination: Destination) -> None:
     assert destination.apply([subscription("s1", "r1", "u1")]) == []
     wanted = [
         subscription("s2", "r1", "u2"),
@@ -420,7 +420,7 @@ def test_a_subscription_can_take_the_place_that_another_gives_up_just_before(
     assert {one["_id"]: one["u"]["_id"] for one in found} == {"s1": "u3", "s2": "u1"}
 
 
-def test_of_two_changes_of_a_subscription_the_good_one_stays(destination: Destination) -> None:
+def test_a_bad_change_of_a_subscription_does_not_undo_a_good_one(destination: Destination) -> None:
     first, second = subscription("s1", "r1", "u1"), subscription("s2", "r1", "u2")
     assert destination.apply([first, second]) == []
     both = [change(first, set={"open": False}), change(first, set={"u._id": "u2"})]
@@ -429,7 +429,7 @@ def test_of_two_changes_of_a_subscription_the_good_one_stays(destination: Destin
     assert (found["s1"]["open"], found["s1"]["u"]["_id"]) == (False, "u1")
 
 
-def test_what_need_not_be_unique_can_be_shared(destination: Destination) -> None:
+def test_other_values_may_be_shared(destination: Destination) -> None:
     shared: list[Change] = [
         user("u1", emails=[{"address": "a@example.org"}], importIds=["U"]),
         user("u2", emails=[{"address": "a@example.org"}], importIds=["U"]),
@@ -447,7 +447,7 @@ def test_what_need_not_be_unique_can_be_shared(destination: Destination) -> None
     assert ids(destination.find(Lookup.ROOM_MEMBERS, ["u1"])) == ["r3", "r4"]
 
 
-def test_what_was_written_bears_its_time(destination: Destination) -> None:
+def test_documents_carry_the_time_of_writing(destination: Destination) -> None:
     ada = user("u1", _updatedAt=Date.at(0))  # a time that is not the destination's is no time
     earliest = time.time_ns() // 1_000_000
     destination.apply([ada, message("m1", _updatedAt=Date.at(0))])
@@ -876,7 +876,7 @@ def test_times_are_compared_as_times(destination: Destination) -> None:
     assert now["lastMessage"]["_id"] == "m2"
 
 
-def test_of_the_same_time_the_greater_id_is_the_last(destination: Destination) -> None:
+def test_of_messages_with_one_time_the_greatest_id_is_the_last(destination: Destination) -> None:
     now = finished(destination, message("m2", ts=1000), message("m3", ts=1000), message("m1", ts=1000))
     assert now["lastMessage"]["_id"] == "m3"
 
@@ -958,7 +958,7 @@ def test_dump_gives_all_by_id_as_json_lines(destination: Destination) -> None:
     assert list(destination.dump(USERS)) == []
 
 
-def test_what_is_dumped_can_be_changed_meanwhile(destination: Destination) -> None:
+def test_documents_can_be_changed_while_they_are_dumped(destination: Destination) -> None:
     inserts = [message(f"m{n:03}") for n in range(200)]
     destination.apply(inserts)
     for line in destination.dump(MESSAGES):

@@ -46,7 +46,7 @@ def test_a_public_address_is_not(address: str) -> None:
 
 
 @given(st.ip_addresses(v=4))
-def test_what_the_standard_library_knows_to_be_private_is_refused(address: IPv4Address) -> None:
+def test_addresses_that_the_standard_library_calls_private_are_refused(address: IPv4Address) -> None:
     if not address.is_global or address.is_multicast or address.is_reserved:
         assert kind_of_refused(str(address))
 

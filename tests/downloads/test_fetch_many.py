@@ -137,7 +137,7 @@ def test_results_come_as_soon_as_they_are_there(
     assert list(results) == []
 
 
-def test_what_check_raises_ends_everything(host: FileHost, tmp_path: Path, rules: Rules) -> None:
+def test_an_error_of_check_stops_all_downloads(host: FileHost, tmp_path: Path, rules: Rules) -> None:
     def check() -> None:
         if len(host.asked) == 4:
             raise StopError

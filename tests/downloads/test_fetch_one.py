@@ -77,9 +77,7 @@ def test_an_older_file_of_that_name_is_replaced_only_by_a_whole_one(
     assert (tmp_path / "file").read_bytes() == b"new"
 
 
-def test_what_a_host_packs_unasked_is_unpacked(
-    host: FileHost, tmp_path: Path, rules: Rules, outside: World
-) -> None:
+def test_a_body_in_gzip_is_unpacked(host: FileHost, tmp_path: Path, rules: Rules, outside: World) -> None:
     url = host.put("/a", lambda to: to.whole(gzip.compress(DATA), content_encoding="gzip"))
     found = fetch(wanted(url, tmp_path), rules, outside=outside)
     assert (tmp_path / "file").read_bytes() == DATA

@@ -67,7 +67,7 @@ def test_a_page_is_refused_before_its_end(
     assert "web page" in failing(wanted(host.put("/a", answer), tmp_path), rules, outside).reason
 
 
-def test_only_images_are_kept_where_one_is_wanted(
+def test_only_an_image_is_kept_if_an_image_is_wanted(
     host: FileHost, tmp_path: Path, rules: Rules, outside: World
 ) -> None:
     url = host.put("/a", lambda to: to.whole(DATA, content_type="application/zip"))
@@ -109,7 +109,7 @@ def test_more_than_declared_is_not_kept(host: FileHost, tmp_path: Path, rules: R
     assert not error.is_final
 
 
-def test_what_comes_behind_a_body_is_no_answer_to_the_next_request(
+def test_bytes_after_a_body_never_answer_the_next_request(
     host: FileHost, tmp_path: Path, rules: Rules, outside: World
 ) -> None:
     def answer(to: Exchange) -> None:

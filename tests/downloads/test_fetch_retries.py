@@ -222,7 +222,7 @@ def test_many_breaks_are_no_reason_to_give_up_while_the_file_grows(
     assert (tmp_path / "file").read_bytes() == data
 
 
-def test_what_has_come_is_kept_for_the_next_fetch_if_asked_for(
+def test_a_resumable_download_keeps_its_bytes_for_the_next_fetch(
     host: FileHost, tmp_path: Path, rules: Rules, outside: World
 ) -> None:
     url = host.put("/a", lambda to: to.ranged(DATA, until=100_000 if to.attempt == 1 else 0))
@@ -239,7 +239,7 @@ def test_what_has_come_is_kept_for_the_next_fetch_if_asked_for(
 
 
 @pytest.mark.parametrize("damage", ["origin", "bytes", "broken", "address", "none wanted"])
-def test_remains_that_are_of_no_use_are_replaced(
+def test_unusable_remains_are_replaced(
     host: FileHost, tmp_path: Path, rules: Rules, outside: World, damage: str
 ) -> None:
     url = host.put("/a", lambda to: to.ranged(DATA, until=100_000 if to.attempt == 1 else 0))
@@ -261,7 +261,9 @@ def test_remains_that_are_of_no_use_are_replaced(
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]
 
 
-def test_a_stop_keeps_what_has_come_too(host: FileHost, tmp_path: Path, rules: Rules, outside: World) -> None:
+def test_a_stopped_download_keeps_its_bytes_too(
+    host: FileHost, tmp_path: Path, rules: Rules, outside: World
+) -> None:
     part = tmp_path / "file.part" / "bytes"
 
     def check() -> None:

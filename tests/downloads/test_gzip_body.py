@@ -11,7 +11,7 @@ from chatferry.errors import DownloadError
 
 
 @given(st.lists(st.binary(max_size=200_000), min_size=1, max_size=3), st.integers(1, 5000))
-def test_what_was_packed_comes_out_in_whatever_blocks_it_came(parts: list[bytes], size: int) -> None:
+def test_gzip_is_unpacked_from_blocks_of_any_size(parts: list[bytes], size: int) -> None:
     packed = b"".join(gzip.compress(part) for part in parts)
     blocks = (packed[at : at + size] for at in range(0, len(packed), size))
     assert b"".join(unpacked(blocks)) == b"".join(parts)

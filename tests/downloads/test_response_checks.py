@@ -43,7 +43,7 @@ def refused(
     return caught.value
 
 
-def test_an_answer_says_what_it_brings() -> None:
+def test_length_type_and_version_come_from_the_headers() -> None:
     headers = {"content-length": "7", "content-type": "image/png", "etag": '"one"'}
     version = Version(total=7, validator='"one"', content_type="image/png")
     assert judged(200, headers) == Accepted(start=0, version=version, is_gzip=False)
@@ -51,7 +51,7 @@ def test_an_answer_says_what_it_brings() -> None:
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599])
-def test_what_may_pass_is_tried_again(status: int) -> None:
+def test_temporary_failures_are_tried_again(status: int) -> None:
     error = refused(status, {"retry-after": "9"})
     assert not error.is_final
     assert error.wait == 9
@@ -85,7 +85,7 @@ def test_only_a_strong_etag_names_a_version_else_its_date(etag: str) -> None:
 
 
 @pytest.mark.parametrize("length", ["-1", "x", "", "1, 2", "9" * 30])
-def test_a_length_that_is_none_counts_as_not_said(length: str) -> None:
+def test_an_invalid_length_counts_as_no_length(length: str) -> None:
     assert judged(200, {"content-length": length}).version.total is None
 
 
@@ -266,9 +266,7 @@ def test_less_than_declared_is_a_fault() -> None:
     ),
     st.sampled_from([NOTHING, HALF]),
 )
-def test_whatever_a_host_answers_it_is_kept_or_refused(
-    status: int, headers: Mapping[str, str], kept: Kept
-) -> None:
+def test_every_answer_is_kept_or_refused(status: int, headers: Mapping[str, str], kept: Kept) -> None:
     try:
         body = judged(status, headers, kept=kept)
     except DownloadError as error:

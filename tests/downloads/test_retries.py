@@ -55,7 +55,7 @@ def test_a_host_says_when_to_come_back(value: str | None, seconds: float) -> Non
 
 
 @given(st.text() | st.text("0123456789 :+-,GMTJanFeb"))
-def test_whatever_a_host_says_there_is_an_answer(value: str) -> None:
+def test_every_retry_after_header_gives_seconds(value: str) -> None:
     assert retry_after(value, NOW.timestamp()) >= 0
 
 

@@ -48,7 +48,7 @@ def test_an_archive_is_of_one_format(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WRAPPED)
-def test_what_is_in_an_only_folder_is_of_one_format(name: str) -> None:
+def test_an_archive_within_one_folder_is_detected(name: str) -> None:
     content, key = WRAPPED[name]
     with open_archive({name: content}) as archive:
         assert detect(archive).key == key

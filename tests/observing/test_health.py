@@ -221,7 +221,7 @@ def _with_a_problem(path: Path) -> Path:
     return path
 
 
-def test_metrics_begin_anew_with_the_process(tmp_path: Path) -> None:
+def test_metrics_start_at_zero_with_each_process(tmp_path: Path) -> None:
     with serving(tmp_path) as server, login(server) as http:
         run_import(http)
     with serving(tmp_path) as server:
@@ -263,7 +263,7 @@ def test_with_a_token_everybody_has_to_give_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("token", ["short", "with spaces in it 0123", "with-umläut-0123456789"])
-def test_a_token_that_is_none(token: str) -> None:
+def test_short_metrics_tokens_are_refused(token: str) -> None:
     with pytest.raises(SettingsError, match="at least 16"):
         from_environment({"CHATFERRY_METRICS_TOKEN": token})
 

@@ -66,7 +66,7 @@ def results(days: dict[str, Any], size: int, destination: MemoryDestination) -> 
 
 
 @pytest.mark.parametrize("size", [ONE_MESSAGE, 5000, 10**9])
-def test_a_part_is_done_once_whatever_batches_it_was_in(size: int) -> None:
+def test_a_part_in_several_batches_is_finished_once(size: int) -> None:
     destination = MemoryDestination()
     found = results(
         {"c1/2020-09-13.json": day("a <@U9>", "b", "c"), "c2/2020-09-13.json": day("d")}, size, destination
@@ -81,7 +81,7 @@ def test_a_part_is_done_once_whatever_batches_it_was_in(size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [ONE_MESSAGE, 10**9])
-def test_what_is_refused_counts_for_its_own_part(size: int) -> None:
+def test_a_rejected_message_counts_for_its_own_part(size: int) -> None:
     days = {
         "c1/2020-09-13.json": day("good", "bad"),
         "c2/2020-09-13.json": day("good", "good"),
@@ -114,7 +114,7 @@ def test_the_files_of_a_refused_message_fail_with_it() -> None:
     assert [pending.import_id for pending in result.pending] == ["F2"]
 
 
-def test_of_two_messages_with_one_id_the_first_is_kept() -> None:
+def test_the_first_of_two_messages_with_one_id_is_kept() -> None:
     def read(archive: Archive, part: Part) -> Iterator[Message | Problem]:
         for index, text in enumerate(("first", "second")):
             yield Message("m1", "C1", "U1", 1_600_000_000_000, (text,), "a.json", index)

@@ -309,7 +309,7 @@ def test_a_used_store_that_cannot_tell_is_bound_to_what_is_named(used: Settings)
     opened(used)
 
 
-def test_nothing_is_bound_to_what_is_not_kept(tmp_path: Path, export: Path) -> None:
+def test_a_workspace_in_memory_is_never_bound(tmp_path: Path, export: Path) -> None:
     settings = Settings(data=tmp_path / "data", destination="memory:")
     imported(export, settings)
     with Store(settings.store_path) as store:

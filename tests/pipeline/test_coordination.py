@@ -129,7 +129,7 @@ def test_a_lease_that_is_renewed_does_not_end_and_one_that_is_lost_is_noticed(
             time.sleep(0.05)
 
 
-def test_what_a_killed_process_of_this_store_held_is_taken_over_at_once(
+def test_a_lease_of_a_killed_process_of_this_store_is_taken_over_at_once(
     url: str, database: Database[dict[str, Any]]
 ) -> None:
     with Store() as store, closing(open_lease(url)) as killed, closing(open_destination(url)) as opened:

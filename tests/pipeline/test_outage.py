@@ -146,7 +146,7 @@ def test_after_the_longest_outage_it_fails_and_can_be_taken_up_again(
     assert contents(base) == contents(unbroken.destination)
 
 
-def test_where_a_failed_operation_is_taken_up_again() -> None:
+def test_a_failed_operation_resumes_at_the_step_that_failed() -> None:
     places = {
         Status.DOWNLOADING: Status.DOWNLOADING,
         Status.FILE_LOADED: Status.FILE_LOADED,
@@ -211,7 +211,7 @@ def calls_go_on(away: Away) -> bool:
     return away.calls > before
 
 
-def test_an_outage_that_is_none_ends_the_import(tmp_path: Path) -> None:
+def test_an_error_that_is_no_outage_fails_the_import(tmp_path: Path) -> None:
     base = founded(MemoryDestination())
     for error in (SettingsError("no such bucket"), OSError(13, "Permission denied"), ValueError("odd")):
         away: Any = Away(base, lambda call, error=error: error if call > 3 else None)  # type: ignore[misc]

@@ -183,7 +183,7 @@ def test_many_threads_wait_and_the_clock_stands_still() -> None:
         assert pause.clock() - clock <= passed - 2 * LOOK
 
 
-def test_what_is_to_end_does_not_wait() -> None:
+def test_a_cancelled_operation_does_not_wait_for_resume() -> None:
     def end() -> None:
         raise CancelledError
 

@@ -61,7 +61,7 @@ def test_nothing_of_an_import_that_is_done_stays_at_the_server(tmp_path: Path) -
     assert second_report["messages"]["unchanged"] == 1
 
 
-def test_what_is_taken_back_or_replaced_goes_at_once(tmp_path: Path) -> None:
+def test_archives_of_cleared_and_replaced_operations_are_deleted_at_once(tmp_path: Path) -> None:
     export, data = export_of(tmp_path / "export"), tmp_path / "data"
     broken = tmp_path / "broken.zip"
     broken.write_bytes(b"PK\3\4 no zip")
@@ -219,7 +219,7 @@ def test_nothing_that_the_server_did_not_store_is_deleted(tmp_path: Path) -> Non
     place.store.close()
 
 
-def test_what_a_process_left_that_was_killed(tmp_path: Path) -> None:
+def test_remains_of_a_killed_process_are_deleted(tmp_path: Path) -> None:
     """The people of its import, and files on their way; what can go on there is kept while it is pending."""
     place = Place(tmp_path)
     files = place.settings.fetched / "files"
@@ -304,7 +304,7 @@ def test_purge_can_give_up_what_is_pending(tmp_path: Path, host: FileHost) -> No
         assert pending.file.url == picture
 
 
-def test_what_reports_say_and_whose_store_it_is_stays(tmp_path: Path) -> None:
+def test_reports_and_the_binding_are_kept(tmp_path: Path) -> None:
     export = export_of(tmp_path / "export")
     with Store(tmp_path / "store.sqlite3") as store:
         imported = import_archive(export, store=store)

@@ -93,7 +93,7 @@ def contents(imported: Imported) -> list[Any]:
     return [lasting(imported.by_id(collection)) for collection in (USERS, MESSAGES)]
 
 
-def test_nothing_is_read_and_the_report_is_what_reading_would_give(
+def test_unchanged_parts_are_not_read_and_the_report_stays_the_same(
     export: Path, destination: Destination, read: list[str]
 ) -> None:
     store = Store()
@@ -165,7 +165,7 @@ def test_a_part_with_an_edited_message_is_read_once(
     assert third.by_id(MESSAGES)[id]["msg"] == "edited"
 
 
-def test_who_has_another_name_now_is_shown_with_it(export: Path, destination: Destination) -> None:
+def test_renamed_authors_are_shown_with_their_new_name(export: Path, destination: Destination) -> None:
     store = Store()
     first = import_archive(export, destination, store)
     writer = next(iter(first.documents(MESSAGES)))["u"]["_id"]
@@ -241,7 +241,7 @@ def test_a_refusal_is_not_told_again_once_the_message_is_there(export: Path) -> 
     assert import_archive(export, destination, store).report["messages"]["failed"] == 0
 
 
-def test_what_is_no_longer_there_is_forgotten(tmp_path: Path, destination: Destination) -> None:
+def test_parts_that_are_gone_are_dropped_from_the_cache(tmp_path: Path, destination: Destination) -> None:
     export, newer = tmp_path / "export.zip", tmp_path / "newer.zip"
     write_export(export, SHAPE)
     write_export(newer, SHAPE, extended=0.2)

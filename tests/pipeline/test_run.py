@@ -84,7 +84,7 @@ def test_an_archive_that_has_changed_since_it_was_prepared_is_refused(tmp_path: 
     assert "has changed since it was first read" in ended.error
 
 
-def test_what_is_being_read_shows_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_status_tells_which_list_is_being_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also of an archive whose records are few and whose messages are many."""
     monkeypatch.setattr(prepare, "STAGE_SECONDS", 0)
     days = {f"plans/2020-09-{day}.json": [HELLO] for day in range(10, 30)}

@@ -118,7 +118,7 @@ def told(report: dict[str, Any]) -> list[str]:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_the_index_is_away_while_messages_are_written_and_then_what_it_was(
+def test_the_index_is_dropped_while_messages_are_written_and_restored(
     place: Place, tmp_path: Path, workers: int
 ) -> None:
     before, seen = place.indexes(), []
@@ -139,7 +139,7 @@ def test_the_index_is_away_while_messages_are_written_and_then_what_it_was(
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_text_index_of_any_form_is_what_it_was(place: Place, tmp_path: Path, form: str) -> None:
+def test_a_text_index_of_any_form_is_restored(place: Place, tmp_path: Path, form: str) -> None:
     place.database[MESSAGES].drop_index(PLAIN)
     place.database[MESSAGES].create_index(FORMS[form], **OPTIONS[form])
     before = place.indexes()
@@ -149,7 +149,7 @@ def test_a_text_index_of_any_form_is_what_it_was(place: Place, tmp_path: Path, f
     assert [list(index) for index in place.indexes().values()] == [list(index) for index in before.values()]
 
 
-def test_where_there_is_no_text_index_the_report_says_so(place: Place, tmp_path: Path) -> None:
+def test_without_a_text_index_the_report_says_so(place: Place, tmp_path: Path) -> None:
     place.database[MESSAGES].drop_index(PLAIN)
     before = place.indexes()
     done = imported(place, tmp_path)
@@ -174,7 +174,7 @@ def test_on_the_command_line(place: Place, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("destination", ["", "sqlite:x.db", "memory:"])
-def test_elsewhere_the_option_is_refused(tmp_path: Path, destination: str) -> None:
+def test_the_option_is_refused_for_other_destinations(tmp_path: Path, destination: str) -> None:
     where = ("--destination", destination) if destination else ()
     for what in (("import", "slack", SLACK_EXAMPLE), ("serve", "--port", "0")):
         done = chatferry(*what, "--data", tmp_path, "--text-index-last", *where)
@@ -294,7 +294,7 @@ def test_an_import_that_only_has_to_finish_drops_nothing(place: Place, tmp_path:
 # ---------------------------------------------------------------- what went wrong
 
 
-def test_the_index_of_a_chatferry_that_is_no_more_is_built(
+def test_an_index_dropped_by_a_lost_data_directory_is_rebuilt(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(text_index, "SILENCE", 1.0)
@@ -328,7 +328,7 @@ def test_a_note_that_cannot_be_read_is_told(place: Place, caplog: pytest.LogCapt
     assert place.notes() == 1
 
 
-def test_where_it_cannot_be_built_the_report_says_what_to_do(place: Place, tmp_path: Path) -> None:
+def test_if_the_index_cannot_be_built_the_report_says_what_to_do(place: Place, tmp_path: Path) -> None:
     before = place.indexes()
     messages = place.database[MESSAGES]
 

@@ -166,7 +166,7 @@ def test_an_export_without_a_record_says_why(tmp_path: Path) -> None:
     assert found.kinds == {"user-without-id": 1}
 
 
-def test_what_passes_is_not_kept() -> None:
+def test_a_passing_destination_keeps_nothing() -> None:
     passing = PassingDestination()
     document = {"_id": "m1", "rid": "r1", "msg": "", "u": {"_id": "u1", "username": "ann"}}
     assert passing.insert([("m1", b"digest", document)]) == []
@@ -175,7 +175,7 @@ def test_what_passes_is_not_kept() -> None:
     assert (rejections, passing.digests(["m1"]), list(passing.dump(SUBSCRIPTIONS))) == ([], {}, [])
 
 
-def test_the_place_of_what_is_refused_is_kept() -> None:
+def test_a_rejection_names_the_index_of_its_change() -> None:
     passing = founded(PassingDestination())
     subscription = {"_id": "s1", "rid": "r1", "u": {"_id": "u1", "username": "ann"}, "t": "c"}
     taken = {"_id": "another", "username": "admin"}

@@ -90,7 +90,7 @@ def test_a_store_of_a_newer_chatferry_is_refused(tmp_path: Path, monkeypatch: py
     assert version(path)[1] == len(more)
 
 
-def test_what_is_no_store_is_left_alone(tmp_path: Path) -> None:
+def test_other_files_are_refused_and_left_alone(tmp_path: Path) -> None:
     unpacked(tmp_path)
     before = (tmp_path / "workspace.sqlite3").read_bytes()
     with pytest.raises(SettingsError, match="no store of chatferry"):
@@ -103,7 +103,7 @@ def test_what_is_no_store_is_left_alone(tmp_path: Path) -> None:
         Store(tmp_path / "text.sqlite3")
 
 
-def test_several_may_open_a_store_of_the_past_at_the_same_time(
+def test_several_processes_may_open_an_old_store_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = unpacked(tmp_path)

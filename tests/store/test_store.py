@@ -73,7 +73,7 @@ def test_reading_does_not_wait_for_a_transaction(store: Store) -> None:
     assert elsewhere(store.operations.last).status == Status.FAILED
 
 
-def test_what_was_rolled_back_is_read_by_nobody(store: Store) -> None:
+def test_changes_that_were_rolled_back_are_never_read(store: Store) -> None:
     with pytest.raises(RuntimeError), store.transaction():
         store.operations.add(OPERATION)
         raise RuntimeError

@@ -5,7 +5,7 @@ from pathlib import Path
 from tests.support.mongo import Mongod
 
 
-def test_what_was_written_outlives_a_kill(tmp_path: Path) -> None:
+def test_written_documents_outlive_a_kill(tmp_path: Path) -> None:
     server = Mongod(tmp_path)
     server.start()
     with server.client(w="majority") as client:

@@ -181,7 +181,7 @@ def test_tokens_of_rocketchats_users(server: Server) -> None:
         assert mover.get("getLatestImportOperations").status_code == 403
 
 
-def test_what_is_taken_away_is_gone_at_once(server: Server, database: Database[Document]) -> None:
+def test_revoked_tokens_and_roles_end_at_once(server: Server, database: Database[Document]) -> None:
     """A token, and a role: whatever is remembered of permissions."""
     entry = {"hashedToken": hash_token("for a moment"), "when": datetime.now(UTC)}
     root, tokens = {"_id": ROOT}, "services.resume.loginTokens"
@@ -257,7 +257,7 @@ def test_the_import_is_whole(imported: Import) -> None:
     assert len(imported.inserted(MESSAGES)) == 8
 
 
-def test_accounts_keep_what_is_theirs(imported: Import) -> None:
+def test_accounts_only_get_links(imported: Import) -> None:
     """Links are added to them, and nothing else changes: no password, role, e-mail, name or status."""
     assert imported.changed("users") == {
         ADA: {"importIds", "__rooms", "_updatedAt"},

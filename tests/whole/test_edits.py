@@ -99,7 +99,7 @@ def bare(document: Document) -> Document:
 
 
 @pytest.mark.parametrize("mark", [EARLIER[1], b""])
-def test_what_nobody_has_edited_is_brought_up_to_date(
+def test_messages_without_edits_are_brought_up_to_date(
     export: Path, destination: Destination, mark: bytes
 ) -> None:
     first = import_archive(export, destination)
@@ -130,7 +130,7 @@ def test_what_nobody_has_edited_is_brought_up_to_date(
     ],
     ids=["edited", "silently", "deleted", "edited and reacted"],
 )
-def test_what_people_have_edited_is_left_alone_and_counted(
+def test_edited_messages_are_left_alone_and_counted(
     export: Path, destination: Destination, edit: dict[str, Any]
 ) -> None:
     first = aged(import_archive(export, destination))
@@ -203,7 +203,7 @@ def test_a_message_whose_file_was_fetched_is_not_edited(tmp_path: Path, destinat
     assert "title_link" in after["attachments"][0]
 
 
-def test_what_the_source_has_changed_is_changed(
+def test_messages_that_changed_in_the_source_are_updated(
     tmp_path: Path, export: Path, destination: Destination
 ) -> None:
     first = import_archive(export, destination)
@@ -235,7 +235,7 @@ def test_a_message_of_another_importer_is_left_alone_if_it_was_edited_later(
     assert sorted(one["msg"] for one in found.documents(MESSAGES)) == ["message 1", "message 3", "theirs"]
 
 
-def test_other_processes_know_what_is_to_be_overwritten(export: Path, mongod: Mongod) -> None:
+def test_edited_messages_are_left_alone_by_other_processes_too(export: Path, mongod: Mongod) -> None:
     with mongod.client() as client:
         client.drop_database("edits")
     with closing(MongoDestination(mongod.database_url("edits"))) as destination:

@@ -70,7 +70,7 @@ def again(export: Path, found: Imported, guests: Guests) -> Imported:
         (SKIP, (["user"], False, False)),
     ],
 )
-def test_what_becomes_of_a_guest(
+def test_a_guest_becomes_a_user_a_guest_or_a_placeholder(
     export: Path, destination: Destination, guests: Guests, wanted: tuple[list[str], bool, bool]
 ) -> None:
     found = import_archive(export, destination, guests=guests)

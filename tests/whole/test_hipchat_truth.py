@@ -80,7 +80,7 @@ def test_a_hipchat_export_is_recognised(tmp_path: Path) -> None:
         ({"users.json": "[]", "channels.json": "[]"}, "is no HipChat export"),
     ],
 )
-def test_what_is_no_export_is_refused(files: dict[str, str], why: str) -> None:
+def test_archives_that_are_no_hipchat_export_are_refused(files: dict[str, str], why: str) -> None:
     with open_archive(files) as archive, pytest.raises(ArchiveError, match=why):
         list(export.scan(archive))
 

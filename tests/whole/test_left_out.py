@@ -83,7 +83,7 @@ def test_nothing_of_people_who_were_not_chosen_is_lost_in_silence(export: Path, 
 
 
 @pytest.mark.parametrize("absent", ["not selected", "failed"])
-def test_whoever_is_absent_is_named_for_each_thing(absent: str) -> None:
+def test_absent_people_are_named_for_each_thing_that_is_lost(absent: str) -> None:
     people = {
         ANN: MappedUser("a", "ann"),
         BEN: MappedUser("", "ben", absent=absent),

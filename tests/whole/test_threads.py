@@ -79,7 +79,7 @@ def claims(messages: list[Document]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_first_messages_say_what_was_imported(export: Path, workers: int) -> None:
+def test_first_messages_describe_the_imported_thread(export: Path, workers: int) -> None:
     messages = imported(export, workers).documents(MESSAGES)
     assert len(threads(messages)) > 1000
     assert claims(messages) == threads(messages)

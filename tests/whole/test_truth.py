@@ -79,7 +79,7 @@ def test_everything_of_an_export_is_imported(
     assert imported.report["files"]["read"] == truth.totals["files"]
 
 
-def test_importing_twice_changes_nothing_and_a_newer_archive_only_what_differs(tmp_path: Path) -> None:
+def test_a_second_import_changes_nothing_and_a_newer_archive_adds_the_difference(tmp_path: Path) -> None:
     shape = Shape(users=20, channels=8, messages=2_000, seed=5, days=None, layout="corporate")
     write_export(tmp_path / "old.zip", shape)
     write_export(tmp_path / "new.zip", shape, truth=tmp_path / "truth.jsonl", extended=0.1)
@@ -101,7 +101,7 @@ def test_importing_twice_changes_nothing_and_a_newer_archive_only_what_differs(t
 
 
 @pytest.mark.parametrize("fault", sorted(FAULTS))
-def test_a_fault_costs_no_more_than_itself_and_is_reported(tmp_path: Path, fault: str) -> None:
+def test_a_fault_loses_only_its_own_record_and_is_reported(tmp_path: Path, fault: str) -> None:
     write_export(tmp_path / "export.zip", SMALL, truth=tmp_path / "truth.jsonl", faults=[fault])
     truth = Truth(tmp_path / "truth.jsonl")
     imported = import_archive(tmp_path / "export.zip")

@@ -27,7 +27,7 @@ def may(known: Grants, workspace: MemoryDestination, roles: Sequence[str]) -> bo
     return RUN in known.of({"_id": "u1", "roles": list(roles)}, {RUN, VIEW}, workspace)
 
 
-def test_one_role_is_enough_and_no_permission_is_nobodys(workspace: MemoryDestination) -> None:
+def test_one_role_with_the_permission_is_enough(workspace: MemoryDestination) -> None:
     known = Grants()
     for _ in range(2):
         assert known.of({"_id": "u1", "roles": ["user", "mover"]}, {RUN, VIEW}, workspace) == {RUN}

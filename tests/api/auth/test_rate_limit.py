@@ -92,7 +92,7 @@ def test_refused_actions_count_and_say_so(starter: httpx.Client) -> None:
     assert_too_many(starter.post("import.run"))
 
 
-def test_what_is_refused_before_does_not_count(server: Server, starter: httpx.Client) -> None:
+def test_calls_refused_for_another_reason_do_not_count(server: Server, starter: httpx.Client) -> None:
     """Authentication, permission, query and body come first."""
     with client(server) as nobody, login(server, "powerless", "powerless") as powerless:
         for _ in range(CALLS + 1):
@@ -156,7 +156,7 @@ def test_a_form_and_an_announced_upload_count_and_pieces_do_not(
 
 
 @pytest.mark.parametrize(("user", "password"), [(ADMIN, PASSWORD), ("robot", "robot")])
-def test_who_may_call_as_often_as_they_like(server: Server, user: str, password: str) -> None:
+def test_exempt_users_are_not_limited(server: Server, user: str, password: str) -> None:
     with login(server, user, password) as exempt:
         for _ in range(CALLS * 2):
             answer = exempt.get("importers.list")
@@ -213,7 +213,7 @@ def test_forwarded_addresses_of_a_trusted_proxy_are(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("key", [key for key, endpoint in TABLE.items() if not endpoint.limited])
-def test_what_is_not_limited(server: Server, key: str) -> None:
+def test_descriptions_health_and_metrics_are_not_limited(server: Server, key: str) -> None:
     with client(server) as nobody:
         for _ in range(CALLS + 1):
             assert call(nobody, key).status_code in (200, 401)
@@ -243,7 +243,7 @@ def test_a_window_ends() -> None:
     assert limiter.take("192.0.2.1", "a").allowed
 
 
-def test_what_is_remembered_is_bounded() -> None:
+def test_at_most_so_many_addresses_are_remembered() -> None:
     limiter = RateLimiter(calls=1, most=100)
     for number in range(1000):
         limiter.take(f"192.0.{number // 250}.{number % 250}", "a")
@@ -267,7 +267,7 @@ def test_what_is_remembered_is_bounded() -> None:
         ("x" * 64, "x" * 65, True),
     ],
 )
-def test_who_is_one_caller(first: str, second: str, are_one: bool) -> None:
+def test_addresses_of_one_network_are_one_caller(first: str, second: str, are_one: bool) -> None:
     limiter = RateLimiter(calls=1)
     limiter.take(first, "a")
     assert limiter.take(second, "a").allowed is not are_one

@@ -117,7 +117,7 @@ def test_right_passwords_are_not_counted() -> None:
         attempts.succeed("a", "192.0.2.1")
 
 
-def test_an_account_takes_some_more_from_everywhere_but_lets_its_owner_in() -> None:
+def test_failures_from_everywhere_do_not_lock_out_a_known_address() -> None:
     attempts = LoginAttempts(here=2, anywhere=4)
     attempts.begin("a", "192.0.2.1")
     attempts.succeed("a", "192.0.2.1")

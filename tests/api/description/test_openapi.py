@@ -148,7 +148,7 @@ def test_the_documented_examples_are_there_field_by_field(name: str) -> None:
 
 
 @pytest.mark.parametrize("key", TABLE)
-def test_what_is_described_is_what_comes(server: Server, http: httpx.Client, key: str) -> None:
+def test_every_answer_is_described(server: Server, http: httpx.Client, key: str) -> None:
     """Without credentials, with them, and with a query that does not fit."""
     endpoint = TABLE[key]
     responses = DOCUMENT["paths"][endpoint.path][endpoint.method.lower()]["responses"]
@@ -191,6 +191,6 @@ def test_the_page_leads_to_its_own_parts(server: Server) -> None:
     assert len(set(targets)) == len(targets) == len(ENDPOINTS)
 
 
-def test_what_is_shown_is_escaped() -> None:
+def test_the_page_escapes_the_descriptions() -> None:
     hostile = json.loads(json.dumps(DOCUMENT).replace("nightly-import", "<script>alert(1)</script>"))
     assert "<script>" not in reference.html(hostile)

@@ -112,7 +112,7 @@ def test_without_allowed_directories_every_path_is_missing(http: httpx.Client, s
         assert refusal(download(http, path)) == missing(str(path))
 
 
-def test_what_is_neither_file_nor_folder(librarian: httpx.Client, shelf: Path) -> None:
+def test_a_pipe_is_refused(librarian: httpx.Client, shelf: Path) -> None:
     """A pipe would keep its reader waiting for ever."""
     assert download(librarian, shelf / "allowed" / "pipe").json() == {"success": True}
     wait_for(librarian, "importer_import_failed")

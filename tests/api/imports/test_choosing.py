@@ -35,7 +35,7 @@ def older_form(selection: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("form", [newer_form, older_form])
-def test_what_was_not_chosen_is_skipped(form: Any, tmp_path: Path) -> None:
+def test_records_that_were_not_chosen_are_skipped(form: Any, tmp_path: Path) -> None:
     with serving(tmp_path) as server, login(server) as http:
         id = upload(http)
         wait_for(http, SELECTION)

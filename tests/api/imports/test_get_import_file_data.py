@@ -37,7 +37,9 @@ def test_during_an_import(librarian: httpx.Client, stand: Stand, status: Status)
 
 
 @pytest.mark.parametrize("status", [Status.SELECTION, Status.DONE, Status.CANCELLED])
-def test_where_nothing_is_worked_on(librarian: httpx.Client, stand: Stand, status: Status) -> None:
+def test_no_records_are_shown_at_other_statuses(
+    librarian: httpx.Client, stand: Stand, status: Status
+) -> None:
     for valid in (True, False):
         stand(status, valid=valid)
         before = current(librarian)

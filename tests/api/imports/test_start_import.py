@@ -73,7 +73,7 @@ def test_only_a_selection_can_be_started(librarian: httpx.Client, stand: Stand, 
     assert current(librarian) == before
 
 
-def test_what_was_taken_back_cannot_be_started(librarian: httpx.Client, stand: Stand) -> None:
+def test_an_operation_that_was_cleared_cannot_be_started(librarian: httpx.Client, stand: Stand) -> None:
     stand(Status.SELECTION, valid=False)
     expected = action_error("Import Operation Not Found", "error-operation-not-found", "startImport")
     assert refusal(call(librarian, "POST startImport")) == expected
@@ -90,7 +90,7 @@ def test_what_was_taken_back_cannot_be_started(librarian: httpx.Client, stand: S
         (["9601", "9602"], {"users": {"all": True, "list": ["9601"]}}, ["9601", "9602"]),
     ],
 )
-def test_who_is_chosen(
+def test_the_chosen_users_are_imported(
     library: Server, librarian: httpx.Client, ids: list[str], input: dict[str, Any], chosen: list[str]
 ) -> None:
     librarian.post("import.new")
@@ -102,7 +102,7 @@ def test_who_is_chosen(
     assert sorted(id for id in there if id in ids) == chosen
 
 
-def test_what_becomes_of_guests(library: Server, librarian: httpx.Client, tmp_path: Path) -> None:
+def test_guests_can_be_chosen_in_the_body(library: Server, librarian: httpx.Client, tmp_path: Path) -> None:
     people = [{"id": "U0GUEST99", "name": "guest99", "is_restricted": True}]
     upload(librarian, write_zip(tmp_path / "guests.zip", {"users.json": people}))
     wait_for(librarian, "importer_user_selection")

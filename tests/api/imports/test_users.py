@@ -176,7 +176,7 @@ def test_nobody_added_is_nothing_begun(fresh: httpx.Client) -> None:
     assert current(fresh) == before
 
 
-def test_scalars_become_what_is_asked_for(fresh: httpx.Client) -> None:
+def test_scalars_are_converted_to_the_type_of_their_field(fresh: httpx.Client) -> None:
     odd = {"emails": [5], "importIds": [1, None], "name": 7, "deleted": "true", "utcOffset": "-3.5"}
     assert add(fresh, {**odd, "roles": None, "username": None, "type": 5}).json() == SUCCESS
     (user,) = fresh.get("getImportFileData").json()["users"]
@@ -274,7 +274,7 @@ def import_users(http: httpx.Client, users: list[dict[str, Any]]) -> None:
         pass
 
 
-def test_every_field_arrives_and_no_other(imported: dict[str, Document]) -> None:
+def test_known_fields_arrive_and_unknown_ones_are_dropped(imported: dict[str, Document]) -> None:
     user = imported["f1"]
     expected = {
         "username": "full",
@@ -304,7 +304,7 @@ def test_every_field_arrives_and_no_other(imported: dict[str, Document]) -> None
     assert user["services"]["password"]["bcrypt"].startswith("$2b$10$")
 
 
-def test_without_a_password_there_is_none(imported: dict[str, Document]) -> None:
+def test_users_without_a_password_get_none(imported: dict[str, Document]) -> None:
     assert "password" not in imported["g1"]["services"]
     assert imported["g1"]["active"] is False
     assert (imported["b1"]["type"], imported["b1"]["roles"]) == ("bot", ["bot", "user"])

@@ -152,7 +152,7 @@ def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield running
 
 
-def test_who_keeps_a_connection_for_nothing(hasty: Server) -> None:
+def test_idle_connections_are_closed(hasty: Server) -> None:
     """It is closed: before a call, after one, in the midst of a head, and where an answered call goes on."""
     refused = b"POST /api/v1/import.new HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n"
     beginnings = (b"", INFO + b"\r\n", INFO, refused)
@@ -193,7 +193,7 @@ def test_an_upload_may_take_its_time(hasty: Server) -> None:
         http.post("import.clear")
 
 
-def test_who_takes_nothing_of_an_answer_is_not_waited_for(hasty: Server) -> None:
+def test_a_caller_who_does_not_read_the_answer_is_disconnected(hasty: Server) -> None:
     with connected(hasty, 1) as (one,):
         one.setblocking(False)
 
@@ -226,7 +226,7 @@ class Line:
         self.fate = "aborted"
 
 
-def test_who_waits_longest_makes_room() -> None:
+def test_the_connection_that_is_idle_longest_makes_room() -> None:
     connections = Connections(ConnectionLimits(connections=3, per_address=2))
     lines = [Line() for _ in range(6)]
     for number, address in enumerate(["192.0.2.1", "192.0.2.1", "192.0.2.2"]):
@@ -263,7 +263,9 @@ def test_who_waits_longest_makes_room() -> None:
         (False, [(10.0, 5), (69.0, 0)], True),
     ],
 )
-def test_what_is_overdue(is_busy: bool, moments: list[tuple[float, int]], is_over: bool) -> None:
+def test_idle_and_stuck_connections_become_overdue(
+    is_busy: bool, moments: list[tuple[float, int]], is_over: bool
+) -> None:
     """`moments`: when somebody looks, and how much of an answer waits then."""
     connections = Connections(ConnectionLimits(connections=3, per_address=2))
     line = Line()

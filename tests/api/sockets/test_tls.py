@@ -81,7 +81,7 @@ def test_nothing_is_said_without_tls(server: Server) -> None:
         assert not connection.recv(1 << 16).startswith(b"HTTP")
 
 
-def test_who_begins_no_handshake_is_closed_and_keeps_nobody_out(server: Server) -> None:
+def test_connections_without_a_handshake_are_closed_and_block_nobody(server: Server) -> None:
     silent = [socket.create_connection(("127.0.0.1", server.port), PATIENCE) for _ in range(40)]
     assert info(server).status_code == 200
     for connection in silent:
@@ -143,7 +143,7 @@ def test_options_that_cannot_be_used(files: Path, options: list[str], told: str)
         (Settings(host="0.0.0.0", tls_cert=Path("cert.pem")), False),
     ],
 )
-def test_what_can_be_overheard(settings: Settings, is_open: bool) -> None:
+def test_plain_http_beyond_loopback_is_open(settings: Settings, is_open: bool) -> None:
     assert settings.is_open is is_open
 
 

@@ -161,7 +161,7 @@ def test_the_file_is_kept_as_it_is(keeper: Server, importing: httpx.Client, size
     assert (keeper.data / "uploads" / operation["_id"]).read_bytes() == content
 
 
-def test_what_stands_around_the_form_does_not_matter(importing: httpx.Client) -> None:
+def test_text_before_and_after_the_form_is_ignored(importing: httpx.Client) -> None:
     body = b"\r\n" + KEY + FILE + b"--x--\r\nThe end."
     answer = importing.post("import.upload", content=body, headers={"Content-Type": FORM_TYPE})
     assert answer.json() == SUCCESS
@@ -238,7 +238,7 @@ def test_the_error_of_an_unknown_importer(http: httpx.Client) -> None:
         ("multipart/form-data; boundary=y", 400, "it is broken"),
     ],
 )
-def test_what_is_no_form(
+def test_malformed_forms_are_refused(
     server: Server, http: httpx.Client, type: str | None, status: int, reason: str
 ) -> None:
     headers = {"Content-Type": type} if type else {}
@@ -254,7 +254,7 @@ def test_a_form_that_ends_early(server: Server, http: httpx.Client, kept: int) -
     refused(server, http, answer, 400, f"The body ended after {len(body)} bytes, inside the form")
 
 
-def test_who_may(server: Server) -> None:
+def test_uploading_needs_a_login_and_the_permission(server: Server) -> None:
     with client(server) as nobody:
         answer = post_form(nobody, KEY, FILE)
         assert (answer.status_code, answer.json()) == (401, UNAUTHORIZED)

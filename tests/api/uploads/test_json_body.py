@@ -241,7 +241,7 @@ def outcome(chunks: Iterable[bytes]) -> object:
         ("{}", {}),
     ],
 )
-def test_what_is_not_the_file(body: str, fields: dict[str, object] | None) -> None:
+def test_fields_beside_the_file_are_decoded(body: str, fields: dict[str, object] | None) -> None:
     assert same(body.encode()) == (json.loads(body) if fields is None else fields, b"")
 
 

@@ -79,7 +79,7 @@ def told(operation: dict[str, Any]) -> dict[str, Any]:
 # ---------------------------------------------------------------- from the first byte to the operation
 
 
-def test_what_the_server_can_do(http: httpx.Client) -> None:
+def test_options_lists_the_extensions(http: httpx.Client) -> None:
     answer = http.options("import.uploads")
     assert (answer.status_code, answer.content) == (204, b"")
     assert answer.headers["Tus-Version"] == "1.0.0"
@@ -137,7 +137,7 @@ def test_an_empty_file_is_complete_at_once(http: httpx.Client) -> None:
     wait_for(http, "importer_import_failed", id=answer.headers["Import-Operation-Id"])
 
 
-def test_what_was_announced_is_told(http: httpx.Client) -> None:
+def test_head_returns_length_and_metadata_as_announced(http: httpx.Client) -> None:
     """As it was written, with keys that mean nothing here."""
     text = f"{metadata(importerKey='slack', relativePath='null')}, empty,void"
     path = created(http, 12, Upload_Metadata=text)
@@ -264,7 +264,7 @@ def test_uploads_that_there_are_not(http: httpx.Client, id: str) -> None:
     assert http.delete(path, headers=TUS).status_code in (404, 405)
 
 
-def test_who_may(server: Server, http: httpx.Client) -> None:
+def test_an_upload_belongs_to_its_creator(server: Server, http: httpx.Client) -> None:
     path = created(http)
     with (
         client(server) as nobody,
@@ -324,7 +324,7 @@ def test_giving_up(server: Server, http: httpx.Client) -> None:
     refused(http.delete(path, headers=TUS), 404, "There is no such upload")
 
 
-def test_what_is_complete_cannot_be_given_up(server: Server, http: httpx.Client) -> None:
+def test_a_complete_upload_cannot_be_given_up(server: Server, http: httpx.Client) -> None:
     path = created(http, 5)
     id = patch(http, path, 0, b"bytes").headers["Import-Operation-Id"]
     refused(http.delete(path, headers=TUS), 409, "take that back with import.clear")
@@ -345,7 +345,7 @@ def test_methods_by_header(http: httpx.Client) -> None:
 # ---------------------------------------------------------------- broken off
 
 
-def test_what_came_of_a_piece_stays(server: Server, http: httpx.Client) -> None:
+def test_the_bytes_of_a_broken_piece_are_kept(server: Server, http: httpx.Client) -> None:
     path = created(http, 600_000)
     piece(server, http, path, bytes(400_000), 600_000).close()
     until(lambda: offset(http, path) == 400_000)

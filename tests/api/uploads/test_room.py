@@ -77,7 +77,7 @@ def test_a_reserve_is_kept_for_databases(tmp_path: Path) -> None:
         assert server.uploads == []
 
 
-def test_what_has_come_needs_no_more_room(tmp_path: Path) -> None:
+def test_bytes_that_have_arrived_need_no_more_room(tmp_path: Path) -> None:
     room = UploadRoom(tmp_path, 0)
     half = disk_of(tmp_path).free * 3 // 5
     room.promise(tmp_path / "a", half)

@@ -110,7 +110,7 @@ def raw(database: Db, collection: str, id_: str) -> bytes:
     return bson.encode(row)
 
 
-def test_documents_of_others_are_found_whatever_is_in_them(
+def test_documents_of_other_programs_are_found_with_all_their_types(
     destination: MongoDestination, database: Db
 ) -> None:
     database[USERS].insert_one({"_id": "u1", "username": "ada", "importIds": ["U1"], **FOREIGN})
@@ -162,7 +162,7 @@ def test_a_last_message_with_foreign_types_is_set_as_it_is(
     assert room["lm"] == DatetimeMS(5)
 
 
-def test_what_others_write_meanwhile_stays(destination: MongoDestination, database: Db) -> None:
+def test_an_update_is_written_as_its_smallest_difference(destination: MongoDestination, database: Db) -> None:
     """An update goes as its smallest difference, never as a whole document."""
     before = {"roles": ["user"], "settings": {"a": 1, "b": [1, {"c": 2}]}, "tokens": [{"h": "x"}, {"h": "y"}]}
     after = {"roles": ["user", "bot"], "settings": {"b": [1, {"c": 3}]}, "tokens": [{"h": "y"}], "name": "n"}
@@ -216,7 +216,9 @@ def test_packed_messages_can_be_sent_to_another_process(destination: MongoDestin
 # ---------------------------------------------------------------- what cannot be written
 
 
-def test_what_bson_cannot_hold_is_one_rejection(destination: MongoDestination, database: Db) -> None:
+def test_a_document_that_bson_cannot_hold_is_one_rejection(
+    destination: MongoDestination, database: Db
+) -> None:
     bad = [
         message("large", msg="x" * 17 * 1024 * 1024),
         message("nul", reactions={"a\0b": 1}),
@@ -363,7 +365,7 @@ def test_files_of_other_clients_are_read(destination: MongoDestination, database
     assert b"".join(destination.read_file("f1", start=5005)) == content[5005:]
 
 
-def test_what_a_killed_process_left_of_a_file_goes(destination: MongoDestination, database: Db) -> None:
+def test_stray_chunks_of_a_killed_process_are_replaced(destination: MongoDestination, database: Db) -> None:
     database[f"{UPLOADS}.chunks"].insert_many(
         [{"files_id": "f1", "n": n, "data": b"stray"} for n in range(3)]
     )
@@ -384,7 +386,7 @@ def test_a_large_file_takes_little_memory(destination: MongoDestination) -> None
     assert peak < 20 * len(piece)
 
 
-def test_a_slow_reader_is_in_nobodys_way(destination: MongoDestination) -> None:
+def test_a_slow_reader_blocks_no_writer(destination: MongoDestination) -> None:
     destination.put_file({"_id": "f1"}, [b"a" * 600_000])
     pieces = destination.read_file("f1")
     first = next(pieces)
@@ -406,7 +408,7 @@ def indexes(database: Db) -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize("allowed", [False, True])
-def test_only_look_up_indexes_are_made_and_only_where_allowed(
+def test_only_lookup_indexes_are_made_and_only_if_allowed(
     mongod: Mongod, client: Any, allowed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database = client[f"indexes-{allowed}"]
@@ -514,7 +516,7 @@ def transactions(client: "MongoClient[dict[str, Any]]") -> int:
     return begun
 
 
-def test_what_is_only_added_to_lists_takes_no_transaction(
+def test_additions_to_lists_need_no_transaction(
     destination: MongoDestination, database: Db, client: "MongoClient[dict[str, Any]]"
 ) -> None:
     destination.apply([Insert(USERS, {"_id": id}) for id in ("u1", "u2")])
@@ -533,7 +535,7 @@ def test_what_is_only_added_to_lists_takes_no_transaction(
     assert database[USERS].find_one({"_id": "u1"}) == ada
 
 
-def test_of_additions_only_those_that_cannot_be_made_are_left_out(
+def test_additions_that_cannot_be_made_are_rejected_one_by_one(
     destination: MongoDestination, database: Db
 ) -> None:
     """No such document; no list; a rule of the server's."""
@@ -548,7 +550,7 @@ def test_of_additions_only_those_that_cannot_be_made_are_left_out(
     assert found == {"u1": ["a"], "u2": "none", "u3": None}
 
 
-def test_of_several_changes_of_one_document_only_the_refused_one_is_left_out(
+def test_a_refused_change_does_not_undo_others_of_its_document(
     destination: MongoDestination, database: Db
 ) -> None:
     database[USERS].create_index("only", unique=True, sparse=True)
@@ -696,7 +698,7 @@ def test_a_server_that_stays_away_is_an_error_and_work_goes_on_when_it_is_back(o
     opened.close()
 
 
-def test_two_writers_of_one_document_both_get_their_way(mongod: Mongod, database: Db) -> None:
+def test_two_writers_of_one_document_both_succeed(mongod: Mongod, database: Db) -> None:
     """The transactions of one run into those of the other, and are done again."""
     opened = [MongoDestination(mongod.database_url("own")) for _ in range(2)]
     opened[0].apply([Insert(USERS, {"_id": "u1"})])

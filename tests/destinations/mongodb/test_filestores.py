@@ -229,7 +229,7 @@ def test_a_large_file_takes_little_memory(elsewhere: MongoDestination, mebibytes
     assert peak < 40 * MIB
 
 
-def test_a_slow_reader_is_in_nobodys_way(elsewhere: MongoDestination) -> None:
+def test_a_slow_reader_blocks_no_writer(elsewhere: MongoDestination) -> None:
     content = noise(3 * MIB)
     elsewhere.put_file(UPLOAD, [content])
     pieces = elsewhere.read_file(UPLOAD["_id"])
@@ -261,7 +261,7 @@ def test_a_file_that_breaks_off_leaves_nothing(opened: Open, s3: S3Server, bucke
 # ---------------------------------------------------------------- directories
 
 
-def test_what_a_killed_process_left_goes(opened: Open, folder: Path) -> None:
+def test_a_half_written_file_of_a_killed_process_is_replaced(opened: Open, folder: Path) -> None:
     (folder / f".{UPLOAD['_id']}.chatferry").write_bytes(b"half a file")
     opened(in_folder(folder)).put_file(UPLOAD, [b"bytes"])
     assert [path.name for path in folder.iterdir()] == [UPLOAD["_id"]]
@@ -365,7 +365,9 @@ def test_a_directory_that_cannot_be_written(opened: Open, database: Db, folder: 
         ("/etc/hostname", "is no directory of this machine"),
     ],
 )
-def test_a_path_that_is_none_of_this_machine(opened: Open, database: Db, path: str, reason: str) -> None:
+def test_a_folder_that_is_not_on_this_machine_is_an_error_when_a_file_is_stored(
+    opened: Open, database: Db, path: str, reason: str
+) -> None:
     destination = opened(in_folder(path))  # whoever imports messages alone needs no files
     with pytest.raises(SettingsError, match=f"{reason}.*fetch what is pending"):
         destination.put_file(UPLOAD, [b"bytes"])

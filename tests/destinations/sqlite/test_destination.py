@@ -396,7 +396,7 @@ def test_a_workspace_in_a_directory_that_became_read_only(open_directory: Path) 
 # ---------------------------------------------------------------- what can go wrong later
 
 
-def test_what_was_replaced_is_in_the_file_no_more(path: Path) -> None:
+def test_replaced_content_is_gone_from_the_file(path: Path) -> None:
     with closing(SqliteDestination(path)) as workspace:
         workspace.apply([message(f"m{number}", msg="rosebud " * 20) for number in range(100)])
     with closing(SqliteDestination(path)) as workspace:

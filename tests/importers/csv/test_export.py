@@ -101,7 +101,7 @@ def test_crowded_messages_keep_their_order_across_parts(step: int, tmp_path: Pat
         assert stamps == sorted(set(stamps))
 
 
-def test_a_crowd_goes_on_where_a_part_ends(tmp_path: Path) -> None:
+def test_messages_with_one_time_continue_over_the_end_of_a_part(tmp_path: Path) -> None:
     """Three to a millisecond around the place where one part ends and the next begins."""
     crowd = [2_980 * 5_000 + n // 3 for n in range(40)]
     times = [n * 5_000 for n in range(2_980)] + crowd + [n * 5_000 for n in range(3_020, 9_000)]
@@ -187,7 +187,7 @@ def test_a_line_without_end_costs_only_itself(mark: str, tmp_path: Path) -> None
     assert imported.problem_kinds == ["message-cut"]
 
 
-def test_a_damaged_file_costs_what_follows_the_damage(tmp_path: Path) -> None:
+def test_a_damaged_file_loses_only_the_rows_after_the_damage(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "export.zip", export(rows([n * 1000 for n in range(100)])))
     data = path.read_bytes()
     place = data.index(b"text 50000")
@@ -206,7 +206,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_no_export_is_refused(name: str, tmp_path: Path) -> None:
+def test_archives_that_are_no_csv_export_are_refused(name: str, tmp_path: Path) -> None:
     files, why = REFUSED[name]
     operation = import_archive(write_zip(tmp_path / "export.zip", files), importer_key="csv").operation
     assert operation.status == Status.FAILED

@@ -82,7 +82,7 @@ def test_quotation_marks_that_are_not_closed_swallow_no_rows() -> None:
         ({"contacts.csv": "7,Ann,a@example.org\n"}, "at least one of name, emails and phones was expected"),
     ],
 )
-def test_what_is_no_file_of_contacts_is_refused(files: dict[str, str], why: str) -> None:
+def test_files_without_contacts_are_refused(files: dict[str, str], why: str) -> None:
     with open_archive(files) as archive, pytest.raises(ArchiveError, match=why):
         list(omnichannel_contact.scan(archive))
 

@@ -39,7 +39,7 @@ BECOMES = {
 
 
 @pytest.mark.parametrize("text", BECOMES)
-def test_what_it_becomes(text: str) -> None:
+def test_html_becomes_markdown(text: str) -> None:
     assert from_html(text) == BECOMES[text]
 
 

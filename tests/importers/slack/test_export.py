@@ -139,7 +139,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("as_zip", [True, False], ids=["zip", "folder"])
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_no_export_is_refused(name: str, as_zip: bool, tmp_path: Path) -> None:
+def test_archives_that_are_no_slack_export_are_refused(name: str, as_zip: bool, tmp_path: Path) -> None:
     files, why = REFUSED[name]
     archive = write_zip(tmp_path / "export.zip", files) if as_zip else tmp_path / "export"
     if not as_zip:

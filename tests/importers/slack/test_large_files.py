@@ -218,7 +218,7 @@ def test_a_thread_is_told_of_in_the_part_of_its_first_message() -> None:
         assert told[-1] == 0
 
 
-def test_a_first_message_that_comes_twice_is_told_of_its_thread_where_it_is_kept() -> None:
+def test_a_first_message_that_comes_twice_describes_its_thread_once() -> None:
     root = said(0, thread_ts=said(0)["ts"])
     messages = [root, said(1, thread_ts=root["ts"]), *(said(n) for n in range(2, 8000)), root]
     with open_archive(export(messages)) as archive:
@@ -258,7 +258,7 @@ def test_nothing_is_taken_from_a_damaged_file(method: int, place: float, tmp_pat
     assert len(found["messages"]) == 1 + 100 + 12 + 88  # and placeholders for the roots
 
 
-def test_what_cannot_be_opened_is_one_lost_element(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_opened_is_one_lost_element(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "export", export([said(n) for n in range(10_000)], [said(10_000)]))
     with open_archive(folder) as archive:
         (folder / DAY).unlink()

@@ -70,7 +70,7 @@ def test_a_list_that_breaks_off(cut: int, monkeypatch: pytest.MonkeyPatch) -> No
         require_the_same(archive, monkeypatch)
 
 
-def test_of_two_entries_with_one_id_the_one_with_an_e_mail_is_taken_in_place_of_the_first() -> None:
+def test_of_two_entries_with_one_id_the_one_with_an_address_wins() -> None:
     with open_archive({"users.json": json.dumps(PEOPLE)}) as archive:
         users = [one for one in read_users(archive) if isinstance(one, User)]
     assert [(user.username, user.position) for user in users] == [

@@ -86,7 +86,7 @@ def export(folder: Path, host: FileHost) -> Path:
     return write_export(folder / "export", days, users=users, groups=groups, dms=dms)
 
 
-def test_what_the_endpoints_answer(server: Server, fetched: dict[str, Any]) -> None:
+def test_the_answers_count_the_stored_and_failed_files(server: Server, fetched: dict[str, Any]) -> None:
     files, avatars = fetched["downloadPendingFiles"], fetched["downloadPendingAvatars"]
     assert (files["count"], files["success"]) == (5, True)
     assert files["progress"] == {
@@ -117,7 +117,9 @@ def test_no_token_is_told(server: Server, fetched: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("endpoint", ["downloadPendingFiles", "downloadPendingAvatars"])
-def test_who_may_fetch(server: Server, fetched: dict[str, Any], endpoint: str) -> None:
+def test_fetching_needs_a_login_and_the_permission(
+    server: Server, fetched: dict[str, Any], endpoint: str
+) -> None:
     with client(server) as nobody:
         answer = nobody.post(endpoint, json={})
         assert (answer.status_code, answer.json()) == (401, UNAUTHORIZED)
@@ -156,7 +158,7 @@ def ask(server: Server, who: str, url: str, **more: Any) -> httpx.Response:
         *(("direct.png", who, 403) for who in ("carol", "admin", "gus")),
     ],
 )
-def test_who_sees_which_file(
+def test_files_are_served_to_members_of_their_room_only(
     server: Server, fetched: dict[str, Any], name: str, who: str, status: int
 ) -> None:
     answer = ask(server, who, link(server, name))
@@ -180,7 +182,7 @@ def test_how_to_say_who_asks(server: Server, fetched: dict[str, Any]) -> None:
         assert nobody.get(url, params=pair).status_code == 403
 
 
-def test_pages_do_nothing_where_they_are_served(server: Server, fetched: dict[str, Any]) -> None:
+def test_html_files_are_served_as_sandboxed_downloads(server: Server, fetched: dict[str, Any]) -> None:
     answer = ask(server, "alice", link(server, "page.html"))
     assert answer.content == PAGE
     assert answer.headers["content-disposition"] == "attachment; filename*=UTF-8''page.html"

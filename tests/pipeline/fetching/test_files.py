@@ -102,7 +102,7 @@ def test_a_file_is_stored_and_shown(tmp_path: Path, host: FileHost, settings: Se
         ("README", "", {"size": 4}),
     ],
 )
-def test_what_kinds_of_files_show(
+def test_each_kind_of_file_is_shown_in_its_own_way(
     tmp_path: Path, host: FileHost, settings: Settings, name: str, mime: str, shown: dict[str, Any]
 ) -> None:
     url = host.put("/file", b"\x89abc")
@@ -304,7 +304,7 @@ def test_a_message_that_is_gone_needs_no_file(tmp_path: Path, host: FileHost, se
     assert fetch(elsewhere, settings).operation.count.total is None
 
 
-def test_where_all_messages_are_gone_their_files_stay_pending(
+def test_files_stay_pending_if_all_their_messages_are_gone(
     tmp_path: Path, host: FileHost, settings: Settings
 ) -> None:
     day = [message(n, file(f"F{n}", host.put(f"/{n}.png", PNG))) for n in (1, 2)]

@@ -310,7 +310,7 @@ def test_other_destinations_are_refused(tmp_path: Path, destination: str) -> Non
         assert "--cluster imports into MongoDB only" in done.stderr
 
 
-def test_what_takes_several_writers_has_an_address(mongod: Mongod, tmp_path: Path) -> None:
+def test_only_destinations_for_several_writers_have_an_address(mongod: Mongod, tmp_path: Path) -> None:
     for url in ("memory:", f"sqlite:{tmp_path / 'x.db'}", mongod.database_url("several")):
         opened = open_destination(url)
         assert is_server(url) == bool(opened.address)

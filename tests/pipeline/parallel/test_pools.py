@@ -101,7 +101,7 @@ def test_a_refused_selection_leaves_no_process(tmp_path: Path, export: Path) -> 
     assert list(tmp_path.glob("known*")) == []
 
 
-def test_who_stays_is_started_for_smaller_archives() -> None:
+def test_processes_that_stay_are_worth_starting_for_smaller_archives() -> None:
     with open_archive({"a/2020-01-01.json": bytes(WORTH_KEEPING - 1)}) as archive:
         assert worth_reading(None, archive, stay=True) == 0
         assert worth_reading(3, archive, stay=True) == 3

@@ -261,5 +261,7 @@ def test_a_command_that_is_interrupted_goes_on_when_it_is_repeated(tmp_path: Pat
         (3, 1, 3),
     ],
 )
-def test_processes_are_started_where_they_are_worth_it(wanted: int | None, messages: int, count: int) -> None:
+def test_processes_are_started_only_for_enough_messages(
+    wanted: int | None, messages: int, count: int
+) -> None:
     assert worthwhile(wanted, messages) == count
