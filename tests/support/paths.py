@@ -13,3 +13,6 @@ CASES = TESTS / "importers" / "cases"
 SEEDS = TESTS / "api" / "seeds"
 UNVERSIONED = TESTS / "upgrades" / "unversioned.tar.xz"
 """A data directory into which chatferry imported examples/slack-small.zip before stores had versions."""
+HALFWAY = TESTS / "upgrades" / "halfway.tar.xz"
+"""A data directory of an earlier version: it imported examples/slack-small.zip, and was killed while it
+imported the messages of the golden export, with the origin "golden"."""
