@@ -22,7 +22,7 @@ from chatferry.errors import OriginError
 from chatferry.operations import Status
 from chatferry.origins import (
     Candidate,
-    Choice,
+    ChosenOrigin,
     Comparison,
     Links,
     Origin,
@@ -56,7 +56,7 @@ def choose(
     known: dict[str, Origin] | None = None,
     compared: Comparison = NOTHING,
     earlier: Comparison = NOTHING,
-) -> Choice:
+) -> ChosenOrigin:
     known = known or {}
     candidates = [Candidate(origin, compared) for origin in known.values()] + [Candidate(None, earlier)]
     return choose_origin("hipchat", given, stated, known, candidates)
@@ -66,19 +66,19 @@ KNOWN = {"hipchat": FIRST}
 
 
 def test_the_first_archive_of_an_empty_workspace() -> None:
-    assert choose() == Choice(FIRST, is_new=True)
-    assert choose(stated="T1") == Choice(Origin("hipchat", "T1"), is_new=True)
-    assert choose(given="acme", stated="T1") == Choice(Origin("hipchat", "acme"), is_new=True)
+    assert choose() == ChosenOrigin(FIRST, is_new=True)
+    assert choose(stated="T1") == ChosenOrigin(Origin("hipchat", "T1"), is_new=True)
+    assert choose(given="acme", stated="T1") == ChosenOrigin(Origin("hipchat", "acme"), is_new=True)
 
 
 def test_a_name_that_is_known() -> None:
-    assert choose(given="hipchat", known=KNOWN, compared=OTHER) == Choice(FIRST)
-    assert choose(stated="b", known={**KNOWN, "b": SCOPED}, compared=OTHER) == Choice(SCOPED)
+    assert choose(given="hipchat", known=KNOWN, compared=OTHER) == ChosenOrigin(FIRST)
+    assert choose(stated="b", known={**KNOWN, "b": SCOPED}, compared=OTHER) == ChosenOrigin(SCOPED)
 
 
 def test_an_archive_that_names_nothing_and_agrees() -> None:
-    assert choose(known=KNOWN, compared=SAME) == Choice(FIRST)
-    assert choose(known=KNOWN) == Choice(FIRST)  # nobody meets anybody
+    assert choose(known=KNOWN, compared=SAME) == ChosenOrigin(FIRST)
+    assert choose(known=KNOWN) == ChosenOrigin(FIRST)  # nobody meets anybody
 
 
 def test_an_archive_that_names_nothing_and_contradicts() -> None:
@@ -106,12 +106,14 @@ def test_a_new_name_is_kept_apart() -> None:
 
 
 def test_a_new_name_of_the_same_workspace() -> None:
-    assert choose(stated="E1", known=KNOWN, compared=SAME) == Choice(FIRST, alias="E1")
+    assert choose(stated="E1", known=KNOWN, compared=SAME) == ChosenOrigin(FIRST, alias="E1")
 
 
 def test_imports_older_than_origins_are_adopted() -> None:
-    assert choose(earlier=SAME) == Choice(Origin("hipchat", "hipchat", adopts=True), is_new=True)
-    assert choose(stated="T1", earlier=SAME) == Choice(Origin("hipchat", "T1", adopts=True), is_new=True)
+    assert choose(earlier=SAME) == ChosenOrigin(Origin("hipchat", "hipchat", adopts=True), is_new=True)
+    assert choose(stated="T1", earlier=SAME) == ChosenOrigin(
+        Origin("hipchat", "T1", adopts=True), is_new=True
+    )
     assert choose(given="hipchat", earlier=OTHER).origin == Origin("hipchat", "hipchat", adopts=True)
     assert choose(given="b", earlier=OTHER).origin.is_stranger
 

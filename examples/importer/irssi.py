@@ -21,7 +21,7 @@ from chatferry.archive import Archive
 from chatferry.errors import ArchiveError
 from chatferry.ids import derived_hex
 from chatferry.importers.importer import Importer
-from chatferry.importers.reading.texts import marked
+from chatferry.importers.reading.texts import delimited
 from chatferry.importers.reading.timeline import placed
 from chatferry.importers.reading.unlisted import UNLISTED_ROOM, not_listed
 from chatferry.problems import problem
@@ -134,7 +134,7 @@ def _record(text: str, place: Place) -> Message | Problem | None:
         channel=place.channel,
         author=(speaker or actor).casefold(),  # IRC takes "Ada" and "ada" for one person
         ts=place.after,
-        text=(words if speaker else marked(words, "_"),),
+        text=(words if speaker else delimited(words, "_"),),
         file=file,
         position=position,
     )

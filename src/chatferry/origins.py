@@ -282,7 +282,7 @@ class Candidate(Struct, frozen=True):
     comparison: Comparison
 
 
-class Choice(Struct, frozen=True):
+class ChosenOrigin(Struct, frozen=True):
     """The origin of an archive. `is_new`: the destination does not know it yet; `alias`: its second name."""
 
     origin: Origin
@@ -292,7 +292,7 @@ class Choice(Struct, frozen=True):
 
 def choose_origin(
     key: str, given: str, stated: str, known: Mapping[str, Origin], candidates: Sequence[Candidate]
-) -> Choice:
+) -> ChosenOrigin:
     """Choose the origin of an archive.
 
     `given` is the name that a person gave, `stated` the one that the archive states, `known` the origins of
@@ -302,14 +302,16 @@ def choose_origin(
     same = _agreeing(candidates)
     if given:
         return (
-            Choice(known[given]) if given in known else _new(key, given, known, candidates, apart=bool(same))
+            ChosenOrigin(known[given])
+            if given in known
+            else _new(key, given, known, candidates, apart=bool(same))
         )
     if stated:
         if stated in known:
-            return Choice(known[stated])
-        return Choice(same, alias=stated) if same else _new(key, stated, known, candidates)
+            return ChosenOrigin(known[stated])
+        return ChosenOrigin(same, alias=stated) if same else _new(key, stated, known, candidates)
     if same:
-        return Choice(same)
+        return ChosenOrigin(same)
     meeting = [candidate for candidate in candidates if candidate.comparison.meets]
     if any(candidate.origin is None and not candidate.comparison.contradicts for candidate in meeting):
         return _new(key, _unused(key, known), known, candidates)
@@ -318,7 +320,7 @@ def choose_origin(
     if not known:
         return _new(key, key, known, candidates)
     if len(origins := {origin.id: origin for origin in known.values()}) == 1:
-        return Choice(next(iter(origins.values())))
+        return ChosenOrigin(next(iter(origins.values())))
     raise OriginError(_question(key, known, []))
 
 
@@ -336,17 +338,17 @@ def _agreeing(candidates: Sequence[Candidate]) -> Origin | None:
 
 def _new(
     key: str, name: str, known: Mapping[str, Origin], candidates: Sequence[Candidate], *, apart: bool = False
-) -> Choice:
+) -> ChosenOrigin:
     """Choose a new origin. `apart`: it is none of the known ones, although its records agree with one.
 
     An origin that is called as its importer is the workspace of the documents from before origins were kept.
     """
     earlier = next((one.comparison for one in candidates if one.origin is None), Comparison())
     if earlier.meets and not apart and (not earlier.contradicts or name == key):
-        return Choice(Origin(key, name, adopts=True), is_new=True)
+        return ChosenOrigin(Origin(key, name, adopts=True), is_new=True)
     if earlier.meets or any(not origin.scope for origin in known.values()):
-        return Choice(Origin(key, name, scope=derived_hex("origin", key, name)[:8]), is_new=True)
-    return Choice(Origin(key, name), is_new=True)
+        return ChosenOrigin(Origin(key, name, scope=derived_hex("origin", key, name)[:8]), is_new=True)
+    return ChosenOrigin(Origin(key, name), is_new=True)
 
 
 def _unused(key: str, known: Collection[str]) -> str:

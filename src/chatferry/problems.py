@@ -18,7 +18,7 @@ NO_PROBLEMS: tuple[Problem, ...] = ()
 """What a function returns that found nothing wrong."""
 
 
-class Kind(Struct, frozen=True):
+class ProblemKind(Struct, frozen=True):
     record: RecordType
     effect: Effect
     remedy: str
@@ -26,208 +26,242 @@ class Kind(Struct, frozen=True):
 
 NOTED, SKIPPED, FAILED = Effect.NOTED, Effect.SKIPPED, Effect.FAILED
 
-KINDS: dict[str, Kind] = {
+KINDS: dict[str, ProblemKind] = {
     # the archive
-    "file-not-readable": Kind(
+    "file-not-readable": ProblemKind(
         "archive", NOTED, "Repair the file, or download the export again, and import again."
     ),
-    "file-not-imported": Kind("archive", NOTED, "Keep the export: the content of this file is only there."),
-    "file-encoding-guessed": Kind(
+    "file-not-imported": ProblemKind(
+        "archive", NOTED, "Keep the export: the content of this file is only there."
+    ),
+    "file-encoding-guessed": ProblemKind(
         "archive",
         NOTED,
         "Look at names with accents. If they are wrong, save the file as UTF-8 and import again.",
     ),
-    "encoding-repaired": Kind(
+    "encoding-repaired": ProblemKind(
         "message", NOTED, "Look at the text. If it is wrong, correct the file and import again."
     ),
-    "column-not-imported": Kind(
+    "column-not-imported": ProblemKind(
         "archive", NOTED, "Keep the export: the content of this column is only there."
     ),
-    "field-dropped": Kind("message", NOTED, "Correct the field in the file and import again."),
-    "unknown-folder": Kind(
+    "field-dropped": ProblemKind("message", NOTED, "Correct the field in the file and import again."),
+    "unknown-folder": ProblemKind(
         "channel",
         NOTED,
         "Invite members, or make the room public, in Rocket.Chat if more people are to read it.",
     ),
     # users
-    "user-not-readable": Kind("user", FAILED, "Correct the entry in the file and import again."),
-    "user-without-name": Kind("user", NOTED, "Rename the user in Rocket.Chat, and set an e-mail address."),
-    "user-without-email": Kind(
+    "user-not-readable": ProblemKind("user", FAILED, "Correct the entry in the file and import again."),
+    "user-without-name": ProblemKind(
+        "user", NOTED, "Rename the user in Rocket.Chat, and set an e-mail address."
+    ),
+    "user-without-email": ProblemKind(
         "user",
         NOTED,
         "Set it in Rocket.Chat, or import Slack's list of members (slack-users). It is needed to log in.",
     ),
-    "user-without-id": Kind("user", SKIPPED, "Give the user an e-mail address in the file and import again."),
-    "user-twice": Kind(
+    "user-without-id": ProblemKind(
+        "user", SKIPPED, "Give the user an e-mail address in the file and import again."
+    ),
+    "user-twice": ProblemKind(
         "user", SKIPPED, "Nothing, if both are one person. If not, correct the second entry and import again."
     ),
-    "user-is-admin": Kind(
+    "user-is-admin": ProblemKind(
         "user", NOTED, "Take the role away in Rocket.Chat if the person is not to be an administrator."
     ),
-    "user-is-guest": Kind(
+    "user-is-guest": ProblemKind(
         "user",
         NOTED,
         "Nothing if they may be users. If not, import with --guests guest, or --guests skip: placeholders.",
     ),
-    "user-field-not-imported": Kind(
+    "user-field-not-imported": ProblemKind(
         "user", NOTED, "Keep the export if it matters: this field's content stays only there."
     ),
-    "user-is-slackbot": Kind("user", SKIPPED, "Nothing: Rocket.Chat's own bot, rocket.cat, takes its place."),
-    "user-merged-by-email": Kind(
+    "user-is-slackbot": ProblemKind(
+        "user", SKIPPED, "Nothing: Rocket.Chat's own bot, rocket.cat, takes its place."
+    ),
+    "user-merged-by-email": ProblemKind(
         "user",
         NOTED,
         "Nothing, if both are one person. If not, restore your backup, change one address, and import again.",
     ),
-    "user-merged-by-username": Kind(
+    "user-merged-by-username": ProblemKind(
         "user",
         NOTED,
         "Nothing, if both are one person. If not, restore your backup, rename the account, and import again.",
     ),
-    "username-changed": Kind("user", NOTED, "Rename the user in Rocket.Chat if another name is wanted."),
-    "user-not-listed": Kind(
+    "username-changed": ProblemKind(
+        "user", NOTED, "Rename the user in Rocket.Chat if another name is wanted."
+    ),
+    "user-not-listed": ProblemKind(
         "user",
         NOTED,
         "Nothing: the messages are kept. Activate the placeholder in Rocket.Chat if the person is to log in.",
     ),
-    "account-not-changed": Kind(
+    "account-not-changed": ProblemKind(
         "user", NOTED, "Let an administrator import again, or change the account in Rocket.Chat."
     ),
-    "user-exists": Kind("user", SKIPPED, "Nothing: the account was left as it is."),
-    "user-field-dropped": Kind("user", NOTED, "Set the value in Rocket.Chat if it is needed."),
-    "role-not-granted": Kind("user", NOTED, "Let an administrator grant the role in Rocket.Chat."),
-    "user-not-selected": Kind("user", SKIPPED, "Import again with the user selected."),
-    "user-rejected": Kind("user", FAILED, "Correct what the reason names and import again."),
+    "user-exists": ProblemKind("user", SKIPPED, "Nothing: the account was left as it is."),
+    "user-field-dropped": ProblemKind("user", NOTED, "Set the value in Rocket.Chat if it is needed."),
+    "role-not-granted": ProblemKind("user", NOTED, "Let an administrator grant the role in Rocket.Chat."),
+    "user-not-selected": ProblemKind("user", SKIPPED, "Import again with the user selected."),
+    "user-rejected": ProblemKind("user", FAILED, "Correct what the reason names and import again."),
     # contacts
-    "contact-not-readable": Kind("contact", FAILED, "Correct the row in the file and import again."),
-    "contact-empty": Kind(
+    "contact-not-readable": ProblemKind("contact", FAILED, "Correct the row in the file and import again."),
+    "contact-empty": ProblemKind(
         "contact", SKIPPED, "Give the row a name, an e-mail address or a number, and import again."
     ),
-    "contact-twice": Kind(
+    "contact-twice": ProblemKind(
         "contact",
         SKIPPED,
         "Nothing, if both are one contact. If not, give the second another id and import again.",
     ),
-    "contact-without-name": Kind("contact", NOTED, "Name the contact in Rocket.Chat."),
-    "unknown-manager": Kind(
+    "contact-without-name": ProblemKind("contact", NOTED, "Name the contact in Rocket.Chat."),
+    "unknown-manager": ProblemKind(
         "contact", NOTED, "Name a manager in Rocket.Chat, or import the account and then the contacts again."
     ),
-    "contact-not-selected": Kind("contact", SKIPPED, "Import again with the contact selected."),
-    "contact-rejected": Kind("contact", FAILED, "Correct what the reason names and import again."),
+    "contact-not-selected": ProblemKind("contact", SKIPPED, "Import again with the contact selected."),
+    "contact-rejected": ProblemKind("contact", FAILED, "Correct what the reason names and import again."),
     # rooms
-    "channel-not-readable": Kind("channel", FAILED, "Correct the entry in the file and import again."),
-    "channel-without-name": Kind("channel", NOTED, "Rename the room in Rocket.Chat."),
-    "channel-without-members": Kind(
+    "channel-not-readable": ProblemKind("channel", FAILED, "Correct the entry in the file and import again."),
+    "channel-without-name": ProblemKind("channel", NOTED, "Rename the room in Rocket.Chat."),
+    "channel-without-members": ProblemKind(
         "channel", NOTED, "Check the members in Rocket.Chat: they are the authors of its messages."
     ),
-    "room-name-changed": Kind(
+    "room-name-changed": ProblemKind(
         "channel",
         NOTED,
         "Rename the room, or let UTF8_Channel_Names_Validation allow the characters before you import.",
     ),
-    "room-merged": Kind(
+    "room-merged": ProblemKind(
         "channel",
         NOTED,
         "Nothing, if both are one. If not, restore your backup, rename the room, and import again.",
     ),
-    "channel-name-taken": Kind("channel", NOTED, "Rename the room in Rocket.Chat if another name is wanted."),
-    "channel-twice": Kind(
+    "channel-name-taken": ProblemKind(
+        "channel", NOTED, "Rename the room in Rocket.Chat if another name is wanted."
+    ),
+    "channel-twice": ProblemKind(
         "channel",
         SKIPPED,
         "Nothing, if both are one channel. If not, correct the second entry and import again.",
     ),
-    "channel-name-twice": Kind(
+    "channel-name-twice": ProblemKind(
         "channel", NOTED, "Look into the room of the other channel: it has the messages of both."
     ),
-    "channel-too-large": Kind("channel", NOTED, "Nothing: a private room holds the conversation."),
-    "unknown-creator": Kind(
+    "channel-too-large": ProblemKind("channel", NOTED, "Nothing: a private room holds the conversation."),
+    "unknown-creator": ProblemKind(
         "channel", NOTED, "Make somebody else the owner in Rocket.Chat if that is needed."
     ),
-    "unknown-member": Kind(
+    "unknown-member": ProblemKind(
         "channel",
         NOTED,
         "Invite the person in Rocket.Chat, or import again with a list of users that has the person.",
     ),
-    "member-not-added": Kind(
+    "member-not-added": ProblemKind(
         "channel", NOTED, "Let an administrator, or a member of the room, import again or invite the people."
     ),
-    "direct-without-members": Kind(
+    "direct-without-members": ProblemKind(
         "channel",
         FAILED,
         "See the reason: add the people to the file, or correct the user that failed, and import again.",
     ),
-    "direct-member-not-selected": Kind("channel", SKIPPED, "Import again with all its people selected."),
-    "channel-not-selected": Kind("channel", SKIPPED, "Import again with the channel selected."),
-    "channel-rejected": Kind("channel", FAILED, "Correct what the reason names and import again."),
+    "direct-member-not-selected": ProblemKind(
+        "channel", SKIPPED, "Import again with all its people selected."
+    ),
+    "channel-not-selected": ProblemKind("channel", SKIPPED, "Import again with the channel selected."),
+    "channel-rejected": ProblemKind("channel", FAILED, "Correct what the reason names and import again."),
     # messages
-    "message-not-readable": Kind("message", FAILED, "Correct the message in the file and import again."),
-    "message-without-time": Kind(
+    "message-not-readable": ProblemKind(
+        "message", FAILED, "Correct the message in the file and import again."
+    ),
+    "message-without-time": ProblemKind(
         "message", FAILED, "Give the message its time in the file and import again."
     ),
-    "message-without-recipient": Kind("message", SKIPPED, "Name the recipient in the row and import again."),
-    "message-of-unknown-type": Kind("message", NOTED, "Nothing: the text was kept as an ordinary message."),
-    "message-not-chat": Kind("message", SKIPPED, "Nothing: it only repeats or announces something else."),
-    "message-twice": Kind("message", SKIPPED, "Nothing: the first message was kept."),
-    "message-very-long": Kind("message", NOTED, "Nothing, but clients may be slow to show it."),
-    "message-cut": Kind("message", NOTED, "Find the whole text in the export."),
-    "message-without-author": Kind("message", NOTED, "Nothing: rocket.cat stands in as its author."),
-    "unknown-mention": Kind("message", NOTED, "Nothing: the name was kept as plain text."),
-    "unknown-editor": Kind("message", NOTED, "Nothing: the time of the edit was kept."),
-    "unknown-pinner": Kind("message", NOTED, "Nothing: the message is pinned all the same."),
-    "unknown-reaction-user": Kind("message", NOTED, "Nothing: the other people's reactions were kept."),
-    "person-not-imported": Kind("message", NOTED, "Import again with the person to bring it."),
-    "reaction-users-missing": Kind("message", NOTED, "Nothing: the export does not name these people."),
-    "attachment-link-dropped": Kind("message", NOTED, "Find the address in the export if it matters."),
-    "attachment-not-readable": Kind("message", NOTED, "Find the attachment in the export."),
-    "thread-without-root": Kind(
+    "message-without-recipient": ProblemKind(
+        "message", SKIPPED, "Name the recipient in the row and import again."
+    ),
+    "message-of-unknown-type": ProblemKind(
+        "message", NOTED, "Nothing: the text was kept as an ordinary message."
+    ),
+    "message-not-chat": ProblemKind(
+        "message", SKIPPED, "Nothing: it only repeats or announces something else."
+    ),
+    "message-twice": ProblemKind("message", SKIPPED, "Nothing: the first message was kept."),
+    "message-very-long": ProblemKind("message", NOTED, "Nothing, but clients may be slow to show it."),
+    "message-cut": ProblemKind("message", NOTED, "Find the whole text in the export."),
+    "message-without-author": ProblemKind("message", NOTED, "Nothing: rocket.cat stands in as its author."),
+    "unknown-mention": ProblemKind("message", NOTED, "Nothing: the name was kept as plain text."),
+    "unknown-editor": ProblemKind("message", NOTED, "Nothing: the time of the edit was kept."),
+    "unknown-pinner": ProblemKind("message", NOTED, "Nothing: the message is pinned all the same."),
+    "unknown-reaction-user": ProblemKind(
+        "message", NOTED, "Nothing: the other people's reactions were kept."
+    ),
+    "person-not-imported": ProblemKind("message", NOTED, "Import again with the person to bring it."),
+    "reaction-users-missing": ProblemKind(
+        "message", NOTED, "Nothing: the export does not name these people."
+    ),
+    "attachment-link-dropped": ProblemKind("message", NOTED, "Find the address in the export if it matters."),
+    "attachment-not-readable": ProblemKind("message", NOTED, "Find the attachment in the export."),
+    "thread-without-root": ProblemKind(
         "message", NOTED, "Nothing: a placeholder opens the thread. An older export may hold the message."
     ),
-    "thread-root-left-out": Kind(
+    "thread-root-left-out": ProblemKind(
         "message",
         NOTED,
         "A placeholder opens the thread. Select the author, or correct why it failed, and import again.",
     ),
-    "message-channel-not-selected": Kind("message", SKIPPED, "Import again with the channel selected."),
-    "message-channel-failed": Kind(
+    "message-channel-not-selected": ProblemKind(
+        "message", SKIPPED, "Import again with the channel selected."
+    ),
+    "message-channel-failed": ProblemKind(
         "message", FAILED, "See why the channel failed, correct it, and import again."
     ),
-    "message-author-not-selected": Kind("message", SKIPPED, "Import again with the author selected."),
-    "message-author-failed": Kind(
+    "message-author-not-selected": ProblemKind("message", SKIPPED, "Import again with the author selected."),
+    "message-author-failed": ProblemKind(
         "message", FAILED, "See why the author failed, correct it, and import again."
     ),
-    "message-edited": Kind(
+    "message-edited": ProblemKind(
         "message", NOTED, "Nothing; or import again with --rewrite, which overwrites what people have edited."
     ),
-    "message-rejected": Kind("message", FAILED, "Correct what the reason names and import again."),
-    "text-index-dropped": Kind(
+    "message-rejected": ProblemKind("message", FAILED, "Correct what the reason names and import again."),
+    "text-index-dropped": ProblemKind(
         "message", NOTED, "Nothing: it is built after the messages. Until then search finds none of them."
     ),
-    "text-index-built": Kind("message", NOTED, "Nothing: search finds messages again."),
-    "text-index-not-built": Kind(
+    "text-index-built": ProblemKind("message", NOTED, "Nothing: search finds messages again."),
+    "text-index-not-built": ProblemKind(
         "message", NOTED, "See the reason: remove what is in the way and start chatferry, or use mongosh."
     ),
-    "text-index-not-dropped": Kind("message", NOTED, "Nothing: the messages were written all the same."),
+    "text-index-not-dropped": ProblemKind(
+        "message", NOTED, "Nothing: the messages were written all the same."
+    ),
     # files
-    "file-of-others": Kind(
+    "file-of-others": ProblemKind(
         "file", FAILED, "Let an administrator import the export again if the rooms should have this file."
     ),
-    "file-gone": Kind("file", SKIPPED, "Nothing can be fetched. Ask the owner for a copy if it matters."),
-    "file-external": Kind("file", NOTED, "Nothing: the link to where it lives was kept."),
-    "file-not-fetched": Kind(
+    "file-gone": ProblemKind(
+        "file", SKIPPED, "Nothing can be fetched. Ask the owner for a copy if it matters."
+    ),
+    "file-external": ProblemKind("file", NOTED, "Nothing: the link to where it lives was kept."),
+    "file-not-fetched": ProblemKind(
         "file", FAILED, "Correct what the reason names, then fetch what is pending again (chatferry files)."
     ),
-    "file-archive-gone": Kind(
+    "file-archive-gone": ProblemKind(
         "file", FAILED, "Import the export again, then fetch what is pending again (chatferry files)."
     ),
-    "file-without-message": Kind("file", SKIPPED, "Nothing: the message that had it is not there any more."),
-    "file-messages-missing": Kind(
+    "file-without-message": ProblemKind(
+        "file", SKIPPED, "Nothing: the message that had it is not there any more."
+    ),
+    "file-messages-missing": ProblemKind(
         "file",
         FAILED,
         "Restore the destination with the messages, then fetch what is pending again (chatferry files).",
     ),
-    "avatar-not-fetched": Kind(
+    "avatar-not-fetched": ProblemKind(
         "file", FAILED, "Correct what the reason names, then fetch what is pending again (chatferry files)."
     ),
-    "file-without-address": Kind("file", FAILED, "Export again with file access, then import again."),
+    "file-without-address": ProblemKind("file", FAILED, "Export again with file access, then import again."),
 }
 
 
@@ -343,7 +377,7 @@ def _largest(of_kind: dict[str, Problem], most: int) -> Iterator[Problem]:
         yield replace(rest, position="", field="")
 
 
-class Position(Struct, frozen=True, gc=False):
+class Position(Struct, frozen=True, gc=False, array_like=True):
     """The place of a message: a file, and the index in its JSON list. Makes the message's problems."""
 
     file: str

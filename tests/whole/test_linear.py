@@ -41,7 +41,7 @@ from chatferry.importers.hipchat.messages import names_in, with_names
 from chatferry.importers.reading.html import from_html
 from chatferry.importers.reading.people import split
 from chatferry.importers.reading.table import Form, Rows, repaired
-from chatferry.importers.reading.texts import fitting, joined, link, marked
+from chatferry.importers.reading.texts import delimited, fitting, joined, link
 from chatferry.importers.slack import schema as slack_wire
 from chatferry.importers.slack import text as slack_text
 from chatferry.importers.slack.blocks import from_blocks
@@ -172,7 +172,7 @@ OF_TEXT: Mapping[str, Callable[[str], object]] = {
     "addresses in brackets": lambda text: urls_in(f"(https://example.org/{text}"),
     "addresses after code": lambda text: urls_in(f"```{text}"),
     "link": lambda text: link(f"https://example.org/{text}", text),
-    "mark": lambda text: marked(text, "*"),
+    "mark": lambda text: delimited(text, "*"),
     "length": lambda text: fitting((text,)),
     "html": from_html,
     "html: in a tag": lambda text: from_html(f"<a href='{text}"),

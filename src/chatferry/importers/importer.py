@@ -1,4 +1,4 @@
-"""What is said of a format."""
+"""The description of a format and the functions that read it."""
 
 from collections.abc import Callable, Iterator
 
@@ -21,21 +21,22 @@ def _read_nothing(archive: Archive, part: Part) -> Iterator[Message | Problem]:
 
 
 class Importer(Struct, frozen=True):
-    """A format.
+    """A format of archives.
 
-    key      Rocket.Chat's importerKey, name its display name (an operation's `type`)
-    matches  whether an archive is in this format
-    scan     everything but messages, and the parts that hold them; raises ArchiveError only if nothing
-             at all can be read
-    read     the messages of a part: for every record of it one Message, or one Problem that says why not,
-             and further problems that only note something
-    marks    tells of each part of an archive, where that can be told without reading it, what its messages
-             are made of: bytes that change when they do, else b""
-    origin   what the archive says of the workspace that it comes from: its name there, "" for nothing
-    source   what it reads, for people: "a Slack export"; "" for nothing
-    single   whether it reads a single file as well, one that is no archive
-    over     keys of formats that an archive of this one looks like too
-    hidden   not offered for choosing, as Rocket.Chat does, but a good importerKey all the same
+    key            Rocket.Chat's importerKey
+    name           its display name (an operation's `type`)
+    source         what it reads, for people: "a Slack export"; "" for nothing
+    matches        returns whether an archive is in this format
+    scan           yields everything but messages, and the parts with messages; raises ArchiveError only if
+                   nothing at all can be read
+    read           yields the messages of a part: for every record one Message or one Problem that says why
+                   not, and further problems that only note something
+    single         whether it reads a single file as well, outside of an archive
+    hidden         whether it is a valid importerKey that is not offered for choosing, as in Rocket.Chat
+    content_keys   returns a function that tells what the messages of a part are made of, without reading it:
+                   bytes that change when the messages do; b"" if that cannot be told
+    origin         returns the name that an archive gives the workspace it comes from; "" for none
+    over           keys of formats that match archives of this one too
     """
 
     key: str
@@ -46,11 +47,11 @@ class Importer(Struct, frozen=True):
     read: Callable[[Archive, Part], Iterator[Message | Problem]] = _read_nothing
     single: bool = False
     hidden: bool = False
-    marks: Callable[[Archive], Callable[[Part], bytes]] | None = None
+    content_keys: Callable[[Archive], Callable[[Part], bytes]] | None = None
     origin: Callable[[Archive], str] | None = None
     over: tuple[str, ...] = ()
 
     @property
     def wanted(self) -> str:
-        """What to give it, for people."""
+        """What to give to the importer, for people."""
         return f"{self.source}: {'a CSV file' if self.single else 'a zip or tar file, or a folder'}"

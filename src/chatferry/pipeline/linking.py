@@ -8,7 +8,7 @@ from chatferry.importers import IMPORTERS, Importer
 from chatferry.operations import Operation
 from chatferry.origins import (
     Candidate,
-    Choice,
+    ChosenOrigin,
     Comparison,
     Links,
     Origin,
@@ -127,7 +127,7 @@ def settle_origin(
     if operation.origin in known:
         return Origins(documents, known[operation.origin])
     if not importer.source:  # users over the API: every import id is the caller's own
-        choice = Choice(
+        choice = ChosenOrigin(
             known.get(importer.key) or Origin(importer.key, importer.key, adopts=True), is_new=not known
         )
     else:

@@ -34,9 +34,9 @@ CacheKey = Callable[[Part], bytes]
 
 def cache_key_of(importer: Importer, archive: Archive, scope: str = "") -> CacheKey:
     """Return the cache keys of an archive's parts. `scope` is that of the archive's origin."""
-    if importer.marks is None:
+    if importer.content_keys is None:
         return lambda part: b""
-    contents = importer.marks(archive)
+    contents = importer.content_keys(archive)
     beginning = f"{__version__}\0{FORMAT}\0{importer.key}\0{scope}".encode()
 
     def cache_key(part: Part) -> bytes:

@@ -135,4 +135,4 @@ def _counting(importer: Importer, found: Inspection) -> Importer:
             yield record
 
     # Without marks no part is cached for a later import.
-    return replace(importer, scan=scan, read=read, marks=None)
+    return replace(importer, scan=scan, read=read, content_keys=None)

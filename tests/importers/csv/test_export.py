@@ -18,7 +18,7 @@ from chatferry.documents import MESSAGES
 from chatferry.errors import ChatferryError
 from chatferry.importers import IMPORTERS
 from chatferry.importers.csv import export as csv
-from chatferry.importers.csv.first_pass import PART_MESSAGES, Slice
+from chatferry.importers.csv.first_pass import PART_MESSAGES, CsvPartSpec
 from chatferry.operations import Choice, Selection, Status
 from chatferry.records import Message, Part, Problem
 from chatferry.reports.inspection import inspect_archive
@@ -84,8 +84,8 @@ def test_a_large_file_makes_several_parts_in_order_of_time(order: str, tmp_path:
 
 def test_an_ordered_file_is_read_once(tmp_path: Path) -> None:
     found = slices(export(rows([n * 5_000 for n in range(12_000)])), tmp_path)
-    runs = [run for part, _ in found for run in decode(part.data, type=Slice).runs]
-    assert all(before.end == after.start for before, after in pairwise(runs))
+    ranges = [row_range for part, _ in found for row_range in decode(part.data, type=CsvPartSpec).ranges]
+    assert all(before.end == after.start for before, after in pairwise(ranges))
 
 
 @pytest.mark.parametrize("step", [0, 1, 200])

@@ -15,7 +15,7 @@ from chatferry.archive import Archive, open_archive
 from chatferry.importers.reading import json_stream
 from chatferry.importers.slack import export as slack
 from chatferry.importers.slack.large_files import Sizes
-from chatferry.importers.slack.parts import Slice
+from chatferry.importers.slack.parts import SlackPartSpec
 from chatferry.records import Message, Part, Problem
 from testdata.slack_export import FAULTS, Shape, write_export
 from tests.support.golden import write
@@ -212,7 +212,7 @@ def test_a_thread_is_told_of_in_the_part_of_its_first_message() -> None:
     replies = [said(n, thread_ts=said(n - 4000)["ts"]) for n in range(4000, 8000)]
     with open_archive(export([said(n) for n in range(4000)] + replies)) as archive:
         _, parts = scanned(archive, LONG)
-        told = [len(msgspec.msgpack.decode(part.data, type=Slice).room.threads) for part in parts]
+        told = [len(msgspec.msgpack.decode(part.data, type=SlackPartSpec).room.threads) for part in parts]
         assert sum(told) == 4000
         assert told[0] == parts[0].messages
         assert told[-1] == 0

@@ -9,13 +9,13 @@ from msgspec.structs import replace
 
 from chatferry.archive import Archive
 from chatferry.errors import ArchiveError
-from chatferry.importers.csv.first_pass import Slice, Survey, run_rows
+from chatferry.importers.csv.first_pass import CsvFirstPass, CsvPartSpec, rows_in
 from chatferry.importers.csv.lists import Listed, read_channels, read_users
 from chatferry.importers.csv.messages import (
     DIRECT_MESSAGES,
     MESSAGES,
-    Entry,
     Fault,
+    MessageRow,
     entry_of,
     fault_problem,
     message_id,
@@ -70,7 +70,7 @@ def scan(archive: Archive) -> Iterator[User | Contact | Channel | Part | Problem
             yield user
     if "contacts.csv" in listed:
         yield from read_contacts(archive, listed["contacts.csv"])
-    rooms: dict[str, _Room] = {}
+    rooms: dict[str, _ChannelFiles] = {}
     if "channels.csv" in listed:
         for channel in read_channels(archive, listed["channels.csv"]):
             if isinstance(channel, Problem):
@@ -80,34 +80,34 @@ def scan(archive: Archive) -> Iterator[User | Contact | Channel | Part | Problem
     yield from _files_left_out(archive, listed, folders)
     direct = _sort_files(folders, rooms)
     for room in rooms.values():
-        yield from _survey_room(archive, room, people)
-    yield from _survey_direct(archive, direct, people)
-    yield from people.strangers()
+        yield from _scan_room(archive, room, people)
+    yield from _scan_direct(archive, direct, people)
+    yield from people.unlisted_users()
     substitute = "an account of exactly this name, or else an inactive placeholder,"
     yield from not_listed(people.not_listed(), lists_users, substitute)
 
 
 def read(archive: Archive, part: Part) -> Iterator[Message | Problem]:
     """The messages of a slice in order of time; see `Importer.read`."""
-    here = msgspec.msgpack.decode(part.data, type=Slice)
+    spec = msgspec.msgpack.decode(part.data, type=CsvPartSpec)
     rows: list[_Row] = []
     held = 0
-    for run in here.runs:
-        sheet = here.sheets[run.file]
-        for line, found in run_rows(archive, run, sheet, not here.channel):
+    for row_range in spec.ranges:
+        sheet = spec.sheets[row_range.file]
+        for line, found in rows_in(archive, row_range, sheet, not spec.channel):
             if isinstance(found, Fault):
-                if run.owns:
+                if row_range.owns:
                     yield fault_problem(found, sheet, line)
-            elif here.since - NEIGHBOURS <= found.time // 1000 < here.until:
+            elif spec.since - NEIGHBOURS <= found.time // 1000 < spec.until:
                 held += len(found.text)
                 if held <= MOST_HELD:
-                    rows.append((found.time, run.file, -line if run.descends else line, found))
-                elif found.time // 1000 >= here.since:
+                    rows.append((found.time, row_range.file, -line if row_range.descends else line, found))
+                elif found.time // 1000 >= spec.since:
                     yield _crowded(sheet, line)
-    yield from _messages(sorted(rows, key=_order), here)
+    yield from _messages(sorted(rows, key=_order), spec)
 
 
-_Row = tuple[int, int, int, Entry]
+_Row = tuple[int, int, int, MessageRow]
 """A message: its time in microseconds, its file, its line (negative in files that descend), and itself."""
 
 
@@ -115,15 +115,15 @@ def _order(row: _Row) -> tuple[int, int, int]:
     return row[:3]
 
 
-def _messages(rows: Iterable[_Row], here: Slice) -> Iterator[Message | Problem]:
+def _messages(rows: Iterable[_Row], spec: CsvPartSpec) -> Iterator[Message | Problem]:
     """Records of rows in order. Those before the slice only say which milliseconds are taken."""
     after: dict[str, int] = {}
     equals: dict[tuple[str, str, str], int] = {}
     before = -1
     for micros, file, line, entry in rows:
-        sheet, own = here.sheets[file], micros // 1000
-        author = here.names.get(entry.author, entry.author) or ROCKET_CAT
-        channel = here.channel or conversation(author, entry.others, here.names)
+        sheet, own = spec.sheets[file], micros // 1000
+        author = spec.names.get(entry.author, entry.author) or ROCKET_CAT
+        channel = spec.channel or conversation(author, entry.others, spec.names)
         text = text_of(entry.text, sheet)
         if own != before:
             equals.clear()
@@ -131,7 +131,7 @@ def _messages(rows: Iterable[_Row], here: Slice) -> Iterator[Message | Problem]:
         key = (channel, author, text)
         ordinal = equals[key] = equals.get(key, -1) + 1
         ts = after[channel] = placed(own, after.get(channel, -1))
-        if own < here.since:
+        if own < spec.since:
             continue
         if len(text) > VERY_LONG:
             text, long = shortened(text, sheet, abs(line))
@@ -168,7 +168,7 @@ def _crowded(sheet: Sheet, line: int) -> Problem:
 # ---------------------------------------------------------------- which files
 
 
-class _Room(Struct, kw_only=True):
+class _ChannelFiles(Struct, kw_only=True):
     """A channel and the files with its messages."""
 
     record: Channel
@@ -199,7 +199,7 @@ def _only_folder(archive: Archive) -> str:
         first = next((cells for _, cells in rows_of(archive, sheet)), [])
     except ArchiveError:
         return ""
-    return folder if isinstance(entry_of(first, sheet, is_direct), Entry) else ""
+    return folder if isinstance(entry_of(first, sheet, is_direct), MessageRow) else ""
 
 
 def _refusal(archive: Archive) -> str:
@@ -225,7 +225,7 @@ def _files_left_out(
         yield problem("file-not-imported", reason, file=name)
 
 
-def _sort_files(folders: dict[str, list[str]], rooms: dict[str, _Room]) -> list[str]:
+def _sort_files(folders: dict[str, list[str]], rooms: dict[str, _ChannelFiles]) -> list[str]:
     """Give every folder's files to their room, if need be to a new one; returns those of direct messages."""
     direct: list[str] = []
     for folder, files in folders.items():
@@ -236,13 +236,13 @@ def _sort_files(folders: dict[str, list[str]], rooms: dict[str, _Room]) -> list[
         room = rooms.get(name.casefold())
         if room is None:
             record = Channel(id=name, type="p", name=name, listed=False, file=folder)
-            room = _Room(record=record, files=[])
+            room = _ChannelFiles(record=record, files=[])
             rooms[name.casefold()] = room
         room.files += files
     return direct
 
 
-def _name_of(folder: str, rooms: dict[str, _Room]) -> str:
+def _name_of(folder: str, rooms: dict[str, _ChannelFiles]) -> str:
     """The channel that a folder stands for: the innermost that a list names, else the innermost folder."""
     names = [normalize("NFC", name).strip() for name in reversed(folder.split("/"))]
     known = (name for name in names if name.casefold() in rooms or name.casefold() == DIRECT_FOLDER)
@@ -257,7 +257,7 @@ class _People:
 
     def __init__(self) -> None:
         self._ids = {ROCKET_CAT: ROCKET_CAT}
-        self._strangers: list[tuple[str, str, str, str]] = []  # name; file, position and field of first sight
+        self._unlisted: list[tuple[str, str, str, str]] = []  # name; file, position and field of first sight
 
     def know(self, id: str) -> None:
         self._ids[id.casefold()] = id
@@ -267,12 +267,12 @@ class _People:
         key = name.casefold()
         if key not in self._ids:
             self._ids[key] = name
-            self._strangers.append((name, file, position, field))
+            self._unlisted.append((name, file, position, field))
         return self._ids[key]
 
-    def strangers(self) -> Iterator[User]:
+    def unlisted_users(self) -> Iterator[User]:
         """Yield a placeholder for everybody whom no list holds."""
-        for name, file, position, _ in self._strangers:
+        for name, file, position, _ in self._unlisted:
             yield User(
                 id=name,
                 username=name,
@@ -285,13 +285,13 @@ class _People:
 
     def not_listed(self) -> Iterator[Problem]:
         """Yield a problem for everybody whom no list holds."""
-        for name, file, position, field in self._strangers:
+        for name, file, position, field in self._unlisted:
             reason = f"users.csv does not hold {name}: an account of exactly this name, or else an inactive "
             reason += "placeholder, stands in"
             yield problem("user-not-listed", reason, file=file, position=position, field=field)
 
 
-def _listed_room(listed: Listed, people: _People) -> _Room:
+def _listed_room(listed: Listed, people: _People) -> _ChannelFiles:
     """A channel of the list, with everybody by import id."""
     record = listed.record
 
@@ -301,13 +301,13 @@ def _listed_room(listed: Listed, people: _People) -> _Room:
     creator = met(record.creator, listed.creator_field) if record.creator else ""
     members = tuple(dict.fromkeys(met(name, listed.members_field) for name in record.members))
     record = replace(record, creator=creator, members=members)
-    return _Room(record=record, members_field=listed.members_field, files=[])
+    return _ChannelFiles(record=record, members_field=listed.members_field, files=[])
 
 
 # ---------------------------------------------------------------- first reading
 
 
-class _Sighted(Struct):
+class _NamedPeople(Struct):
     """Who is named in a room's files: by import id, and by names that are spelled in another way."""
 
     ids: dict[str, str]
@@ -322,9 +322,9 @@ class _Sighted(Struct):
                 self.names[name] = id
 
 
-def _survey_room(archive: Archive, room: _Room, people: _People) -> Iterator[Channel | Part | Problem]:
-    survey, seen = Survey(archive, is_direct=False), _Sighted({}, {})
-    for found in _survey(archive, room.files, survey):
+def _scan_room(archive: Archive, room: _ChannelFiles, people: _People) -> Iterator[Channel | Part | Problem]:
+    first_pass, seen = CsvFirstPass(archive, is_direct=False), _NamedPeople({}, {})
+    for found in _entries(archive, room.files, first_pass):
         if isinstance(found, Problem):
             yield found
         else:
@@ -338,10 +338,10 @@ def _survey_room(archive: Archive, room: _Room, people: _People) -> Iterator[Cha
         if room.files:
             yield _guessed(room)
     yield record
-    yield from survey.parts(record.id, seen.names)
+    yield from first_pass.parts(record.id, seen.names)
 
 
-def _guessed(room: _Room) -> Problem:
+def _guessed(room: _ChannelFiles) -> Problem:
     """Who is in the room was taken from its messages."""
     record = room.record
     if not room.members_field:
@@ -357,10 +357,10 @@ def _guessed(room: _Room) -> Problem:
     )
 
 
-def _survey_direct(archive: Archive, files: list[str], people: _People) -> Iterator[Channel | Part | Problem]:
-    survey, seen = Survey(archive, is_direct=True), _Sighted({}, {})
+def _scan_direct(archive: Archive, files: list[str], people: _People) -> Iterator[Channel | Part | Problem]:
+    first_pass, seen = CsvFirstPass(archive, is_direct=True), _NamedPeople({}, {})
     met: set[str] = set()
-    for found in _survey(archive, files, survey):
+    for found in _entries(archive, files, first_pass):
         if isinstance(found, Problem):
             yield found
             continue
@@ -375,14 +375,14 @@ def _survey_direct(archive: Archive, files: list[str], people: _People) -> Itera
             yield Channel(
                 id=id, type="d", members=tuple(dict.fromkeys(members)), file=sheet.file, position=where(line)
             )
-    yield from survey.parts("", seen.names)
+    yield from first_pass.parts("", seen.names)
 
 
-def _survey(
-    archive: Archive, files: list[str], survey: Survey
-) -> Iterator[tuple[Sheet, int, Entry] | Problem]:
+def _entries(
+    archive: Archive, files: list[str], first_pass: CsvFirstPass
+) -> Iterator[tuple[Sheet, int, MessageRow] | Problem]:
     """Every message of a room's files, and one note a file of how it was read."""
-    table = DIRECT_MESSAGES if survey.is_direct else MESSAGES
+    table = DIRECT_MESSAGES if first_pass.is_direct else MESSAGES
     for file in sorted(files):
         try:
             sheet = sheet_of(archive, file, table, "text")
@@ -391,7 +391,7 @@ def _survey(
             continue
         yield from unknown_columns(sheet)
         odd = first = 0
-        for found in survey.read(sheet):
+        for found in first_pass.read(sheet):
             if isinstance(found, Problem):
                 yield found
                 continue

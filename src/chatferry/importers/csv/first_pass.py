@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from chatferry.archive import Archive
 from chatferry.errors import ArchiveError
-from chatferry.importers.csv.messages import Entry, Fault, entry_of
+from chatferry.importers.csv.messages import Fault, MessageRow, entry_of
 from chatferry.importers.reading.columns import Sheet, where
 from chatferry.importers.reading.table import Row, Rows
 from chatferry.importers.reading.timeline import NEIGHBOURS
@@ -34,7 +34,7 @@ _SAMPLES = 8  # times that stand for those of a block that overlaps others
 _EVER = 1 << 60
 
 
-class Run(Struct, frozen=True, array_like=True, gc=False):
+class RowRange(Struct, frozen=True, array_like=True, gc=False):
     """Rows of one file that follow each other. Of runs that several parts read, one `owns` the faults.
 
     file     number of the sheet        start, end   bytes
@@ -49,8 +49,8 @@ class Run(Struct, frozen=True, array_like=True, gc=False):
     owns: bool
 
 
-class Slice(Struct, frozen=True, kw_only=True):
-    """A part's `data`: the messages from `since` to before `until` (ms) that stand in `runs`.
+class CsvPartSpec(Struct, frozen=True, kw_only=True, rename={"ranges": "runs"}):
+    """A part's `data`: the messages from `since` to before `until` (ms) that stand in `ranges`.
 
     `channel` is "" where messages of several direct conversations are mixed. `names` has the import ids of
     people whom the rows spell in another way.
@@ -58,7 +58,7 @@ class Slice(Struct, frozen=True, kw_only=True):
 
     channel: str
     sheets: tuple[Sheet, ...]
-    runs: tuple[Run, ...]
+    ranges: tuple[RowRange, ...]
     since: int
     until: int
     names: dict[str, str] = {}
@@ -77,7 +77,7 @@ class _Block(Struct, gc=False):
     last: int = -_EVER
 
 
-class Survey:
+class CsvFirstPass:
     """Takes the files of a room in any order. `sheets` are those that can be read."""
 
     def __init__(self, archive: Archive, is_direct: bool) -> None:
@@ -87,7 +87,7 @@ class Survey:
         self._blocks: list[_Block] = []
         self._descends: list[bool] = []
 
-    def read(self, sheet: Sheet) -> Iterator[tuple[int, Entry] | Problem]:
+    def read(self, sheet: Sheet) -> Iterator[tuple[int, MessageRow] | Problem]:
         """Every message of a file with its line; a problem if the file breaks off."""
         number = len(self.sheets)
         self.sheets.append(sheet)
@@ -131,26 +131,26 @@ class Survey:
         blocks = sorted(self._blocks, key=lambda block: (block.first, block.file, block.start))
         cuts = _cuts(blocks)
         counts = self._counted(blocks, cuts)
-        runs: list[list[Run]] = [[] for _ in counts]
+        ranges: list[list[RowRange]] = [[] for _ in counts]
         for block in sorted(blocks, key=lambda block: (block.file, block.start)):
             owner = bisect_right(cuts, block.first)
             for number in range(owner, bisect_right(cuts, block.last + NEIGHBOURS) + 1):
-                _add(runs[number], self._run(block, number == owner))
+                _add(ranges[number], self._range(block, number == owner))
         for number, count in enumerate(counts):
-            here = Slice(
+            spec = CsvPartSpec(
                 channel=channel,
                 sheets=tuple(self.sheets),
-                runs=tuple(runs[number]),
+                ranges=tuple(ranges[number]),
                 since=cuts[number - 1] if number else -_EVER,
                 until=cuts[number] if number < len(cuts) else _EVER,
                 names=names,
             )
             if count:
-                yield Part(channel=channel, messages=count, data=msgspec.msgpack.encode(_lean(here)))
+                yield Part(channel=channel, messages=count, data=msgspec.msgpack.encode(_lean(spec)))
 
-    def _run(self, block: _Block, owns: bool) -> Run:
+    def _range(self, block: _Block, owns: bool) -> RowRange:
         descends = self._descends[block.file]
-        return Run(block.file, block.start, block.end, block.line, descends, owns)
+        return RowRange(block.file, block.start, block.end, block.line, descends, owns)
 
     def _counted(self, blocks: Iterable[_Block], cuts: Sequence[int]) -> list[int]:
         """How many rows each stretch between the cuts holds."""
@@ -161,9 +161,9 @@ class Survey:
             if first == bisect_right(cuts, block.last):
                 counts[first] += block.messages
                 continue
-            run = self._run(block, True)
-            for _, found in run_rows(self._archive, run, self.sheets[block.file], self.is_direct):
-                if isinstance(found, Entry):
+            row_range = self._range(block, True)
+            for _, found in rows_in(self._archive, row_range, self.sheets[block.file], self.is_direct):
+                if isinstance(found, MessageRow):
                     counts[bisect_right(cuts, found.time // 1000)] += 1
         return counts
 
@@ -176,13 +176,13 @@ def _content(rows: Rows, sheet: Sheet) -> Iterator[Row]:
     return iterator
 
 
-def run_rows(
-    archive: Archive, run: Run, sheet: Sheet, is_direct: bool
-) -> Iterator[tuple[int, Entry | Fault]]:
+def rows_in(
+    archive: Archive, row_range: RowRange, sheet: Sheet, is_direct: bool
+) -> Iterator[tuple[int, MessageRow | Fault]]:
     """The rows of a run, each with its line."""
-    with archive.open(sheet.file, run.start) as stream:
-        rows = Rows(stream, sheet.form, run.start, run.line, run.end)
-        for line, cells in _content(rows, sheet) if run.start == sheet.form.start else rows:
+    with archive.open(sheet.file, row_range.start) as stream:
+        rows = Rows(stream, sheet.form, row_range.start, row_range.line, row_range.end)
+        for line, cells in _content(rows, sheet) if row_range.start == sheet.form.start else rows:
             yield line, entry_of(cells, sheet, is_direct)
 
 
@@ -227,18 +227,20 @@ def _samples(blocks: Sequence[_Block]) -> Iterator[tuple[int, float]]:
         reached = max(reached, block.last)
 
 
-def _add(runs: list[Run], run: Run) -> None:
+def _add(ranges: list[RowRange], row_range: RowRange) -> None:
     """Add a run, joined with the last if it goes on there."""
-    last = runs[-1] if runs else None
-    if last and (last.file, last.end, last.owns) == (run.file, run.start, run.owns):
-        runs[-1] = Run(last.file, last.start, run.end, last.line, last.descends, last.owns)
+    last = ranges[-1] if ranges else None
+    if last and (last.file, last.end, last.owns) == (row_range.file, row_range.start, row_range.owns):
+        ranges[-1] = RowRange(last.file, last.start, row_range.end, last.line, last.descends, last.owns)
     else:
-        runs.append(run)
+        ranges.append(row_range)
 
 
-def _lean(whole: Slice) -> Slice:
+def _lean(whole: CsvPartSpec) -> CsvPartSpec:
     """A slice with only those sheets that its runs stand in."""
-    used = sorted({run.file for run in whole.runs})
+    used = sorted({row_range.file for row_range in whole.ranges})
     number = {file: place for place, file in enumerate(used)}
-    runs = tuple(msgspec.structs.replace(run, file=number[run.file]) for run in whole.runs)
-    return msgspec.structs.replace(whole, sheets=tuple(whole.sheets[file] for file in used), runs=runs)
+    ranges = tuple(
+        msgspec.structs.replace(row_range, file=number[row_range.file]) for row_range in whole.ranges
+    )
+    return msgspec.structs.replace(whole, sheets=tuple(whole.sheets[file] for file in used), ranges=ranges)

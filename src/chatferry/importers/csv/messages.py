@@ -36,7 +36,7 @@ DIRECT_MESSAGES = Table(
 )
 
 
-class Entry(Struct, frozen=True, gc=False, array_like=True):
+class MessageRow(Struct, frozen=True, gc=False, array_like=True):
     """A row that is a message. `time` in microseconds; `author` may be ""; `others` are the recipients of a
     direct message."""
 
@@ -55,7 +55,7 @@ class Fault(Struct, frozen=True, array_like=True):
     name: str = ""  # of the column
 
 
-def entry_of(cells: list[str], sheet: Sheet, is_direct: bool) -> Entry | Fault:
+def entry_of(cells: list[str], sheet: Sheet, is_direct: bool) -> MessageRow | Fault:
     """What a row says; its text is still as it stands in the file."""
     cells = fitted(cells, sheet)
     needed = sheet.places
@@ -79,7 +79,7 @@ def entry_of(cells: list[str], sheet: Sheet, is_direct: bool) -> Entry | Fault:
             return Fault("message-without-recipient", "the row names no recipient", needed[3], "to")
         if max(map(len, others)) > MOST_NAME:
             return Fault("message-not-readable", "the name of a recipient is too long", needed[3], "to")
-    return Entry(time, author, others, cells[needed[2]])
+    return MessageRow(time, author, others, cells[needed[2]])
 
 
 def _short(cells: Sequence[str], sheet: Sheet, is_direct: bool) -> Fault:

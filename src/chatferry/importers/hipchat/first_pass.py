@@ -13,9 +13,9 @@ import msgspec
 from chatferry.archive import Archive
 from chatferry.importers.hipchat.messages import (
     OTHER,
-    ByteRange,
     HipChatPartSpec,
     History,
+    HistoryRange,
     author_of,
     channel_of,
     message_id,
@@ -220,11 +220,13 @@ def _starts(messages: ChannelMessages) -> Iterator[int]:
         size += messages.ends[n] - messages.starts[n]
 
 
-def _ranges(messages: ChannelMessages, start: int, stop: int) -> Iterator[ByteRange]:
+def _ranges(messages: ChannelMessages, start: int, stop: int) -> Iterator[HistoryRange]:
     first = start
     for n in range(start, stop):
         if n + 1 == stop or messages.numbers[n + 1] != messages.numbers[n] + 1:
-            yield ByteRange(messages.starts[first], messages.ends[n], messages.numbers[first], n + 1 - first)
+            yield HistoryRange(
+                messages.starts[first], messages.ends[n], messages.numbers[first], n + 1 - first
+            )
             first = n + 1
 
 

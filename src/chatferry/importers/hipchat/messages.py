@@ -40,7 +40,7 @@ class History(Struct, frozen=True):
     is_room: bool
 
 
-class ByteRange(Struct, frozen=True, array_like=True):
+class HistoryRange(Struct, frozen=True, array_like=True):
     """Elements that follow each other in a file.
 
     start, end     their bytes
@@ -69,7 +69,7 @@ class HipChatPartSpec(Struct, frozen=True, kw_only=True, rename=_STORED_NAMES):
 
     history: History
     channel: str
-    ranges: list[ByteRange]
+    ranges: list[HistoryRange]
     moved: dict[int, int] = {}
     duplicates: list[int] = []
     names: dict[str, str] = {}

@@ -5,7 +5,7 @@ from collections import Counter
 from html import unescape
 from html.parser import HTMLParser
 
-from chatferry.importers.reading.texts import link, marked
+from chatferry.importers.reading.texts import delimited, link
 
 # The standard library's parser takes a minute for 50 kB of "<a <a <a": it sees one short tag at a time.
 _TAG = re.compile(r"(</?[a-zA-Z][^<>]{0,4000}>|<![^<>]{0,4000}>)")
@@ -15,7 +15,7 @@ _NO_CHARACTER = re.compile(r"&#[0-9]{8,};?")
 _TRAILING = re.compile(r" (?=\n)")
 _SAFE = re.compile(r"(?:https?|ftp|mailto|tel):", re.IGNORECASE)
 
-_MARKS = {
+_DELIMITERS = {
     "b": "*", "strong": "*", "h1": "*", "h2": "*", "h3": "*", "h4": "*", "h5": "*", "h6": "*",
     "i": "_", "em": "_", "s": "~", "strike": "~", "del": "~", "code": "`", "tt": "`",
 }  # fmt: skip
@@ -95,7 +95,7 @@ class _Writer(HTMLParser):
             self._item()
         elif tag in ("td", "th") and not self._at_line_start():
             self._put(" | ")
-        if tag in _LISTS or (tag in (*_MARKS, *_WRAPPERS, *_HIDDEN) and not self._counts[_kind(tag)]):
+        if tag in _LISTS or (tag in (*_DELIMITERS, *_WRAPPERS, *_HIDDEN) and not self._counts[_kind(tag)]):
             self._open.append(_Open(tag, len(self._written), given.get("href", "")))
             self._counts[_kind(tag)] += 1
 
@@ -124,10 +124,10 @@ class _Writer(HTMLParser):
             return f"```\n{content.strip(chr(10))}\n```" if content.strip() else content
         if entry.name == "blockquote":
             return "\n".join(f"> {line}" for line in content.strip().split("\n")) if content.strip() else ""
-        mark = _MARKS.get(entry.name, "")
-        if not mark or self._counts["pre"]:
+        delimiter = _DELIMITERS.get(entry.name, "")
+        if not delimiter or self._counts["pre"]:
             return content
-        return "\n".join(marked(line, mark) for line in content.split("\n"))
+        return "\n".join(delimited(line, delimiter) for line in content.split("\n"))
 
     def _item(self) -> None:
         lists = [entry for entry in self._open[-64:] if entry.name in _LISTS]
@@ -156,7 +156,7 @@ class _Writer(HTMLParser):
 
 def _kind(tag: str) -> str:
     """What a tag within itself is told by: `b` and `strong` are one."""
-    return _MARKS.get(tag, tag)
+    return _DELIMITERS.get(tag, tag)
 
 
 def _image(given: dict[str, str]) -> str:

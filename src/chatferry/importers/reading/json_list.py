@@ -146,8 +146,8 @@ def end_of(text: str, place: int) -> int | None:
     """Where the object or list that begins at `place` ends, however deep; None if it does not."""
     depth = 0
     for match in _BRACKET.finditer(text, place):
-        mark = match[0]
-        depth += (mark in "[{") - (mark in "]}")
+        sign = match[0]
+        depth += (sign in "[{") - (sign in "]}")
         if depth == 0:
             return match.end()
     return None

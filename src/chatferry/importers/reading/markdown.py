@@ -21,7 +21,7 @@ _ENDS_ADDRESS = re.compile(rf"[{_CLOSING}]*\s")
 _DOTTED = re.compile(r"\w\.\w\S*\Z")
 _NOT_ANGLED = frozenset("<>|")
 _STYLES = ("*", "_", "~")
-_MARKS = frozenset(_STYLES)
+_DELIMITERS = frozenset(_STYLES)
 _NUMBER = re.compile(r"\+\d{6,15}")
 _UNSAFE_END = "!\"%'()*,.:;=~"  # taken for the punctuation of the sentence
 
@@ -188,7 +188,7 @@ def _angled(link: str) -> str:
 def bare(url: str, shown: str) -> Bare:
     """Return an address without a label; where it would not be found, and its marks of styles tear labels,
     with its brackets percent-encoded."""
-    if not _is_found(url) and not _MARKS.isdisjoint(shown) and url.startswith(("https://", "http://")):
+    if not _is_found(url) and not _DELIMITERS.isdisjoint(shown) and url.startswith(("https://", "http://")):
         url = shown = _encoded(url)
     return Bare(url, shown, _is_found(url))
 

@@ -53,7 +53,7 @@ def link(url: str, label: str) -> str:
 _TICKS = re.compile("``+")
 _CODE = re.compile("`([^`]+)`")
 _PAIR = re.compile(r"\([^()]*\)")
-_MARKS = "_*~"
+_DELIMITERS = "_*~"
 _BRACKET = re.compile("[()]")
 _NO_ADDRESS = re.compile(r"[\s|\\]")
 
@@ -65,9 +65,9 @@ def labelled(url: str, label: str) -> str:
     if "`" in label:
         label = _CODE.sub(r"\1", _TICKS.sub("", label))
     label = label.replace("](", "] (")
-    for mark in _MARKS:
-        if mark in label and mark in url:
-            url = url.replace(mark, f"%{ord(mark):02X}")
+    for delimiter in _DELIMITERS:
+        if delimiter in label and delimiter in url:
+            url = url.replace(delimiter, f"%{ord(delimiter):02X}")
     return f"[{label}]({_within_parentheses(url)})"
 
 
@@ -80,13 +80,13 @@ def _percent(match: re.Match[str]) -> str:
     return "".join(f"%{byte:02X}" for byte in match[0].encode())
 
 
-def marked(text: str, mark: str) -> str:
-    """The text with a mark on both sides, inside of its spaces: `* bold*` is not bold."""
+def delimited(text: str, delimiter: str) -> str:
+    """Return a text between delimiters, which go inside of its spaces: `* bold*` is not bold."""
     core = text.strip()
     if not core:
         return text
     head = len(text) - len(text.lstrip())
-    return f"{text[:head]}{mark}{core}{mark}{text[head + len(core) :]}"
+    return f"{text[:head]}{delimiter}{core}{delimiter}{text[head + len(core) :]}"
 
 
 def fitting(text: Text) -> tuple[Text, tuple[str, str] | None]:

@@ -10,7 +10,7 @@ IMPORTER = Importer(
     export.matches,
     export.scan,
     export.read,
-    marks=export.marks,
+    content_keys=export.content_keys,
     origin=export.origin,
 )
 MEMBERS_IMPORTER = Importer(

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Any
 
 from chatferry.importers.reading.markdown import Bare, Markdown
-from chatferry.importers.reading.texts import joined, labelled, marked
+from chatferry.importers.reading.texts import delimited, joined, labelled
 from chatferry.importers.slack.schema import person
 from chatferry.importers.slack.text import (
     address,
@@ -151,8 +151,8 @@ def _list(element: dict[str, Any], depth: int) -> Iterator[Segment]:
     offset = element.get("offset")
     start = 1 + offset if isinstance(offset, int) else 1
     for number, item in enumerate(_dicts(element.get("elements"))):
-        mark = f"{start + number}." if element.get("style") == "ordered" else "•"
-        yield ("\n" if number else "") + f"{margin}{mark} "
+        delimiter = f"{start + number}." if element.get("style") == "ordered" else "•"
+        yield ("\n" if number else "") + f"{margin}{delimiter} "
         yield from _rich_element(item, depth)
 
 
@@ -219,16 +219,16 @@ def _coded(element: dict[str, Any]) -> Segment:
 
 
 def _styles(element: dict[str, Any]) -> list[str]:
-    """Return the marks of an element's styles, the innermost first."""
+    """Return the delimiters of an element's styles, the innermost first."""
     style = element.get("style")
     if not isinstance(style, dict):
         return []
-    marks = (("code", "`"), ("strike", "~"), ("italic", "_"), ("bold", "*"))
-    return [mark for name, mark in marks if style.get(name) is True]
+    delimiters = (("code", "`"), ("strike", "~"), ("italic", "_"), ("bold", "*"))
+    return [delimiter for name, delimiter in delimiters if style.get(name) is True]
 
 
 def _styled(text: str, element: dict[str, Any], in_label: bool = False) -> str:
-    for mark in _styles(element):
-        if not (in_label and mark == "`"):  # Rocket.Chat shows no code in labels
-            text = marked(text, mark)
+    for delimiter in _styles(element):
+        if not (in_label and delimiter == "`"):  # Rocket.Chat shows no code in labels
+            text = delimited(text, delimiter)
     return text

@@ -18,8 +18,8 @@ from chatferry.importers.reading.json_list import decode_list, flaw_problem
 from chatferry.importers.reading.json_stream import read_chunks
 from chatferry.importers.reading.timeline import spread
 from chatferry.importers.reading.unlisted import UNLISTED_ROOM, not_listed
-from chatferry.importers.slack.first_pass import Survey, nameless
-from chatferry.importers.slack.large_files import Run, Sizes
+from chatferry.importers.slack.first_pass import SlackFirstPass, nameless
+from chatferry.importers.slack.large_files import FileSection, Sizes
 from chatferry.importers.slack.lists import (
     ROOM_LISTS,
     USER_LISTS,
@@ -33,7 +33,7 @@ from chatferry.importers.slack.lists import (
 )
 from chatferry.importers.slack.messages import placeholder_root, to_record
 from chatferry.importers.slack.ordering import in_order
-from chatferry.importers.slack.parts import Slice, parts
+from chatferry.importers.slack.parts import SlackPartSpec, parts
 from chatferry.importers.slack.schema import Envelope, SlackMessage, micros
 from chatferry.problems import MOST_OF_PART, Notes, Position, problem
 from chatferry.records import ROCKET_CAT, Channel, Message, Part, Problem, User
@@ -66,7 +66,7 @@ def origin(archive: Archive) -> str:
 
 def scan(archive: Archive, sizes: Sizes = SIZES) -> Iterator[User | Channel | Part | Problem]:
     """Users, conversations and the parts of their messages; see `Importer.scan`."""
-    _refuse_what_is_none(archive)
+    _require_export(archive)
     folders = _folders(archive)
     yield from _files_left_out(archive)
     users: set[str] = set()
@@ -90,22 +90,22 @@ def scan(archive: Archive, sizes: Sizes = SIZES) -> Iterator[User | Channel | Pa
             f"{archive.name}: neither its users nor its channels nor any messages can be read. "
             "Download the export again."
         )
-    yield from _survey_all(archive, [*conversations, *unknown], folders, users, sizes)
+    yield from _scan_messages(archive, [*conversations, *unknown], folders, users, sizes)
 
 
 def read(archive: Archive, part: Part) -> Iterator[Message | Problem]:
     """The messages of a slice in order of time; see `Importer.read`."""
-    here = msgspec.msgpack.decode(part.data, type=Slice)
-    for root, reply in here.missing_roots.items():
+    spec = msgspec.msgpack.decode(part.data, type=SlackPartSpec)
+    for root, reply in spec.missing_roots.items():
         reason = "the first message of the thread is not in the archive"
         yield Position(reply.file, reply.index).problem("thread-without-root", reason, f"thread_ts ({root})")
-        yield placeholder_root(root, here.room, reply.file)
-    if here.run is not None:
-        yield from _read_run(archive, here, here.files[0], here.run)
+        yield placeholder_root(root, spec.room, reply.file)
+    if spec.section is not None:
+        yield from _read_section(archive, spec, spec.files[0], spec.section)
         return
-    after = here.after
-    seen = {time for ts in here.twins if (time := micros(ts)) is not None}
-    for file in here.files:
+    after = spec.after
+    seen = {time for ts in spec.duplicates if (time := micros(ts)) is not None}
+    for file in spec.files:
         elements, flaws = read_elements(archive, file, SlackMessage)
         for flaw in flaws:
             yield flaw_problem(flaw, file, "message-not-readable", "message")
@@ -114,43 +114,49 @@ def read(archive: Archive, part: Part) -> Iterator[Message | Problem]:
         for index, ts in zip(places, spread(times, after), strict=True):
             message = elements[index]
             if message is not None:
-                record, found = to_record(message, ts, file, index, here.room, archive.__contains__)
+                record, found = to_record(message, ts, file, index, spec.room, archive.__contains__)
                 problems.extend(found)
                 yield record
                 after = ts
         yield from problems
 
 
-def marks(archive: Archive) -> Callable[[Part], bytes]:
-    """What the messages of each slice are made of; see `Importer.marks`."""
+def content_keys(archive: Archive) -> Callable[[Part], bytes]:
+    """What the messages of each slice are made of; see `Importer.content_keys`."""
     stored = [(name, archive.size(name)) for name in archive.names() if _is_stored_file(name)]
     bytes_of_files = xxh3_128_digest(msgspec.msgpack.encode(stored))
 
-    def mark(part: Part) -> bytes:
-        files = msgspec.msgpack.decode(part.data, type=Slice).files
+    def content_key(part: Part) -> bytes:
+        files = msgspec.msgpack.decode(part.data, type=SlackPartSpec).files
         checksums = [archive.checksum(file) for file in files]
         return b"" if None in checksums else msgspec.msgpack.encode((bytes_of_files, checksums))
 
-    return mark
+    return content_key
 
 
-def _read_run(archive: Archive, here: Slice, file: str, run: Run) -> Iterator[Message | Problem]:
+def _read_section(
+    archive: Archive, spec: SlackPartSpec, file: str, section: FileSection
+) -> Iterator[Message | Problem]:
     try:
-        with archive.open(file, run.start) as stream:
-            data = stream.read(run.end - run.start)
+        with archive.open(file, section.start) as stream:
+            data = stream.read(section.end - section.start)
     except ArchiveError as error:
-        yield problem("message-not-readable", str(error), file=file, count=run.count + (run.lost is not None))
+        yield problem(
+            "message-not-readable", str(error), file=file, count=section.count + (section.lost is not None)
+        )
         return
-    elements, flaws = decode_list(b"[%s]" % data, SlackMessage, range(run.first, run.first + run.count))
-    for flaw in [*flaws, run.lost] if run.lost else flaws:
+    elements, flaws = decode_list(
+        b"[%s]" % data, SlackMessage, range(section.first, section.first + section.count)
+    )
+    for flaw in [*flaws, section.lost] if section.lost else flaws:
         yield flaw_problem(flaw, file, "message-not-readable", "message")
-    times, places, left_out = in_order(elements, file, set(), run.first, run.twins)
+    times, places, left_out = in_order(elements, file, set(), section.first, section.duplicates)
     problems = Notes(MOST_OF_PART, left_out)
     for index, time in zip(places, times, strict=True):
-        message = elements[index - run.first]
+        message = elements[index - section.first]
         if message is not None:
-            ts = run.moved.get(index, time // 1000)
-            record, found = to_record(message, ts, file, index, here.room, archive.__contains__)
+            ts = section.moved.get(index, time // 1000)
+            record, found = to_record(message, ts, file, index, spec.room, archive.__contains__)
             problems.extend(found)
             yield record
     yield from problems
@@ -159,7 +165,7 @@ def _read_run(archive: Archive, here: Slice, file: str, run: Run) -> Iterator[Me
 # ---------------------------------------------------------------- which files
 
 
-def _refuse_what_is_none(archive: Archive) -> None:
+def _require_export(archive: Archive) -> None:
     names = archive.names()
     if not names:
         raise ArchiveError(f"{archive.name} is empty. Download the export again.")
@@ -225,7 +231,7 @@ _Task = list[tuple[Conversation, list[str]]]
 """Conversations, with the names of their day files, that are read for the first time together."""
 
 
-class _Aid(Struct, frozen=True):
+class _FirstPassInput(Struct, frozen=True):
     """What it takes to read any conversation: the users that the export lists, and whom its bots write as."""
 
     users: set[str]
@@ -233,29 +239,31 @@ class _Aid(Struct, frozen=True):
     sizes: Sizes
 
 
-class _Found(Struct, frozen=True):
+class _Scanned(Struct, frozen=True):
     """What the first reading finds in a conversation."""
 
     parts: list[Part]
     authors: tuple[str, ...]
-    strangers: dict[str, User]
+    unlisted_users: dict[str, User]
 
 
-def _survey_all(
+def _scan_messages(
     archive: Archive,
     conversations: list[Conversation],
     folders: dict[str, list[str]],
     users: set[str],
     sizes: Sizes,
 ) -> Iterator[User | Channel | Part | Problem]:
-    aid = _Aid(users, {bot: user for bot, user in bots(archive).items() if user in users}, sizes)
-    strangers: dict[str, User] = {}
+    shared = _FirstPassInput(
+        users, {bot: user for bot, user in bots(archive).items() if user in users}, sizes
+    )
+    unlisted_users: dict[str, User] = {}
     tasks = list(_tasks(archive, conversations, folders, sizes.first))
-    for task, all_found in zip(tasks, archive.each(_survey, aid, tasks), strict=True):
+    for task, all_found in zip(tasks, archive.each(_scan_task, shared, tasks), strict=True):
         for (conversation, files), found in zip(task, all_found, strict=True):
-            for id, user in found.strangers.items():
-                if id not in strangers or _is_nameless(strangers[id]):
-                    strangers[id] = user
+            for id, user in found.unlisted_users.items():
+                if id not in unlisted_users or _is_nameless(unlisted_users[id]):
+                    unlisted_users[id] = user
             if not conversation.members_known:
                 conversation = _with_authors(conversation, found.authors)
                 yield conversation.record
@@ -263,13 +271,13 @@ def _survey_all(
                     yield _members_guessed(conversation)
             if conversation.record.type == "d":
                 for member in conversation.record.members:
-                    if member != ROCKET_CAT and member not in users and member not in strangers:
-                        strangers[member] = nameless(
+                    if member != ROCKET_CAT and member not in users and member not in unlisted_users:
+                        unlisted_users[member] = nameless(
                             member, conversation.record.file, conversation.record.position
                         )
             yield from found.parts
-    yield from strangers.values()
-    yield from not_listed(map(_not_listed, strangers.values()), bool(users), "an inactive placeholder")
+    yield from unlisted_users.values()
+    yield from not_listed(map(_not_listed, unlisted_users.values()), bool(users), "an inactive placeholder")
 
 
 def _not_listed(user: User) -> Problem:
@@ -297,20 +305,28 @@ def _tasks(
         yield task
 
 
-def _survey(archive: Archive, aid: _Aid, task: _Task) -> list[_Found]:
-    return [_survey_one(archive, aid, conversation, files) for conversation, files in task]
+def _scan_task(archive: Archive, shared: _FirstPassInput, task: _Task) -> list[_Scanned]:
+    return [_scan_conversation(archive, shared, conversation, files) for conversation, files in task]
 
 
-def _survey_one(archive: Archive, aid: _Aid, conversation: Conversation, files: list[str]) -> _Found:
-    survey = Survey(aid.users, aid.bots)
+def _scan_conversation(
+    archive: Archive, shared: _FirstPassInput, conversation: Conversation, files: list[str]
+) -> _Scanned:
+    first_pass, sizes = SlackFirstPass(shared.users, shared.bots), shared.sizes
     for file in files:
-        elements = _whole(archive, file, aid.sizes)
+        elements = _whole(archive, file, sizes)
         if elements is not None:
-            survey.add(file, elements)
+            first_pass.add(file, elements)
         else:
-            survey.add_chunks(file, read_chunks(archive, file, Envelope, aid.sizes.chunk), aid.sizes)
-    authors = () if conversation.members_known else tuple(survey.authors)
-    return _Found(list(parts(archive, conversation, survey, aid.sizes)), authors, survey.strangers)
+            first_pass.add_chunks(
+                file, read_chunks(archive, file, Envelope, shared.sizes.chunk), shared.sizes
+            )
+    authors = () if conversation.members_known else tuple(first_pass.findings.authors)
+    return _Scanned(
+        list(parts(archive, conversation, first_pass, shared.sizes)),
+        authors,
+        first_pass.findings.unlisted_users,
+    )
 
 
 def _whole(archive: Archive, file: str, sizes: Sizes) -> list[Envelope | None] | None:

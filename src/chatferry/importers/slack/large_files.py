@@ -1,12 +1,11 @@
-"""Day files that are too large to be read at once: which of their elements make a part, and in which order
-they stand.
+"""Day files that are too large to be read at once, divided into sections, and the order of their messages.
 
 Memory: some numbers for each message of the one file that is being read, never a message.
 """
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator
 from heapq import merge
 
 from msgspec import Struct
@@ -23,11 +22,11 @@ _SORTED_AT_ONCE = 1 << 13
 class Sizes(Struct, frozen=True):
     """How much is read at once.
 
-    whole      bytes of a day file up to which it is read whole, and never divided
-    objects    objects in a day file up to which that is so
-    piece      bytes that are looked at together in a larger one
+    whole             bytes of a day file up to which it is read whole, and never divided
+    objects           objects in a day file up to which it is read whole
+    chunk             bytes of a larger file that are decoded together
     messages, bytes   what a part holds, about
-    first    bytes of day files that are read for the first time together
+    first             bytes of day files that one task of the first pass reads
     """
 
     whole: int = 4 << 20
@@ -38,12 +37,15 @@ class Sizes(Struct, frozen=True):
     first: int = 4 << 20
 
 
-class Run(Struct, frozen=True, array_like=True):
-    """Elements of a day file that follow each other: their bytes, the number of the first and how many.
+class FileSection(Struct, frozen=True, array_like=True):
+    """Elements of a large day file that follow each other.
 
-    `moved` has the times (ms) of messages that would share one with another, by their numbers; `twins` the
-    numbers of messages whose time another has that goes before, and that one's number; None if it stands in
-    another file. `lost`: why nothing can be read after them.
+    start, end     their bytes
+    first, count   the number of the first, and how many they are
+    moved          times (ms) of messages that would share one with another, by their numbers
+    duplicates     numbers of messages that have the time of an earlier message, with the number of that one,
+                   None if it is in another file
+    lost           why nothing can be read after them
     """
 
     start: int
@@ -51,11 +53,16 @@ class Run(Struct, frozen=True, array_like=True):
     first: int
     count: int
     moved: dict[int, int] = {}
-    twins: dict[int, int | None] = {}
+    duplicates: dict[int, int | None] = {}
     lost: Flaw | None = None
 
+    @property
+    def messages(self) -> int:
+        """How many messages it has; what cannot be read counts as one."""
+        return self.count + (self.lost is not None)
 
-class Times:
+
+class SortedTimes:
     """Times in ascending order, in eight bytes each."""
 
     def __init__(self) -> None:
@@ -74,11 +81,11 @@ class Times:
         return self._times[bisect_left(self._times, time)] == time
 
 
-class LongFile:
-    """Takes the pieces of a day file in order."""
+class LargeFile:
+    """Collects the chunks of a day file in order. `times` are complete once the sections are made."""
 
     def __init__(self, sizes: Sizes) -> None:
-        self.times = Times()  # once there are runs
+        self.times = SortedTimes()
         self._sizes = sizes
         self._bounds: list[tuple[int, int, int]] = []  # start, end, first
         self._times = array("q")  # of every element
@@ -89,7 +96,7 @@ class LongFile:
 
     @property
     def highest(self) -> int:
-        """The last time so far; NO_TIME for none."""
+        """The latest time so far; NO_TIME for none."""
         return self._highest
 
     @property
@@ -112,32 +119,34 @@ class LongFile:
         )
 
     def end(self, broken: Broken) -> None:
-        """Nothing more can be read, or nothing at all."""
+        """Note that nothing more can be read, or nothing at all."""
         position = "" if broken.is_damage else f"$[{len(self._times)}]"
         self._lost = Flaw(position, "", broken.reason, lost=True)
 
-    def runs(self, after: int, before: Container[int]) -> Iterator[Run]:
-        """The file, divided. `after`: the last message before it (ms); `before`: times in the file before."""
-        stands = self._stands(after, before)
+    def sections(self, after: int, before: Container[int]) -> Iterator[FileSection]:
+        """Yield the sections of the file.
+
+        `after` is the time of the last message before the file (ms), `before` the times of the file before.
+        """
+        moved, duplicates = self._placed(after, before)
         bounds = self._bounds or [(0, 0, 0)]
         for number, (start, end, first) in enumerate(bounds, 1):
             is_last = number == len(bounds)
-            stop = len(self._times) if is_last else bounds[number][2]
-            placed_here = zip(stands[first:stop], self._times[first:stop], strict=True)
-            odd = [n for n, (stand, time) in enumerate(placed_here, first) if stand != time // 1000]
-            yield Run(
+            numbers = range(first, len(self._times) if is_last else bounds[number][2])
+            yield FileSection(
                 start,
                 end,
                 first,
-                stop - first,
-                {n: stands[n] for n in odd if stands[n] >= 0},
-                {n: _twin(stands[n]) for n in odd if stands[n] < 0},
+                len(numbers),
+                {n: moved[n] for n in numbers if n in moved},
+                {n: duplicates[n] for n in numbers if n in duplicates},
                 self._lost if is_last else None,
             )
 
-    def _stands(self, after: int, before: Container[int]) -> Sequence[int]:
-        """Where each element stands: a millisecond; _NOWHERE; or less, see `_twin`."""
-        stands = array("q", [_NOWHERE]) * len(self._times)
+    def _placed(self, after: int, before: Container[int]) -> tuple[dict[int, int], dict[int, int | None]]:
+        """Return what `FileSection` calls `moved` and `duplicates`, of the whole file."""
+        moved: dict[int, int] = {}
+        duplicates: dict[int, int | None] = {}
         first, last = -1, NO_TIME
         for n in self._in_order():
             time = self._times[n]
@@ -148,15 +157,17 @@ class LongFile:
                 first, last = n, time
                 self.times.add(time)
             if time in before:
-                stands[n] = _ELSEWHERE
+                duplicates[n] = None
             elif is_again:
-                stands[n] = _ELSEWHERE - 1 - first
+                duplicates[n] = first
             else:
-                stands[n] = after = placed(time // 1000, after)
-        return stands
+                after = placed(time // 1000, after)
+                if after != time // 1000:
+                    moved[n] = after
+        return moved, duplicates
 
     def _in_order(self) -> Iterator[int]:
-        """The numbers of the elements in order of time, and as they stand where times are equal."""
+        """Yield the numbers of the elements in order of time; elements of one time keep their order."""
         time = self._times.__getitem__
         total = len(self._times)
         if self._rises:
@@ -167,12 +178,3 @@ class LongFile:
             for start in range(0, total, _SORTED_AT_ONCE)
         ]
         return merge(*sorted_ones, key=time)
-
-
-_NOWHERE = NO_TIME // 1000
-_ELSEWHERE = -2
-
-
-def _twin(stand: int) -> int | None:
-    """The number of the message that goes before; None if it stands in another file."""
-    return None if stand == _ELSEWHERE else _ELSEWHERE - 1 - stand

@@ -125,7 +125,7 @@ def read_users(archive: Archive) -> Iterator[User | Problem]:
     twice = _listed_twice(archive)
     best = _best(archive, twice) if twice else {}
     for file in _user_lists(archive):
-        notes = _Notes()
+        notes = _UserNotes()
         for item in _listed(archive, file, SlackUser):
             if isinstance(item, Flaw):
                 yield flaw_problem(item, file, "user-not-readable", "user")
@@ -140,7 +140,7 @@ def read_users(archive: Archive) -> Iterator[User | Problem]:
         yield from notes.problems(file)
 
 
-class Guests:
+class GuestCount:
     """The guests of a list: how many, and the first of them by name."""
 
     def __init__(self) -> None:
@@ -162,12 +162,12 @@ class Guests:
             yield problem("user-is-guest", reason, file=file, field=field, count=self._count)
 
 
-class _Notes:
+class _UserNotes:
     """What there is to say, once for a list, about many of its users."""
 
     def __init__(self) -> None:
         self._counts = Counter[str]()
-        self._guests = Guests()
+        self._guests = GuestCount()
 
     def look_at(self, user: SlackUser) -> None:
         """Take note of a user."""

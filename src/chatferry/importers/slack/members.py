@@ -8,7 +8,7 @@ from chatferry.errors import ArchiveError
 from chatferry.importers.reading.columns import Sheet, Table, column, sheet_of, where
 from chatferry.importers.reading.lists import cells_of
 from chatferry.importers.reading.people import emails_of, username_of
-from chatferry.importers.slack.lists import Guests
+from chatferry.importers.slack.lists import GuestCount
 from chatferry.problems import problem
 from chatferry.records import Message, Part, Problem, User
 
@@ -35,7 +35,7 @@ def matches(archive: Archive) -> bool:
 def scan(archive: Archive) -> Iterator[User | Problem]:
     """The members; see `Importer.scan`."""
     seen: dict[str, int] = {}
-    guests = Guests()
+    guests = GuestCount()
     file = _file(archive)
     for row in cells_of(archive, file, MEMBERS, "user-not-readable"):
         if isinstance(row, Problem):

@@ -77,7 +77,7 @@ class PinNote(Struct, frozen=True, array_like=True):
     by: str
 
 
-class Room(Struct, frozen=True, kw_only=True):
+class PartContext(Struct, frozen=True, kw_only=True):
     """What the messages of one part have in common."""
 
     channel: str
@@ -111,7 +111,7 @@ def is_kept(message: SlackMessage | Envelope) -> bool:
     return message.type in (None, "message") and message.subtype not in REPEATS
 
 
-def placeholder_root(ts: str, room: Room, file: str) -> Message:
+def placeholder_root(ts: str, room: PartContext, file: str) -> Message:
     """Return a placeholder for the first message of a thread, which the archive does not hold."""
     return Message(
         message_id(room.channel, ts),
@@ -130,7 +130,7 @@ def skip_reason(message: SlackMessage) -> str:
 
 
 def to_record(
-    message: SlackMessage, ts: int, file: str, index: int, room: Room, stored: Callable[[str], bool]
+    message: SlackMessage, ts: int, file: str, index: int, room: PartContext, stored: Callable[[str], bool]
 ) -> tuple[Message, tuple[Problem, ...]]:
     """Return the record of a kept message, element `index` of `file`, and what could not be taken over.
 
@@ -204,7 +204,9 @@ class _Sender(Struct, frozen=True, gc=False):
     avatar: str = ""
 
 
-def _sender(message: SlackMessage, room: Room, position: Position) -> tuple[_Sender, tuple[Problem, ...]]:
+def _sender(
+    message: SlackMessage, room: PartContext, position: Position
+) -> tuple[_Sender, tuple[Problem, ...]]:
     problems = NO_PROBLEMS
     author = author_of(message, room.bots)
     if not author:
@@ -297,14 +299,14 @@ def _duration(message: SlackMessage) -> str:
 # ---------------------------------------------------------------- threads, edits, pins, reactions
 
 
-def _thread(root: str, room: Room, position: Position) -> tuple[str, tuple[Problem, ...]]:
+def _thread(root: str, room: PartContext, position: Position) -> tuple[str, tuple[Problem, ...]]:
     """Return the id of a thread's first message."""
     if micros(root) is None:
         return "", (position.problem("field-dropped", f"{root!r} is not a time", "thread_ts"),)
     return message_id(room.channel, root), NO_PROBLEMS
 
 
-def _edit(edited: Edited, room: Room, position: Position) -> tuple[Edit | None, tuple[Problem, ...]]:
+def _edit(edited: Edited, room: PartContext, position: Position) -> tuple[Edit | None, tuple[Problem, ...]]:
     at = millis(edited.ts)
     if at is None:
         reason = "the time of the edit is not a time"
@@ -313,7 +315,7 @@ def _edit(edited: Edited, room: Room, position: Position) -> tuple[Edit | None, 
     return Edit(at, person(room.bots.get(editor, editor))), NO_PROBLEMS
 
 
-def _pin(message: SlackMessage, ts: int, room: Room) -> Pin | None:
+def _pin(message: SlackMessage, ts: int, room: PartContext) -> Pin | None:
     note = room.pins.get(message.ts or "")
     if note is not None:
         return Pin(note.at or ts, person(note.by))
@@ -349,7 +351,7 @@ def _missing(reaction: SlackReaction, position: Position) -> Problem:
 # ---------------------------------------------------------------- bots
 
 
-def _is_persons(message: SlackMessage, room: Room) -> bool:
+def _is_persons(message: SlackMessage, room: PartContext) -> bool:
     """Whether a person posted the message with an app, as with /giphy: Slack shows the person then."""
     return message.user in room.people and room.bots.get(message.bot_id or "") != message.user
 

@@ -1,4 +1,4 @@
-"""The messages of a day file in order of time, and why some have no place there."""
+"""The messages of a day file in order of time, and why some are left out."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,7 +14,7 @@ Messages = list[SlackMessage | None]
 
 
 def times_of(elements: Sequence[SlackMessage | Envelope | None]) -> list[int]:
-    """The time (microseconds) of each element; NO_TIME for one that has no place."""
+    """Return the time (microseconds) of each element; NO_TIME for elements that are left out."""
     stamps = [
         message.ts
         if message is not None
@@ -37,16 +37,17 @@ def times_of(elements: Sequence[SlackMessage | Envelope | None]) -> list[int]:
 
 
 def in_order(
-    elements: Messages, file: str, seen: set[int], first: int = 0, twins: Mapping[int, int | None] = {}
+    elements: Messages, file: str, seen: set[int], first: int = 0, duplicates: Mapping[int, int | None] = {}
 ) -> tuple[list[int], list[int], list[Problem]]:
-    """The times (microseconds, ascending) of a file's messages, their indexes, and why others are left out.
+    """Return the times (microseconds, ascending) of a file's messages, their indexes, and what is left out.
 
-    `seen` are the times of messages before, which another message of the same time would repeat; the file's
-    own are added to it. `first` is the index of the first element; `twins` are the indexes of messages whose
-    time another one of the file has, with that one's, or None if it stands in another file.
+    seen         times of earlier messages, which a message of the same time repeats; the file's are added
+    first        the index of the first element
+    duplicates   indexes of messages that have the time of an earlier message, with the index of that one;
+                 None if it is in another file
     """
     times = _times_as_they_stand(elements)
-    if times is not None and not twins and seen.isdisjoint(times):
+    if times is not None and not duplicates and seen.isdisjoint(times):
         seen.update(times)
         return times, list(range(first, first + len(times))), []
     places: dict[int, int] = {}
@@ -55,9 +56,9 @@ def in_order(
         if message is None:
             continue
         time = micros(message.ts)
-        if time is None or time in places or time in seen or index in twins or not is_kept(message):
-            twin = twins[index] if index in twins else places.get(time or 0)
-            left_out.append(_left_out(message, Position(file, index), twin))
+        if time is None or time in places or time in seen or index in duplicates or not is_kept(message):
+            duplicate_of = duplicates[index] if index in duplicates else places.get(time or 0)
+            left_out.append(_left_out(message, Position(file, index), duplicate_of))
         else:
             places[time] = index
     seen.update(places)
@@ -66,9 +67,9 @@ def in_order(
 
 
 def _times_as_they_stand(elements: Sequence[SlackMessage | Envelope | None]) -> list[int] | None:
-    """The times of a file in which every message has a place and each is later than the one before.
+    """Return the times of a file in which no message is left out and each is later than the one before.
 
-    Nearly all files are so: this looks at the whole file at once, which takes a fifth of the time.
+    Nearly all files are like this: checking the whole file at once takes a fifth of the time.
     """
     kept = [
         message.ts
@@ -81,7 +82,7 @@ def _times_as_they_stand(elements: Sequence[SlackMessage | Envelope | None]) -> 
 
 
 def _numbers(stamps: list[str]) -> list[int] | None:
-    """The microseconds in Slack's times of 17 characters each; None if one of them is no time."""
+    """Return Slack's times of 17 characters as microseconds; None if one of them is invalid."""
     count = len(stamps)
     together = "".join(stamps)
     if together[10::17] != "." * count:
@@ -92,12 +93,16 @@ def _numbers(stamps: list[str]) -> list[int] | None:
     return [int(digits[start : start + 16]) for start in range(0, 16 * count, 16)]
 
 
-def _left_out(message: SlackMessage, spot: Position, twin: int | None) -> Problem:
+def _left_out(message: SlackMessage, position: Position, duplicate_of: int | None) -> Problem:
     if not is_kept(message):
-        return spot.problem("message-not-chat", skip_reason(message), "subtype")
+        return position.problem("message-not-chat", skip_reason(message), "subtype")
     if micros(message.ts) is None:
         reason = f"{message.ts!r} is not a time" if message.ts else "the message has no time"
-        return spot.problem("message-without-time", reason, "ts")
-    where = "a message of another day file" if twin is None else f"message {twin} of the same file"
+        return position.problem("message-without-time", reason, "ts")
+    where = (
+        "a message of another day file"
+        if duplicate_of is None
+        else f"message {duplicate_of} of the same file"
+    )
     reason = f"{where} has the same time, which is a message's identity"
-    return spot.problem("message-twice", reason, "ts")
+    return position.problem("message-twice", reason, "ts")
