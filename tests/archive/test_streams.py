@@ -181,14 +181,13 @@ def test_an_entry_is_read_from_any_place(form: str, tmp_path: Path) -> None:
 
 def test_reading_piece_by_piece_inflates_once(tmp_path: Path) -> None:
     data = random.Random(4).randbytes(6 * MIB)
-    with open_archive(written(tmp_path / "export.zip", zip_bytes({"a": data}))) as archive:
-        blocks = 0
+    blocks = 0
 
-        def count() -> None:
-            nonlocal blocks
-            blocks += 1
+    def count() -> None:
+        nonlocal blocks
+        blocks += 1
 
-        archive.before_read = count
+    with open_archive(written(tmp_path / "export.zip", zip_bytes({"a": data})), on_block=count) as archive:
         with archive.open("a") as stream:
             stream.read()
         whole, blocks = blocks, 0

@@ -51,14 +51,20 @@ class Archive:
 
     name: str  # for messages: the file name of the archive
     wrapping: str  # the folders around everything, which are not part of the names
-    before_read: Callable[[], None]  # called before each block: what it raises stops the reading
     spread: Spread | None  # other processes that have the same archive open
 
-    def __init__(self, name: str, contents: Listing, container: Container, tag: str = "") -> None:
+    def __init__(
+        self,
+        name: str,
+        contents: Listing,
+        container: Container,
+        tag: str = "",
+        on_block: Callable[[], None] = lambda: None,
+    ) -> None:
         self.name = name
         self._tag = tag
         self.wrapping = contents.wrapping
-        self.before_read = lambda: None
+        self._on_block = on_block
         self.spread = None
         self._entries = contents.entries
         self._container = container
@@ -163,7 +169,7 @@ class Archive:
         left, crc, held = entry.size, 0, b""
         try:
             for block in self._container.blocks(entry):
-                self.before_read()
+                self._on_block()
                 left -= len(block)
                 if left < 0:
                     raise self._damaged(name, f"it holds more than the {entry.size} bytes it declares")

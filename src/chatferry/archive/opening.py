@@ -3,12 +3,12 @@
 import errno
 import stat
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from chatferry.archive.archive import Archive
-from chatferry.archive.entry_rules import DEFAULT_LIMITS, Limits
+from chatferry.archive.archive import Archive, Container
+from chatferry.archive.entry_rules import DEFAULT_LIMITS, Limits, Listing
 from chatferry.archive.folder import open_dict, open_folder
 from chatferry.archive.messages import AGAIN, fault, unreadable
 from chatferry.archive.remote import RemoteFile, is_url, url_name
@@ -30,42 +30,44 @@ def open_archive(
     name: str = "",
     single: bool = False,
     rules: Rules = DEFAULT_RULES,
+    on_block: Callable[[], None] = lambda: None,
 ) -> Archive:
     """Open a zip, tar, tar.gz or folder, told apart by content, or a dict of contents by name.
 
-    A string is a path, or a URL (s3, http, https) whose file is read by ranges, as the `rules` allow.
-    `name` is what messages call the archive, where that is not its file name. `single` lets a text file that
-    is none of these pass as an archive whose one entry it is.
     A tar.gz is unpacked into a temporary file once, as it must be read in any order; closing deletes it.
-    Raises ArchiveError if the archive cannot be read, is unsafe or goes beyond `limits`.
+    Raise ArchiveError if the archive cannot be read, is unsafe or goes beyond `limits`.
+
+    source    a string is a path, or a URL (s3, http, https) whose file is read by ranges, as `rules` allow
+    name      what messages call the archive, if that is not its file name
+    single    lets a text file that is no archive pass as an archive with this one entry
+    on_block  is called for each block that is read later: what it raises stops the reading
     """
     if isinstance(source, Mapping):
-        return Archive("archive", *open_dict("archive", source, limits))
+        return Archive("archive", *open_dict("archive", source, limits), on_block=on_block)
     if isinstance(source, str) and is_url(source):
-        return _open_url(source, limits, name, single, rules)
+        remote = RemoteFile(source, rules)
+        return _opened(remote, name or url_name(source), limits, single, remote.tag, on_block)
     source = Path(source)
     try:
         mode = _mode(source)
         if stat.S_ISDIR(mode):
             folder = source.resolve().name or str(source)
-            return Archive(folder, *open_folder(folder, source, limits))
+            return Archive(folder, *open_folder(folder, source, limits), on_block=on_block)
         if not stat.S_ISREG(mode):
             raise fault(str(source), "is neither a file nor a folder", "Name the export's file or folder.")
-        with ExitStack() as stack:
-            file = OffsetFile(source.open("rb", buffering=0))
-            stack.callback(file.close)
-            archive = _open_file(name or source.name, file, limits, single)
-            stack.pop_all()
-            return archive
+        file = OffsetFile(source.open("rb", buffering=0))
+        return _opened(file, name or source.name, limits, single, "", on_block)
     except OSError as error:
         raise unreadable(str(source), error) from error
 
 
-def _open_url(url: str, limits: Limits, name: str, single: bool, rules: Rules) -> Archive:
+def _opened(
+    file: OffsetFile, name: str, limits: Limits, single: bool, tag: str, on_block: Callable[[], None]
+) -> Archive:
+    """Open the archive in a file, and close the file if it holds none."""
     with ExitStack() as stack:
-        file = RemoteFile(url, rules)
         stack.callback(file.close)
-        archive = _open_file(name or url_name(url), file, limits, single, file.tag)
+        archive = Archive(name, *_contents(name, file, limits, single), tag, on_block)
         stack.pop_all()
         return archive
 
@@ -77,19 +79,19 @@ def _mode(path: Path) -> int:
         raise FileNotFoundError(errno.ENOENT, str(error)) from error
 
 
-def _open_file(archive: str, file: OffsetFile, limits: Limits, single: bool, tag: str = "") -> Archive:
+def _contents(archive: str, file: OffsetFile, limits: Limits, single: bool) -> tuple[Listing, Container]:
     head = file.at(0, TAR_BLOCK)
     if not head:
         raise fault(archive, "is empty", AGAIN)
     if head.startswith((b"PK\3\4", b"PK\5\6", b"PK\7\x08")):
-        return Archive(archive, *open_zip(archive, file, limits), tag)
+        return open_zip(archive, file, limits)
     if head.startswith(b"\x1f\x8b"):
-        return Archive(archive, *open_tar_gz(archive, file, limits), tag)
+        return open_tar_gz(archive, file, limits)
     kind = _kind(head)
     if single and not kind and not _is_tar(head) and is_text(head):
-        return Archive(archive, *open_single(archive, file, limits), tag)
+        return open_single(archive, file, limits)
     otherwise = f"is {kind}, not a zip or tar" if kind else "is neither a zip nor a tar"
-    return Archive(archive, *open_tar(archive, file, limits, otherwise), tag)
+    return open_tar(archive, file, limits, otherwise)
 
 
 def _is_tar(head: bytes) -> bool:

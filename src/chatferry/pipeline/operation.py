@@ -108,9 +108,8 @@ class _Run:
         """Prepare or import."""
         pause, settings = self._pause, self._settings
         source = _source(operation, settings)
-        with source.open() as archive, self._sole, ExitStack() as own:
+        with source.open(pause.check) as archive, self._sole, ExitStack() as own:
             pools = self._pools or own.enter_context(Pools(settings))
-            archive.before_read = pause.check
             context = ImportContext(
                 store=self._store,
                 destination=throttled(self._destination, settings.pace, pause.check),

@@ -277,15 +277,15 @@ def test_a_file_that_goes_away_costs_its_parts_and_says_so(tmp_path: Path) -> No
 
 def test_all_parts_together_inflate_a_file_once(tmp_path: Path) -> None:
     files = export([said(n) for n in range(20_000)], [said(20_000)])
-    with open_archive(zipped(tmp_path / "export.zip", files)) as archive:
+    blocks = 0
+
+    def count() -> None:
+        nonlocal blocks
+        blocks += 1
+
+    with open_archive(zipped(tmp_path / "export.zip", files), on_block=count) as archive:
         _, parts = scanned(archive, LONG)
         blocks = 0
-
-        def count() -> None:
-            nonlocal blocks
-            blocks += 1
-
-        archive.before_read = count
         read(archive, parts[::2])  # what one of two processes reads
         assert len(parts) == 8
         assert blocks <= len(files[DAY]) // MIB + 1

@@ -231,12 +231,12 @@ class _Files:
         if source is None or not source.archive:
             return None
         try:
+            settings = self._run.settings
             archive = open_archive(
-                source.archive, self._run.settings.limits, rules=self._run.settings.downloads
+                source.archive, settings.limits, rules=settings.downloads, on_block=self._run.check
             )
         except ArchiveError:
             return None
-        archive.before_read = self._run.check
         return self._stack.enter_context(archive)
 
     def _store(self, wanted: _Wanted, path: Path, told: Downloaded) -> None:

@@ -1,5 +1,7 @@
 """How another process opens the archive of an import."""
 
+from collections.abc import Callable
+
 from msgspec import Struct
 
 from chatferry.archive import Archive, Limits, open_archive
@@ -21,10 +23,11 @@ class ArchiveSpec(Struct, frozen=True):
     fingerprint: str = ""
     rules: Rules = DEFAULT_RULES
 
-    def open(self) -> Archive:
-        """Open the archive. Raises ArchiveError if it cannot be read, or has changed."""
+    def open(self, on_block: Callable[[], None] = lambda: None) -> Archive:
+        """Open the archive. Raise ArchiveError if it cannot be read, or has changed."""
         single = IMPORTERS[self.importer].single
-        archive = open_archive(self.place if self.place else {}, self.limits, self.name, single, self.rules)
+        source = self.place if self.place else dict[str, bytes]()
+        archive = open_archive(source, self.limits, self.name, single, self.rules, on_block)
         if self.fingerprint and archive.fingerprint() != self.fingerprint:
             archive.close()
             raise ArchiveError(

@@ -39,8 +39,7 @@ class WorkerContext:
     def archive(self) -> Archive:
         with self._opening:
             if self._archive is None:
-                self._archive = self._source.open()
-                self._archive.before_read = self._go_on
+                self._archive = self._source.open(self._go_on)
             return self._archive
 
     def convert(self, chunk: Chunk, pack: Pack) -> Iterator[Batch]:
