@@ -69,12 +69,12 @@ class Listener(socket.socket):
         self._spare = -1  # a descriptor to give up, so that a connection without one can be closed
         self._keep_spare()
 
-    def accept(self) -> "tuple[Accepted, Any]":
+    def accept(self) -> "tuple[AcceptedSocket, Any]":
         """Return the next admitted connection. BlockingIOError lets asyncio serve other sockets first."""
         while self._accepted < AT_ONCE:
             self._accepted += 1
             connection, address = self._next()
-            accepted = Accepted(connection, self._connections)
+            accepted = AcceptedSocket(connection, self._connections)
             if self._connections.admit(address[0], accepted.fileno(), accepted, time.monotonic()):
                 return accepted, address
             self._refuse(accepted)
@@ -117,7 +117,7 @@ class Listener(socket.socket):
                 self._spare = os.open(os.devnull, os.O_RDONLY)
 
 
-class Accepted(socket.socket):
+class AcceptedSocket(socket.socket):
     """The socket of a connection; it reports its close. `served`: HTTP has begun on it."""
 
     def __init__(self, accepted: socket.socket, connections: Connections) -> None:
@@ -168,7 +168,7 @@ class Connection(H11Protocol):
         self._peer = self._limited.at(transport.get_extra_info("socket").fileno())
         if self._peer is None:  # closed to make room
             transport.abort()
-        elif isinstance(self._peer.line, Accepted):
+        elif isinstance(self._peer.line, AcceptedSocket):
             self._peer.line.served = self
 
     def handle_events(self) -> None:

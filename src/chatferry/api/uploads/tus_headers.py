@@ -8,7 +8,7 @@ from msgspec import Struct
 from chatferry.api.uploads import tus
 
 
-class Header(Struct, frozen=True):
+class TusHeader(Struct, frozen=True):
     """A header: its description, schema and example."""
 
     text: str
@@ -18,31 +18,31 @@ class Header(Struct, frozen=True):
 
 _STRING, _BYTES = {"type": "string"}, {"type": "string", "pattern": "^[0-9]{1,18}$"}
 HEADERS = {
-    "Tus-Resumable": Header("The version of the protocol.", {"const": tus.VERSION}, tus.VERSION),
-    "Tus-Version": Header("Supported versions of the protocol.", _STRING, tus.VERSION),
-    "Tus-Extension": Header("Supported extensions of the protocol.", _STRING, tus.EXTENSIONS),
-    "Tus-Max-Size": Header("The largest upload, in bytes.", _BYTES, "107374182400"),
-    "Tus-Checksum-Algorithm": Header(
+    "Tus-Resumable": TusHeader("The version of the protocol.", {"const": tus.VERSION}, tus.VERSION),
+    "Tus-Version": TusHeader("Supported versions of the protocol.", _STRING, tus.VERSION),
+    "Tus-Extension": TusHeader("Supported extensions of the protocol.", _STRING, tus.EXTENSIONS),
+    "Tus-Max-Size": TusHeader("The largest upload, in bytes.", _BYTES, "107374182400"),
+    "Tus-Checksum-Algorithm": TusHeader(
         "Supported algorithms of Upload-Checksum.", _STRING, ",".join(tus.ALGORITHMS)
     ),
-    "Location": Header("The path of the upload.", _STRING, "/api/v1/import.uploads/rbAXPnMktTFbNpwtJ"),
-    "Upload-Offset": Header("How many bytes have arrived.", _BYTES, "1000"),
-    "Upload-Length": Header("The size of the file in bytes.", _BYTES, "48213"),
-    "Upload-Metadata": Header(
+    "Location": TusHeader("The path of the upload.", _STRING, "/api/v1/import.uploads/rbAXPnMktTFbNpwtJ"),
+    "Upload-Offset": TusHeader("How many bytes have arrived.", _BYTES, "1000"),
+    "Upload-Length": TusHeader("The size of the file in bytes.", _BYTES, "48213"),
+    "Upload-Metadata": TusHeader(
         "`importerKey`, and optionally `filename` and `filetype`, each with its value in base64.",
         _STRING,
         "importerKey c2xhY2s=,filename ZXhwb3J0LnppcA==",
     ),
-    "Upload-Checksum": Header(
+    "Upload-Checksum": TusHeader(
         "An algorithm, and the checksum of the body in base64.", _STRING, "sha1 Kq5sNclPz7QV2+lfQIuc6R7oRu0="
     ),
-    "Upload-Expires": Header(
+    "Upload-Expires": TusHeader(
         "When an incomplete upload is removed.", _STRING, "Sat, 12 Aug 2023 20:08:37 GMT"
     ),
-    "Import-Operation-Id": Header(
+    "Import-Operation-Id": TusHeader(
         "The id of the operation that a complete upload began.", _STRING, "rbAXPnMktTFbNpwtJ"
     ),
-    "X-HTTP-Method-Override": Header(
+    "X-HTTP-Method-Override": TusHeader(
         "The method to use instead of POST.", {"enum": ["HEAD", "PATCH", "DELETE"]}, "HEAD"
     ),
 }
