@@ -4,14 +4,13 @@ import logging
 
 from msgspec.structs import replace
 
-from chatferry.clock import now
 from chatferry.destinations import Destination
 from chatferry.logs import event
-from chatferry.operations import Operation, Status, advance
+from chatferry.operations import Operation, Status
 from chatferry.pipeline.context import Watch
 from chatferry.pipeline.pause import Pause
+from chatferry.pipeline.progress import Progress
 from chatferry.records import Outcome, Problem
-from chatferry.runtime import peak_memory
 from chatferry.settings import Settings
 from chatferry.store import Store, problems
 
@@ -33,21 +32,22 @@ class FetchRun:
         pause: Pause,
         watch: Watch,
     ) -> None:
-        self.operation = operation
+        self.progress = Progress(operation, store, watch, pause.clock)
         self.store = store
         self.destination = destination
         self.settings = settings
         self.check, self.stop = pause.check, pause.stop
-        self._watch = watch
-        self._clock = pause.clock
-        self._since = self._clock()
         self._ended = store.fetches.outcomes(operation.id)
+
+    @property
+    def operation(self) -> Operation:
+        """Return the operation as it is now."""
+        return self.progress.operation
 
     def expect(self, left: int) -> None:
         """So many files are still to be dealt with."""
         total = left + sum(self._ended.values())
-        counts = replace(self.operation.count, messages=total, total=total)
-        self._save(replace(self.operation, count=counts))
+        self.progress.count(replace(self.operation.count, messages=total, total=total))
 
     def settle(self, outcome: Outcome, ids: list[tuple[str, str]], note: Problem | None = None) -> None:
         """Note what became of files, each given by its id and its message's, and the problem with them."""
@@ -72,8 +72,8 @@ class FetchRun:
                     self._forget_address(id, message_id)
             self._ended[outcome] = self._ended.get(outcome, 0) + len(ids)
             failed = self._ended.get(Outcome.FAILED, 0)
-            counts = replace(self.operation.count, completed=sum(self._ended.values()) - failed, error=failed)
-            self._save(replace(self.operation, count=counts))
+            completed = sum(self._ended.values()) - failed
+            self.progress.count(replace(self.operation.count, completed=completed, error=failed))
 
     def _forget_address(self, id: str, message_id: str) -> None:
         if message_id:
@@ -86,17 +86,5 @@ class FetchRun:
         ended = sum(self.store.fetches.outcomes(self.operation.id).values())
         if ended != self.operation.count.total:
             raise AssertionError(f"{self.operation.count.total} files were pending, {ended} ended")
-        self._save(advance(self.operation, Status.DONE, now()))
+        self.progress.go(Status.DONE)
         return self.operation
-
-    def _save(self, operation: Operation) -> None:
-        moment = self._clock()
-        self.operation = replace(
-            operation,
-            updated_at=now(),
-            seconds=operation.seconds + moment - self._since,
-            peak_memory=peak_memory(),
-        )
-        self._since = moment
-        self.store.operations.save(self.operation)
-        self._watch(self.operation)
