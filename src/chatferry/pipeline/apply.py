@@ -12,7 +12,7 @@ from chatferry.operations import Operation
 from chatferry.origins import Links
 from chatferry.pipeline.linking import Origins
 from chatferry.problems import problem
-from chatferry.records import Outcome, User
+from chatferry.records import Channel, Contact, Outcome, User
 from chatferry.redaction import holds_secret
 from chatferry.store import Store, problems
 from chatferry.store.staging import Result, Staged, Type
@@ -56,6 +56,16 @@ def mapped_user(document: Document) -> MappedUser:
 
 def absence_of(staged: Staged) -> str:
     return "failed" if staged.outcome == Outcome.FAILED else "not selected"
+
+
+def not_selected(
+    type: Type, record: User | Contact | Channel, name: str, account: Document | None
+) -> Decision:
+    """Leave out a record; an account that an earlier import brought stays the author of its messages."""
+    reason = f"{name or record.id} was not selected"
+    note = problem(f"{type}-not-selected", reason, file=record.file, position=record.position)
+    id, name = (account["_id"], account.get("username", "")) if account else ("", name)
+    return Decision(outcome=Outcome.SKIPPED, id=id, name=name, problems=(note,))
 
 
 def _keep_address(store: Store, user_id: str, url: str, decision: Decision) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from chatferry.clock import now
-from chatferry.convert import Decision, MappedRoom, MappedUser
+from chatferry.convert import MappedRoom, MappedUser
 from chatferry.convert import rooms as convert_rooms
 from chatferry.convert.names import SETTINGS as NAME_SETTINGS
 from chatferry.convert.names import room_names
@@ -12,11 +12,10 @@ from chatferry.documents import Date, Document
 from chatferry.errors import CancelledError
 from chatferry.operations import DIRECT_MESSAGES
 from chatferry.origins import Links
-from chatferry.pipeline.apply import RecordContext, absence_of, carry_out, mapped_user
+from chatferry.pipeline.apply import RecordContext, absence_of, carry_out, mapped_user, not_selected
 from chatferry.pipeline.linking import is_administrator
 from chatferry.pipeline.users import USER_BATCH
-from chatferry.problems import problem
-from chatferry.records import ROCKET_CAT, Channel, Outcome, User
+from chatferry.records import ROCKET_CAT, Channel, User
 from chatferry.store.staging import Staged, batches
 
 Entered = dict[str, list[str]]
@@ -85,7 +84,7 @@ def _import_rooms(
         ):
             decision = convert_rooms.decide_room(record, known, policy, moment)
         else:
-            decision = _unselected_channel(record)
+            decision = not_selected("channel", record, record.name, None)
         known.take(decision.changes)
         decisions.append(decision)
     for result in carry_out(context, "channel", batch, decisions):
@@ -134,12 +133,6 @@ def _room_documents(
         if record.type == "d"
     ]
     yield from destination.find(Lookup.ROOM_MEMBERS, keys)
-
-
-def _unselected_channel(record: Channel) -> Decision:
-    reason = f"{record.name or record.id} was not selected"
-    skipped = problem("channel-not-selected", reason, file=record.file, position=record.position)
-    return Decision(outcome=Outcome.SKIPPED, name=record.name, problems=(skipped,))
 
 
 def mapped_rooms(context: RecordContext) -> dict[str, MappedRoom]:

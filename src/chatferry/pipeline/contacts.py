@@ -1,13 +1,12 @@
 """The contacts of an archive, in batches. Done a second time it goes on where it stopped."""
 
 from chatferry.clock import now
-from chatferry.convert import Decision, MappedUser
+from chatferry.convert import MappedUser
 from chatferry.convert import contacts as convert_contacts
 from chatferry.destinations import Lookup
 from chatferry.documents import Date
-from chatferry.pipeline.apply import RecordContext, carry_out
-from chatferry.problems import problem
-from chatferry.records import Contact, Outcome
+from chatferry.pipeline.apply import RecordContext, carry_out, not_selected
+from chatferry.records import Contact
 from chatferry.store.staging import batches
 
 CONTACT_BATCH = 200
@@ -34,13 +33,7 @@ def import_contacts(context: RecordContext, users: dict[str, MappedUser]) -> Non
             if record.id in context.operation.selection.contacts:
                 decision = convert_contacts.decide_contact(record, known, policy, moment)
             else:
-                decision = _unselected_contact(record)
+                decision = not_selected("contact", record, record.name, None)
             known.take(decision.changes)
             decisions.append(decision)
         carry_out(context, "contact", batch, decisions)
-
-
-def _unselected_contact(record: Contact) -> Decision:
-    reason = f"{record.name or record.id} was not selected"
-    skipped = problem("contact-not-selected", reason, file=record.file, position=record.position)
-    return Decision(outcome=Outcome.SKIPPED, name=record.name, problems=(skipped,))

@@ -3,13 +3,19 @@
 from collections.abc import Collection, Iterator
 
 from chatferry.clock import now
-from chatferry.convert import Decision, MappedUser
+from chatferry.convert import MappedUser
 from chatferry.convert import users as convert_users
 from chatferry.destinations import Lookup
 from chatferry.documents import Date, Document
-from chatferry.pipeline.apply import STAGE_BATCH, RecordContext, absence_of, carry_out, mapped_user
-from chatferry.problems import problem
-from chatferry.records import ROCKET_CAT, Outcome, User
+from chatferry.pipeline.apply import (
+    STAGE_BATCH,
+    RecordContext,
+    absence_of,
+    carry_out,
+    mapped_user,
+    not_selected,
+)
+from chatferry.records import ROCKET_CAT, User
 from chatferry.store.staging import Staged, batches
 
 USER_BATCH = 1000
@@ -40,7 +46,8 @@ def import_users(context: RecordContext) -> None:
             if record.id in context.operation.selection.users:
                 decision = convert_users.decide_user(record, known, policy, moment)
             else:
-                decision = _unselected_user(record, known, policy)
+                own = known.own(record, policy)
+                decision = not_selected("user", record, record.username, own)
             known.take(decision.changes)
             decisions.append(decision)
         carry_out(context, "user", batch, decisions)
@@ -75,21 +82,6 @@ def _claimed(accounts: Collection[Document], context: RecordContext) -> Iterator
         for id in account.get("importIds") or ():
             if account["_id"] in (links.get(id), context.origins.own.document_id("user", id)):
                 yield account["_id"]
-
-
-def _unselected_user(
-    record: User, known: convert_users.UserIndex, policy: convert_users.UserPolicy
-) -> Decision:
-    """Leave a user out; an account that an earlier import brought stays the author of its messages."""
-    own = known.own(record, policy)
-    reason = f"{record.username or record.id} was not selected"
-    skipped = problem("user-not-selected", reason, file=record.file, position=record.position)
-    return Decision(
-        outcome=Outcome.SKIPPED,
-        id=own["_id"] if own else "",
-        name=own.get("username", "") if own else record.username,
-        problems=(skipped,),
-    )
 
 
 def mapped_users(context: RecordContext) -> dict[str, MappedUser]:
