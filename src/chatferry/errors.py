@@ -69,7 +69,7 @@ class DownloadError(ChatferryError):
     is_refused      chatferry itself does not ask there
     """
 
-    def __init__(  # each is a fact that a caller decides by
+    def __init__(  # noqa: PLR0913  # each is a fact that a caller decides by
         self,
         reason: str,
         remedy: str,

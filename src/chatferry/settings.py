@@ -115,7 +115,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         return unquote(urlsplit(self.destination).path.strip("/")) if is_server(self.destination) else ""
 
 
-def from_environment(
+def from_environment(  # noqa: PLR0913  # the settings that the command line has options for
     environment: Mapping[str, str] = os.environ,
     *,
     data: Path = Path("data"),

@@ -226,7 +226,7 @@ def _owner(record: Channel, setup: RoomPolicy, problems: list[Problem]) -> Mappe
 # ---------------------------------------------------------------- new rooms
 
 
-def _new_room(
+def _new_room(  # noqa: PLR0913  # a pure decision is told all it depends on
     record: Channel,
     type_: str,
     members: list[MappedUser],
@@ -380,7 +380,7 @@ def _direct_subscription(room: Document, user: MappedUser, members: list[MappedU
 # ---------------------------------------------------------------- existing rooms
 
 
-def _complete(
+def _complete(  # noqa: PLR0913  # a pure decision is told all it depends on
     record: Channel,
     room: Document,
     members: list[MappedUser],

@@ -39,7 +39,7 @@ from chatferry.store import Store
 LOG = logging.getLogger("chatferry.worker")
 
 
-def run_operation(  # a test or a command gives what the server has at hand
+def run_operation(  # noqa: PLR0913  # a command gives what a server has at hand
     operation: Operation,
     store: Store,
     destination: Destination,

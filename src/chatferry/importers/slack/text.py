@@ -32,7 +32,7 @@ _SHORTENED = "[...]"  # what Slack puts in the place of the middle of a long add
 _SECRET = re.compile(r"(\?|&(?:amp;)?)(?:t|token)=xox[\w.%-]*(&(?:amp;)?)?")
 
 
-def from_mrkdwn(text: str) -> Text:
+def from_mrkdwn(text: str) -> Text:  # noqa: C901  # one loop over tokens, in the path of every message
     """Return a text whose tokens were read first, and whose entities were decoded after."""
     if "xox" in text:
         text = without_secrets(text)
