@@ -38,12 +38,6 @@ UPLOAD: Document = {
 AVATAR: Document = {"_id": "a1a1a1a1a1a1a1a1a1a1a1a1", "name": "ada", "type": "image/png", "userId": "user1"}
 
 
-@pytest.fixture(scope="module")
-def client(mongod: Mongod) -> "Iterator[MongoClient[dict[str, Any]]]":
-    with mongod.client() as client:
-        yield client
-
-
 @pytest.fixture
 def database(client: "MongoClient[dict[str, Any]]") -> Db:
     """What another program sees of the database."""
