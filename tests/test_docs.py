@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,14 @@ def test_paths_in_the_guides_for_contributors_exist() -> None:
     assert not {name for name in named if "NNNN" not in name and not is_there(name)}
 
 
+def test_modules_that_the_documentation_names_are_there() -> None:
+    folders = ("src", "tests", "benchmarks", "testdata", "examples")
+    files = [f"/{path.relative_to(ROOT)}" for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
+        for name in re.findall(r"`([\w./]+\.py)`", page.read_text()):
+            assert any(file.endswith(f"/{name}") for file in files), f"{page}: {name}"
+
+
 def test_the_glossary_has_every_class_of_the_engine_once() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text().partition("## Glossary\n")[2]
     rows = re.findall(r"^\| ([a-z][^|]*) \| ([^|]*) \| [^|]+ \|$", text, re.MULTILINE)
@@ -121,6 +130,12 @@ def test_the_glossary_has_every_class_of_the_engine_once() -> None:
     aliases = {"Document", "Packed", "Text"}
     assert set(named) - aliases <= classes(package)
     assert not (classes(package / "pipeline") | classes(package / "convert")) - set(named)
+
+
+def test_no_class_name_is_used_twice() -> None:
+    found = "".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
+    names = Counter(re.findall(r"^class _?(\w+)", found, re.MULTILINE))
+    assert not [name for name, count in names.items() if count > 1]
 
 
 def classes(folder: Path) -> set[str]:

@@ -31,7 +31,7 @@ _DEEPEST = 8  # lists within lists that are indented
 
 def from_html(text: str) -> str:
     """What HTML says, in markdown; tags that mean nothing there are left out. Takes any text."""
-    writer = _Writer()
+    writer = _MarkdownWriter()
     for place, piece in enumerate(_TAG.split(text)):
         if place % 2:
             writer.tag(piece)
@@ -57,7 +57,7 @@ class _Open:
         self.items = 0
 
 
-class _Writer(HTMLParser):
+class _MarkdownWriter(HTMLParser):
     """Writes markdown. A tag within one of its own kind has no effect, so nesting costs nothing."""
 
     def __init__(self) -> None:
