@@ -8,7 +8,7 @@ from chatferry.convert.decision import Decision, updated
 from chatferry.convert.id_map import MappedUser
 from chatferry.documents import CONTACTS, Change, Date, Document, Insert, Update, encode
 from chatferry.origins import Links, Origin
-from chatferry.problems import about
+from chatferry.problems import NO_PROBLEMS, about
 from chatferry.records import Contact, Outcome, Problem
 
 
@@ -30,7 +30,7 @@ class ContactIndex:
             self.fold(contact)
 
     def take(self, changes: Iterable[Change]) -> None:
-        """Know what the changes will have made of the contacts."""
+        """Apply changes to the contacts of the index."""
         for change in changes:
             if change.collection != CONTACTS:
                 continue
@@ -40,55 +40,57 @@ class ContactIndex:
                 self.fold(updated(self._by_id[change.id], change))
 
     def fold(self, contact: Document) -> None:
-        """Take over a contact, new or changed."""
+        """Add a contact, or replace it."""
         self._by_id[contact["_id"]] = contact
 
-    def match(self, record: Contact, setup: ContactPolicy) -> Document | None:
+    def match(self, record: Contact, policy: ContactPolicy) -> Document | None:
         """Return the contact that an earlier import made of this one, or linked to it."""
-        return self._by_id.get(self.links.get(record.id)) or self._by_id.get(new_id(record, setup))
+        return self._by_id.get(self.links.get(record.id)) or self._by_id.get(new_id(record, policy))
 
-    def manager_id(self, record: Contact, setup: ContactPolicy) -> str:
-        """The account of the manager: the archive's user of that id, or the workspace's of that username."""
-        user = setup.users.get(record.manager)
+    def manager_id(self, record: Contact, policy: ContactPolicy) -> str:
+        """Return the id of the manager's account: the archive's user, or the account of that username."""
+        user = policy.users.get(record.manager)
         if user is not None and not user.absent:
             return user.id
         return str(self._account_ids.get(record.manager.casefold(), ""))
 
 
-def new_id(record: Contact, setup: ContactPolicy) -> str:
+def new_id(record: Contact, policy: ContactPolicy) -> str:
     """Return the `_id` of the contact that is made of a record."""
-    return setup.origin.document_hex("contact", record.id)
+    return policy.origin.document_hex("contact", record.id)
 
 
-def decide_contact(record: Contact, known: ContactIndex, setup: ContactPolicy, now: Date) -> Decision:
+def decide_contact(record: Contact, known: ContactIndex, policy: ContactPolicy, now: Date) -> Decision:
     """Insert a new contact, or complete the one that an earlier import made."""
-    problems: list[Problem] = []
-    wanted = _details(record, known, setup, problems)
-    match = known.match(record, setup)
+    wanted, problems = _details(record, known, policy)
+    match = known.match(record, policy)
     change: Change | None
     links: tuple[Change, ...] = ()
     if match is None:
-        change, outcome = _insert(record, wanted, setup, now), Outcome.INSERTED
+        change, outcome = _insert(record, wanted, policy, now), Outcome.INSERTED
     else:
         change = _update(record, wanted, match)
         outcome = Outcome.UPDATED if change else Outcome.UNCHANGED
-        derived = record.id if match["_id"] == new_id(record, setup) else ""
+        derived = record.id if match["_id"] == new_id(record, policy) else ""
         links = known.links.changes((record.id,), match["_id"], derived)
     return Decision(
         outcome=outcome,
-        id=match["_id"] if match else new_id(record, setup),
+        id=match["_id"] if match else new_id(record, policy),
         name=wanted["name"],
         changes=(change, *links) if change else links,
-        problems=tuple(problems),
+        problems=problems,
     )
 
 
-def _details(record: Contact, known: ContactIndex, setup: ContactPolicy, problems: list[Problem]) -> Document:
-    """What the archive says of a contact, as Rocket.Chat stores it."""
+def _details(
+    record: Contact, known: ContactIndex, policy: ContactPolicy
+) -> tuple[Document, tuple[Problem, ...]]:
+    """Return the fields of a contact that the archive has, as Rocket.Chat stores them."""
+    problems = NO_PROBLEMS
     details: Document = {"name": record.name or _substitute(record)}
     if not record.name:
         reason = f"the contact has no name; {details['name']} stands in for it"
-        problems.append(about(record, "contact-without-name", reason, "name"))
+        problems = (about(record, "contact-without-name", reason, "name"),)
     if record.emails:
         details["emails"] = [{"address": address} for address in record.emails]
     if record.phones:
@@ -96,22 +98,22 @@ def _details(record: Contact, known: ContactIndex, setup: ContactPolicy, problem
     if record.custom_fields:
         details["customFields"] = dict(record.custom_fields)
     if record.manager:
-        manager = known.manager_id(record, setup)
+        manager = known.manager_id(record, policy)
         if manager:
             details["contactManager"] = manager
         else:
             reason = f"nobody has the username {record.manager}, which is named as the contact's manager"
-            problems.append(about(record, "unknown-manager", reason, "manager"))
-    return details
+            problems += (about(record, "unknown-manager", reason, "manager"),)
+    return details, problems
 
 
 def _substitute(record: Contact) -> str:
     return next(iter((*record.emails, *record.phones)), record.id)
 
 
-def _insert(record: Contact, wanted: Document, setup: ContactPolicy, now: Date) -> Insert:
+def _insert(record: Contact, wanted: Document, policy: ContactPolicy, now: Date) -> Insert:
     document: Document = {
-        "_id": new_id(record, setup),
+        "_id": new_id(record, policy),
         **wanted,
         "channels": [],
         "unknown": False,

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from chatferry.convert.decision import Decision, updated
 from chatferry.convert.id_map import MappedUser
@@ -10,7 +11,7 @@ from chatferry.convert.names import RoomNames
 from chatferry.convert.subscriptions import direct_subscription_id, subscription_id
 from chatferry.documents import ROOMS, SUBSCRIPTIONS, USERS, Change, Date, Document, Insert, Update
 from chatferry.origins import Links, Origin
-from chatferry.problems import MOST_OF_RECORD, Notes, about
+from chatferry.problems import NO_PROBLEMS, about, capped
 from chatferry.records import ROCKET_CAT, Channel, Outcome, Problem
 
 NAME_TRIES = 9
@@ -55,7 +56,7 @@ class RoomIndex:
             self._enter(subscription)
 
     def take(self, changes: Iterable[Change]) -> None:
-        """Know what the changes will have made of the rooms."""
+        """Apply changes to the rooms of the index."""
         for change in changes:
             if isinstance(change, Insert) and change.collection == ROOMS:
                 self.fold(change.document)
@@ -68,7 +69,7 @@ class RoomIndex:
         self.members.setdefault(subscription["rid"], {})[subscription["u"]["_id"]] = subscription
 
     def fold(self, room: Document) -> None:
-        """Take over a room, new or changed."""
+        """Add a room, or replace it."""
         self._by_id[room["_id"]] = room
         if room["t"] == "d":
             self._by_members[members_key(room.get("uids", ()))] = room
@@ -77,9 +78,9 @@ class RoomIndex:
                 self._by_name[room[key]] = room
 
     def match(
-        self, record: Channel, type_: str, members: Iterable[str], setup: RoomPolicy
+        self, record: Channel, type_: str, members: Iterable[str], policy: RoomPolicy
     ) -> Document | None:
-        own = self._by_id.get(self.links.get(record.id)) or self._by_id.get(new_id(record, setup))
+        own = self._by_id.get(self.links.get(record.id)) or self._by_id.get(new_id(record, policy))
         if own is not None:
             return own
         if type_ == "d":
@@ -87,7 +88,7 @@ class RoomIndex:
         elif record.general:
             candidate = self._by_id.get(GENERAL)
         elif type_ == "c":
-            candidate = self._by_name.get(room_name(record, setup.names)) or self._by_name.get(
+            candidate = self._by_name.get(room_name(record, policy.names)) or self._by_name.get(
                 record.name.strip()
             )
         else:  # the same name is no reason to let one private room's people read the other
@@ -98,20 +99,20 @@ class RoomIndex:
             return candidate
         # Two channels of one archive stay two rooms, even with one name, and so do those of two workspaces.
         imported = frozenset(candidate.get("importIds", ()))
-        is_another = imported & setup.archive_ids or (imported and setup.origin.is_stranger)
+        is_another = imported & policy.archive_ids or (imported and policy.origin.is_stranger)
         return None if is_another else candidate
 
     def is_taken(self, name: str) -> bool:
         return name in self._by_name
 
     def people(self, room_id: str) -> Collection[str]:
-        """Who is in a channel or group; nobody in what is none."""
+        """Return the member ids of a channel or group; none for other rooms."""
         is_direct = self._by_id.get(room_id, {"t": "d"})["t"] == "d"
         return () if is_direct else self.members.get(room_id, {}).keys()
 
 
 def list_rooms(user: Document, room_ids: Iterable[str]) -> Update | None:
-    """Rocket.Chat keeps a user's channels and groups on the user too. None if these are there."""
+    """Return the update that lists rooms on a user, as Rocket.Chat does; None if they are listed."""
     listed = frozenset(user.get("__rooms", ()))
     missing = tuple(dict.fromkeys(room_id for room_id in room_ids if room_id not in listed))
     return Update(collection=USERS, id=user["_id"], add={"__rooms": missing}) if missing else None
@@ -121,9 +122,9 @@ def members_key(user_ids: Iterable[str]) -> str:
     return ",".join(sorted(user_ids))
 
 
-def new_id(record: Channel, setup: RoomPolicy) -> str:
+def new_id(record: Channel, policy: RoomPolicy) -> str:
     """Return the `_id` of the room that is made of a channel."""
-    return setup.origin.document_hex("room", record.id)
+    return policy.origin.document_hex("room", record.id)
 
 
 def room_name(record: Channel, names: RoomNames) -> str:
@@ -132,52 +133,51 @@ def room_name(record: Channel, names: RoomNames) -> str:
 
 
 def name_wishes(record: Channel, names: RoomNames) -> list[str]:
-    """The names that `decide_room` may give to a new room, best first, and the one shown."""
+    """Return the names that `decide_room` may give to a new room, best first, and the one shown."""
     base = room_name(record, names)
     return [base, *(f"{base}-{number}" for number in range(1, NAME_TRIES + 1)), record.name.strip()]
 
 
-def decide_room(record: Channel, known: RoomIndex, setup: RoomPolicy, now: Date) -> Decision:
+def decide_room(record: Channel, known: RoomIndex, policy: RoomPolicy, now: Date) -> Decision:
     """Insert a room with its members, or complete the one that matches."""
-    problems = Notes(MOST_OF_RECORD)
-    members = _members(record, setup, problems)
+    members, problems = _members(record, policy)
     if record.type == "d":
-        refused = _refused_direct(record, members, setup)
+        refused = _refused_direct(record, members, policy)
         if refused is not None:
             return refused
-    type_ = "p" if record.type == "d" and len(members) > setup.max_direct else record.type
+    type_ = "p" if record.type == "d" and len(members) > policy.max_direct else record.type
     if type_ != record.type:
-        reason = f"{len(members)} people are more than the {setup.max_direct} that a direct room holds"
-        problems.append(about(record, "channel-too-large", reason, "members"))
-    match = known.match(record, type_, (member.id for member in members), setup)
+        reason = f"{len(members)} people are more than the {policy.max_direct} that a direct room holds"
+        problems += (about(record, "channel-too-large", reason, "members"),)
+    match = known.match(record, type_, (member.id for member in members), policy)
     if match is not None:
-        return _complete(record, match, members, known, setup, problems, now)
-    if type_ == "d":
-        return _new_direct(record, members, known, setup, problems, now)
-    return _new_room(record, type_, members, known, setup, problems, now)
+        decision = _complete(record, match, members, known, policy, now)
+    elif type_ == "d":
+        decision = _new_direct(record, members, known, policy, now)
+    else:
+        decision = _new_room(record, type_, members, known, policy, now)
+    return replace(decision, problems=problems + decision.problems)
 
 
 # ---------------------------------------------------------------- members
 
 
-def _members(record: Channel, setup: RoomPolicy, problems: list[Problem]) -> list[MappedUser]:
-    """The accounts of the members, each once; people who were not selected are left out."""
+def _members(record: Channel, policy: RoomPolicy) -> tuple[list[MappedUser], tuple[Problem, ...]]:
+    """Return the accounts of the members, each once, without people who were not selected."""
     members: dict[str, MappedUser] = {}
     unknown: list[str] = []
     for import_id in record.members:
-        user = setup.users.get(import_id)
+        user = policy.users.get(import_id)
         if user is None:
             unknown.append(import_id)
         elif not user.absent and (import_id != ROCKET_CAT or record.type == "d"):
             members[user.id] = user
-    for note in _unknown_members(unknown, record, setup):
-        problems.append(note)  # one at a time: `Notes` list so many
-    return list(members.values())
+    return list(members.values()), capped(list(_unknown_members(unknown, record, policy)))
 
 
-def _unknown_members(import_ids: list[str], record: Channel, setup: RoomPolicy) -> Iterator[Problem]:
-    """Yield a problem per unknown member; one that counts them if no list could have named them."""
-    if import_ids and not setup.lists_users:
+def _unknown_members(import_ids: list[str], record: Channel, policy: RoomPolicy) -> Iterator[Problem]:
+    """Yield a problem per unknown member; a single one if the export lists no users."""
+    if import_ids and not policy.lists_users:
         reason = "the export lists no users, so members who wrote nothing are not known"
         yield about(record, "unknown-member", reason, "members", count=len(import_ids))
         return
@@ -186,13 +186,13 @@ def _unknown_members(import_ids: list[str], record: Channel, setup: RoomPolicy) 
         yield about(record, "unknown-member", reason, "members")
 
 
-def _refused_direct(record: Channel, members: list[MappedUser], setup: RoomPolicy) -> Decision | None:
-    """A direct conversation needs all its people: without one of them it would be another's."""
+def _refused_direct(record: Channel, members: list[MappedUser], policy: RoomPolicy) -> Decision | None:
+    """Refuse a direct conversation of which a person is missing: without the person it would be another's."""
     if not record.members:
         reason = "the export does not say who takes part in this conversation"
         failed = about(record, "direct-without-members", reason, "members")
         return Decision(outcome=Outcome.FAILED, problems=(failed,))
-    absent = [user for user in map(setup.users.get, record.members) if user is not None and user.absent]
+    absent = [user for user in map(policy.users.get, record.members) if user is not None and user.absent]
     if any(user.absent == "failed" for user in absent):
         reason = f"the user {absent[0].username} could not be imported"
         failed = about(record, "direct-without-members", reason, "members")
@@ -208,40 +208,39 @@ def _refused_direct(record: Channel, members: list[MappedUser], setup: RoomPolic
     return None
 
 
-def _owner(record: Channel, setup: RoomPolicy, problems: list[Problem]) -> MappedUser:
-    creator = setup.users.get(record.creator)
+def _owner(record: Channel, policy: RoomPolicy) -> tuple[MappedUser, tuple[Problem, ...]]:
+    creator = policy.users.get(record.creator)
     if creator is not None and not creator.absent:
-        return creator
+        return creator, NO_PROBLEMS
     if not record.listed:
-        return setup.starter
+        return policy.starter, NO_PROBLEMS
     who = f"the creator {record.creator}" if record.creator else "a creator"
     what = "was not imported" if creator is not None else "is not in the export"
-    if record.creator and creator is None and not setup.lists_users:
+    if record.creator and creator is None and not policy.lists_users:
         who, what = "the export", "lists no users"
-    reason = f"{who} {what}; {setup.starter.username}, who started the import, owns the room"
-    problems.append(about(record, "unknown-creator", reason, "creator"))
-    return setup.starter
+    reason = f"{who} {what}; {policy.starter.username}, who started the import, owns the room"
+    return policy.starter, (about(record, "unknown-creator", reason, "creator"),)
 
 
 # ---------------------------------------------------------------- new rooms
 
 
-def _new_room(  # noqa: PLR0913  # a pure decision is told all it depends on
+def _new_room(
     record: Channel,
     type_: str,
     members: list[MappedUser],
     known: RoomIndex,
-    setup: RoomPolicy,
-    problems: list[Problem],
+    policy: RoomPolicy,
     now: Date,
 ) -> Decision:
-    owner = _owner(record, setup, problems)
+    owner, problems = _owner(record, policy)
+    name, found = _free_name(record, known, policy)
     if owner.id not in {member.id for member in members}:
         members = [owner, *members]
     room: Document = {
-        "_id": new_id(record, setup),
+        "_id": new_id(record, policy),
         "t": type_,
-        "name": _free_name(record, known, setup, problems),
+        "name": name,
         "fname": record.name.strip() or record.id,
         "msgs": 0,
         "usersCount": len(members),
@@ -258,16 +257,15 @@ def _new_room(  # noqa: PLR0913  # a pure decision is told all it depends on
     for join in joins:
         if join["u"]["_id"] == owner.id:
             join |= {"ls": now, "roles": ["owner"]}
-    return _inserted(record, room, room["name"], joins, known, problems)
+    return _inserted(record, room, joins, known, problems + found)
 
 
 def _inserted(
     record: Channel,
     room: Document,
-    name: str,
     joins: list[Document],
     known: RoomIndex,
-    problems: list[Problem],
+    problems: tuple[Problem, ...] = NO_PROBLEMS,
 ) -> Decision:
     changes: list[Change] = [Insert(ROOMS, room)]
     changes += [Insert(SUBSCRIPTIONS, subscription) for subscription in joins]
@@ -275,9 +273,9 @@ def _inserted(
     return Decision(
         outcome=Outcome.INSERTED,
         id=room["_id"],
-        name=name,
+        name=room.get("name", ""),
         changes=tuple(changes),
-        problems=tuple(problems),
+        problems=problems,
     )
 
 
@@ -286,25 +284,27 @@ def _about(record: Channel) -> Document:
     return {key: value for key, value in about.items() if value}
 
 
-def _free_name(record: Channel, known: RoomIndex, setup: RoomPolicy, problems: list[Problem]) -> str:
+def _free_name(record: Channel, known: RoomIndex, policy: RoomPolicy) -> tuple[str, tuple[Problem, ...]]:
+    problems = NO_PROBLEMS
     if not record.name.strip():
         reason = f"the channel has no name in the export; it is called {record.id}"
-        problems.append(about(record, "channel-without-name", reason, "name"))
-    wishes = name_wishes(record, setup.names)[: NAME_TRIES + 1]
+        problems = (about(record, "channel-without-name", reason, "name"),)
+    wishes = name_wishes(record, policy.names)[: NAME_TRIES + 1]
     name = next((wish for wish in wishes if not known.is_taken(wish)), "")
-    name = name or f"{wishes[0]}-{new_id(record, setup)[:6]}"
-    _note_changed_name(record, wishes[0], setup, problems)
+    name = name or f"{wishes[0]}-{new_id(record, policy)[:6]}"
+    problems += _changed_name(record, wishes[0], policy)
     if record.name and name != wishes[0]:
         reason = f"another room is called {wishes[0]}: this one is {name}"
-        problems.append(about(record, "channel-name-taken", reason, "name"))
-    return name
+        problems += (about(record, "channel-name-taken", reason, "name"),)
+    return name, problems
 
 
-def _note_changed_name(record: Channel, name: str, setup: RoomPolicy, problems: list[Problem]) -> None:
+def _changed_name(record: Channel, name: str, policy: RoomPolicy) -> tuple[Problem, ...]:
     wish = record.name.strip()
-    if wish and name != wish and not setup.names.shows_any:
-        reason = f"the channel {wish} is called {name}: not all its characters are allowed in a room's name"
-        problems.append(about(record, "room-name-changed", reason, "name"))
+    if not wish or name == wish or policy.names.shows_any:
+        return NO_PROBLEMS
+    reason = f"the channel {wish} is called {name}: not all its characters are allowed in a room's name"
+    return (about(record, "room-name-changed", reason, "name"),)
 
 
 def _subscriptions(room: Document, users: Iterable[MappedUser], now: Date) -> list[Document]:
@@ -338,13 +338,12 @@ def _new_direct(
     record: Channel,
     members: list[MappedUser],
     known: RoomIndex,
-    setup: RoomPolicy,
-    problems: list[Problem],
+    policy: RoomPolicy,
     now: Date,
 ) -> Decision:
     by_name = sorted(members, key=lambda user: user.name or user.username)
     room: Document = {
-        "_id": new_id(record, setup),
+        "_id": new_id(record, policy),
         "t": "d",
         "usernames": [user.username for user in by_name],
         "uids": sorted(user.id for user in members),
@@ -356,7 +355,7 @@ def _new_direct(
     if len(members) == 2 and not all(user.active for user in members):
         room |= {"ro": True, "reactWhenReadOnly": False}
     joins = [_direct_subscription(room, user, by_name, now) for user in by_name]
-    return _inserted(record, room, "", joins, known, problems)
+    return _inserted(record, room, joins, known)
 
 
 def _direct_subscription(room: Document, user: MappedUser, members: list[MappedUser], now: Date) -> Document:
@@ -380,26 +379,26 @@ def _direct_subscription(room: Document, user: MappedUser, members: list[MappedU
 # ---------------------------------------------------------------- existing rooms
 
 
-def _complete(  # noqa: PLR0913  # a pure decision is told all it depends on
+def _complete(
     record: Channel,
     room: Document,
     members: list[MappedUser],
     known: RoomIndex,
-    setup: RoomPolicy,
-    problems: list[Problem],
+    policy: RoomPolicy,
     now: Date,
 ) -> Decision:
     """Add what the archive knows of a room that exists: topic, description, date, members."""
     changes: list[Change] = []
+    problems = NO_PROBLEMS
     wanted: Document = dict(_about(record)) if room["t"] != "d" else {}
-    derived = record.id if room["_id"] == new_id(record, setup) else ""
+    derived = record.id if room["_id"] == new_id(record, policy) else ""
     is_linked = bool(derived) or known.links.get(record.id) == room["_id"]
     if record.created is not None and not is_linked:
         wanted["ts"] = Date.at(record.created)
-    if record.general and not is_linked and not known.is_taken(room_name(record, setup.names)):
+    if record.general and not is_linked and not known.is_taken(room_name(record, policy.names)):
         # Rocket.Chat renames its first room after the export's.
-        wanted |= {"name": room_name(record, setup.names), "fname": record.name.strip()}
-        _note_changed_name(record, wanted["name"], setup, problems)
+        wanted |= {"name": room_name(record, policy.names), "fname": record.name.strip()}
+        problems = _changed_name(record, wanted["name"], policy)
     if record.archived and is_linked:
         wanted["archived"] = True
     set_ = {key: value for key, value in wanted.items() if room.get(key) != value}
@@ -410,12 +409,13 @@ def _complete(  # noqa: PLR0913  # a pure decision is told all it depends on
     inside = known.members.get(room["_id"], {})
     if room["t"] != "d":
         if not is_linked:
-            problems.append(_merged(record, room, len(members), len(inside)))
-        new = _entering(record, room, members, inside, setup, problems)
+            problems += (_merged(record, room, len(members), len(inside)),)
+        new, found = _entering(record, room, members, inside, policy)
+        problems += found
         joins = _subscriptions({**room, **set_}, new, now)
         changes += [Insert(SUBSCRIPTIONS, subscription) for subscription in joins]
         if derived:
-            changes += _owner_later(record, room, [*inside.values(), *joins], setup)
+            changes += _owner_later(record, room, [*inside.values(), *joins], policy)
     if "name" in set_:
         names = {"name": set_["name"], "fname": record.name.strip()}
         changes += [
@@ -434,17 +434,17 @@ def _complete(  # noqa: PLR0913  # a pure decision is told all it depends on
         id=room["_id"],
         name=str(set_.get("name", room.get("name", ""))),
         changes=(*changes, *links),
-        problems=tuple(problems),
+        problems=problems,
     )
 
 
 def _owner_later(
-    record: Channel, room: Document, subscriptions: list[Document], setup: RoomPolicy
+    record: Channel, room: Document, subscriptions: list[Document], policy: RoomPolicy
 ) -> list[Change]:
     """Make the creator the owner of a room that was made while the creator was not there."""
-    creator = setup.users.get(record.creator)
+    creator = policy.users.get(record.creator)
     owner = room.get("u", {}).get("_id", "")
-    may_give = setup.may_add or setup.starter.id == owner
+    may_give = policy.may_add or policy.starter.id == owner
     if creator is None or creator.absent or creator.id == owner or not may_give:
         return []
     own = next((one for one in subscriptions if one["u"]["_id"] == creator.id), None)
@@ -474,16 +474,14 @@ def _entering(
     room: Document,
     members: list[MappedUser],
     inside: Mapping[str, Document],
-    setup: RoomPolicy,
-    problems: list[Problem],
-) -> list[MappedUser]:
-    """Return the members who are to be added to a room that exists, as far as the starter may do that."""
+    policy: RoomPolicy,
+) -> tuple[list[MappedUser], tuple[Problem, ...]]:
+    """Return the members to add to a room that exists; none if the starter may not add people."""
     new = [member for member in members if member.id not in inside]
-    if not new or room["t"] == "c" or setup.may_add or setup.starter.id in inside:
-        return new
+    if not new or room["t"] == "c" or policy.may_add or policy.starter.id in inside:
+        return new, NO_PROBLEMS
     reason = (
         f"{len(new)} people were not added to the private room {room.get('name', room['_id'])}: "
-        f"{setup.starter.username}, who started the import, is neither in it nor an administrator"
+        f"{policy.starter.username}, who started the import, is neither in it nor an administrator"
     )
-    problems.append(about(record, "member-not-added", reason, "members"))
-    return []
+    return [], (about(record, "member-not-added", reason, "members"),)

@@ -14,7 +14,7 @@ from chatferry.convert.subscriptions import subscription_id
 from chatferry.documents import SUBSCRIPTIONS, USERS, Change, Date, Document, Insert, Update
 from chatferry.operations import Guests
 from chatferry.origins import Links, Origin
-from chatferry.problems import about
+from chatferry.problems import NO_PROBLEMS, about
 from chatferry.records import Outcome, Problem, User
 from chatferry.redaction import holds_secret, without_secrets
 
@@ -23,7 +23,7 @@ _PENDING_AVATAR = "_pendingAvatarUrl"
 _VALID_NAME = re.compile(r"[0-9a-zA-Z\-_.]+")  # Rocket.Chat's UTF8_User_Names_Validation
 
 Means = Literal["id", "email", "username"]
-"""By what a user is matched with an account."""
+"""What a user and an account have in common."""
 
 
 class UserPolicy(Struct, frozen=True, kw_only=True):
@@ -73,7 +73,7 @@ class UserIndex:
             self.fold(document)
 
     def take(self, changes: Iterable[Change]) -> None:
-        """Know what the changes will have made of the accounts."""
+        """Apply changes to the accounts of the index."""
         for change in changes:
             if isinstance(change, Insert) and change.collection == USERS:
                 self.fold(change.document)
@@ -81,25 +81,25 @@ class UserIndex:
                 self.fold(updated(self._by_id[change.id], change))
 
     def fold(self, document: Document) -> None:
-        """Take over an account, new or changed."""
+        """Add an account, or replace it."""
         self._by_id[document["_id"]] = document
         if username := document.get("username"):
             self._by_username[username.casefold()] = document
         for address in _addresses(document):
             self._by_email[address] = document
 
-    def own(self, record: User, setup: UserPolicy) -> Document | None:
+    def own(self, record: User, policy: UserPolicy) -> Document | None:
         """Return the account that an earlier import made of this user, or linked to it."""
-        ids = (*map(self.links.get, record.import_ids), new_id(record, setup))
+        ids = (*map(self.links.get, record.import_ids), new_id(record, policy))
         return next((self._by_id[id] for id in ids if id in self._by_id), None)
 
-    def match(self, record: User, setup: UserPolicy) -> Match | None:
+    def match(self, record: User, policy: UserPolicy) -> Match | None:
         """Return the account of this user.
 
         A placeholder is nobody's account but its own, unless its source knows people by their usernames:
         then it is the account of exactly that username.
         """
-        own = self.own(record, setup)
+        own = self.own(record, policy)
         if own is not None:
             return Match(own, "id")
         if record.placeholder and record.username != record.id:
@@ -108,16 +108,16 @@ class UserIndex:
             if account := self._by_email.get(email.strip().casefold()):
                 return Match(account, "email")
         account = self.namesake(record)
-        if account is None or self.why_another(record, account, setup):
+        if account is None or self.why_another(record, account, policy):
             return None
         if record.placeholder and account["username"] != record.username:
             return None
         return Match(account, "username")
 
-    def holder(self, record: User, setup: UserPolicy) -> Match | None:
+    def holder(self, record: User, policy: UserPolicy) -> Match | None:
         """Return the account that had the user's username before the import, whoever's it is."""
         account = self.namesake(record)
-        if account is None or not setup.archive_ids.isdisjoint(account.get("importIds", ())):
+        if account is None or not policy.archive_ids.isdisjoint(account.get("importIds", ())):
             return None
         return Match(account, "username")
 
@@ -125,7 +125,7 @@ class UserIndex:
         """Return the account that has the user's username."""
         return self._by_username.get(record.username.casefold())
 
-    def why_another(self, record: User, account: Document, setup: UserPolicy) -> str:
+    def why_another(self, record: User, account: Document, policy: UserPolicy) -> str:
         """Return why the account of a user's username is somebody else's; "" if nothing speaks against it."""
         if "admin" in account.get("roles", ()):
             return "is an administrator's"
@@ -135,9 +135,9 @@ class UserIndex:
         # Two people of one archive are never one account because their names are alike, nor are two of
         # different workspaces.
         imported = frozenset(account.get("importIds", ()))
-        if account["_id"] in self.claimed or imported & setup.archive_ids:
+        if account["_id"] in self.claimed or imported & policy.archive_ids:
             return "has another import id"
-        if imported and setup.origin.is_stranger:
+        if imported and policy.origin.is_stranger:
             return "was imported from another workspace"
         return "is in use: somebody has logged in to it" if account.get("lastLogin") else ""
 
@@ -153,30 +153,30 @@ def _addresses(account: Document) -> list[str]:
     return [email["address"].casefold() for email in account.get("emails") or ()]
 
 
-def new_id(record: User, setup: UserPolicy) -> str:
+def new_id(record: User, policy: UserPolicy) -> str:
     """Return the `_id` of the account that is made of a user."""
-    return _new_id(setup.origin, record.id)
+    return _new_id(policy.origin, record.id)
 
 
 @lru_cache(maxsize=2000)
 def _new_id(origin: Origin, import_id: str) -> str:
-    """Return the same; a batch asks for each several times."""
+    """Return the `_id` of a new account. Cached: a batch asks for each several times."""
     return origin.document_id("user", import_id)
 
 
 def username_wishes(record: User) -> list[str]:
-    """The usernames that `decide_user` may give to a new account, best first."""
+    """Return the usernames that `decide_user` may give to a new account, best first."""
     base = _base_name(record)
     return [base, *(f"{base}-{number}" for number in range(1, NAME_TRIES + 1))]
 
 
 def first_wishes(records: Iterable[User]) -> list[str]:
-    """The username that each would like best."""
+    """Return the first choice of username of each user."""
     return [_base_name(record) for record in records]
 
 
 def further_wishes(records: Iterable[User], known: UserIndex) -> list[str]:
-    """The other usernames of those who may not get what they would like best; `known` has who holds these."""
+    """Return fallback usernames for records whose first choice may be taken."""
     wishes: dict[str, list[str]] = {}
     contested: set[str] = set()
     for record in records:
@@ -193,26 +193,26 @@ def further_wishes(records: Iterable[User], known: UserIndex) -> list[str]:
 
 
 def may_grant(own: Collection[str], role: str) -> bool:
-    """Whether somebody with these roles may give others this role: an administrator any, others their own."""
+    """Return whether a person with these roles may grant a role: administrators any, others their own."""
     return "admin" in own or role in own or role == "user"
 
 
-def decide_user(record: User, known: UserIndex, setup: UserPolicy, now: Date) -> Decision:
+def decide_user(record: User, known: UserIndex, policy: UserPolicy, now: Date) -> Decision:
     """Insert a new account, or link and complete the one that matches."""
-    match = known.match(record, setup)
-    if setup.skip_existing:
-        match = match or known.holder(record, setup)
+    match = known.match(record, policy)
+    if policy.skip_existing:
+        match = match or known.holder(record, policy)
         if match is not None:
             return _left_alone(record, match)
-    if record.guest and setup.guests == Guests.SKIP and (match is None or match.by == "id"):
+    if record.guest and policy.guests == Guests.SKIP and (match is None or match.by == "id"):
         record = _guest_left_out(record, is_new=match is None)
     if match is not None:
-        return _merge(record, match, known, setup)
-    document, problems = _new_user(record, known, setup, now)
+        return _merge(record, match, known, policy)
+    document, problems = _new_user(record, known, policy, now)
     changes: list[Change] = [Insert(USERS, document)]
     if not record.placeholder:
-        document["__rooms"] = [room["_id"] for room in setup.default_rooms]
-        changes += [Insert(SUBSCRIPTIONS, _joined(document, room, now)) for room in setup.default_rooms]
+        document["__rooms"] = [room["_id"] for room in policy.default_rooms]
+        changes += [Insert(SUBSCRIPTIONS, _joined(document, room, now)) for room in policy.default_rooms]
     changes += known.links.changes(record.import_ids, document["_id"], record.id)
     return Decision(
         outcome=Outcome.INSERTED,
@@ -224,7 +224,7 @@ def decide_user(record: User, known: UserIndex, setup: UserPolicy, now: Date) ->
 
 
 def _guest_left_out(record: User, is_new: bool) -> User:
-    """Return a placeholder for a guest; where there is an account already, one that changes nothing of it."""
+    """Return a placeholder for a guest. If the account exists, the placeholder changes nothing of it."""
     bare = User(
         id=record.id,
         further_ids=record.further_ids,
@@ -242,30 +242,32 @@ def _guest_left_out(record: User, is_new: bool) -> User:
 # ---------------------------------------------------------------- new accounts
 
 
-def _new_user(record: User, known: UserIndex, setup: UserPolicy, now: Date) -> tuple[Document, list[Problem]]:
+def _new_user(
+    record: User, known: UserIndex, policy: UserPolicy, now: Date
+) -> tuple[Document, list[Problem]]:
     problems: list[Problem] = []
     if not _own_name(record):
         reason = f"the user {record.id} has neither a name nor an e-mail address; the id is the username"
         problems.append(about(record, "user-without-name", reason, "name"))
     username = next((name for name in username_wishes(record) if not known.is_taken(name)), "")
     if not username:
-        username = f"{_base_name(record)}-{new_id(record, setup)[:6]}"
+        username = f"{_base_name(record)}-{new_id(record, policy)[:6]}"
     is_wish = bool(record.username) and (not record.placeholder or record.username == record.id)
     if is_wish and username != record.username:
-        why = _why_not(record, known, setup)
+        why = _why_not(record, known, policy)
         reason = f"{_person(record)} is {username} in Rocket.Chat, not {record.username}: {why}"
         problems.append(about(record, "username-changed", reason, "name"))
-    granted = [role for role in record.roles if may_grant(setup.starter_roles, role)]
+    granted = [role for role in record.roles if may_grant(policy.starter_roles, role)]
     if refused := [role for role in record.roles if role not in granted]:
         reason = f"{username} was not given {', '.join(refused)}: the import's starter may not grant that"
         problems.append(about(record, "role-not-granted", reason, "roles"))
     document: Document = {
-        "_id": new_id(record, setup),
+        "_id": new_id(record, policy),
         "createdAt": now,
         "type": record.type,
         "username": username,
         "name": record.name or _name_from(username),
-        "roles": list(dict.fromkeys((*granted, _base_role(record, setup)))),
+        "roles": list(dict.fromkeys((*granted, _base_role(record, policy)))),
         "active": not record.deleted,
         "status": "offline",
         "importIds": list(record.import_ids),
@@ -280,18 +282,18 @@ def _new_user(record: User, known: UserIndex, setup: UserPolicy, now: Date) -> t
     return document, problems
 
 
-def _base_role(record: User, setup: UserPolicy) -> str:
+def _base_role(record: User, policy: UserPolicy) -> str:
     """Return the role of a new account that its starter need not have: `guest` allows less than `user`."""
-    return "guest" if record.guest and setup.guests == Guests.GUEST else "user"
+    return "guest" if record.guest and policy.guests == Guests.GUEST else "user"
 
 
-def _why_not(record: User, known: UserIndex, setup: UserPolicy) -> str:
+def _why_not(record: User, known: UserIndex, policy: UserPolicy) -> str:
     """Return why a user cannot have the username of the archive."""
     account = known.namesake(record)
     if account is None:
         is_reserved = known.is_taken(record.username)
         return "that name is reserved" if is_reserved else "that is no valid username there"
-    why = known.why_another(record, account, setup)
+    why = known.why_another(record, account, policy)
     return f"the account of that name {why}" if why else "another account has that name"
 
 
@@ -328,12 +330,12 @@ def _details(record: User) -> Document:
 
 
 def _base_name(record: User) -> str:
-    """The username to wish for; the import id where the archive has nothing better."""
+    """Return the first choice of username; the import id if the archive has nothing better."""
     return _own_name(record) or _slug(record.id.lower()) or "user"
 
 
 def _own_name(record: User) -> str:
-    """The archive's username, or one made of the name or the e-mail's first part, in allowed characters."""
+    """Return the archive's username, or one made of the name or the e-mail's first part; "" for none."""
     for wish in (record.username, record.name, *(email.partition("@")[0] for email in record.emails)):
         if _VALID_NAME.fullmatch(wish):
             return wish
@@ -347,12 +349,12 @@ def _slug(text: str) -> str:
 
 
 def _name_from(username: str) -> str:
-    """john.doe -> John Doe, as Rocket.Chat does it."""
+    """Return "John Doe" for "john.doe", as Rocket.Chat does it."""
     return " ".join(word[:1].upper() + word[1:] for word in re.split(r"\W+", username) if word)
 
 
 def _joined(user: Document, room: Document, now: Date) -> Document:
-    """The subscription by which Rocket.Chat lets every new user join its default rooms."""
+    """Return the subscription with which Rocket.Chat lets every new user join a default room."""
     subscription: Document = {
         "_id": subscription_id(room["_id"], user["_id"]),
         "rid": room["_id"],
@@ -375,7 +377,7 @@ def _joined(user: Document, room: Document, now: Date) -> Document:
 
 
 _GUARDED = {"emails": "e-mail address", "active": "activity", "roles": "role"}
-"""What only administrators change of an account, and what it is called."""
+"""Fields of an account that only administrators change, and their names for people."""
 _SHARED: dict[Means, str] = {"id": "import id", "email": "e-mail address", "username": "username"}
 
 
@@ -391,19 +393,18 @@ def _left_alone(record: User, match: Match) -> Decision:
     )
 
 
-def _merge(record: User, match: Match, known: UserIndex, setup: UserPolicy) -> Decision:
+def _merge(record: User, match: Match, known: UserIndex, policy: UserPolicy) -> Decision:
     """Link an account that was there before; bring one that an import made up to date."""
     account = match.account
-    is_own = account["_id"] == new_id(record, setup)
+    is_own = account["_id"] == new_id(record, policy)
     is_linked = is_own or all(known.links.get(one) == account["_id"] for one in record.import_ids)
     links = known.links.changes(record.import_ids, account["_id"], record.id if is_own else "")
-    problems: list[Problem] = []
-    wanted = _wanted(record, account, setup) if is_own else {}
-    if record.emails and not account.get("emails") and (is_own or _is_imported(account, setup)):
+    wanted = _wanted(record, account, policy) if is_own else {}
+    if record.emails and not account.get("emails") and (is_own or _is_imported(account, policy)):
         wanted["emails"] = _emails(record)
-    set_ = _news(wanted, record, account, known, setup, problems)
+    set_, problems = _news(wanted, record, account, known, policy)
     if match.by != "id":
-        problems.append(_merged(record, match))
+        problems += (_merged(record, match),)
     there = set(account.get("importIds", ()))
     new_ids = tuple(one for one in record.import_ids if one not in there)
     changes: tuple[Change, ...] = links
@@ -415,7 +416,7 @@ def _merge(record: User, match: Match, known: UserIndex, setup: UserPolicy) -> D
         id=account["_id"],
         name=account.get("username", ""),
         changes=changes,
-        problems=tuple(problems),
+        problems=problems,
     )
 
 
@@ -427,9 +428,9 @@ def _merged(record: User, match: Match) -> Problem:
     return about(record, f"user-merged-by-{match.by}", reason)
 
 
-def _is_imported(account: Document, setup: UserPolicy) -> bool:
+def _is_imported(account: Document, policy: UserPolicy) -> bool:
     """Return whether an import made an account, of whatever origin."""
-    made = (origin.document_id("user", id) for id in account.get("importIds", ()) for origin in setup.makers)
+    made = (origin.document_id("user", id) for id in account.get("importIds", ()) for origin in policy.makers)
     return account["_id"] in made
 
 
@@ -437,7 +438,7 @@ def _emails(record: User) -> list[Document]:
     return [{"address": email, "verified": False} for email in record.emails]
 
 
-def _wanted(record: User, document: Document, setup: UserPolicy) -> Document:
+def _wanted(record: User, document: Document, policy: UserPolicy) -> Document:
     """Return what the account that an import made of a user should have by now.
 
     A role that somebody may have given since is left alone: so are accounts with other roles than `user`, and
@@ -445,7 +446,7 @@ def _wanted(record: User, document: Document, setup: UserPolicy) -> Document:
     """
     wanted = _details(record)
     if document.get("roles") == ["user"] and not document.get("lastLogin"):
-        wanted["roles"] = [_base_role(record, setup)]
+        wanted["roles"] = [_base_role(record, policy)]
     if record.name:
         wanted["name"] = record.name
     if "avatarOrigin" in document:  # the picture has been fetched
@@ -456,30 +457,25 @@ def _wanted(record: User, document: Document, setup: UserPolicy) -> Document:
 
 
 def _news(
-    wanted: Document,
-    record: User,
-    document: Document,
-    known: UserIndex,
-    setup: UserPolicy,
-    problems: list[Problem],
-) -> Document:
-    """Return what of the wanted is new to an account and may be written."""
+    wanted: Document, record: User, document: Document, known: UserIndex, policy: UserPolicy
+) -> tuple[Document, tuple[Problem, ...]]:
+    """Return the wanted fields that differ from an account's and may be written."""
     news = {key: value for key, value in wanted.items() if document.get(key) != value}
-    # Whose e-mail address an account has may ask for a new password.
-    kept = [] if "admin" in setup.starter_roles else [key for key in _GUARDED if key in news]
+    problems = NO_PROBLEMS
+    # The owner of an account's e-mail address may ask for a new password.
+    kept = [] if "admin" in policy.starter_roles else [key for key in _GUARDED if key in news]
+    username = document.get("username", document["_id"])
     if kept:
         what = " and ".join(_GUARDED[key] for key in kept)
-        reason = (
-            f"{document.get('username', document['_id'])} keeps its {what}: only administrators change that"
-        )
-        problems.append(about(record, "account-not-changed", reason))
+        reason = f"{username} keeps its {what}: only administrators change that"
+        problems = (about(record, "account-not-changed", reason),)
     if "emails" in news and "emails" not in kept:
         holders = [holder for email in record.emails if (holder := known.by_email(email)) is not None]
         if holders:
             kept.append("emails")
+            holder = holders[0].get("username", holders[0]["_id"])
             reason = (
-                f"{document.get('username', document['_id'])} gets no e-mail address: the account "
-                f"{holders[0].get('username', holders[0]['_id'])} has the one of {_person(record)}"
+                f"{username} gets no e-mail address: the account {holder} has the one of {_person(record)}"
             )
-            problems.append(about(record, "account-not-changed", reason))
-    return {key: value for key, value in news.items() if key not in kept}
+            problems += (about(record, "account-not-changed", reason),)
+    return {key: value for key, value in news.items() if key not in kept}, problems
