@@ -27,9 +27,9 @@ def health(call: Call) -> wire.JSON:
 
 def ready(call: Call) -> Response:
     """Return the checks of readiness, with status 503 if one fails."""
-    found = call.services.readiness.look()
-    is_ready = all(finding.ok for finding in found.values())
-    body = msgspec.json.encode({"ready": is_ready, "checks": found, "success": is_ready})
+    findings = call.services.readiness.look()
+    is_ready = all(finding.ok for finding in findings.values())
+    body = msgspec.json.encode({"ready": is_ready, "checks": findings, "success": is_ready})
     return Response(body, 200 if is_ready else 503, media_type="application/json")
 
 

@@ -185,8 +185,8 @@ class Metrics:
         return self._tallied(operation) - self._before.get(operation.id, Records())
 
     def _tallied(self, operation: Summary) -> Records:
-        found = Records()
+        records = Records()
         for kind, tally in tallies(operation, self._store).items():
             counts = msgspec.to_builtins(tally)
-            found.update({(kind, outcome): counts[outcome] for outcome in _OUTCOMES})
-        return found
+            records.update({(kind, outcome): counts[outcome] for outcome in _OUTCOMES})
+        return records

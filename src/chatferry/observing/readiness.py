@@ -36,22 +36,24 @@ class Readiness:
     def __init__(self, probes: Mapping[str, Probe]) -> None:
         self._probes = {name: _Probing(name, probe) for name, probe in probes.items()}
         self._looking = threading.Lock()
-        self._found: dict[str, Finding] = {name: Finding(False, "was not looked at yet") for name in probes}
+        self._findings: dict[str, Finding] = {
+            name: Finding(False, "was not looked at yet") for name in probes
+        }
         self._until = 0.0
 
     def look(self) -> dict[str, Finding]:
         """Return the results, at most some seconds old. One caller runs the probes; others do not wait."""
         if time.monotonic() < self._until or not self._looking.acquire(blocking=False):
-            return self._found
+            return self._findings
         try:
-            found = self._look()
-            for name, finding in found.items():
-                _log_change(name, self._found[name], finding)
-            self._found = found
+            findings = self._look()
+            for name, finding in findings.items():
+                _log_change(name, self._findings[name], finding)
+            self._findings = findings
             self._until = time.monotonic() + KEPT
         finally:
             self._looking.release()
-        return found
+        return findings
 
     def _look(self) -> dict[str, Finding]:
         for probing in self._probes.values():

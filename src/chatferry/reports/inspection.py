@@ -73,7 +73,7 @@ def inspect_archive(importer: Importer, archive: Archive) -> Inspection:
 
     Raise ArchiveError if nothing can be read.
     """
-    found = Inspection(
+    inspection = Inspection(
         name=archive.name,
         importer=importer.name,
         channels=Counter(),
@@ -81,14 +81,14 @@ def inspect_archive(importer: Importer, archive: Archive) -> Inspection:
         kinds=Counter(),
     )
     with Store() as store:
-        operation = _imported(_counting(importer, found), archive, store)
+        operation = _imported(_counting(importer, inspection), archive, store)
         messages = tallies(operation, store)["messages"]
-        found.left_out = messages.skipped + messages.failed
-        found.messages = messages.read - found.left_out
-        found.problems += causes(store.problems.all(operation.id), MOST_CAUSES)
-    for problem in found.problems:
-        found.kinds[problem.kind] += problem.count
-    return found
+        inspection.left_out = messages.skipped + messages.failed
+        inspection.messages = messages.read - inspection.left_out
+        inspection.problems += causes(store.problems.all(operation.id), MOST_CAUSES)
+    for problem in inspection.problems:
+        inspection.kinds[problem.kind] += problem.count
+    return inspection
 
 
 def _imported(importer: Importer, archive: Archive, store: Store) -> Operation:
@@ -110,28 +110,28 @@ def _imported(importer: Importer, archive: Archive, store: Store) -> Operation:
     return run(advance(operation, Status.IMPORTING, now()), context)
 
 
-def _counting(importer: Importer, found: Inspection) -> Importer:
+def _counting(importer: Importer, inspection: Inspection) -> Importer:
     """Return a copy of the importer that counts the records it reads."""
 
     def scan(archive: Archive) -> Iterator[User | Channel | Contact | Part | Problem]:
         for item in importer.scan(archive):
             if isinstance(item, User):
-                found.users += 1
-                found.bots += item.type == "bot"
-                found.placeholders += item.placeholder
+                inspection.users += 1
+                inspection.bots += item.type == "bot"
+                inspection.placeholders += item.placeholder
             elif isinstance(item, Contact):
-                found.contacts += 1
+                inspection.contacts += 1
             elif isinstance(item, Channel):
-                found.channels[item.type] += 1
+                inspection.channels[item.type] += 1
             yield item
 
     def read(archive: Archive, part: Part) -> Iterator[Message | Problem]:
         for record in importer.read(archive, part):
             if isinstance(record, Message):
-                found.threads += bool(record.replies)
-                found.reactions += sum(len(reaction.users) for reaction in record.reactions)
-                found.files += len(record.files)
-                found.file_bytes += sum(file.size or 0 for file in record.files)
+                inspection.threads += bool(record.replies)
+                inspection.reactions += sum(len(reaction.users) for reaction in record.reactions)
+                inspection.files += len(record.files)
+                inspection.file_bytes += sum(file.size or 0 for file in record.files)
             yield record
 
     # Without marks no part is cached for a later import.

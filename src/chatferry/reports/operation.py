@@ -65,34 +65,34 @@ def waiting_for(operation: Summary) -> str:
 
 def as_json(operation: Summary, store: Store, every: bool = False) -> dict[str, Any]:
     """Return the report as one object, with one problem per cause or with every problem."""
-    found = counts(operation, store)
+    report = counts(operation, store)
     problems = [problem_as_json(problem) for problem in _problems(operation, store, every)]
-    return {**_without(found, _LAST), "problems": problems, **{name: found[name] for name in _LAST}}
+    return {**_without(report, _LAST), "problems": problems, **{name: report[name] for name in _LAST}}
 
 
 def as_text(operation: Summary, store: Store, every: bool = False) -> Iterator[str]:
     """Yield the report as JSON text in pieces: a large import may have too many problems for memory."""
-    found = counts(operation, store)
-    yield _dumped(_without(found, _LAST)).removesuffix("\n}") + ',\n  "problems": ['
+    report = counts(operation, store)
+    yield _dumped(_without(report, _LAST)).removesuffix("\n}") + ',\n  "problems": ['
     end = "]"
     for problem in _problems(operation, store, every):
         yield "\n    " if end == "]" else ",\n    "
         yield _dumped(problem_as_json(problem)).replace("\n", "\n    ")
         end = "\n  ]"
-    yield end + "," + _dumped({name: found[name] for name in _LAST}).removeprefix("{") + "\n"
+    yield end + "," + _dumped({name: report[name] for name in _LAST}).removeprefix("{") + "\n"
 
 
 def _problems(operation: Summary, store: Store, every: bool) -> Iterable[Problem]:
-    found = store.problems.all(operation.id)
-    return found if every else causes(found, MOST_CAUSES)
+    listed = store.problems.all(operation.id)
+    return listed if every else causes(listed, MOST_CAUSES)
 
 
 MOST_CAUSES = 20  # of a kind
 _LAST = ("seconds", "messagesPerSecond", "peakMemoryMiB")
 
 
-def _without(found: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
-    return {name: value for name, value in found.items() if name not in names}
+def _without(report: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
+    return {name: value for name, value in report.items() if name not in names}
 
 
 def _dumped(value: object) -> str:

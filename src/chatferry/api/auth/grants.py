@@ -24,8 +24,8 @@ class Grants:
         own, now = roles_of(user), time.monotonic()
         granted = {permission for permission in permissions if own & self._remembered(permission, now)}
         if unclear := set(permissions) - granted:
-            found = destination.find(Lookup.PERMISSION_ID, unclear)
-            roles = {entry["_id"]: roles_of(entry) for entry in found}
+            documents = destination.find(Lookup.PERMISSION_ID, unclear)
+            roles = {document["_id"]: roles_of(document) for document in documents}
             self._roles |= {name: (now + MEMORY, roles.get(name, frozenset())) for name in unclear}
             granted |= {permission for permission in roles if own & roles[permission]}
         return frozenset(granted)

@@ -80,13 +80,13 @@ def _file(request: Request, services: Services) -> Response:
     id = request.path_params["id"]
     with services.destination() as destination:
         user = _caller(request, destination, services.settings.token_rules)
-        found = destination.find(Lookup.UPLOAD_ID, [id])
-        if not found:
+        uploads = destination.find(Lookup.UPLOAD_ID, [id])
+        if not uploads:
             raise RequestError("There is no such file.", status=404)
-        rooms = {found[0].get("rid", ""), *services.store.pending_files.rooms(id)}
+        rooms = {uploads[0].get("rid", ""), *services.store.pending_files.rooms(id)}
         if not any(_may_see(room, user, destination) for room in destination.find(Lookup.ROOM_ID, rooms)):
             raise RequestError("Only members of its room may see this file.", status=403)
-    return _content(request, found[0], services, UPLOADS, _KEPT)
+    return _content(request, uploads[0], services, UPLOADS, _KEPT)
 
 
 def _avatar(request: Request, services: Services) -> Response:

@@ -21,10 +21,10 @@ def requested_range(headers: Mapping[str, str], size: int, etag: str) -> ByteRan
     Several ranges, and a range of another version of the file, are answered with the whole file.
     Raise ValueError if the file does not have these bytes.
     """
-    found = _RANGE.fullmatch(headers.get("range", "").strip())
-    if found is None or headers.get("if-range", etag) != etag or found[0] == "bytes=-":
+    matched = _RANGE.fullmatch(headers.get("range", "").strip())
+    if matched is None or headers.get("if-range", etag) != etag or matched[0] == "bytes=-":
         return None
-    first, last = found[1], found[2]
+    first, last = matched[1], matched[2]
     if not first:
         start, end = max(0, size - int(last)), size
     else:

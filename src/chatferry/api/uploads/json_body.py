@@ -160,10 +160,10 @@ class UploadBody:
         self._announced |= self._key == STREAMED
 
     def _keep_through(self, stop: re.Pattern[bytes], data: bytes, at: int) -> tuple[int, bytes]:
-        found = stop.search(data, at)
-        end = found.end() if found else len(data)
+        matched = stop.search(data, at)
+        end = matched.end() if matched else len(data)
         self._keep(data[at:end])
-        return end, found.group() if found else b""
+        return end, matched.group() if matched else b""
 
     def _keep(self, data: bytes) -> None:
         if len(self._skeleton) + len(data) > SKELETON_LIMIT:
@@ -263,9 +263,9 @@ class _Base64File:
         self.size += len(block)
 
     def _located(self, wrong: re.Pattern[bytes], text: bytes, start: int = 0) -> RequestError:
-        found = wrong.search(text, start)
-        assert found, "a refused text has a byte to blame"
-        byte, offset = found.group(), self._offset + found.start()
+        matched = wrong.search(text, start)
+        assert matched, "a refused text has a byte to blame"
+        byte, offset = matched.group(), self._offset + matched.start()
         shown = repr(byte.decode()) if byte.isascii() else f"0x{byte.hex()}"
         return _invalid(f"{STREAMED} is not base64: at byte offset {offset} it has {shown}. {_ADVICE}")
 

@@ -59,13 +59,15 @@ def http_date(ms: int) -> str:
 
 def metadata(text: str) -> dict[str, str]:
     """Return the keys and values of an Upload-Metadata header."""
-    found: dict[str, str] = {}
+    entries: dict[str, str] = {}
     for pair in text.split(",") if text.strip() else ():
         key, _, value = pair.strip().partition(" ")
-        if not _KEY.fullmatch(key) or key in found:
+        if not _KEY.fullmatch(key) or key in entries:
             raise RequestError(f"Upload-Metadata: {key!r} is no key, or stands there twice.")
-        found[key] = _decoded(value.strip(), f"Upload-Metadata: the value of {key}").decode(errors="replace")
-    return found
+        entries[key] = _decoded(value.strip(), f"Upload-Metadata: the value of {key}").decode(
+            errors="replace"
+        )
+    return entries
 
 
 class Checksum:
