@@ -39,7 +39,7 @@ class Date(Struct, frozen=True, gc=False, rename={"iso": "$date"}):
 
     @staticmethod
     def at(ms: int) -> "Date":
-        """The date `ms` milliseconds after the epoch (years 1 to 9999)."""
+        """Return the date `ms` milliseconds after the epoch (years 1 to 9999)."""
         # Tables: a message has one date or two, and formatting one took longer than encoding the message.
         days, rest = divmod(ms, 86_400_000)
         minutes, rest = divmod(rest, 60_000)
@@ -111,23 +111,23 @@ def digest(encoded: bytes | bytearray) -> bytes:
 
 
 def is_alike(one: bytes, other: bytes) -> bool:
-    """Whether two digests are of equal documents, whatever the formats."""
+    """Return whether two digests are of equal documents, whatever their formats."""
     return one[:_HASH] == other[:_HASH]
 
 
 def has_format(digest: bytes) -> bool:
-    """Whether a digest was made by a chatferry that makes the same documents as this one."""
+    """Return whether a digest was made by a chatferry that makes the same documents as this one."""
     return digest[_HASH:] == _FORMAT
 
 
 def decode(data: bytes | str) -> Document:
-    """The document that `encode` wrote, its dates `Date` values again."""
+    """Return the document that `encode` wrote, with its dates as `Date` values."""
     document: Document = _dated(msgspec.json.decode(data))
     return document
 
 
 def _dated(value: Any) -> Any:
-    """The value, as decoding made it, itself changed; most of what is in it is neither dict nor list."""
+    """Change a decoded value in place and return it. Most values in it are neither dict nor list."""
     if type(value) is dict:
         if len(value) == 1 and type(iso := value.get("$date")) is str:
             return Date(iso)
@@ -147,17 +147,17 @@ _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456
 
 
 def file_path(upload_id: str, name: str) -> str:
-    """Where clients get a file."""
+    """Return the path where clients get a file."""
     return f"/file-upload/{upload_id}/{_quoted(name)}"
 
 
 def _quoted(name: str) -> str:
-    """A name as one step of a path."""
+    """Return a name as one step of a path."""
     data = name.encode("utf-8", "replace")
     return "".join(chr(byte) if byte in _PLAIN else f"%{byte:02X}" for byte in data)
 
 
 def kept_in(store: str, id: str, name: str) -> Document:
-    """What the document of a file says about where its bytes are; `store` is, say, `GridFS:Uploads`."""
+    """Return the fields that say where the bytes of a file are; `store` is, say, `GridFS:Uploads`."""
     path = f"/ufs/{store}/{id}/{_quoted(name)}"
     return {"store": store, "path": path, "url": path}

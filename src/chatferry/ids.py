@@ -14,22 +14,22 @@ _PAIRS = [first + second for second in ALPHABET for first in ALPHABET]
 
 
 def new_id() -> str:
-    """A random id of 17 characters."""
+    """Return a random id of 17 characters."""
     return "".join(secrets.choice(ALPHABET) for _ in range(17))
 
 
 def new_token() -> str:
-    """A random login token of 43 characters."""
+    """Return a random login token of 43 characters."""
     return secrets.token_urlsafe(32)
 
 
 def hash_token(token: str) -> str:
-    """The form in which a login token is stored: base64 of its SHA-256."""
+    """Return a login token as it is stored: base64 of its SHA-256."""
     return base64.b64encode(hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()).decode()
 
 
 def derived_id(*source: str) -> str:
-    """An id of 17 characters that depends on nothing but `source`."""
+    """Return an id of 17 characters that depends on nothing but `source`."""
     number = int.from_bytes(_digest(source))
     pairs = []
     for _ in range(9):
@@ -39,7 +39,7 @@ def derived_id(*source: str) -> str:
 
 
 def derived_hex(*source: str) -> str:
-    """An id of 24 hexadecimal digits that depends on nothing but `source`."""
+    """Return an id of 24 hexadecimal digits that depends on nothing but `source`."""
     return _digest(source).hex()[:24]
 
 

@@ -22,7 +22,7 @@ _USER = re.compile(r"\A((?:[a-z][a-z0-9+.-]*:)?[/\\]+)?[^/\\?#]*@", re.IGNORECAS
 
 
 def without_secrets(text: str) -> str:
-    """The URL as messages show it: no user, no fragment, no query value that could be a token."""
+    """Return a URL as messages show it: no user, no fragment, no query value that may be a token."""
     address, question, query = text.strip().partition("#")[0].partition("?")
     address = _USER.sub(r"\1***@", address, count=1)
     if not _is_valid(address):  # where its host ends is anybody's guess
@@ -35,7 +35,7 @@ def without_secrets(text: str) -> str:
 
 
 def holds_secret(text: str) -> bool:
-    """Whether a URL has a user, or a value that is a token by its name or its looks."""
+    """Return whether a URL has a user, or a value that is a token by its name or its looks."""
     fields = [field.partition("=") for field in re.split("[?&;]", text.partition("#")[0])[1:]]
     is_named = any(_SECRET_NAMES.fullmatch(unquote_plus(name).lower()) for name, _, value in fields if value)
     return is_named or bool(_USER.search(text) or _SLACK_TOKEN.search(text))

@@ -20,7 +20,7 @@ class Decision(Struct, frozen=True, kw_only=True):
 
 
 def updated(document: Document, update: Update) -> Document:
-    """The document as an update will leave it, as far as later records of the same batch need to know."""
+    """Return a document as an update leaves it, as far as later records of the batch need it."""
     changed = {**document, **update.set}
     for key, values in update.add.items():
         before = list(changed.get(key, ()))

@@ -33,7 +33,7 @@ def renewal(stored: Document, old: bytes, made: Document, shown: Document, new: 
 
 
 def _is_as_imported(stored: Document, made: Document, free: frozenset[str], old: bytes) -> bool:
-    """Whether the message is as it was imported, but for `free` fields, which were as they are made now."""
+    """Return whether a message is as it was imported, but for `free` fields, taken as they are made now."""
     was = {key: value for key, value in stored.items() if key in _BY_US and key not in free}
     was |= {key: value for key, value in made.items() if key in free}
     # As it was stored first, and as an update of it put in fields that it had not.
@@ -42,7 +42,7 @@ def _is_as_imported(stored: Document, made: Document, free: frozenset[str], old:
 
 
 def _is_edited_later(stored: Document, made: Document) -> bool:
-    """Whether a message says that it was edited, and later than the source says."""
+    """Return whether a message says that it was edited, later than the source says."""
     here, there = stored.get("editedAt"), made.get("editedAt")
     if here is None:
         return False

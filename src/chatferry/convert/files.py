@@ -23,7 +23,7 @@ class Content(Struct, frozen=True, kw_only=True):
 
 
 def upload_document(file: PendingFile, content: Content, told_type: str, now: Date, token: str) -> Document:
-    """The upload that stands for a file; `told_type` is what the host said of it."""
+    """Return the upload of a file. `told_type` is the media type that the host gave."""
     stored = _stored("GridFS:Uploads", file.upload_id, file.name, content, now, token)
     document: Document = {
         **stored,
@@ -39,7 +39,7 @@ def upload_document(file: PendingFile, content: Content, told_type: str, now: Da
 
 
 def _stored(store: str, id: str, name: str, content: Content, now: Date, token: str) -> Document:
-    """What every stored file is said to be: complete, and where."""
+    """Return the fields of every stored file."""
     return {
         "_id": id,
         "name": name,
@@ -55,12 +55,12 @@ def _stored(store: str, id: str, name: str, content: Content, now: Date, token: 
 
 
 def media_type(told: str) -> str:
-    """The type without its parameters; bytes of no known kind if nothing is told."""
+    """Return a media type without its parameters; that of unknown bytes for ""."""
     return told.partition(";")[0].strip().lower() or UNKNOWN_TYPE
 
 
 def completed(message: Document, uploads: Mapping[str, Document]) -> Document:
-    """What of a message's fields changes once the bytes of these uploads are there; {} if nothing does."""
+    """Return the fields of a message that change once the bytes of these uploads are stored."""
     fields: Document = {}
     for name, key, complete in (("attachments", "fileId", _card), ("files", "_id", _entry)):
         before = message.get(name, [])
@@ -71,7 +71,7 @@ def completed(message: Document, uploads: Mapping[str, Document]) -> Document:
 
 
 def files_of(message: Document) -> list[str]:
-    """The ids of the uploads that a message shows."""
+    """Return the ids of the uploads that a message shows."""
     return [entry["_id"] for entry in message.get("files", ())]
 
 
@@ -83,7 +83,7 @@ _OF_BYTES = {
 
 
 def _card(placeholder: Document, upload: Document) -> Document:
-    """The attachment of a file that is there: its bytes tell more truly what it is than the export."""
+    """Return the attachment of a stored file: its bytes are more reliable than the export."""
     card = {key: value for key, value in placeholder.items() if key not in _OF_BYTES}
     link, type, size = file_path(upload["_id"], upload["name"]), upload["type"], upload["size"]
     card |= {"title_link": link, "title_link_download": True}
@@ -107,12 +107,12 @@ def _entry(placeholder: Document, upload: Document) -> Document:
 
 
 def avatar_id(user_id: str) -> str:
-    """The id of the document of a user's avatar."""
+    """Return the id of the document of a user's avatar."""
     return derived_hex("avatar", user_id)
 
 
 def avatar_document(user: Document, content: Content, told_type: str, now: Date, token: str) -> Document:
-    """The avatar of a user."""
+    """Return the document of a user's avatar."""
     name = str(user.get("username", user["_id"]))
     stored = _stored("GridFS:Avatars", avatar_id(user["_id"]), name, content, now, token)
     return {**stored, "type": media_type(told_type), "userId": user["_id"]}

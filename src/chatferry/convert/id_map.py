@@ -41,7 +41,7 @@ class IdMap(Struct, frozen=True):
     rewrite: bool = False
 
     def logged_map(self) -> "LoggedIdMap":
-        """The same, noting what is looked up from now on."""
+        """Return a map that logs every look-up from now on."""
         return LoggedIdMap(LoggedLookups(self.users), LoggedLookups(self.rooms), self.scope)
 
 

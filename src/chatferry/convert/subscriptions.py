@@ -6,12 +6,12 @@ from chatferry.ids import derived_hex, derived_id
 
 
 def subscription_id(room_id: str, user_id: str) -> str:
-    """Those of one room begin alike, so that databases keep what comes together side by side."""
+    """Return the id of a subscription. Ids of one room begin alike: databases keep them side by side."""
     return _begin_hex(room_id) + derived_hex("subscription", room_id, user_id)[8:]
 
 
 def direct_subscription_id(room_id: str, user_id: str) -> str:
-    """The same in the form that subscriptions of direct rooms have."""
+    """Return the id of a subscription of a direct room."""
     return _begin(room_id) + derived_id("subscription", room_id, user_id)[5:]
 
 

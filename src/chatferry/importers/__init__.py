@@ -28,17 +28,17 @@ IMPORTERS = {
 
 
 def listed() -> list[Importer]:
-    """The importers to choose from."""
+    """Return the importers to choose from."""
     return [importer for importer in IMPORTERS.values() if not importer.hidden]
 
 
 def readers() -> list[Importer]:
-    """The importers that read archives."""
+    """Return the importers that read archives."""
     return [importer for importer in IMPORTERS.values() if importer.source]
 
 
 def detect(archive: Archive) -> Importer:
-    """The one importer whose format `archive` is in."""
+    """Return the one importer whose format an archive is in."""
     possible = [importer for importer in readers() if importer.single or not archive.is_single]
     found = [importer for importer in possible if importer.matches(archive)]
     found = [importer for importer in found if not any(importer.key in other.over for other in found)]

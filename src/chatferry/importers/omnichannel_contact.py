@@ -13,7 +13,7 @@ _ENDINGS = (".csv", ".txt")
 
 
 def matches(archive: Archive) -> bool:
-    """Whether this is one text file whose first row names the columns of contacts, and no CSV export."""
+    """Return whether this is one text file whose first row names the columns of contacts."""
     names = archive.names()
     if len(names) != 1 or not names[0].lower().endswith(_ENDINGS):
         return False
@@ -26,7 +26,7 @@ def matches(archive: Archive) -> bool:
 
 
 def scan(archive: Archive) -> Iterator[Contact | Part | Problem]:
-    """The contacts; see `Importer.scan`."""
+    """Yield the contacts; see `Importer.scan`."""
     names = archive.names()
     if len(names) != 1:
         held = "no file" if not names else f"{len(names):,} files"
@@ -38,7 +38,7 @@ def scan(archive: Archive) -> Iterator[Contact | Part | Problem]:
 
 
 def read(archive: Archive, part: Part) -> Iterator[Message | Problem]:
-    """There are no messages."""
+    """Yield nothing: a file of contacts has no messages."""
     yield from ()
 
 

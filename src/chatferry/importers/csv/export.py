@@ -47,7 +47,7 @@ _TABLES = ("csv", "tsv", "txt")
 
 
 def matches(archive: Archive) -> bool:
-    """Whether this looks like a CSV export: one of its lists, or folders with nothing but tables."""
+    """Return whether this looks like a CSV export: one of its lists, or folders with nothing but tables."""
     names = archive.names()
     inside = [name for name in names if "/" in name]
     are_tables = all(name.casefold().endswith(".csv") for name in names)
@@ -55,7 +55,7 @@ def matches(archive: Archive) -> bool:
 
 
 def scan(archive: Archive) -> Iterator[User | Contact | Channel | Part | Problem]:
-    """Users, contacts, channels and the parts of their messages; see `Importer.scan`."""
+    """Yield users, contacts, channels and the parts of their messages; see `Importer.scan`."""
     listed = lists(archive)
     folders = _folders(archive)
     if not listed and not folders:
@@ -88,7 +88,7 @@ def scan(archive: Archive) -> Iterator[User | Contact | Channel | Part | Problem
 
 
 def read(archive: Archive, part: Part) -> Iterator[Message | Problem]:
-    """The messages of a slice in order of time; see `Importer.read`."""
+    """Yield the messages of a part in order of time; see `Importer.read`."""
     spec = msgspec.msgpack.decode(part.data, type=CsvPartSpec)
     rows: list[_Row] = []
     held = 0
@@ -116,7 +116,7 @@ def _order(row: _Row) -> tuple[int, int, int]:
 
 
 def _messages(rows: Iterable[_Row], spec: CsvPartSpec) -> Iterator[Message | Problem]:
-    """Records of rows in order. Those before the slice only say which milliseconds are taken."""
+    """Yield the records of rows in order. Rows before the part only take their milliseconds."""
     after: dict[str, int] = {}
     equals: dict[tuple[str, str, str], int] = {}
     before = -1
@@ -151,7 +151,7 @@ def _messages(rows: Iterable[_Row], spec: CsvPartSpec) -> Iterator[Message | Pro
 
 
 def conversation(author: str, others: Iterable[str], names: dict[str, str]) -> str:
-    """The import id of a direct conversation, as Rocket.Chat's own importer makes it of two people."""
+    """Return the import id of a direct conversation, made as Rocket.Chat's own importer does it."""
     return "/".join(_members(author, others, names))
 
 
@@ -177,7 +177,7 @@ class _ChannelFiles(Struct, kw_only=True):
 
 
 def _folders(archive: Archive) -> dict[str, list[str]]:
-    """Message files by the folder they are in."""
+    """Return the message files of each folder."""
     folders: dict[str, list[str]] = {}
     only = _only_folder(archive)
     for name in archive.names():
@@ -189,7 +189,7 @@ def _folders(archive: Archive) -> dict[str, list[str]]:
 
 
 def _only_folder(archive: Archive) -> str:
-    """The folder of a channel that is all there is: around everything, it looks like a wrapping."""
+    """Return the folder of the only channel, which looks like a folder around the export; "" for none."""
     names, folder = archive.names(), archive.wrapping.rpartition("/")[2]
     if not folder or any("/" in name for name in names) or lists(archive):
         return ""
@@ -243,7 +243,7 @@ def _sort_files(folders: dict[str, list[str]], rooms: dict[str, _ChannelFiles]) 
 
 
 def _name_of(folder: str, rooms: dict[str, _ChannelFiles]) -> str:
-    """The channel that a folder stands for: the innermost that a list names, else the innermost folder."""
+    """Return the channel of a folder: the innermost one that a list names, else the innermost folder."""
     names = [normalize("NFC", name).strip() for name in reversed(folder.split("/"))]
     known = (name for name in names if name.casefold() in rooms or name.casefold() == DIRECT_FOLDER)
     return next(known, names[0] or folder)
@@ -263,7 +263,7 @@ class _People:
         self._ids[id.casefold()] = id
 
     def meet(self, name: str, file: str, position: str, field: str) -> str:
-        """The import id of somebody who is named at this place."""
+        """Return the import id of a person who is named at this place."""
         key = name.casefold()
         if key not in self._ids:
             self._ids[key] = name
@@ -292,7 +292,7 @@ class _People:
 
 
 def _listed_room(listed: Listed, people: _People) -> _ChannelFiles:
-    """A channel of the list, with everybody by import id."""
+    """Return a channel of the list with import ids in place of names."""
     record = listed.record
 
     def met(name: str, field: str) -> str:
@@ -314,7 +314,7 @@ class _NamedPeople(Struct):
     names: dict[str, str]
 
     def see(self, name: str, people: _People, sheet: Sheet, line: int, place: int, called: str) -> None:
-        """Somebody is named in the column at this place, usually `called` so."""
+        """Note a person who is named in the column at this place, usually `called` so."""
         if name not in self.ids:
             field = column(sheet, place, called)
             id = self.ids[name] = people.meet(name, sheet.file, where(line), field)
@@ -342,7 +342,7 @@ def _scan_room(archive: Archive, room: _ChannelFiles, people: _People) -> Iterat
 
 
 def _guessed(room: _ChannelFiles) -> Problem:
-    """Who is in the room was taken from its messages."""
+    """Return the problem that the members of a room are the authors of its messages."""
     record = room.record
     if not room.members_field:
         reason = f"channels.csv does not hold this folder; {UNLISTED_ROOM}"
@@ -381,7 +381,7 @@ def _scan_direct(archive: Archive, files: list[str], people: _People) -> Iterato
 def _entries(
     archive: Archive, files: list[str], first_pass: CsvFirstPass
 ) -> Iterator[tuple[Sheet, int, MessageRow] | Problem]:
-    """Every message of a room's files, and one note a file of how it was read."""
+    """Yield every message of a room's files, and a problem per file about how it was read."""
     table = DIRECT_MESSAGES if first_pass.is_direct else MESSAGES
     for file in sorted(files):
         try:

@@ -88,7 +88,7 @@ class CsvFirstPass:
         self._descends: list[bool] = []
 
     def read(self, sheet: Sheet) -> Iterator[tuple[int, MessageRow] | Problem]:
-        """Every message of a file with its line; a problem if the file breaks off."""
+        """Yield every message of a file with its line; a problem if the file breaks off."""
         number = len(self.sheets)
         self.sheets.append(sheet)
         self._descends.append(False)
@@ -127,7 +127,7 @@ class CsvFirstPass:
         return _Block(block.file, block.end, line)
 
     def parts(self, channel: str, names: dict[str, str]) -> Iterator[Part]:
-        """The parts of all files together, in order of time."""
+        """Yield the parts of all files together, in order of time."""
         blocks = sorted(self._blocks, key=lambda block: (block.first, block.file, block.start))
         cuts = _cuts(blocks)
         counts = self._counted(blocks, cuts)
@@ -153,7 +153,7 @@ class CsvFirstPass:
         return RowRange(block.file, block.start, block.end, block.line, descends, owns)
 
     def _counted(self, blocks: Iterable[_Block], cuts: Sequence[int]) -> list[int]:
-        """How many rows each stretch between the cuts holds."""
+        """Return how many rows there are between the cuts."""
         counts = [0] * (len(cuts) + 1)
         for block in sorted(blocks, key=lambda block: (block.file, block.start)):
             first = bisect_right(cuts, block.first)
@@ -169,7 +169,7 @@ class CsvFirstPass:
 
 
 def _content(rows: Rows, sheet: Sheet) -> Iterator[Row]:
-    """The rows, without the one that names the columns."""
+    """Return the rows without the one that names the columns."""
     iterator = iter(rows)
     if sheet.names:
         next(iterator, None)
@@ -179,7 +179,7 @@ def _content(rows: Rows, sheet: Sheet) -> Iterator[Row]:
 def rows_in(
     archive: Archive, row_range: RowRange, sheet: Sheet, is_direct: bool
 ) -> Iterator[tuple[int, MessageRow | Fault]]:
-    """The rows of a run, each with its line."""
+    """Yield the rows of a range, each with its line."""
     with archive.open(sheet.file, row_range.start) as stream:
         rows = Rows(stream, sheet.form, row_range.start, row_range.line, row_range.end)
         for line, cells in _content(rows, sheet) if row_range.start == sheet.form.start else rows:
@@ -190,7 +190,7 @@ def rows_in(
 
 
 def _cuts(blocks: Sequence[_Block]) -> list[int]:
-    """The times at which a part ends and another begins. `blocks` in order of their first message."""
+    """Return the times at which a new part begins. `blocks` are in order of their first message."""
     samples = sorted(_samples(blocks))
     size = PART_MESSAGES
     while True:
@@ -213,7 +213,7 @@ def _cut(samples: Iterable[tuple[int, float]], size: int) -> Iterator[int]:
 
 
 def _samples(blocks: Sequence[_Block]) -> Iterator[tuple[int, float]]:
-    """Times at which may be cut, and how much stands between each and the next."""
+    """Yield times at which a part may begin, with the weight from each to the next."""
     reached = -_EVER
     for number, block in enumerate(blocks):
         weight = max(block.messages, (block.end - block.start) * PART_MESSAGES / PART_BYTES)
@@ -237,7 +237,7 @@ def _add(ranges: list[RowRange], row_range: RowRange) -> None:
 
 
 def _lean(whole: CsvPartSpec) -> CsvPartSpec:
-    """A slice with only those sheets that its runs stand in."""
+    """Return a part's data with only the sheets that its ranges need."""
     used = sorted({row_range.file for row_range in whole.ranges})
     number = {file: place for place, file in enumerate(used)}
     ranges = tuple(

@@ -61,7 +61,7 @@ class Listed(Struct, frozen=True):
 
 
 def read_users(archive: Archive, file: str) -> Iterator[User | Problem]:
-    """Every user once: of two rows with one username the first."""
+    """Yield every user once: of two rows with one username the first."""
     seen: dict[str, int] = {}
     for row in cells_of(archive, file, USERS, "user-not-readable"):
         if isinstance(row, Problem):
@@ -94,7 +94,7 @@ def read_users(archive: Archive, file: str) -> Iterator[User | Problem]:
 
 
 def read_channels(archive: Archive, file: str) -> Iterator[Listed | Problem]:
-    """Every channel once: of two rows with one name the first."""
+    """Yield every channel once: of two rows with one name the first."""
     seen: dict[str, int] = {}
     for row in cells_of(archive, file, CHANNELS, "channel-not-readable"):
         if isinstance(row, Problem):

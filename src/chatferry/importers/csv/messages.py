@@ -56,7 +56,7 @@ class Fault(Struct, frozen=True, array_like=True):
 
 
 def entry_of(cells: list[str], sheet: Sheet, is_direct: bool) -> MessageRow | Fault:
-    """What a row says; its text is still as it stands in the file."""
+    """Return the message in a row, its text as it is written in the file, or why there is none."""
     cells = fitted(cells, sheet)
     needed = sheet.places
     if min(needed) < 0 or len(cells) <= max(needed):
@@ -110,7 +110,7 @@ def fault_problem(fault: Fault, sheet: Sheet, line: int) -> Problem:
 
 
 def text_of(cell: str, sheet: Sheet) -> str:
-    """The text of a message, whatever bytes it was written with."""
+    """Return the text of a message, whatever its encoding."""
     if not is_text(cell):
         cell = repaired(cell, sheet.form.encoding)
     return cell.replace("\r\n", "\n").replace("\r", "\n") if "\r" in cell else cell
@@ -125,7 +125,7 @@ def message_id(channel: str, author: str, ms: int, text: str, ordinal: int) -> s
 
 
 def shortened(text: str, sheet: Sheet, line: int) -> tuple[str, Problem | None]:
-    """A text as far as a document holds it, and what is to be said of a very long one."""
+    """Return a text as far as a document can hold it, and a problem if it is very long."""
     kept, long = fitting((text,))
     if long is None:
         return text, None
@@ -134,7 +134,7 @@ def shortened(text: str, sheet: Sheet, line: int) -> tuple[str, Problem | None]:
 
 
 def unsigned(sheet: Sheet, line: int) -> Problem:
-    """That a message names no author."""
+    """Return the problem that a message names no author."""
     field = column(sheet, sheet.places[0], "username")
     reason = "the row names no author"
     return problem("message-without-author", reason, file=sheet.file, position=where(line), field=field)

@@ -65,14 +65,14 @@ def sheet_of(archive: Archive, file: str, table: Table, free: str = "") -> Sheet
 
 
 def _even_width(sample: Sequence[Row]) -> int:
-    """How many cells all rows have: if they differ, those beyond the usual are of texts with delimiters."""
+    """Return the number of cells of every row; if rows differ, extra cells are texts with delimiters."""
     widths = {len(cells) for _, cells in sample}
     is_telling = len(sample) >= _TELLING or not any(cells[-1].strip() for _, cells in sample)
     return widths.pop() if len(widths) == 1 and is_telling else 0
 
 
 def _sample(head: bytes, form: Form, is_whole: bool) -> list[Row]:
-    """The first rows, without the one that the end of the head may have cut."""
+    """Return the first rows, without one that the end of the head may have cut."""
     rows = list(islice(Rows(_Bytes(head[form.start :]), form, form.start, form.line), _SAMPLE))
     return rows if is_whole or len(rows) == _SAMPLE else rows[:-1] or rows
 
@@ -89,7 +89,7 @@ class _Bytes:
 
 
 def _named(cells: Sequence[str], table: Table) -> tuple[int, ...] | None:
-    """The places of the columns, if the row names two of them and holds nothing that no name is like."""
+    """Return the places of the columns if the row names two of them and no cell looks like content."""
     if any(map(table.is_content, cells)):
         return None
     plain = [re.sub(r"[\W_]+", "", cell.casefold()) for cell in cells]
@@ -110,13 +110,13 @@ def _place(column: str, table: Table, places: Sequence[int]) -> int:
 
 
 def cell_of(cells: Sequence[str], place: int, sheet: Sheet) -> str:
-    """A cell as text without spaces around it; "" where the row has none."""
+    """Return a cell as text without spaces around it; "" if the row is too short."""
     cell = cells[place].strip() if 0 <= place < len(cells) else ""
     return cell if is_text(cell) else repaired(cell, sheet.form.encoding)
 
 
 def rows_of(archive: Archive, sheet: Sheet) -> Iterator[Row]:
-    """All rows of a table but the one that names the columns."""
+    """Yield the rows of a table without the one that names the columns."""
     with archive.open(sheet.file, sheet.form.start) as stream:
         rows = iter(Rows(stream, sheet.form, sheet.form.start, sheet.form.line))
         if sheet.names:
@@ -125,7 +125,7 @@ def rows_of(archive: Archive, sheet: Sheet) -> Iterator[Row]:
 
 
 def fitted(cells: list[str], sheet: Sheet) -> list[str]:
-    """The cells of a row with too many: surplus ones are the free text's, cut where it holds a delimiter."""
+    """Return the cells of a row, surplus ones joined: the free text was cut at delimiters."""
     surplus = len(cells) - sheet.width
     if surplus <= 0 or sheet.free < 0:
         return cells
@@ -137,12 +137,12 @@ def fitted(cells: list[str], sheet: Sheet) -> list[str]:
 
 
 def where(line: int) -> str:
-    """The position of the row that begins on this line."""
+    """Return the position of the row that begins on this line."""
     return f"row {line}"
 
 
 def column(sheet: Sheet, place: int, name: str = "") -> str:
-    """A column, for people: its number, and its name in the file, else `name`."""
+    """Return a column for people: its number, and its name in the file, else `name`."""
     if place < 0:
         return name
     shown = sheet.names[place] if place < len(sheet.names) else name
@@ -150,7 +150,7 @@ def column(sheet: Sheet, place: int, name: str = "") -> str:
 
 
 def unknown_columns(sheet: Sheet) -> Iterator[Problem]:
-    """What a table holds beyond the columns that become something."""
+    """Yield a problem for each column with content that is not imported."""
     notes = Notes(MOST_OF_RECORD)
     for place in sheet.unknown:
         name = sheet.names[place] if place < len(sheet.names) else ""

@@ -23,7 +23,7 @@ _NO_KEY = re.compile(r"[.\0]|^\$")  # what MongoDB does not take, or reads as a 
 
 
 def has_contact_header(archive: Archive, file: str) -> bool:
-    """Whether the first row names the columns of contacts. Those with a username are accounts."""
+    """Return whether the first row names the columns of contacts; with a username they are accounts."""
     form, rows = _open(archive, file)
     columns = set(_columns(_texts(next(rows, (0, []))[1], form)))
     if "username" in {column.lower() for column in columns}:
@@ -32,7 +32,7 @@ def has_contact_header(archive: Archive, file: str) -> bool:
 
 
 def read_contacts(archive: Archive, file: str) -> Iterator[Contact | Problem]:
-    """The contacts of a CSV file, and for every row that is none the problem that says why."""
+    """Yield the contacts of a CSV file, and a problem for each row that is not a contact."""
     try:
         form, rows = _open(archive, file)
         line, cells = next(rows, (0, []))
@@ -87,7 +87,7 @@ def _headless(header: Sequence[str], line: int, file: str) -> Problem:
 
 
 def _columns(names: Sequence[str]) -> list[str]:
-    """The names of the columns; one without a name is called by its number."""
+    """Return the names of the columns; a column without a name has its number."""
     columns = []
     for number, name in enumerate(names):
         known = _ALSO.get(name.lower(), name.lower())
@@ -134,7 +134,7 @@ def _contact(
 
 
 def _values(cells: list[str], columns: list[str]) -> dict[str, str]:
-    """The cells by column. Of two columns with one name the first that is not empty counts."""
+    """Return the cells by column. Of two columns with one name the first non-empty cell counts."""
     values = dict.fromkeys(KNOWN, "")
     for number, cell in enumerate(cells):
         column = columns[number] if number < len(columns) else f"column{number}"
@@ -147,7 +147,7 @@ def _several(cell: str) -> tuple[str, ...]:
 
 
 def _derived(name: str, emails: tuple[str, ...], phones: tuple[str, ...], twins: Counter[str]) -> str:
-    """An id for a row without one: the same as long as its first address is, or else number or name."""
+    """Return an id for a row without one, made of its first address, or else its number or name."""
     key = emails[0].casefold() if emails else phones[0] if phones else name
     twins[key] += 1  # several people may share an address
     return derived_hex("contact row", key, str(twins[key]))

@@ -30,7 +30,7 @@ _DEEPEST = 8  # lists within lists that are indented
 
 
 def from_html(text: str) -> str:
-    """What HTML says, in markdown; tags that mean nothing there are left out. Takes any text."""
+    """Return HTML as markdown, without tags that markdown cannot express. Takes any text."""
     writer = _MarkdownWriter()
     for place, piece in enumerate(_TAG.split(text)):
         if place % 2:
@@ -41,7 +41,7 @@ def from_html(text: str) -> str:
 
 
 def _unescaped(text: str) -> str:
-    """The text with its character references resolved; what is no character is U+FFFD."""
+    """Return a text with its character references resolved; invalid ones become U+FFFD."""
     if "&#" in text:  # Python reads no numbers of thousands of digits
         text = _NO_CHARACTER.sub("\ufffd", _ZEROS.sub("&#", text))
     return unescape(text)
@@ -146,7 +146,7 @@ class _MarkdownWriter(HTMLParser):
         return not self._written or self._written[-1].endswith(("\n", " "))
 
     def _line(self, blank: bool = False) -> None:
-        """Go on in a new line, or after a blank one."""
+        """Begin a new line, or a new paragraph."""
         ending = "".join([piece[-2:] for piece in self._written[-2:]])[-2:]
         if self._written and not ending.endswith("\n"):
             self._put("\n")
@@ -155,7 +155,7 @@ class _MarkdownWriter(HTMLParser):
 
 
 def _kind(tag: str) -> str:
-    """What a tag within itself is told by: `b` and `strong` are one."""
+    """Return the name that a tag shares with its synonyms: `b` and `strong` are one."""
     return _DELIMITERS.get(tag, tag)
 
 

@@ -32,7 +32,7 @@ class Flaw(Struct, frozen=True):
 
 
 def flaw_problem(flaw: Flaw, file: str, lost: str, record: RecordType) -> Problem:
-    """The problem that a flaw of a file is. `lost`: the kind for an element that could not be read."""
+    """Return the problem of a flaw. `lost` is the kind for an element that could not be read."""
     kind = lost if flaw.lost else "encoding-repaired" if flaw.repaired else "field-dropped"
     found = problem(kind, flaw.reason, file=file, position=flaw.position, field=flaw.field)
     return replace(found, record=record)
@@ -60,7 +60,7 @@ def decode_list(data: bytes, kind: type[T], numbers: Sequence[int] = ()) -> tupl
 
 
 def strict_list(data: bytes, kind: type[T]) -> list[T] | None:
-    """The elements of a JSON list in which nothing is wrong; None if something is."""
+    """Return the elements of a JSON list without any flaw; None if there is one."""
     if data.rfind(b"\\u0000") >= 0:  # from the end it takes half the time
         return None
     try:
@@ -93,7 +93,7 @@ class Broken(Struct, frozen=True):
 
 
 def raw_elements(data: bytes) -> Iterator[Any]:
-    """The list's elements as plain values, up to the first place that is no JSON."""
+    """Yield the list's elements as plain values, up to the first invalid place."""
     text = data.decode("utf-8", "replace").lstrip("\ufeff")
     # `strict=False` lets control characters in strings pass, NUL among them.
     decoder = json.JSONDecoder(strict=False, parse_int=_integer)
@@ -129,7 +129,7 @@ def raw_elements(data: bytes) -> Iterator[Any]:
 
 
 def _integer(digits: str) -> int | float:
-    """Python refuses to read integers of thousands of digits: that would cost what follows them too."""
+    """Return an integer. Python refuses thousands of digits, which would cost the rest of the list."""
     return int(digits) if len(digits) < 400 else float(digits)
 
 
@@ -143,7 +143,7 @@ def _skip(text: str, place: int) -> int:
 
 
 def end_of(text: str, place: int) -> int | None:
-    """Where the object or list that begins at `place` ends, however deep; None if it does not."""
+    """Return where the object or list at `place` ends, however deep; None if it does not end."""
     depth = 0
     for match in _BRACKET.finditer(text, place):
         sign = match[0]
@@ -160,22 +160,22 @@ _FEW = 1 << 20  # characters that cannot hold too many
 
 
 def is_dense(data: bytes) -> bool:
-    """Whether data may hold an element with too many values."""
+    """Return whether data may hold an element with too many values."""
     return len(data) > _FEW and sum(map(data.count, (b",", b"[", b"{"))) > MOST_VALUES
 
 
 def is_large(text: str, place: int) -> bool:
-    """Whether what begins at a place may hold too many values."""
+    """Return whether the value at a place may hold too many values."""
     return len(text) - place > _FEW and text[place] in "[{"
 
 
 def has_too_many(text: str, place: int, end: int) -> bool:
-    """Whether what stands between two places holds too many values."""
+    """Return whether there are too many values between two places."""
     return end - place > _FEW and sum(text.count(sign, place, end) for sign in ",[{") > MOST_VALUES
 
 
 def lenient(element: Any, kind: type[T], position: str) -> tuple[T | None, list[Flaw]]:
-    """The element as a `kind`, without the fields that do not fit, and what was wrong with it."""
+    """Return an element as a `kind`, without fields that do not fit, and its flaws."""
     if isinstance(element, Broken):
         return None, [Flaw(position, "", element.reason, lost=True)]
     if not isinstance(element, dict):
@@ -207,7 +207,7 @@ class _Fit:
         self._flaws = flaws
 
     def value(self, value: Any, kind: Any, field: str) -> Any:
-        """What fits a `kind`, which looks at each value once; _UNFIT for nothing."""
+        """Return what fits a `kind`, looking at each value once; _UNFIT for nothing."""
         if isinstance(value, float) and not isfinite(value):
             raise ValueError("JSON has no such number")
         if isinstance(value, dict) and (struct := _struct_in(kind)):
@@ -254,7 +254,7 @@ class _Fit:
 
 @cache
 def _kinds(struct: type[Struct]) -> dict[str, Any]:
-    """The types of a struct's fields, by their names in JSON."""
+    """Return the types of a struct's fields, by their names in JSON."""
     return {field.encode_name: field.type for field in fields(struct)}
 
 
@@ -265,7 +265,7 @@ def _required(struct: type[Struct]) -> list[str]:
 
 @cache
 def _struct_in(kind: Any) -> type[Struct] | None:
-    """The struct that a type is, or allows among others."""
+    """Return the struct that a type is, or that is one of its alternatives."""
     return next((one for one in (kind, *get_args(kind)) if _is_struct(one)), None)
 
 
@@ -275,7 +275,7 @@ def _is_struct(kind: Any) -> bool:
 
 @cache
 def _element_of(kind: Any) -> Any:
-    """The type of a list's elements; None for what is no list."""
+    """Return the type of a list's elements; None for other types."""
     lists = (one for one in (kind, *get_args(kind)) if get_origin(one) is list)
     return next((get_args(one)[0] for one in lists), None)
 
@@ -287,7 +287,7 @@ _WORDS = {
 
 
 def _in_words(reason: str) -> str:
-    """msgspec's "Expected `str | null`, got `int`" for people."""
+    """Return msgspec's "Expected `str | null`, got `int`" in words for people."""
     found = re.fullmatch(r"Expected `([^`]+)`, got `([^`]+)`", reason)
     if found is None:
         return reason
@@ -301,7 +301,7 @@ def _in_words(reason: str) -> str:
 
 
 def _clean(element: dict[str, Any], position: str) -> tuple[dict[str, Any], list[Flaw]]:
-    """The element without NUL characters and lone surrogates, and flaws that say what was replaced."""
+    """Return an element without NUL characters and lone surrogates, and a flaw per changed field."""
     text = json.dumps(element)
     if not any(sign in text for sign in ("\\u0000", "\\ufffd", "\\ud")):
         return element, []

@@ -20,12 +20,12 @@ LISTS = ("users.csv", "channels.csv", "contacts.csv")
 
 
 def lists(archive: Archive) -> dict[str, str]:
-    """The lists that the archive holds, by their usual names: however these are cased in it."""
+    """Return the lists of an archive by their usual names, whatever their case in the archive."""
     return {name.casefold(): name for name in reversed(archive.names()) if name.casefold() in LISTS}
 
 
 def _sheet(archive: Archive, file: str, table: Table, lost: str) -> Iterator[Sheet | Problem]:
-    """The table in a list, and what it holds in vain; or only why it cannot be read."""
+    """Yield the sheet and a problem per unused column, or one problem."""
     try:
         sheet = sheet_of(archive, file, table)
     except ArchiveError as error:

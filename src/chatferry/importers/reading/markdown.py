@@ -118,7 +118,7 @@ class Markdown:
         return "@" if self._segments else ""
 
     def _hides_link(self) -> bool:
-        """Whether a link would be a picture, after "!", or no link, after a word with a dot inside."""
+        """Return whether a link would be a picture, after "!", or no link, after a word with a dot."""
         if not self._words or self._words[-1][-1] in " \n":
             return False
         before = ""
@@ -129,7 +129,7 @@ class Markdown:
         return before.endswith("!") or _DOTTED.search(before) is not None
 
     def _opens_mention(self) -> bool:
-        """Whether a name may follow the last of the words."""
+        """Return whether a name may follow the last of the words."""
         before = self._words[-1][-1]
         if before == "_":  # one that ends italics does not
             before = self._words[-1][-2:-1]
@@ -140,7 +140,7 @@ class Markdown:
         self._segments.append(segment)
 
     def _end_name(self, text: str) -> None:
-        """Put a space after somebody named if the name would go on in what follows."""
+        """Add a space after a name that the following words would continue."""
         if text[0] in " ,\n":
             self._is_name_open = False
             return

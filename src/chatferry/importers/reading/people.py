@@ -20,13 +20,13 @@ def username_of(cell: str) -> str:
 
 
 def split(cell: str) -> tuple[str, ...]:
-    """The values of a cell that holds several, each once."""
+    """Return the values of a cell that holds several, each once."""
     values = (value.strip() for value in re.split(r"[;,\n]", cell))
     return tuple(dict.fromkeys(value for value in values if value))
 
 
 def emails_of(cell: str, sheet: Sheet, line: int) -> tuple[tuple[str, ...], list[Problem]]:
-    """The e-mail addresses in a cell, and what of it is none."""
+    """Split a cell into e-mail addresses and problems."""
     emails: list[str] = []
     flaws = Notes(MOST_OF_RECORD)
     field = column(sheet, sheet.places[1], "email")

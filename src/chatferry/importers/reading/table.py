@@ -37,7 +37,7 @@ Row = tuple[int, list[str]]
 
 
 def form_of(head: bytes) -> Form:
-    """How the table is written whose first bytes these are."""
+    """Return how a table is written, by its first bytes."""
     encoding, start = _encoding(head)
     text = _decoder(encoding).decode(head[start:])
     unquoted = re.sub(r'"[^"]*"', "", text)
@@ -60,7 +60,7 @@ def _encoding(head: bytes) -> tuple[str, int]:
 
 
 def _delimiter(unquoted: str) -> str:
-    """The delimiter that comes first on most lines: texts and lists of members hold others further on."""
+    """Return the delimiter that comes first on most lines: later cells may hold the other ones."""
     first = Counter(match[0] for line in unquoted.splitlines() if (match := re.search(r"[,;\t]", line)))
     return max(_DELIMITERS, key=lambda delimiter: first[delimiter])
 
@@ -72,7 +72,7 @@ def _decoder(encoding: str) -> codecs.IncrementalDecoder:
 
 
 def _size(text: str, encoding: str) -> int:
-    """How many bytes of the file a text was."""
+    """Return how many bytes of the file a text was."""
     if encoding != "utf-8":
         return len(text.encode(encoding, "surrogatepass"))
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogateescape"))
@@ -94,12 +94,12 @@ _REPLACED = dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
 
 
 def is_text(cell: str) -> bool:
-    """Whether a cell is text as it is, without NUL bytes and bytes of another encoding."""
+    """Return whether a cell has neither NUL bytes nor bytes of another encoding."""
     return _NO_TEXT.search(cell) is None
 
 
 def repaired(cell: str, encoding: str) -> str:
-    """A cell with bytes that are no UTF-8 read as Windows-1252, and without NUL bytes."""
+    """Return a cell without NUL bytes, with bytes that are not UTF-8 read as Windows-1252."""
     if encoding == "utf-8":
         cell = cell.translate(_REPAIRED)
     return cell.translate(_REPLACED).replace("\0", "")
@@ -180,7 +180,7 @@ class Rows:
         return True
 
     def _move(self, end: int, lines: int) -> None:
-        """Go on after a row that ends at `end`."""
+        """Move behind a row that ends at `end`."""
         newline = self._form.newline
         self._line += lines
         while not self._text.startswith(
@@ -197,7 +197,7 @@ class Rows:
         self._place = end + 1
 
     def _quoted(self) -> Row | None:
-        """The row at the place, some of whose cells are in quotes; None if more had to be read first."""
+        """Return the row at the place, with cells in quotes; None if more has to be read first."""
         pattern, plain = _cell(self._form.delimiter, self._form.newline)
         text, at, begins = self._text, self._place, self._line
         is_last = self._complete or len(text) - at >= LONGEST

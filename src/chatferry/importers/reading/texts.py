@@ -10,7 +10,7 @@ TOO_LONG = 12_000_000  # bytes of UTF-8; MongoDB holds no document over 16 MiB
 
 
 def joined(segments: Iterable[Segment]) -> Text:
-    """The segments with neighbouring strings put together and empty ones left out."""
+    """Return segments without empty ones, with neighbouring strings joined."""
     result: list[Segment] = []
     words: list[str] = []
     for segment in segments:
@@ -27,7 +27,7 @@ def joined(segments: Iterable[Segment]) -> Text:
 
 
 def plain(text: Text) -> str:
-    """The text for places where nobody can be named."""
+    """Return a text for places that cannot hold mentions."""
     return "".join(_plain(segment) for segment in text)
 
 

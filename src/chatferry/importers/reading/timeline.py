@@ -6,12 +6,12 @@ NEIGHBOURS = 1000  # ms; messages further apart are out of order, not crowded
 
 
 def placed(own: int, after: int) -> int:
-    """The millisecond at which a message of the millisecond `own` is to stand, behind one at `after`."""
+    """Return the millisecond for a message of the millisecond `own` that follows one at `after`."""
     return after + 1 if own <= after < own + NEIGHBOURS else own
 
 
 def spread(times: Iterable[int], after: int) -> Iterator[int]:
-    """The millisecond at which each message is to stand, from times in microseconds, ascending."""
+    """Yield the millisecond of each message, from times in microseconds, ascending."""
     for time in times:
         after = placed(time // 1000, after)
         yield after

@@ -26,7 +26,7 @@ _DEEPEST = 32  # lists within lists; Slack itself has nine
 
 
 def from_blocks(blocks: Any) -> Text:
-    """The text of a message's blocks; () where they hold none, or too deep. Takes any JSON value."""
+    """Return the text of a message's blocks; () if they hold none, or nest too deep. Takes any JSON."""
     lines: list[Segment] = []
     try:
         for block in _dicts(blocks):
@@ -75,7 +75,7 @@ def _picture(block: dict[str, Any]) -> str:
 
 
 def _texts(objects: list[Any], before: str = "", after: str = "", between: str = "\n") -> Iterator[Segment]:
-    """Text objects: {"type": "mrkdwn" or "plain_text", "text": ...}; images by their description."""
+    """Yield text objects: {"type": "mrkdwn" or "plain_text", "text": ...}; images by description."""
     first = True
     for item in objects:
         if not isinstance(item, dict):
@@ -91,7 +91,7 @@ def _texts(objects: list[Any], before: str = "", after: str = "", between: str =
 
 
 def _rich_text(block: dict[str, Any]) -> Iterator[Segment]:
-    """Sections follow each other on a line; lists, quotes and code stand on lines of their own."""
+    """Yield sections one after the other on a line; lists, quotes and code on lines of their own."""
     line_open = after_code = False  # what came before did not end its line; it was code
     for is_section, elements in groupby(_dicts(block.get("elements")), _is_section):
         for element in [_together(elements)] if is_section else elements:

@@ -54,7 +54,7 @@ _DAY_FILE = re.compile(r"(?P<folder>.+)/\d{4}-\d{2}-\d{2}\.json")
 
 
 def matches(archive: Archive) -> bool:
-    """Whether this looks like a Slack export: one of its lists, or folders of day files."""
+    """Return whether this looks like a Slack export: one of its lists, or folders of day files."""
     lists = {*ROOM_LISTS, *USER_LISTS}
     return any(name.rpartition("/")[2] in lists or _is_day_file(name) for name in archive.names())
 
@@ -65,7 +65,7 @@ def origin(archive: Archive) -> str:
 
 
 def scan(archive: Archive, sizes: Sizes = SIZES) -> Iterator[User | Channel | Part | Problem]:
-    """Users, conversations and the parts of their messages; see `Importer.scan`."""
+    """Yield users, conversations and the parts of their messages; see `Importer.scan`."""
     _require_export(archive)
     folders = _folders(archive)
     yield from _files_left_out(archive)
@@ -94,7 +94,7 @@ def scan(archive: Archive, sizes: Sizes = SIZES) -> Iterator[User | Channel | Pa
 
 
 def read(archive: Archive, part: Part) -> Iterator[Message | Problem]:
-    """The messages of a slice in order of time; see `Importer.read`."""
+    """Yield the messages of a part in order of time; see `Importer.read`."""
     spec = msgspec.msgpack.decode(part.data, type=SlackPartSpec)
     for root, reply in spec.missing_roots.items():
         reason = "the first message of the thread is not in the archive"
@@ -122,7 +122,7 @@ def read(archive: Archive, part: Part) -> Iterator[Message | Problem]:
 
 
 def content_keys(archive: Archive) -> Callable[[Part], bytes]:
-    """What the messages of each slice are made of; see `Importer.content_keys`."""
+    """Return a function that gives the content key of a part; see `Importer.content_keys`."""
     stored = [(name, archive.size(name)) for name in archive.names() if _is_stored_file(name)]
     bytes_of_files = xxh3_128_digest(msgspec.msgpack.encode(stored))
 
@@ -206,7 +206,7 @@ def _is_day_file(name: str) -> bool:
 
 
 def _is_stored_file(name: str) -> bool:
-    """Bytes of files, where exporters that are not Slack's own put them."""
+    """Return whether an entry is a stored file, as exporters that are not Slack's own bring them."""
     return name.startswith("__uploads/") or "/attachments/" in name
 
 
@@ -342,7 +342,7 @@ def _whole(archive: Archive, file: str, sizes: Sizes) -> list[Envelope | None] |
 
 
 def _without_members(conversation: Conversation) -> Conversation:
-    """Only those of direct conversations are asked for again, and of others there may be very many."""
+    """Drop member lists that are not needed later; they can be huge."""
     record = conversation.record
     if record.type == "d" or not conversation.members_known:
         return conversation

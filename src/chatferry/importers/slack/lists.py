@@ -65,13 +65,13 @@ class Conversation(Struct, frozen=True):
 
 
 def prefixes(archive: Archive) -> list[str]:
-    """Where lists may stand: the top, and one folder per workspace of an Enterprise Grid."""
+    """Return the folders that may hold lists: the top, and one per workspace of an Enterprise Grid."""
     teams = {match[0] for name in archive.names() if (match := _TEAM.match(name))}
     return ["", *sorted(teams)]
 
 
 def read_elements(archive: Archive, name: str, kind: type[T]) -> tuple[list[T | None], list[Flaw]]:
-    """The elements of a file; an entry that cannot be read at all is one lost element."""
+    """Return the elements of a file and its flaws; an unreadable file is one lost element."""
     try:
         return decode_list(archive.read(name), kind)
     except ArchiveError as error:
@@ -79,7 +79,7 @@ def read_elements(archive: Archive, name: str, kind: type[T]) -> tuple[list[T | 
 
 
 def _listed(archive: Archive, file: str, kind: type[T]) -> Iterator[tuple[int, T] | Flaw]:
-    """The elements of a list with their numbers, and what is wrong with them."""
+    """Yield the elements of a list with their numbers, and its flaws."""
     if archive.size(file) > WHOLE:
         if damage := _damage(archive, file):
             yield Flaw("", "", damage, lost=True)
@@ -121,7 +121,7 @@ class _Id(Struct, frozen=True, gc=False):
 
 
 def read_users(archive: Archive) -> Iterator[User | Problem]:
-    """Every user once; of two entries with one id the one that has an e-mail."""
+    """Yield every user once; of two entries with one id the one that has an e-mail."""
     twice = _listed_twice(archive)
     best = _best(archive, twice) if twice else {}
     for file in _user_lists(archive):
@@ -200,7 +200,7 @@ def _user_lists(archive: Archive) -> list[str]:
 
 
 def _listed_twice(archive: Archive) -> set[str]:
-    """The ids that more than one entry has."""
+    """Return the ids that more than one entry has."""
     seen: set[str] = set()
     twice: set[str] = set()
     for file in _user_lists(archive):
@@ -211,7 +211,7 @@ def _listed_twice(archive: Archive) -> set[str]:
 
 
 def _best(archive: Archive, ids: set[str]) -> dict[str, tuple[SlackUser, str, str]]:
-    """Of each of these ids the entry to take, and where it stands."""
+    """Return the entry to take for each of these ids, and its place."""
     best: dict[str, tuple[SlackUser, str, str]] = {}
     for file in _user_lists(archive):
         for item in _listed(archive, file, SlackUser):
@@ -225,7 +225,7 @@ def _best(archive: Archive, ids: set[str]) -> dict[str, tuple[SlackUser, str, st
 
 
 def bots(archive: Archive) -> dict[str, str]:
-    """Bot ids, and the ids of the users that these bots write as."""
+    """Return the ids of bots with the ids of the users that they write as."""
     return {
         item[1].profile.bot_id: item[1].id
         for file in _user_lists(archive)
@@ -293,7 +293,7 @@ def shown_name(profile: Profile) -> str:
 
 
 def read_conversations(archive: Archive, folders: Mapping[str, object]) -> Iterator[Conversation | Problem]:
-    """Every conversation once, with its folder. `folders` are those that hold day files."""
+    """Yield every conversation once, with its folder. `folders` are the ones with day files."""
     seen: set[str] = set()
     claimed: dict[str, str] = {}
     for conversation in _listed_conversations(archive, folders):
@@ -340,7 +340,7 @@ def _pins(channel: SlackChannel) -> dict[str, PinNote]:
 
 
 def _type(channel: SlackChannel, listed: Literal["c", "p", "d"]) -> Literal["c", "p", "d"]:
-    """Some exporters put every conversation into channels.json, as Slack's API lists them."""
+    """Return the type of a conversation. Some exporters put all of them into channels.json."""
     if channel.is_im or channel.is_mpim:
         return "d"
     return "p" if channel.is_private and listed == "c" else listed

@@ -21,7 +21,7 @@ MEMBERS = Table(
 
 
 def matches(archive: Archive) -> bool:
-    """Whether this is a single file whose first row has the names that Slack gives its columns."""
+    """Return whether this is a single file whose first row has the names of Slack's columns."""
     names = archive.names()
     if len(names) != 1:
         return False
@@ -33,7 +33,7 @@ def matches(archive: Archive) -> bool:
 
 
 def scan(archive: Archive) -> Iterator[User | Problem]:
-    """The members; see `Importer.scan`."""
+    """Yield the members; see `Importer.scan`."""
     seen: dict[str, int] = {}
     guests = GuestCount()
     file = _file(archive)
@@ -50,7 +50,7 @@ def scan(archive: Archive) -> Iterator[User | Problem]:
 
 
 def read(archive: Archive, part: Part) -> Iterator[Message | Problem]:
-    """Nothing: a list of members has no messages."""
+    """Yield nothing: a list of members has no messages."""
     return iter(())
 
 

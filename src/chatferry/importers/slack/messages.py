@@ -107,7 +107,7 @@ def author_of(message: SlackMessage | Envelope, bots: dict[str, str]) -> str:
 
 
 def is_kept(message: SlackMessage | Envelope) -> bool:
-    """Whether a message with a valid time becomes a record."""
+    """Return whether a message with a valid time becomes a record."""
     return message.type in (None, "message") and message.subtype not in REPEATS
 
 
@@ -262,7 +262,7 @@ def _text(message: SlackMessage) -> Text:
 
 
 def _blocks_may_hold_more(message: SlackMessage) -> bool:
-    """Slack writes `text` from the blocks of what people type; bots write it themselves, or leave it out."""
+    """Return whether blocks may hold more than `text`. Slack makes it of the blocks that people type."""
     if not message.text or message.bot_id or message.subtype == "bot_message":
         return True
     return len(memoryview(message.blocks)) > 600 + 8 * len(message.text)
@@ -352,7 +352,7 @@ def _missing(reaction: SlackReaction, position: Position) -> Problem:
 
 
 def _is_persons(message: SlackMessage, room: PartContext) -> bool:
-    """Whether a person posted the message with an app, as with /giphy: Slack shows the person then."""
+    """Return whether a person posted the message with an app, as with /giphy: Slack shows the person."""
     return message.user in room.people and room.bots.get(message.bot_id or "") != message.user
 
 

@@ -15,7 +15,7 @@ SLACKBOT = "USLACKBOT"
 
 
 def person(id: str) -> str:
-    """The import id of a person or bot; Rocket.Chat's own bot takes Slackbot's place."""
+    """Return the import id of a person or bot; Rocket.Chat's own bot takes Slackbot's place."""
     return ROCKET_CAT if id == SLACKBOT else id
 
 
@@ -204,7 +204,7 @@ _TS = re.compile(r"\d{1,10}(?:\.\d{1,6})?")
 
 
 def micros(ts: str | None) -> int | None:
-    """Slack's `ts` ("1600000200.000100") as microseconds since the epoch; None if it is no time."""
+    """Return Slack's `ts` ("1600000200.000100") as microseconds since the epoch; None if invalid."""
     if ts is None or not ts.isascii():
         return None
     if len(ts) == 17 and ts[10] == "." and (digits := ts[:10] + ts[11:]).isdigit():

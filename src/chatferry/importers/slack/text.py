@@ -71,14 +71,14 @@ def from_mrkdwn(text: str) -> Text:  # noqa: C901  # one loop over tokens, in th
 
 
 def decode_entities(text: str) -> str:
-    """Slack escapes exactly these three; `&amp;lt;` is a literal `&lt;`."""
+    """Decode the three entities that Slack escapes; `&amp;lt;` is a literal `&lt;`."""
     if "&" not in text:
         return text
     return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 
 
 def without_secrets(text: str) -> str:
-    """The text without the tokens that let anybody open the files it links to."""
+    """Return a text without the tokens that let anybody open the files it links to."""
     if "xox" not in text:
         return text
     # What follows the token moves up to its place: ?t=...&a=1 becomes ?a=1.
@@ -134,7 +134,7 @@ def _command(command: str, label: str) -> Segment:
 
 
 def group(name: str) -> Segment:
-    """Everybody, or everybody who is there; other names stay text."""
+    """Return the mention of everybody, or of everybody who is there; other names stay text."""
     return _GROUPS.get(name) or f"@{name}"
 
 
@@ -150,7 +150,7 @@ def address(url: str, label: str) -> str | Bare:
 
 
 def _is_shortened(label: str, url: str) -> bool:
-    """Whether a label is an address of which Slack left out the middle: `https://x.org/a[...]z`."""
+    """Return whether a label is an address without its middle: `https://x.org/a[...]z`."""
     head, dots, tail = label.strip().partition(_SHORTENED)
     if not dots or not head:
         return False
