@@ -1,12 +1,9 @@
 """The command line as people type it: a process, its output and its exit code."""
 
 import json
-import os
-import pty
-import re
 import subprocess
 import sys
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -131,19 +128,6 @@ def test_the_report_of_a_failed_import_says_why(tmp_path: Path) -> None:
         assert error in later.stderr
 
 
-def test_control_characters_of_an_export_never_reach_the_terminal(tmp_path: Path) -> None:
-    user = {"id": "U0EVIL001", "name": "evil\x1b]0;mine\x07\x9b2J\u202e", "profile": {}}
-    export = write_folder(tmp_path / "export", {"users.json": [user]})
-    done = chatferry("import", "slack", export, "--data", tmp_path / "data")
-    assert "evil\N{REPLACEMENT CHARACTER}]0;mine" in done.stdout
-    assert not set(done.stdout + done.stderr) & {"\x1b", "\x07", "\x9b", "\u202e"}
-
-
-def test_a_command_without_a_live_display_does_not_wait_for_it_to_load() -> None:
-    loaded = "import sys, chatferry.cli; sys.exit('rich' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", loaded], check=False).returncode == 0
-
-
 def test_a_selection_by_names_and_ids(tmp_path: Path) -> None:
     done = chatferry(
         "import", "slack", GOLDEN, "--data", tmp_path, "--channels", "dev,C0B200000", "--json",
@@ -220,48 +204,6 @@ def test_serve_names_the_administrator_that_there_is(tmp_path: Path) -> None:
         with serving(tmp_path, ADMIN_USERNAME=name) as server:
             assert server.stop() == 0
         assert f" token --user ada --data {tmp_path}\n" in (tmp_path / "stderr").read_text()
-
-
-def test_on_a_terminal_the_password_of_a_new_workspace_is_shown(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    bare = {name: value for name, value in environment().items() if not name.startswith("ADMIN_")}
-    shown = on_a_terminal(["token", "--user", "admin", "--data", str(data)], "stderr", **bare)
-    password = re.search(r"with the password (\S+)\r?\n", shown)
-    assert password and not (data / "first-password").exists()
-    with closing(SqliteDestination(data / "workspace.sqlite3")) as workspace:
-        assert accounts.is_password(accounts.user_of_login(workspace, "admin"), password[1])
-
-
-def on_a_terminal(arguments: list[str], stream: str = "stdout", **variables: str) -> str:
-    """What a command writes to a stream that is a terminal."""
-    main_end, other_end = pty.openpty()
-    out, err = (other_end if name == stream else subprocess.DEVNULL for name in ("stdout", "stderr"))
-    command = [sys.executable, "-m", "chatferry", *arguments]
-    process = subprocess.Popen(command, env=variables or environment(), stdout=out, stderr=err)
-    os.close(other_end)
-    shown = b""
-    with suppress(OSError):  # Linux says so when the other end is closed
-        while block := os.read(main_end, 65536):
-            shown += block
-    os.close(main_end)
-    assert process.wait() == 0
-    return shown.decode()
-
-
-def test_control_characters_are_escaped_in_json_too(tmp_path: Path) -> None:
-    """Escaped on a terminal, as it is where another program reads it."""
-    name = "x\x9b2J\u202egnp\u2066\x7f"
-    user = {"id": "U0EVIL001", "name": "evil", "real_name": name, "profile": {}}
-    export = write_folder(tmp_path / "export", {"users.json": [user, {"id": name, "name": {}}]})
-    done = chatferry("import", "slack", export, "--data", tmp_path / "data", "--json")
-    assert name in done.stdout
-    where = ["--data", str(tmp_path / "data")]
-    users = chatferry("dump", "users", *where).stdout
-    assert name in users
-    shown = [on_a_terminal([*command, *where]) for command in (["dump", "users"], ["report", "--json"])]
-    assert not set("".join(shown)) & set("\x9b\u202e\u2066\x7f")
-    assert [json.loads(line) for line in shown[0].splitlines()] == list(map(json.loads, users.splitlines()))
-    assert json.loads(shown[1])["problems"] == json.loads(done.stdout)["problems"] != []
 
 
 def test_inspect_says_what_is_inside(tmp_path: Path) -> None:
@@ -390,51 +332,6 @@ def test_a_failed_import_says_why(tmp_path: Path) -> None:
     assert "is no Slack export" in done.stderr
     report = json.loads(chatferry("report", "--data", tmp_path / "data", "--json").stdout)
     assert report["operation"]["status"] == "importer_import_failed"
-
-
-def test_an_import_goes_on_when_nobody_reads_its_progress(tmp_path: Path) -> None:
-    line = [sys.executable, "-m", "chatferry", "import", "slack", str(GOLDEN), "--data", str(tmp_path)]
-    with subprocess.Popen(
-        line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment()
-    ) as process:
-        assert process.stderr is not None
-        process.stderr.close()
-    assert process.returncode == 0
-    assert json.loads(chatferry("report", "--data", tmp_path, "--json").stdout)["messages"]["inserted"] == 300
-
-
-def test_progress_is_live_on_a_terminal_and_plain_lines_elsewhere(tmp_path: Path) -> None:
-    plain = chatferry("import", "slack", GOLDEN, "--data", tmp_path / "plain")
-    assert "importing messages" in plain.stderr
-    assert "\x1b" not in plain.stderr + plain.stdout
-    main_end, other_end = pty.openpty()
-    command = [
-        sys.executable,
-        "-m",
-        "chatferry",
-        "import",
-        "slack",
-        str(GOLDEN),
-        "--data",
-        str(tmp_path / "t"),
-    ]
-    process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=other_end, env={**environment(), "TERM": "xterm"}
-    )
-    os.close(other_end)
-    shown = b""
-    while True:
-        try:
-            block = os.read(main_end, 65536)
-        except OSError:  # Linux says so when the other end is closed
-            break
-        if not block:
-            break
-        shown += block
-    os.close(main_end)
-    assert process.wait() == 0
-    assert b"\x1b[" in shown
-    assert "331/331" in shown.decode(errors="replace")
 
 
 def test_an_export_of_strangers_is_asked_for_its_origin(tmp_path: Path) -> None:
