@@ -92,7 +92,7 @@ def write_all(file: int, data: bytes) -> None:
 
 
 class Disk(Struct, frozen=True):
-    """What a disk holds, and what of it is free for this process, in bytes."""
+    """The size of a disk, and what is free for this process, in bytes."""
 
     size: int
     free: int

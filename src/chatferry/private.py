@@ -43,7 +43,7 @@ def make_file(path: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a directory and the directories above it, as far as they are missing."""
+    """Make a directory and all missing directories above it."""
     for missing in reversed([folder for folder in (path, *path.parents) if not folder.exists()]):
         missing.mkdir(mode=FOLDER, exist_ok=True)
     path.mkdir(mode=FOLDER, exist_ok=True)  # raises what is wrong with a path that is no directory
@@ -52,13 +52,13 @@ def make_folder(path: Path) -> None:
 def tighten(data: Path) -> list[Path]:
     """Take chatferry's own files in a data directory from everybody but their owner.
 
-    Returns the files that others can still use, because they belong to somebody else.
+    Return the files that other accounts can still use, because they belong to somebody else.
     """
     return [path for path in _own(data) if not _is_tightened(path)]
 
 
 def is_open(data: Path) -> bool:
-    """Return whether others may look into the data directory."""
+    """Return whether other accounts may look into the data directory."""
     return bool(data.stat().st_mode & OTHERS)
 
 
@@ -71,7 +71,7 @@ def _own(data: Path) -> Iterator[Path]:
 
 
 def _is_tightened(path: Path) -> bool:
-    """Tighten one file. Links are not followed, but for those that lead to a larger disk."""
+    """Tighten one file. Only links that lead to a larger disk are followed."""
     try:
         mode = path.stat(follow_symlinks=path.name in ("uploads", "downloads")).st_mode
         if stat.S_ISLNK(mode) or not mode & OTHERS:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def peak_memory() -> float:
-    """The most memory this process has held, in MiB."""
+    """Return the most memory that this process has held, in MiB."""
     try:
         # getrusage would count what the process that started this one held at that moment.
         status = Path("/proc/self/status").read_text()

@@ -20,19 +20,36 @@ from chatferry.sizes import MIB
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """`max_upload` in bytes; `import_dirs` are the directories below which server files may be imported.
+    """All settings of a process.
 
-    `rate_limit`: calls are limited. `most_connections`: in all, and of one address. `trusted_proxies` are the
-    addresses and networks whose X-Forwarded-For is believed. `workers`: processes that read and convert
-    beside this one, None for as many as are worth it. `serving`: this process answers calls meanwhile, so it
-    leaves that to them, and they give way to it. `cluster`: the address of a scheduler whose workers import
-    messages; "" for none. `text_index_last`: the text index of messages is dropped before they are written,
-    and built after them. `pace`: how fast imports write. In seconds: `connection_wait`, how long a connection
-    may wait for a call, `upload_silence`, the longest pause inside an upload, after which it is broken off,
-    `upload_kept`, how long a resumable upload is kept after that, and `longest_outage`, how long an import
-    waits for a destination. `uploads_kept`: how long archives are kept after the end of their operation, in
-    ms. `min_free`: bytes that uploads leave free on the disk, None for a suitable number.
-    `most_deaths`: how often the process may die over an operation at the same place.
+    data                     the data directory
+    host, port               where the API listens
+    destination              the URL of the destination; "" for the workspace in the data directory
+    max_upload               bytes
+    upload_silence           seconds that an upload may pause before it is broken off
+    upload_kept              seconds that a resumable upload is kept after that
+    uploads_kept             ms that archives are kept after the end of their operation
+    login_days, login_tokens
+                             how long login tokens last, and how many a user has
+    longest_outage           seconds that an import waits for a destination
+    most_deaths              how often the process may die over an operation at the same place
+    min_free                 bytes that uploads leave free on the disk; None for a suitable number
+    import_dirs              the directories below which server files may be imported
+    limits                   of archives
+    rate_limit               whether calls are limited
+    most_connections, most_connections_of_one
+                             at once, of all addresses and of one
+    connection_wait          seconds that a connection may wait for a call
+    trusted_proxies          addresses and networks whose X-Forwarded-For is believed
+    tls_cert, tls_key        files of the API's certificate and its key
+    downloads                rules of downloads
+    workers                  processes that read and convert beside this one; None for as many as are worth it
+    serving                  whether this process answers calls meanwhile: it leaves the work to `workers`,
+                             and they give way to it
+    pace                     how fast imports write
+    cluster                  the address of a scheduler whose workers import messages; "" for none
+    text_index_last          whether the text index of messages is dropped, and built after an import
+    metrics_token            the token that reads metrics; "" for none
     """
 
     data: Path = Path("data")
@@ -67,7 +84,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     @property
     def is_open(self) -> bool:
-        """Whether passwords and tokens may travel beyond this machine for everybody to read."""
+        """Return whether passwords and tokens may travel beyond this machine for everybody to read."""
         return not (self.tls_cert or self.trusted_proxies or is_loopback(self.host))
 
     @property
@@ -76,7 +93,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     @property
     def workspace_path(self) -> Path:
-        """The workspace in the data directory, where documents go if no destination is named."""
+        """Return the workspace in the data directory, which is the destination if none is named."""
         return self.data / "workspace.sqlite3"
 
     @property
@@ -85,7 +102,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     @property
     def fetched(self) -> Path:
-        """Where archives are downloaded to, and files on their way to the destination."""
+        """Return where archives are downloaded to, and files on their way to the destination."""
         return self.data / "downloads"
 
     @property
@@ -94,24 +111,24 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     @property
     def destination_url(self) -> str:
-        """Where documents go: by default an embedded workspace in the data directory."""
+        """Return the destination: by default an embedded workspace in the data directory."""
         return self.destination or f"sqlite:{self.workspace_path}"
 
     @property
     def token_rules(self) -> TokenRules:
-        """How long login tokens last, and how many there are; a Rocket.Chat server sees to its own."""
+        """Return the rules of login tokens; a Rocket.Chat server sees to its own."""
         return TokenRules(0, 0) if self.server_database else TokenRules(self.login_days, self.login_tokens)
 
     @property
     def disks(self) -> tuple[Path, ...]:
-        """Folders of this machine on whose disks databases grow while an import runs."""
+        """Return the folders of this machine on whose disks databases grow while an import runs."""
         scheme, _, path = self.destination_url.partition(":")
         workspace = Path(path.removeprefix("//")).parent
         return (self.data, workspace) if scheme == "sqlite" and workspace != self.data else (self.data,)
 
     @property
     def server_database(self) -> str:
-        """The name of the database, if the destination is that of a Rocket.Chat server; "" if it is ours."""
+        """Return the database's name, if the destination is a Rocket.Chat server's; "" if it is ours."""
         return unquote(urlsplit(self.destination).path.strip("/")) if is_server(self.destination) else ""
 
 
@@ -128,7 +145,7 @@ def from_environment(  # noqa: PLR0913  # the settings that the command line has
     tls_cert: Path | None = None,
     tls_key: Path | None = None,
 ) -> Settings:
-    """The settings of this process: the given ones, and those that only the environment can change."""
+    """Return the settings of this process: the given ones, and those of the environment."""
     defaults = Limits()
     pace = Pace(
         messages_per_second=_number_or_off(environment, "CHATFERRY_MESSAGES_PER_SECOND"),
@@ -252,6 +269,6 @@ def _mebibytes(environment: Mapping[str, str], name: str) -> int | None:
 
 
 def _number_or_off(environment: Mapping[str, str], name: str) -> int:
-    """0 stands for off, like no value."""
+    """Return the number of a setting; 0, like no value, is off."""
     text = environment.get(name, "")
     return 0 if text.strip("0") == "" and text.isascii() else _number(environment, name, 0)

@@ -15,7 +15,7 @@ from chatferry.documents import (
     Document,
 )
 
-# A hash takes a core for 70 ms. One core is left to everybody else, and who needs the others goes first.
+# A hash takes a core for 70 ms. One core stays free, and hashing gives way on all other cores.
 _NICENESS = 5
 
 
@@ -46,7 +46,7 @@ def _nobodys_hash() -> str:
 
 
 def is_password(user: Document | None, password: str, *, is_hashed: bool = False) -> bool:
-    """Whether this is the active user's password; takes as long for nobody as for somebody.
+    """Return whether this is the active user's password. It takes as long for a missing user.
 
     `is_hashed`: the password is given as its SHA-256.
     """
@@ -62,7 +62,7 @@ def is_password(user: Document | None, password: str, *, is_hashed: bool = False
 
 
 def needs_second_factor(user: Document) -> bool:
-    """Whether Rocket.Chat asks this user for more than the password: a code of an app, or by e-mail."""
+    """Return whether Rocket.Chat asks this user for a code of an app, or by e-mail, too."""
     services = user.get("services", {})
     if services.get("totp", {}).get("enabled") is True:
         return True

@@ -7,13 +7,13 @@ from chatferry.documents import (
 
 
 def user_of_login(destination: Destination, login: str) -> Document | None:
-    """The account with this username, or with this e-mail if it holds an "@"."""
+    """Return the account with this username, or with this e-mail if it holds an "@"."""
     users = destination.find(Lookup.USER_EMAIL if "@" in login else Lookup.USERNAME, [login])
     return users[0] if users else None
 
 
 def user_named(destination: Destination, name: str) -> Document | None:
-    """The account with this username, e-mail or id."""
+    """Return the account with this username, e-mail or id."""
     lookups = [Lookup.USER_EMAIL] if "@" in name else [Lookup.USERNAME, Lookup.USER_ID]
     for lookup in lookups:
         if users := destination.find(lookup, [name]):

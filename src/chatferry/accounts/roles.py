@@ -30,7 +30,7 @@ MOST_ROLES = 10_000  # that a server is asked for
 
 
 def existing_roles(destination: Destination) -> frozenset[str]:
-    """The ids of a workspace's roles: those of every server, its own, and those that have a permission."""
+    """Return the ids of a workspace's roles: every server's, its own, and roles that have a permission."""
     own = {str(role["_id"]) for role in destination.server_documents(ROLES, MOST_ROLES)}
     permissions = (decode(line) for line in destination.dump(PERMISSIONS))
     return DEFAULT_ROLES.union(own, *map(roles_of, permissions))
@@ -41,7 +41,7 @@ def roles_of(user: Document) -> frozenset[str]:
 
 
 def starter_named(destination: Destination, username: str) -> Document:
-    """The account in whose name an import is started. Raises SettingsError if it cannot be."""
+    """Return the account in whose name an import is started. Raise SettingsError if that cannot be."""
     found = destination.find(Lookup.USERNAME, [username])
     if not found:
         raise SettingsError(f"There is no user {username} in this workspace. Give --as a username.")
@@ -51,7 +51,7 @@ def starter_named(destination: Destination, username: str) -> Document:
 
 
 def first_administrator(destination: Destination) -> Document | None:
-    """The active administrator whose account is the oldest; of equals the one with the smallest `_id`."""
+    """Return the active administrator with the oldest account; of equals the one with the smallest `_id`."""
     found = destination.find(Lookup.USER_ROLE, ["admin"])
     return min((admin for admin in found if admin.get("active", True)), key=_age, default=None)
 

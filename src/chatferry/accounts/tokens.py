@@ -41,14 +41,14 @@ class TokenRules(Struct, frozen=True):
 
 
 def _is_login(entry: Document) -> bool:
-    """Whether a token came of a log-in. A personal access token has no `when`."""
+    """Return whether a token came of a log-in. A personal access token has no `when`."""
     return entry.get("type") != _PERSONAL and isinstance(entry.get("when"), Date)
 
 
 def issue_token(
     destination: Destination, user: Document, now: Date, rules: TokenRules | None = None, token: str = ""
 ) -> str:
-    """A login token for a user; only its hash is kept. Tokens that have ended go."""
+    """Return a new login token for a user; only its hash is kept. Remove tokens that have ended."""
     token = token or new_token()
     entry = {"when": now, "hashedToken": hash_token(token)}
     gone = (rules or TokenRules()).superfluous(user, now.ms)
@@ -67,7 +67,7 @@ def revoke_token(destination: Destination, user_id: str, token: str) -> None:
 def issue_personal_token(
     destination: Destination, user_id: str, name: str, now: Date, *, bypass_two_factor: bool
 ) -> str:
-    """A personal access token: a login token with a name of its own; only its hash is kept."""
+    """Return a personal access token, which is a login token with a name; only its hash is kept."""
     token = new_token()
     entry = {
         "hashedToken": hash_token(token),
@@ -82,7 +82,7 @@ def issue_personal_token(
 
 
 def personal_tokens(user: Document) -> list[Document]:
-    """The entries of a user's personal access tokens, in the order in which they were made."""
+    """Return the entries of a user's personal access tokens, in the order in which they were made."""
     return [entry for entry in _token_entries(user) if entry.get("type") == _PERSONAL]
 
 
@@ -101,14 +101,14 @@ def _token_entries(user: Document) -> list[Document]:
 def user_of_token(
     destination: Destination, user_id: str, token: str, rules: TokenRules, now: int
 ) -> Document | None:
-    """The active account with this id and login token. All failures do the same work."""
+    """Return the active account with this id and login token. All failures do the same work."""
     users = destination.find(Lookup.USER_ID, [user_id])
     user = users[0] if users else {}
     return user if _has_token(user, token, rules, now) and user.get("active", True) else None
 
 
 def user_with_token(destination: Destination, token: str, rules: TokenRules, now: int) -> Document | None:
-    """The active account that has this login token."""
+    """Return the active account that has this login token."""
     users = destination.find(Lookup.USER_TOKEN, [hash_token(token)])
     user = users[0] if users else {}
     return user if _has_token(user, token, rules, now) and user.get("active", True) else None

@@ -23,9 +23,9 @@ from chatferry.records import ROCKET_CAT
 def open_workspace(
     destination: Destination, server_database: str, environment: Mapping[str, str], now: Date
 ) -> tuple[str, str] | None:
-    """Make sure that there is a workspace to import into; see `ensure_admin` for what comes back.
+    """Make sure that there is a workspace to import into. Return what `ensure_admin` returns.
 
-    A workspace of ours is given what it lacks. In `server_database`, a database that a Rocket.Chat server
+    An embedded workspace gets what is missing. In `server_database`, a database that a Rocket.Chat server
     keeps, nothing is made: it must have users.
     """
     if not server_database:
@@ -40,7 +40,7 @@ def open_workspace(
 
 
 def found_workspace(destination: Destination, now: Date) -> None:
-    """Give a workspace what it lacks of what every Rocket.Chat server starts with; harmless to repeat."""
+    """Give a workspace what every Rocket.Chat server starts with, as far as it is missing."""
     known = {permission["_id"] for permission in destination.find(Lookup.PERMISSION_ID, [*PERMISSION_ROLES])}
     changes: list[Change] = [
         Insert(PERMISSIONS, {"_id": permission, "roles": list(roles)})
@@ -88,7 +88,7 @@ def ensure_admin(
     """Create the first administrator if there is none.
 
     Name, password and address come from ADMIN_USERNAME, ADMIN_PASS and ADMIN_EMAIL, as for a Rocket.Chat
-    server. Without ADMIN_PASS the password is random. Returns username and random password, to be shown once.
+    server. Without ADMIN_PASS the password is random. Return username and random password, to be shown once.
     """
     if destination.find(Lookup.USER_ROLE, ["admin"]):
         return None
@@ -102,7 +102,7 @@ def ensure_admin(
 def add_admin(
     destination: Destination, id: str, username: str, password: str, email: str, now: Date
 ) -> Document:
-    """A new administrator with a password."""
+    """Add an administrator with a password, and return the account."""
     document = administrator(id, username, now)
     document["services"] = {"password": {"bcrypt": hash_password(password)}}
     if email:

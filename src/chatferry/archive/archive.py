@@ -71,27 +71,27 @@ class Archive:
         self._left: deque[tuple[str, ReplayBuffer]] = deque(maxlen=1)  # where the last stream was closed
 
     def names(self) -> list[str]:
-        """All file entries, sorted; no folders, no wrapping top folder, no junk of macOS."""
+        """Return all file entries, sorted: without folders, the wrapping top folder, and junk of macOS."""
         return list(self._entries)
 
     def __contains__(self, name: str) -> bool:
         return name in self._entries
 
     def size(self, name: str) -> int:
-        """The size of an entry in bytes, inflated. Raises ArchiveError if there is no such entry."""
+        """Return the inflated size of an entry in bytes. Raise ArchiveError if there is no such entry."""
         return self._entry(name).size
 
     def checksum(self, name: str) -> int | None:
-        """The CRC-32 that the archive gives of an entry, None if it gives none.
+        """Return the CRC-32 that the archive gives of an entry, None if it gives none.
 
-        Raises ArchiveError if there is no such entry.
+        Raise ArchiveError if there is no such entry.
         """
         return self._entry(name).crc
 
     def fingerprint(self) -> str:
-        """What tells this archive from another, and from itself after a change.
+        """Return a text that tells this archive from any other, and from itself after a change.
 
-        Made of the names, sizes and checksums of its entries, and of what a host says of a remote file.
+        It is made of the names, sizes and checksums of all entries, and of a host's tag for a remote file.
         """
         found = xxhash.xxh3_128(self._tag.encode())
         for name, entry in self._entries.items():
@@ -100,14 +100,14 @@ class Archive:
 
     @property
     def is_single(self) -> bool:
-        """Whether this is no archive but a single file."""
+        """Return whether this is a single file and no archive."""
         return isinstance(self._container, SingleContainer)
 
     def open(self, name: str, start: int = 0) -> BinaryIO:
-        """A stream of an entry's bytes from `start` on, forward only.
+        """Open a stream of an entry's bytes from `start` on, forward only.
 
         A stream that begins where the last one was closed costs nothing more: an entry can be read piece by
-        piece. Others read from the entry's beginning.
+        piece. Any other stream reads from the entry's beginning.
 
         Opening raises ArchiveError if there is no such entry, reading if the entry is damaged or larger than
         it declares; the last block is handed out only once the whole entry has been checked.
@@ -115,16 +115,16 @@ class Archive:
         return io.BufferedReader(EntryStream(self._from(name, self._entry(name), start)))
 
     def read(self, name: str) -> bytes:
-        """The whole content of an entry, checked. Raises ArchiveError as `open` and its stream do."""
+        """Return the whole content of an entry, checked. Raise ArchiveError as `open` and its stream do."""
         return b"".join(self._blocks(name, self._entry(name)))
 
     def each(
         self, work: "Callable[[Archive, Shared, Item], Result]", shared: Shared, items: Iterable[Item]
     ) -> Iterator[Result]:
-        """`work(archive, shared, item)` for each item, in order.
+        """Yield `work(archive, shared, item)` for each item, in order.
 
-        Where other processes read this archive too, they do some of it: so `work` must be a function of a
-        module, and what it takes and gives must be fit to be sent to another process (pickled).
+        Processes that read this archive too may do a part of it. So `work` must be a function of a module,
+        and its arguments and results must be fit to be sent to another process (pickled).
         """
         if self.spread is not None:
             return self.spread(work, shared, items)
@@ -143,20 +143,20 @@ class Archive:
         self.close()
 
     def _from(self, name: str, entry: ArchiveEntry, start: int) -> Generator[bytes, None, None]:
-        trail = self._taken_up(name, start) or ReplayBuffer(self._blocks(name, entry))
+        replay = self._taken_up(name, start) or ReplayBuffer(self._blocks(name, entry))
         try:
-            yield from trail.after(start)
+            yield from replay.after(start)
         except GeneratorExit:
-            self._left.append((name, trail))
+            self._left.append((name, replay))
             raise
 
     def _taken_up(self, name: str, start: int) -> ReplayBuffer | None:
-        """The trail that was left in this entry, if it still reaches the place. Nobody else gets it then."""
+        """Take the buffer that was left in this entry, if it still reaches `start`."""
         try:
-            left, trail = self._left.pop()
+            left, replay = self._left.pop()
         except IndexError:
             return None
-        return trail if left == name and trail.reaches(start) else None
+        return replay if left == name and replay.reaches(start) else None
 
     def _entry(self, name: str) -> ArchiveEntry:
         entry = self._entries.get(name)
@@ -165,7 +165,7 @@ class Archive:
         return entry
 
     def _blocks(self, name: str, entry: ArchiveEntry) -> Generator[bytes, None, None]:
-        """An entry's bytes, the last block held back until size and checksum are known to be right."""
+        """Yield an entry's bytes; hold the last block back until size and checksum are checked."""
         left, crc, held = entry.size, 0, b""
         try:
             for block in self._container.blocks(entry):

@@ -12,7 +12,7 @@ from chatferry.sizes import GIB, MIB
 
 
 class Limits(Struct, frozen=True):
-    """What an archive may ask of this machine. More is refused at opening, or as soon as it shows.
+    """Limits of an archive. More is refused at opening, or as soon as it shows.
 
     entries      entries, folders and ignored ones included
     entry_bytes  bytes of one entry, inflated
@@ -34,7 +34,7 @@ DEFAULT_LIMITS = Limits()
 
 
 class ArchiveEntry(Struct, frozen=True, gc=False):
-    """Where an entry is and what it must be. An archive can have very many of them."""
+    """The place and the expected content of an entry. An archive can have very many entries."""
 
     size: int
     packed: int
@@ -52,7 +52,7 @@ class Listing(Struct, frozen=True):
 
 
 class EntryRules:
-    """Takes entries in as a container finds them and refuses what must not be trusted."""
+    """Takes in entries as a container finds them, and refuses unsafe ones."""
 
     def __init__(self, archive: str, limits: Limits) -> None:
         self.last = ""  # the last entry as the archive writes it
@@ -80,7 +80,7 @@ class EntryRules:
         return _valid("/".join(parts))
 
     def judge_mode(self, written: str, mode: int) -> None:
-        """Refuse what is neither a file nor a folder, going by the bits of a Unix file mode."""
+        """Refuse special files, by the bits of a Unix file mode."""
         if kind := _SPECIAL_FILES.get(stat.S_IFMT(mode)):
             raise self.fault(written, f"is {kind}", REPACK)
 
@@ -153,7 +153,7 @@ def beyond_ratio(limits: Limits, inflated: int, packed: int) -> bool:
 
 
 def _unsafe(written: str) -> str:
-    """Why a name must not be trusted, "" if it may be."""
+    """Return why a name must not be trusted, "" if it may be."""
     if "\0" in written:
         return "has a zero byte in its name"
     if written.startswith(("/", "\\")) or written[1:3] in (":/", ":\\"):
@@ -164,12 +164,12 @@ def _unsafe(written: str) -> str:
 
 
 def _valid(name: str) -> str:
-    """A name without the surrogates that Python makes of bytes that are not UTF-8."""
+    """Replace the surrogates that Python makes of bytes that are not UTF-8."""
     return name if name.isascii() else re.sub("[\ud800-\udfff]", "\ufffd", name)
 
 
 def _wrapping(names: list[str]) -> int:
-    """How many characters to cut from the sorted names: folders around everything, if a file is right inside.
+    """Return how many characters to cut from sorted names: folders around everything, with a file inside.
 
     "export/users.json" and "export/general/1.json" are wrapped; the `teams` of a Slack Grid is content, even
     if there is only one team.

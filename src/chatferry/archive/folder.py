@@ -1,4 +1,4 @@
-"""A folder, and a dict that stands for one."""
+"""A folder, and a dict in place of a folder."""
 
 import os
 import stat

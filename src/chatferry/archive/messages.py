@@ -1,4 +1,4 @@
-"""What a refused archive is told: where, why and what to do; sizes and names as people read them."""
+"""Texts about refused archives: where, why and what to do; sizes and names as people read them."""
 
 from chatferry.errors import ArchiveError
 from chatferry.sizes import GIB, MIB
@@ -27,7 +27,7 @@ def reason(error: OSError) -> str:
 
 
 def quoted(name: str) -> str:
-    """A name as it can be shown: an archive must not write control characters into a terminal."""
+    """Return a name as it can be shown: an archive must not write control characters into a terminal."""
     shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
     return f'"{shown}"' if len(shown) <= 300 else f'"{shown[:150]}…{shown[-150:]}"'
 

@@ -20,7 +20,7 @@ from chatferry.downloads import DEFAULT_RULES, Rules
 
 
 def name_of(place: str) -> str:
-    """What the archive at a path or URL is called."""
+    """Return the name of the archive at a path or URL."""
     return url_name(place) if is_url(place) else Path(place).name
 
 
@@ -103,7 +103,7 @@ def _is_tar(head: bytes) -> bool:
 
 
 def _kind(head: bytes) -> str:
-    """What a file is if it turns out to be none of the archives we read; "" if that cannot be told."""
+    """Return what a file is that is none of our archives; "" if unknown."""
     begins = head.lstrip().lower()
     return next((kind for magic, kind in _OTHER_KINDS.items() if begins.startswith(magic)), "")
 

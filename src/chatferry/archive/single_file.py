@@ -18,7 +18,7 @@ class SingleContainer:
 
 
 def open_single(archive: str, file: OffsetFile, limits: Limits) -> tuple[Listing, SingleContainer]:
-    """The entry bears the file's own name."""
+    """Open a single file as an archive with one entry, which bears the file's own name."""
     rules = EntryRules(archive, limits)
     name = archive.replace("\\", "/").rpartition("/")[2].replace("\0", "")
     if name in ("", ".", ".."):
@@ -33,7 +33,7 @@ _CONTROL = bytes({*range(32), 127} - set(b"\0\t\n\v\f\r\x1b"))
 
 
 def is_text(head: bytes) -> bool:
-    """Whether a file that begins like this may be text: pictures are full of control characters."""
+    """Return whether a file that begins like this may be text: pictures are full of control characters."""
     if head.lower().startswith(_PICTURES):
         return False
     return len(head) - len(head.translate(None, _CONTROL)) <= len(head) // 20

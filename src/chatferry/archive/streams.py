@@ -49,11 +49,11 @@ class ReplayBuffer:
         self._begin = self._end = 0  # of the last blocks, in the entry
 
     def reaches(self, start: int) -> bool:
-        """Whether the bytes from `start` on are still to be had."""
+        """Return whether the bytes from `start` on are still available."""
         return start >= self._begin
 
     def after(self, start: int) -> Generator[bytes, None, None]:
-        """The bytes from `start` on."""
+        """Yield the bytes from `start` on."""
         place = self._begin
         for block in tuple(self._last):
             place += len(block)
@@ -72,14 +72,14 @@ class ReplayBuffer:
 
 
 class OffsetFile:
-    """A file read by offset, so that nobody minds where others read."""
+    """A file read by offset, so that several threads can read at different places."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self.size = os.fstat(file.fileno()).st_size
 
     def at(self, offset: int, size: int) -> bytes:
-        """`size` bytes, fewer only where the file ends."""
+        """Return `size` bytes, fewer only at the end of the file."""
         return b"".join(self.blocks(offset, size))
 
     def blocks(self, offset: int, size: int) -> Iterator[bytes]:
@@ -96,9 +96,9 @@ class OffsetFile:
 
 
 class Cursor(io.RawIOBase):
-    """A file with a position, for zipfile and tarfile to read their tables through.
+    """A file with a position, through which tarfile and gzip read.
 
-    `budget` is how many bytes they may read before it is set anew: headers lie about their own sizes too.
+    `budget` is how many bytes they may read before it is set again: headers lie about their own sizes too.
     """
 
     def __init__(self, file: OffsetFile, budget: int) -> None:

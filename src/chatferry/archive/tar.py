@@ -80,7 +80,7 @@ class _Unpacked(OffsetFile):
 
 
 def open_tar(archive: str, file: OffsetFile, limits: Limits, otherwise: str) -> tuple[Listing, TarContainer]:
-    """`otherwise` says what the file is if it is no tar at all."""
+    """Open a tar. `otherwise` says what the file is if it is no tar."""
     return _list_tar(archive, file, limits, otherwise), TarContainer(file)
 
 
@@ -95,7 +95,7 @@ def open_tar_gz(archive: str, packed: OffsetFile, limits: Limits) -> tuple[Listi
 
 
 def _list_tar(archive: str, file: OffsetFile, limits: Limits, otherwise: str) -> Listing:
-    """All entries of a tar; `otherwise` says what the file is if it is no tar at all."""
+    """Return all entries of a tar. `otherwise` says what the file is if it is no tar."""
     rules = EntryRules(archive, limits)
     try:
         for info in _tar_headers(file):
@@ -114,7 +114,7 @@ _TAR_DAMAGE = (tarfile.TarError, EOFError, ValueError, LookupError, RecursionErr
 
 
 def _tar_headers(file: OffsetFile) -> Iterator[tarfile.TarInfo]:
-    """The header of every entry. tarfile's own loop takes damage and a missing end for the end."""
+    """Yield the header of every entry. tarfile's own loop takes damage and a missing end for the end."""
     cursor = Cursor(file, _TAR_HEADERS)
     with tarfile.TarFile(fileobj=cursor, encoding="utf-8", errors="surrogateescape") as table:
         info = table.next()

@@ -1,4 +1,4 @@
-"""The rules that our own destinations share: what finds a document, and what a change makes of it."""
+"""Rules that all destinations share: which keys find a document, and how a change applies to it."""
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -222,10 +222,10 @@ def _add(items: list[Any], values: Iterable[Any]) -> None:
 def _without(items: list[Any], field: str, values: Iterable[Any]) -> list[Any]:
     """Return the items whose field has none of the values."""
     texts = {value for value in values if isinstance(value, str)}
-    others = [value for value in values if not isinstance(value, str)]
+    rest = [value for value in values if not isinstance(value, str)]
 
     def has(value: Any) -> bool:
-        return value in texts if isinstance(value, str) else value in others
+        return value in texts if isinstance(value, str) else value in rest
 
     return [item for item in items if not (isinstance(item, dict) and has(item.get(field)))]
 
@@ -320,5 +320,5 @@ _EMBEDDED = {"UTF8_Channel_Names_Validation": r"[^\s\x00-\x1f\x7f-\x9f/\\#@:`]+"
 
 
 def embedded_settings(names: Collection[str]) -> dict[str, Any]:
-    """Return those of an embedded workspace's settings that have one of these names."""
+    """Return the settings of an embedded workspace, as far as they have these names."""
     return {name: value for name, value in _EMBEDDED.items() if name in names}

@@ -12,7 +12,7 @@ def is_possible(value: str) -> bool:
 
 
 def slices(values: Iterable[str], size: int = _VALUES) -> Iterator[list[str]]:
-    """Yield lists of values, each as long as one query takes, without those that no document can hold."""
+    """Yield lists of values, each as long as one query takes, without values that no document can hold."""
     known = list(values)
     try:
         "".join(known).encode()

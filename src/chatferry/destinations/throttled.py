@@ -1,4 +1,4 @@
-"""A destination that is written to slowly, so that the people who use it meanwhile notice nothing."""
+"""A destination that is written slowly, so that people who use it meanwhile notice nothing."""
 
 import time
 from collections.abc import Callable, Sequence

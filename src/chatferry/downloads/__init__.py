@@ -1,9 +1,9 @@
-"""Bytes from outside. No other module of chatferry asks a host on the internet for anything, but
-`archive.remote_http` and `archive.remote_s3` for exports whose URL the command line was given.
+"""Bytes from other hosts. Apart from this package only `archive.remote_http` and `archive.remote_s3` ask a
+host on the internet, for exports whose URL the command line was given.
 
-Addresses in exports are hostile until shown otherwise: `urls` and `addresses` say what may be asked for,
-`answers` what may be kept, `retries` when to try again. `network` connects,
-`unfinished` writes to the disk, `one.fetch` gets one file and `many.fetch_all` many.
+Addresses in exports are hostile until shown otherwise: `urls` and `addresses` decide which may be asked,
+`response_checks` which answers are kept, `retries` when to try again. `network` connects, `partial_file`
+writes to the disk, `fetch_one` gets one file and `fetch_many` many.
 """
 
 from collections.abc import Mapping
@@ -15,12 +15,21 @@ from chatferry.sizes import MIB
 
 
 class Rules(Struct, frozen=True, kw_only=True):
-    """What downloads keep to.
+    """Limits of downloads.
 
-    `hosts` ("name" or "name:port") may be reached whatever their addresses and ports; `limit` is the largest
-    file in bytes. `proxies`: an archive that the operator names by its URL comes through the proxies of the
-    environment; nothing else does. `total_seconds` is for one file with all its attempts; `longest_wait`
-    lies between two.
+    hosts            "name" or "name:port": may be reached whatever their addresses and ports
+    limit            bytes of the largest file
+    redirects        that one request follows
+    attempts         for one file
+    first_wait       seconds after the first attempt that failed; doubled after each further one
+    longest_wait     seconds between two attempts at most
+    connect_seconds  until a connection has failed
+    idle_seconds     that a host may say nothing
+    total_seconds    for one file with all its attempts
+    parallel         downloads at once
+    per_host         downloads of one host at once
+    proxies          an archive that the operator names by its URL comes through the proxies of the
+                     environment; no other download does
     """
 
     hosts: frozenset[str] = frozenset()
@@ -41,11 +50,16 @@ DEFAULT_RULES = Rules()
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """A file to fetch to `path`. `key` is the caller's own name for it, and comes back with the result.
+    """A file to fetch.
 
-    `url` and `headers` may hold secrets; `headers` go to the first host alone. `mime` is what the export says
-    about the file. `resumable`: after a failure what has come is kept beside `path`, in a folder with `.part`
-    at its end, and the next request for `path` goes on from there.
+    url          may hold secrets
+    path         of the file when it is whole
+    key          the caller's own name for it, which comes back with the result
+    headers      may hold secrets; they go to the first host only
+    mime         what the export says about the file
+    only_images  whether the host must call it an image
+    resumable    after a failure the bytes so far are kept beside `path`, in a folder with `.part` at its end,
+                 and the next request for `path` continues from there
     """
 
     url: str

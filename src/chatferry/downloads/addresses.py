@@ -1,4 +1,4 @@
-"""Which addresses may be connected to: those of the public internet, and the hosts that a setting names."""
+"""Which addresses may be connected to: public ones, and the hosts that a setting names."""
 
 import re
 from collections.abc import Collection
@@ -51,7 +51,7 @@ _HOST = re.compile(r"(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?")
 
 
 def kind_of_refused(address: str) -> str:
-    """What kind of address this is if it must not be connected to; "" if it may."""
+    """Return the kind of an address that must not be connected to; "" if it may be."""
     try:
         found = ip_address(address)
     except ValueError:
@@ -73,7 +73,7 @@ def _kind6(address: IPv6Address) -> str:
 
 
 def check_addresses(host: str, addresses: Collection[str]) -> None:
-    """Raises AttemptError if a name leads nowhere, or to an address that must not be connected to."""
+    """Raise DownloadError if a name leads nowhere, or to an address that must not be connected to."""
     if not addresses:
         raise DownloadError(f"{host} has no address", "Check the address", is_final=True)
     if any(map(kind_of_refused, addresses)):
@@ -86,14 +86,14 @@ def check_addresses(host: str, addresses: Collection[str]) -> None:
 
 
 def is_exempt(host: str, port: int, hosts: Collection[str]) -> bool:
-    """True if the setting names this host, with this port or with none."""
+    """Return whether the setting names this host, with this port or without a port."""
     name = host.lower().rstrip(".")
     name = f"[{name}]" if ":" in name else name
     return name in hosts or f"{name}:{port}" in hosts
 
 
 def parse_hosts(text: str) -> frozenset[str]:
-    """The hosts that the setting names, separated by commas. Raises SettingsError."""
+    """Return the hosts that the setting names, separated by commas. Raise SettingsError."""
     entries = [entry.strip().lower() for entry in text.split(",") if entry.strip()]
     for entry in entries:
         found = _HOST.fullmatch(entry)

@@ -27,11 +27,11 @@ def fetch_all(
     check: Check = lambda: None,
     outside: World = REAL,
 ) -> Generator[Result, None, None]:
-    """One result for each request, as they finish. A download that fails stops no other.
+    """Yield one result for each request, as they finish. A download that fails stops no other.
 
-    Requests that differ in nothing but `key` and `path` are fetched once: the others get the same result,
-    with the path of the first. `check` is called from several threads; what it raises ends all downloads.
-    Those under way end too when the iterator is closed.
+    Requests that differ only in `key` and `path` are fetched once: all get the same result, with the path
+    of the first. `check` is called from several threads; what it raises ends all downloads. Closing the
+    iterator ends running downloads, too.
     """
     source = iter(requests)
     with ExitStack() as stack:
@@ -63,7 +63,7 @@ class _Job(Struct, frozen=True):
 
 
 class _Crew:
-    """The downloaders, and who is at work on what."""
+    """The downloaders and their jobs."""
 
     def __init__(self, rules: Rules, check: Check, outside: World) -> None:
         self._rules = rules

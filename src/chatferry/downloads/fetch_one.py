@@ -41,7 +41,7 @@ def fetch(
     check: Check = lambda: None,
     outside: World = REAL,
 ) -> Downloaded:
-    """Fetch one file. Raises DownloadError, and what `check` raises, which is called again and again."""
+    """Fetch one file. Raise DownloadError, or what `check` raises, which is called again and again."""
     with closing(Downloader(rules, check, outside)) as downloader:
         return downloader.fetch(request)
 
@@ -52,7 +52,7 @@ def ask(
     check: Check = lambda: None,
     outside: World = REAL,
 ) -> None:
-    """Raises DownloadError if the host would not give the file right now; fetches nothing of it."""
+    """Raise DownloadError if the host would not give the file right now; fetch nothing of it."""
     with closing(Downloader(rules, check, outside)) as downloader:
         downloader.ask(request)
 
@@ -72,7 +72,7 @@ class Downloader:
         self._network.close()
 
     def fetch(self, request: Request) -> Downloaded:
-        """As the function `fetch`."""
+        """Fetch a file, as the function `fetch` does."""
         self._deadline = time.monotonic() + self._rules.total_seconds
         self._where = without_secrets(request.url)
         try:
@@ -92,7 +92,7 @@ class Downloader:
             del error  # its traceback holds this frame: a cycle for every file that fails
 
     def ask(self, request: Request) -> None:
-        """One attempt that ends where the bytes begin. Raises DownloadError if none would be kept."""
+        """Make one attempt that ends where the bytes begin. Raise DownloadError if none would be kept."""
         self._deadline = time.monotonic() + self._rules.total_seconds
         try:
             with self._answer(request, NOTHING):
@@ -128,7 +128,7 @@ class Downloader:
 
     @contextmanager
     def _answer(self, request: Request, kept: Kept) -> Iterator[tuple[Accepted, Iterator[bytes]]]:
-        """Follow the request to where its file is: what comes there beside what is kept already."""
+        """Follow the request to its file. Yield the body: the missing rest, if some bytes are kept."""
         self._where = without_secrets(request.url)
         url = accepted_url(request.url, self._rules)
         headers = dict(request.headers)
@@ -146,7 +146,7 @@ class Downloader:
     def _follow(
         self, url: httpx.URL, target: str, headers: dict[str, str]
     ) -> tuple[httpx.URL, dict[str, str]]:
-        """Where a redirect leads, and the headers that may go there."""
+        """Return where a redirect leads, and the headers that may go there."""
         following = next_url(url, target, self._rules)
         self._where = f"{self._where.partition(' -> ')[0]} -> {following.scheme}://{host_of(following)}"
         return following, headers if is_same_origin(url, following) else {}

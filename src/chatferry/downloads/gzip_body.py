@@ -11,7 +11,7 @@ _GZIP = 31  # zlib's name for the format
 
 
 def unpacked(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """The bytes that blocks of gzip hold, a little at a time. Raises AttemptError if they are damaged."""
+    """Yield the bytes in blocks of gzip, a little at a time. Raise DownloadError if they are damaged."""
     inflater = zlib.decompressobj(_GZIP)
     try:
         for block in blocks:

@@ -38,12 +38,12 @@ _TELL_OWNER = "Tell the host's owner"
 
 
 def resolve(host: str, port: int) -> list[str]:
-    """All addresses of a name, as this machine's resolver orders them. Raises OSError or UnicodeError."""
+    """Return all addresses of a name, in the resolver's order. Raise OSError or UnicodeError."""
     return list(dict.fromkeys(str(found[4][0]) for found in getaddrinfo(host, port, type=SOCK_STREAM)))
 
 
 class World(Struct, frozen=True):
-    """What downloads need of the world around them. `tls` is made when it is first needed."""
+    """The world around downloads. `tls` is made when it is first needed."""
 
     resolve: Resolve = resolve
     sleep: Callable[[float], None] = time.sleep
@@ -51,7 +51,7 @@ class World(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """`blocks` are the bytes of the body as they come."""
+    """An answer. `blocks` are the bytes of the body as they come."""
 
     status: int
     headers: httpx.Headers
@@ -81,7 +81,7 @@ class Network:
 
     @contextmanager
     def get(self, url: httpx.URL, headers: Mapping[str, str]) -> Iterator[Answer]:
-        """An answer whose body is still to be read. Raises AttemptError, also from within the block."""
+        """Give an answer whose body is still to be read. Raise DownloadError, also from within the block."""
         target = httpcore.URL(
             scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path or b"/"
         )
@@ -153,7 +153,7 @@ class _Backend(httpcore.NetworkBackend):
 
 
 class _TickingStream(httpcore.NetworkStream):
-    """A connection that calls `tick` while it waits for bytes, and counts those of the latest answer."""
+    """A connection that calls `tick` while it waits for bytes, and counts the bytes of the latest answer."""
 
     def __init__(self, stream: httpcore.NetworkStream, tick: Tick) -> None:
         self._stream = stream
@@ -163,7 +163,7 @@ class _TickingStream(httpcore.NetworkStream):
         self._body_size = 0
 
     def excess(self, length: int) -> int:
-        """How many bytes have come beyond the answer's head and a body of this length."""
+        """Return how many bytes have come beyond the answer's head and a body of this length."""
         return self._body_size - length
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
@@ -217,9 +217,9 @@ class _TickingStream(httpcore.NetworkStream):
 
 
 def _blocks(answer: httpcore.Response, declared: int | None) -> Iterator[bytes]:
-    """The body. Raises AttemptError if more came than was declared.
+    """Yield the body. Raise DownloadError if more bytes came than were declared.
 
-    Only a connection on which nothing can be left is used again: the next answer would begin with the rest.
+    A connection is reused only if nothing can be left on it: the next answer would begin with the rest.
     """
     yield from answer.iter_stream()
     stream = answer.extensions["network_stream"]
@@ -231,7 +231,7 @@ def _blocks(answer: httpcore.Response, declared: int | None) -> Iterator[bytes]:
 
 
 def _reason(error: httpcore.NetworkError | httpcore.TimeoutException) -> str:
-    """What the system says of it: texts of the library may repeat what a host sent."""
+    """Return the system's words for an error: texts of the library may repeat what a host sent."""
     cause = error.__cause__
     if isinstance(error, httpcore.TimeoutException):
         return "no answer in time"

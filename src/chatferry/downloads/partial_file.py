@@ -16,7 +16,7 @@ from chatferry.sizes import MIB
 
 
 class _Beginning(Struct, frozen=True):
-    """What the bytes are the beginning of. `url` without secrets: they change from export to export."""
+    """The file that begins with these bytes. `url` is without secrets, which change with each export."""
 
     url: str
     version: Version
@@ -49,7 +49,7 @@ class Unfinished:
 
     @property
     def kept(self) -> Kept:
-        """What a next attempt can build on."""
+        """Return the bytes that a next attempt can continue from."""
         return Kept(self.size, self._version) if self._version.validator else NOTHING
 
     def __enter__(self) -> Self:
@@ -67,7 +67,7 @@ class Unfinished:
                 self.discard()
 
     def begin(self, body: Accepted) -> None:
-        """Make ready for the bytes of this body: from the start, or where the last attempt broke off."""
+        """Prepare for the bytes of this body: from the start, or where the last attempt broke off."""
         if body.start:
             self._bytes = self._bytes or self._opened("ab")
             return
@@ -84,7 +84,7 @@ class Unfinished:
         self._take(block)
 
     def finish(self) -> None:
-        """The file is whole: give it its name."""
+        """Give the file, which is whole, its name."""
         assert self._bytes is not None
         self._bytes.flush()
         os.fsync(self._bytes.fileno())
@@ -93,7 +93,7 @@ class Unfinished:
         self.discard()
 
     def discard(self) -> None:
-        """Nothing of what has come so far is of use."""
+        """Remove all bytes so far: they are of no use."""
         self._close()
         self._forget()
         if self._folder.exists():
@@ -121,7 +121,7 @@ class Unfinished:
         self._hash.update(block)
 
     def _recall(self) -> None:
-        """Go on with what an earlier fetch has left, if it is the beginning of the same file."""
+        """Continue with the bytes that an earlier fetch left, if they are the beginning of the same file."""
         try:
             origin = msgspec.json.decode(self._origin.read_bytes(), type=_Beginning)
             if origin.url != self._url:

@@ -34,9 +34,11 @@ _REMEDIES = {401: EXPORT_AGAIN, 403: EXPORT_AGAIN, 404: CHECK_ADDRESS, 410: CHEC
 
 
 class Version(Struct, frozen=True, kw_only=True):
-    """What a host said about a file: its size, if it did, and its name for this version of the file.
+    """A host's description of a file.
 
-    `validator` is a strong ETag or a date; "" if there is none, and then a broken download cannot go on.
+    total         its size, if the host says so
+    validator     a strong ETag or a date; "" if there is none, and then a broken download cannot continue
+    content_type  as the host sends it
     """
 
     total: int | None = None
@@ -45,14 +47,14 @@ class Version(Struct, frozen=True, kw_only=True):
 
 
 class Kept(Struct, frozen=True):
-    """The first `size` bytes of a version are there already, and only the rest was asked for if above 0."""
+    """The first `size` bytes of a version are kept already; above 0, only the rest was asked for."""
 
     size: int
     version: Version
 
 
 class Accepted(Struct, frozen=True, kw_only=True):
-    """What an accepted answer brings: the bytes of a version of the file, from `start` on."""
+    """The body of an accepted answer: the bytes of a version of the file, from `start` on."""
 
     start: int
     version: Version
@@ -63,17 +65,17 @@ NOTHING = Kept(0, Version())
 
 
 def location(status: int, headers: Mapping[str, str]) -> str | None:
-    """Where the answer redirects to; None if it does not."""
+    """Return where the answer redirects to; None if it does not."""
     return headers.get("location") if status in _REDIRECTS else None
 
 
 def declared_length(headers: Mapping[str, str]) -> int | None:
-    """How many bytes the body will have, if the host says so."""
+    """Return how many bytes the body will have, if the host says so."""
     return _number(headers.get("content-length"))
 
 
 def range_headers(kept: Kept) -> dict[str, str]:
-    """What to ask with so that the host goes on where the file broke off, if it still has that version."""
+    """Return headers that ask the host to continue where the file broke off, if it still has that version."""
     if not kept.size:
         return {}
     return {"Range": f"bytes={kept.size}-", "If-Range": kept.version.validator}
@@ -82,7 +84,7 @@ def range_headers(kept: Kept) -> dict[str, str]:
 def judge(
     status: int, headers: Mapping[str, str], request: Request, kept: Kept, *, limit: int, now: float
 ) -> Accepted:
-    """The body, if it may be kept. Raises AttemptError."""
+    """Return the body, if it may be kept. Raise DownloadError."""
     _check_status(status, headers, kept, now)
     content_type = headers.get("content-type", "")
     _check_type(content_type, request)
@@ -100,7 +102,7 @@ def judge(
 
 
 def check_head(head: bytes, request: Request, content_type: str) -> None:
-    """Raises AttemptError if the first bytes are those of a web page where another file was expected."""
+    """Raise DownloadError if the first bytes are those of an unexpected web page."""
     if _is_html_wanted(request.mime) or not _HTML.match(head):
         return
     # the source of a page, kept as text: the export calls it text, and so does the host
@@ -110,7 +112,7 @@ def check_head(head: bytes, request: Request, content_type: str) -> None:
 
 
 def check_size(size: int, total: int | None, limit: int) -> None:
-    """Raises AttemptError if more bytes have come than were declared, or more than are allowed will come."""
+    """Raise DownloadError if more bytes have come than were declared, or more than are allowed will come."""
     if max(size, total or 0) > limit:
         raise DownloadError(
             f"the file is larger than {limit / MIB:.6g} MiB",
@@ -127,7 +129,7 @@ def too_many(declared: int) -> DownloadError:
 
 
 def check_end(size: int, total: int | None) -> None:
-    """Raises AttemptError if fewer bytes have come than were declared."""
+    """Raise DownloadError if fewer bytes have come than were declared."""
     if total is not None and size < total:
         raise DownloadError(f"only {size} of {total} bytes came", AGAIN)
 
@@ -159,7 +161,7 @@ def _is_gzip(headers: Mapping[str, str]) -> bool:
 
 
 def _rest(headers: Mapping[str, str], kept: Kept, is_gzip: bool) -> Accepted:
-    """The body of a partial answer: exactly what is missing of the version of which we have the beginning."""
+    """Return the body of a partial answer: exactly the missing rest of the version that has begun."""
     found = _RANGE.fullmatch(headers.get("content-range", "").strip())
     if found is None or int(found[1]) != kept.size or is_gzip:
         raise DownloadError(

@@ -1,4 +1,4 @@
-"""What has become of each request, on the disk: there may be more of them than memory has room for."""
+"""The results of requests, on the disk: there may be more of them than memory has room for."""
 
 import hashlib
 import sqlite3
@@ -13,7 +13,7 @@ Result = Downloaded | Failed
 
 
 def digest(request: Request) -> bytes:
-    """The same for requests that bring the same bytes, and tells nothing of their secrets."""
+    """Return the same digest for requests that bring the same bytes. It tells nothing of their secrets."""
     same = (request.url, sorted(request.headers.items()), request.mime, request.only_images)
     return hashlib.sha256(msgspec.msgpack.encode(same)).digest()
 

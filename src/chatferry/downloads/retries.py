@@ -10,12 +10,12 @@ _ENOUGH = 1 * MIB
 
 
 def count_failures(failures: int, gained: int) -> int:
-    """How many attempts have failed in a row; one that brought a good piece of the file starts anew."""
+    """Return how many attempts have failed in a row since one that brought a good piece of the file."""
     return 1 if gained >= _ENOUGH else failures + 1
 
 
 def pause_before(failures: int, asked: float, rules: Rules, dice: float) -> float:
-    """Seconds to wait after so many failures: twice as long each time, by a half more or less.
+    """Return seconds to wait after so many failures: twice as long each time, by a half more or less.
 
     Never less than the host asked for, never more than the rules allow. `dice` is from 0 to 1.
     """
@@ -24,7 +24,7 @@ def pause_before(failures: int, asked: float, rules: Rules, dice: float) -> floa
 
 
 def retry_after(value: str | None, now: float) -> float:
-    """Seconds that the header Retry-After asks for, as a number or a date; 0 if it says nothing usable.
+    """Return the seconds that the header Retry-After asks for, as a number or a date; 0 if it is unusable.
 
     `now` in seconds since the epoch.
     """

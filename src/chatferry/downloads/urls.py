@@ -17,7 +17,7 @@ _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+", re.IGNORECASE)
 
 
 def accepted_url(text: str, rules: Rules) -> httpx.URL:
-    """The URL, if it is one that may be asked for. Raises AttemptError."""
+    """Return the URL, if it may be asked for. Raise DownloadError."""
     try:
         url = httpx.URL(text).copy_with(fragment=None)
     except (httpx.InvalidURL, UnicodeError):
@@ -42,7 +42,7 @@ def accepted_url(text: str, rules: Rules) -> httpx.URL:
 
 
 def next_url(url: httpx.URL, location: str, rules: Rules) -> httpx.URL:
-    """Where a redirect from `url` leads, if it is an address that may be asked for. Raises AttemptError."""
+    """Return where a redirect from `url` leads, if that may be asked for. Raise DownloadError."""
     try:
         following = accepted_url(str(url.join(location)), rules)
     except (httpx.InvalidURL, UnicodeError):
@@ -55,7 +55,7 @@ def next_url(url: httpx.URL, location: str, rules: Rules) -> httpx.URL:
 
 
 def host_of(url: httpx.URL) -> str:
-    """The host as it is resolved: in ASCII, and without brackets."""
+    """Return the host as it is resolved: in ASCII, and without brackets."""
     return url.raw_host.decode("ascii")
 
 

@@ -38,8 +38,8 @@ class _Location(Struct):
 
 _operation = msgspec.msgpack.Decoder(Operation).decode
 _summary = msgspec.msgpack.Decoder(Summary).decode
-_place = msgspec.msgpack.Decoder(_Location).decode
-_standing = msgspec.msgpack.Decoder(_StatusOnly).decode
+_location_of = msgspec.msgpack.Decoder(_Location).decode
+_status_of = msgspec.msgpack.Decoder(_StatusOnly).decode
 
 
 class Operations:
@@ -89,13 +89,13 @@ class Operations:
 
     def have_begun(self) -> bool:
         """Return whether anything may have been imported, or was fetched."""
-        return any(has_begun(_standing(data).status) for (data,) in self._database.all(_DATA))
+        return any(has_begun(_status_of(data).status) for (data,) in self._database.all(_DATA))
 
     def addressed(self) -> Iterator[Summary]:
         """Yield the operations whose archive is or was at a URL, in order of creation. Looks at them all."""
         for row in self._database.all(_ADDRESSED):
-            place = _place(row[0])
-            if place.url or "://" in place.archive:
+            location = _location_of(row[0])
+            if location.url or "://" in location.archive:
                 yield _of(row, _summary)
 
     def unfinished(self) -> Iterator[Summary]:
@@ -105,14 +105,14 @@ class Operations:
             "SELECT number, data, valid, updated_at FROM operations WHERE number > ? ORDER BY number LIMIT ?"
         )
         while rows := self._database.all(sql, (number, _PAGE)):
-            yield from (_of(row[1:], _summary) for row in rows if _standing(row[1]).status not in ENDS)
+            yield from (_of(row[1:], _summary) for row in rows if _status_of(row[1]).status not in ENDS)
             number = rows[-1][0]
 
     def statuses(self, since: int) -> Iterator[tuple[int, Status, int]]:
         """Yield number, status and `updated_at` of the operations that changed since then."""
         sql = "SELECT number, data, updated_at FROM operations WHERE updated_at >= ?"
         for number, data, updated_at in self._database.all(sql, (since,)):
-            yield number, _standing(data).status, updated_at
+            yield number, _status_of(data).status, updated_at
 
 
 def _of(row: Row, decode: Callable[[bytes], Some]) -> Some:

@@ -47,24 +47,24 @@ class PartCache:
     def any(self) -> bool:
         return self._database.one("SELECT 1 FROM imprints LIMIT 1") is not None
 
-    def add(self, operation_id: str, part_cache: Iterable[tuple[bytes, str, CachedPart]]) -> None:
+    def add(self, operation_id: str, parts: Iterable[tuple[bytes, str, CachedPart]]) -> None:
         """Keep parts, each with its cache key and its channel."""
         self._database.run_many(
             "INSERT OR REPLACE INTO imprints VALUES (?, ?, ?, ?)",
             (
-                (mark, operation_id, channel, isal_zlib.compress(_encode(imprint), 1))
-                for mark, channel, imprint in part_cache
+                (key, operation_id, channel, isal_zlib.compress(_encode(cached), 1))
+                for key, channel, cached in parts
             ),
         )
 
-    def get(self, mark: bytes) -> CachedPart | None:
-        row = self._database.one("SELECT data FROM imprints WHERE mark = ?", (mark,))
+    def get(self, key: bytes) -> CachedPart | None:
+        row = self._database.one("SELECT data FROM imprints WHERE mark = ?", (key,))
         return _decode(isal_zlib.decompress(row[0])) if row else None
 
-    def renew(self, operation_id: str, marks: Iterable[bytes]) -> None:
+    def renew(self, operation_id: str, keys: Iterable[bytes]) -> None:
         """Note that this operation has used cached parts."""
         sql = "UPDATE imprints SET operation = ? WHERE mark = ?"
-        self._database.run_many(sql, ((operation_id, mark) for mark in marks))
+        self._database.run_many(sql, ((operation_id, key) for key in keys))
 
     def drop_older(self, operation_id: str) -> None:
         """Drop the parts of earlier operations in channels that this one has brought up to date."""

@@ -1,7 +1,7 @@
-"""Values that are added to lists of documents, without a transaction.
+"""Adding values to lists of documents, without a transaction.
 
 Inside one, each update of an indexed field costs the server (6.0) some 2 ms for an account, as it reads its
-catalogue anew for each of thirty indexes; outside a tenth of that.
+catalogue again for each of thirty indexes; outside it costs a tenth of that.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""What MongoDB is asked. Every query finds at least what `rules.keys` says; its answers are sifted by that.
+"""Queries of MongoDB. Each finds at least the documents of `rules.keys`; its results are filtered by that.
 
 Values are always strings, and always stand where MongoDB takes them literally.
 """

@@ -1,4 +1,4 @@
-"""What is true of rooms: how many messages and users each has, and which message is its last.
+"""Totals of rooms: how many messages and users each has, and which message is its last.
 
 It is counted ahead, outside of transactions: a transaction that counts long is in everybody's way, and ends
 for every message that anybody writes meanwhile. In the transaction only those rooms are counted again that
@@ -20,7 +20,7 @@ from chatferry.documents import MESSAGES, ROOMS, SUBSCRIPTIONS, Update
 _ROOMS_AT_ONCE = 200  # in one transaction
 _SCANNED_AT_ONCE = 50_000  # rooms that are counted in one scan of all messages
 _STATE = {"msgs": 1, "usersCount": 1, "lm": 1, "_updatedAt": 1}
-"""What of a room changes when somebody writes in it, joins it or leaves it."""
+"""The fields of a room that change when somebody writes in it, joins it or leaves it."""
 _SHOWN: list[Row] = [
     {"$eq": [{"$type": "$ts"}, "date"]},
     {"$ne": ["$_hidden", True]},
@@ -68,9 +68,9 @@ class RoomTotals:
             if state != counted[id_].state or (counted[id_].newest is not None and id_ not in last)
         ]
         if stale:
-            anew = self._by_index(stale, session)
-            counted = {**counted, **anew}
-            last = {**last, **dict.fromkeys(stale), **self._last(anew, session)}
+            again = self._by_index(stale, session)
+            counted = {**counted, **again}
+            last = {**last, **dict.fromkeys(stale), **self._last(again, session)}
         return [
             totals(id_, one.messages, one.users, last.get(id_))
             for id_, one in counted.items()

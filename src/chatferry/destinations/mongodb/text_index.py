@@ -29,9 +29,12 @@ _EXACT, _PLAIN = json_util.CANONICAL_JSON_OPTIONS, json_util.RELAXED_JSON_OPTION
 
 
 class Note(Struct, frozen=True):
-    """An index that was dropped: what `listIndexes` said of it, when (in milliseconds), by which operation.
+    """An index that was dropped.
 
-    `beats` grows while the process that dropped it lives.
+    operation   that dropped it
+    definition  from `listIndexes`
+    since       in milliseconds
+    beats       grows while the process that dropped it lives
     """
 
     operation: str

@@ -69,12 +69,12 @@ def apply(db: sqlite3.Connection, changes: Sequence[Change], suffix: bytes) -> l
     """
     rejections: list[Rejection] = []
     entering: list[tuple[int, Insert]] = []
-    others: list[tuple[int, Change]] = []
+    various: list[tuple[int, Change]] = []
 
     def make() -> None:
-        rejections.extend(_ChangeBatch(db, others, suffix).apply())
+        rejections.extend(_ChangeBatch(db, various, suffix).apply())
         rejections.extend(subscriptions.enter(db, entering, suffix))
-        others.clear()
+        various.clear()
         entering.clear()
 
     for index, change in enumerate(changes):
@@ -83,8 +83,8 @@ def apply(db: sqlite3.Connection, changes: Sequence[Change], suffix: bytes) -> l
         else:
             if entering and change.collection == SUBSCRIPTIONS:
                 make()
-            others.append((index, change))
-        if len(entering) >= _AT_ONCE or len(others) >= _AT_ONCE:
+            various.append((index, change))
+        if len(entering) >= _AT_ONCE or len(various) >= _AT_ONCE:
             make()
     make()
     return sorted(rejections, key=lambda rejection: rejection.index)
@@ -101,12 +101,12 @@ class _ChangeBatch:
         self._changes = changes
         self._suffix = suffix
         self._stored: dict[_Place, str] = {}
-        self._texts: dict[_Place, str] = {}  # of documents that are new or others than before
+        self._texts: dict[_Place, str] = {}  # of new and changed documents
         self._unique = {
             collection: UniqueKeys(partial(_holders, db, collection))
             for collection in {change.collection for _, change in changes}
         }
-        self._old_keys: dict[_Place, set[Key]] = {}  # of documents that may be found by others than before
+        self._old_keys: dict[_Place, set[Key]] = {}  # of documents whose keys may change
         self._new_keys: dict[_Place, set[Key]] = {}
         self._columns: dict[str, tuple[str | None, ...]] = {}  # of messages
         self._members: dict[str, subscriptions.Member] = {}  # of subscriptions

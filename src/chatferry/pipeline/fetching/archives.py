@@ -20,7 +20,7 @@ _SILENCE = 20  # seconds that somebody who waits for the answer is made to wait
 
 
 def ask_for_archive(operation: Operation, settings: Settings, check: Check) -> None:
-    """Raises DownloadError if the archive would not come right now."""
+    """Raise DownloadError if the archive would not come right now."""
     rules = settings.downloads
     silence = min(_SILENCE, rules.idle_seconds)
     hasty = replace(rules, attempts=1, idle_seconds=silence, total_seconds=2 * silence)
@@ -29,9 +29,9 @@ def ask_for_archive(operation: Operation, settings: Settings, check: Check) -> N
 
 
 def download_archive(operation: Operation, store: Store, settings: Settings, check: Check) -> Operation:
-    """The operation with its archive on the disk, ready to be read.
+    """Bring an operation's archive to the disk. Return the operation, ready to be read.
 
-    Goes on where an earlier download broke off, if the host can. Raises DownloadError.
+    Continues where an earlier download broke off, if the host can. Raise DownloadError.
     """
     private.make_folder(settings.fetched)
     with _about_an_archive():
@@ -48,7 +48,7 @@ def _request(operation: Operation) -> Request:
 
 @contextmanager
 def _about_an_archive() -> Iterator[None]:
-    """What to do about a web page in place of an archive is another thing than with files of an export."""
+    """Give another remedy for a web page in place of an archive than for files of an export."""
     try:
         yield
     except DownloadError as error:

@@ -27,7 +27,7 @@ _BATCH = 100
 
 
 def count_avatars(destination: Destination) -> int:
-    """How many users have an avatar that is still to be fetched."""
+    """Return how many users have an avatar that is still to be fetched."""
     return sum(1 for _ in _pending_ids(destination))
 
 
@@ -62,7 +62,7 @@ class _Avatars:
         self.asked: dict[str, Document] = {}
 
     def requests(self, ids: list[str]) -> Iterator[Request]:
-        """What is to be downloaded. Pictures that the address itself holds are stored on the way."""
+        """Yield the downloads. Pictures that the address itself holds are stored on the way."""
         for start in range(0, len(ids), _BATCH):
             for user in self._run.destination.find(Lookup.USER_ID, ids[start : start + _BATCH]):
                 self._run.check()
@@ -83,13 +83,13 @@ class _Avatars:
         self._store(user, path, result)
 
     def give_up(self, user: Document, reason: str, remedy: str, address: str = "") -> None:
-        """An avatar that did not come stays pending; the report says why."""
+        """Note why an avatar did not come; it stays pending."""
         name = user.get("username", user["_id"])
         note = problem("avatar-not-fetched", reason, field=f"avatar of {name}{address}")
         self._run.settle(Outcome.FAILED, [(user["_id"], "")], replace(note, remedy=remedy))
 
     def _store_given(self, user: Document, url: str) -> None:
-        """A picture in the address itself: `data:image/png;base64,...`."""
+        """Store a picture in the address itself: `data:image/png;base64,...`."""
         head, _, text = url.partition(",")
         type = media_type(head.removeprefix("data:"))
         try:

@@ -15,7 +15,7 @@ _PIECE = 1 << 20
 
 
 def content_of(downloaded: Downloaded) -> Content:
-    """What is known of a file that has been downloaded and still lies at its path."""
+    """Return what is known of a file that has been downloaded and still lies at its path."""
     return _content(downloaded.path, downloaded.size, downloaded.sha256)
 
 
@@ -32,7 +32,7 @@ def keep(pieces: Iterable[bytes], path: Path) -> Content:
 
 
 def pieces_of(path: Path, stop: Check) -> Iterator[bytes]:
-    """The bytes of a file, a little at a time; `stop` may end it."""
+    """Yield the bytes of a file, a little at a time; `stop` may end it."""
     with path.open("rb") as file:
         while piece := file.read(_PIECE):
             stop()
@@ -40,7 +40,7 @@ def pieces_of(path: Path, stop: Check) -> Iterator[bytes]:
 
 
 def new_token() -> str:
-    """What Rocket.Chat gives every file: ten hexadecimal digits by chance."""
+    """Return what Rocket.Chat gives every file: ten hexadecimal digits by chance."""
     return secrets.token_hex(5)
 
 

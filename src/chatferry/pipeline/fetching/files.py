@@ -50,7 +50,7 @@ class _Wanted(Struct, frozen=True):
 
     @property
     def key(self) -> str:
-        """What tells its download from others; the name of the file on the way."""
+        """Return the name of the download, and of the file on the way."""
         return self.file.upload_id if self.is_trusted else f"{self.file.upload_id}-{self.source}"
 
 
@@ -82,7 +82,7 @@ class _Files:
         self.asked: dict[str, _Wanted] = {}
 
     def requests(self) -> Iterator[Request]:
-        """What is to be downloaded. Files whose bytes are nearer at hand are dealt with on the way."""
+        """Yield the downloads. Files whose bytes are nearer at hand are dealt with on the way."""
         pending = self._run.store.pending_files.pending(self._run.operation.id)
         for _, chunk in groupby(pending, lambda found: found.file.upload_id):
             self._run.check()
@@ -104,19 +104,19 @@ class _Files:
         A message of another import may name a file of a room that its starter cannot read.
         """
         trusted: list[SourcedFile] = []
-        others: dict[str, list[PendingFile]] = {}
+        untrusted: dict[str, list[PendingFile]] = {}
         for found in pending:
             if self._is_administrators(found.source):
                 trusted.append(found)
             else:
-                others.setdefault(found.source, []).append(found.file)
+                untrusted.setdefault(found.source, []).append(found.file)
         if trusted:
             yield _Wanted(trusted[-1].source, tuple(found.file for found in trusted), is_trusted=True)
-        for source, files in others.items():
+        for source, files in untrusted.items():
             yield _Wanted(source, tuple(files), is_trusted=False)
 
     def _is_administrators(self, operation_id: str) -> bool:
-        """Whether an administrator started an import."""
+        """Return whether an administrator started an import."""
         if operation_id not in self._administrators:
             operation = self._run.store.operations.get(operation_id)
             starter = (operation.starter or operation.user) if operation else ""
@@ -148,7 +148,7 @@ class _Files:
             self._store(wanted, path, replace(result, path=path))
 
     def give_up(self, wanted: _Wanted, kind: str, reason: str) -> None:
-        """A file that did not come stays pending; the report says why."""
+        """Note why a file did not come; it stays pending."""
         self._run.settle(Outcome.FAILED, wanted.ids, _noted(kind, wanted.file, reason))
 
     def fail(self, result: Failed) -> None:
@@ -159,10 +159,10 @@ class _Files:
         self._run.settle(Outcome.FAILED, wanted.ids, note)
 
     def _shown(self, wanted: _Wanted) -> _Wanted:
-        """Without the messages that are not there any more: their files are pending no longer.
+        """Leave out messages that no longer exist: their files are pending no longer.
 
-        Unless none of all messages with files is there: somebody has emptied the destination, and what was
-        imported into it may come back.
+        If not one of all messages with files exists, the files stay pending: somebody has emptied the
+        destination, and its messages may come back.
         """
         messages = self._messages(wanted)
         gone = tuple(file for file in wanted.files if file.message_id not in messages)
@@ -176,7 +176,7 @@ class _Files:
 
     @cached_property
     def _has_messages(self) -> bool:
-        """Whether the destination has any message that the store knows a file of."""
+        """Return whether the destination has any message that the store knows a file of."""
         pages = self._run.store.pending_files.message_ids()
         return any(self._run.destination.find(Lookup.MESSAGE_ID, ids) for ids in pages)
 
@@ -191,7 +191,7 @@ class _Files:
         return {found["_id"]: found for found in self._run.destination.find(Lookup.MESSAGE_ID, ids)}
 
     def _is_stored(self, wanted: _Wanted) -> bool:
-        """True if the bytes are there, for another message or from before a crash."""
+        """Return whether the bytes are there, for another message or from before a crash."""
         upload = self._upload(wanted) if wanted.is_trusted else None
         if upload is None:
             return False
@@ -203,7 +203,7 @@ class _Files:
         return found[0] if found else None
 
     def _is_in_archive(self, wanted: _Wanted) -> bool:
-        """True if the bytes are in the export itself, and were taken from there or found damaged."""
+        """Return whether the bytes are in the export itself, and were taken from there or found damaged."""
         archive = self._archive(wanted.source) if wanted.file.path else None
         if archive is None or wanted.file.path not in archive:
             return False
@@ -221,7 +221,7 @@ class _Files:
         return True
 
     def _archive(self, operation_id: str) -> Archive | None:
-        """The archive of an operation, open; None if it cannot be read any more."""
+        """Return the archive of an operation, open; None if it cannot be read any more."""
         if operation_id not in self._archives:
             self._archives[operation_id] = self._opened(operation_id)
         return self._archives[operation_id]

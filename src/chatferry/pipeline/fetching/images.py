@@ -19,7 +19,7 @@ _MAGIC = {
 
 
 def image_size(head: bytes) -> tuple[str, int, int]:
-    """The format (png, jpeg, gif, webp or bmp), width and height; ("", 0, 0) if it is no such image."""
+    """Return format (png, jpeg, gif, webp or bmp), width and height; ("", 0, 0) for anything else."""
     format = _format(head)
     if not format:
         return "", 0, 0

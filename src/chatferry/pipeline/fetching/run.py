@@ -1,4 +1,4 @@
-"""An operation that fetches bytes: what it works with, and how far it is."""
+"""An operation that fetches bytes, and its progress."""
 
 import logging
 
@@ -18,9 +18,9 @@ LOG = logging.getLogger("chatferry.files")
 
 
 class FetchRun:
-    """What became of each file is in the store at once, and the operation is saved with it.
+    """An operation that fetches bytes. The outcome of each file is in the store at once, with the operation.
 
-    `check` may wait, while the operation is paused; `stop` never does, and is for where a lock is held.
+    `check` may wait, while the operation is paused; `stop` never does, and is for code that holds a lock.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class FetchRun:
         return self.progress.operation
 
     def expect(self, left: int) -> None:
-        """So many files are still to be dealt with."""
+        """Note that so many files are still to be dealt with."""
         total = left + sum(self._ended.values())
         self.progress.count(replace(self.operation.count, messages=total, total=total))
 
@@ -82,7 +82,7 @@ class FetchRun:
             self.store.avatar_addresses.remove(id)
 
     def finish(self) -> Operation:
-        """Nothing vanishes: every file that was pending has ended."""
+        """Check that every pending file has ended, and end the operation."""
         ended = sum(self.store.fetches.outcomes(self.operation.id).values())
         if ended != self.operation.count.total:
             raise AssertionError(f"{self.operation.count.total} files were pending, {ended} ended")

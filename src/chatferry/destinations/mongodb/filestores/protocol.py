@@ -8,7 +8,7 @@ from pymongo.client_session import ClientSession
 from chatferry.documents import Document
 
 Settle = Callable[[ClientSession], None]
-"""Makes bytes that were written those of a file, in the transaction that writes its document."""
+"""Turns written bytes into those of a file, in the transaction that writes its document."""
 
 
 class FileStore(Protocol):
