@@ -1,4 +1,4 @@
-"""What tests of several folders use."""
+"""Servers and hosts that tests of several folders use."""
 
 import sqlite3
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What stands in deploy/: nginx hands chatferry the import endpoints and nothing else; the unit is one."""
+"""Files in deploy/: nginx passes the import endpoints and nothing else; systemd accepts the unit."""
 
 import configparser
 import json
@@ -199,7 +199,7 @@ def test_an_import_goes_through_it(nginx: Server, chatferry: Server) -> None:
 
 @needs_nginx
 def test_callers_are_told_apart_by_the_address_that_nginx_sees(nginx: Server, chatferry: Server) -> None:
-    """What a caller says of himself does not count."""
+    """An address in a header of the caller does not count."""
     with login(chatferry, "starter", "starter") as direct, client(nginx) as limited:
         limited.headers.update({name: direct.headers[name] for name in ("X-User-Id", "X-Auth-Token")})
         told = [

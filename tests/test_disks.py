@@ -1,4 +1,4 @@
-"""What errors of disks and of SQLite mean."""
+"""Errors of disks and of SQLite become errors of ours."""
 
 import errno
 import sqlite3

@@ -1,4 +1,4 @@
-"""The documentation names what there is, and what it says to type works."""
+"""The documentation names existing things, and its commands work as written."""
 
 import re
 import subprocess
@@ -178,7 +178,7 @@ def run(script: str, folder: Path) -> str:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A folder with what the README's commands refer to."""
+    """A folder with the files that the README's commands refer to."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     program = tmp_path / ".venv" / "bin" / "chatferry"
     program.parent.mkdir(parents=True)

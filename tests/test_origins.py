@@ -299,7 +299,7 @@ def test_the_same_workspace_after_all(tmp_path: Path) -> None:
 
 
 def forget_origins(path: Path) -> None:
-    """Make a workspace what it was before origins were kept."""
+    """Bring a workspace to the state before origins were kept."""
     import sqlite3
     from contextlib import closing
 

@@ -34,14 +34,14 @@ OTHERS = 0o077
 
 @pytest.fixture(autouse=True)
 def everybody() -> Iterator[None]:
-    """The widest umask: whatever is closed to others was closed by chatferry."""
+    """The widest umask: every closed file was closed by chatferry."""
     before = os.umask(0)
     yield
     os.umask(before)
 
 
 def opened(folder: Path, *but: str) -> dict[str, str]:
-    """What others can read or write below a directory, with the modes."""
+    """Return the paths below a directory that other users can read or write, with the modes."""
     return {
         str(path.relative_to(folder)): stat.filemode(path.stat().st_mode)
         for path in folder.rglob("*")
@@ -141,7 +141,7 @@ def test_a_file_of_somebody_else_is_said(tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_no_file_of_a_command_is_open_to_others(tmp_path: Path) -> None:
-    """Whatever a library makes: the umask of the process."""
+    """The umask of the process holds for files that libraries make."""
     script = "import chatferry.cli.app as c; c.app = lambda: open('made', 'w').close(); c.main()"
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
     assert opened(tmp_path) == {}

@@ -1,4 +1,4 @@
-"""The generator of Slack exports: same shape, same bytes; its truth agrees with what a plain reader finds."""
+"""The generator of Slack exports: same shape, same bytes; its truth agrees with a plain reader."""
 
 import json
 import subprocess

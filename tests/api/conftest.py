@@ -60,7 +60,7 @@ def plain(server: Server) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def nothing_is_left(server: Server, http: httpx.Client) -> Iterator[None]:
-    """Whatever a test sends to `server`: no operation, no file, no trace of a failure."""
+    """Check that a test left no operation, no file and no logged failure on `server`."""
     yield
     assert latest(http) == []
     log = server.data / "errors.log"
@@ -81,7 +81,7 @@ def nothing_is_left(server: Server, http: httpx.Client) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What lies on the machine of the server `library`: an allowed directory, and others beside it."""
+    """Folders on the machine of the server `library`: one allowed, two not."""
     root = tmp_path_factory.mktemp("shelf")
     for folder in ("allowed/inside", "allowed-not", "outside"):
         (root / folder).mkdir(parents=True)

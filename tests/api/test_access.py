@@ -57,7 +57,7 @@ def test_each_endpoint_asks_for_its_permission(server: Server) -> None:
 
 @pytest.mark.parametrize("key", PERMITTED)
 def test_checks_have_an_order(server: Server, http: httpx.Client, powerless: httpx.Client, key: str) -> None:
-    """Who, may, query or body, and only then what it is about."""
+    """Login, permission, query or body, and only then the subject of the call."""
     with client(server) as nobody:
         assert refusal(wrong(nobody, key)) == (401, UNAUTHORIZED)
     assert refusal(wrong(powerless, key)) == (403, NOT_ALLOWED)

@@ -1,4 +1,4 @@
-"""What a server logs: a line per call, per step of an operation, and what is audited."""
+"""The server's log: a line per call and per step of an operation, and the audit log."""
 
 import json
 import re
@@ -45,7 +45,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def log(server: Server, logger: str) -> list[dict[str, Any]]:
-    """What the server has logged with this logger."""
+    """Return the lines that the server has written with this logger."""
     lines = (server.data / "stderr").read_text().splitlines()
     entries = [json.loads(line) for line in lines if line.startswith("{")]
     return [entry for entry in entries if entry["logger"] == logger]

@@ -35,7 +35,7 @@ def test_long_headers(server: Server, name: str) -> None:
 
 
 def test_heads_are_limited(server: Server) -> None:
-    """Also those that never end: nobody keeps more of them."""
+    """Also heads that never end: no more than the limit is kept."""
     for size, status in ((30_000, b"200"), (33_000, b"400")):
         head = b"GET /api/info HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-A: %b" % (b"x" * size)
         with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as connection:

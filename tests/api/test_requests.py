@@ -125,7 +125,7 @@ LIMITED_BODIES = [
 
 @pytest.mark.parametrize("endpoint", LIMITED_BODIES, ids=lambda endpoint: endpoint.name)
 def test_bodies_are_limited(http: httpx.Client, endpoint: Endpoint) -> None:
-    """By what they say and by what comes."""
+    """By the announced length and by the bytes that arrive."""
     large = endpoint.name in ("startImport", "import.addUsers")
     size, shown = (16 * MIB, "16 MiB") if large else (10 * 1024, "10 KiB")
     refused = (413, {"success": False, "error": f"The body is larger than {shown}."})

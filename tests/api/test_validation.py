@@ -65,7 +65,7 @@ def check_body(schema: Schema, body: object) -> dict[str, Any]:
 
 
 def told_of(schema: Schema, body: object) -> dict[str, Any] | tuple[str, str]:
-    """What comes of a body, or reason and type of its refusal."""
+    """Return the checked body, or reason and type of its refusal."""
     try:
         return validation.check_body(schema, body)
     except RequestError as error:

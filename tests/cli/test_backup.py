@@ -89,7 +89,7 @@ def test_an_import_goes_on_from_a_backup_that_was_made_while_it_ran(tmp_path: Pa
 
 
 def ended(data: Path) -> dict[str, Any]:
-    """Let a server take up the import of a data directory; what is there at its end."""
+    """Let a server finish the import of a data directory, and return its documents."""
     with serving(data) as server, login(server) as http:
         wait_for(http, "importer_done")
     return contents(data)
@@ -210,7 +210,7 @@ def test_the_backup_of_a_newer_chatferry_is_refused(
 
 
 def test_a_backup_keeps_the_layout_that_it_found(tmp_path: Path, imported: Settings) -> None:
-    """So that an older chatferry can use what was backed up with the newer one."""
+    """An older chatferry can then use a backup that a newer one made."""
     with closing(sqlite3.connect(imported.store_path)) as db:
         db.executescript("DROP TABLE binding; PRAGMA application_id = 0; PRAGMA user_version = 0;")
     make_backup(imported, tmp_path / "backup")

@@ -1,4 +1,4 @@
-"""`chatferry files`: what is pending is fetched without a server."""
+"""`chatferry files`: pending files are fetched without a server."""
 
 import json
 from pathlib import Path

@@ -41,7 +41,7 @@ def test_on_a_terminal_the_password_of_a_new_workspace_is_shown(tmp_path: Path) 
 
 
 def on_a_terminal(arguments: list[str], stream: str = "stdout", **variables: str) -> str:
-    """What a command writes to a stream that is a terminal."""
+    """Return the output of a command on a stream that is a terminal."""
     main_end, other_end = pty.openpty()
     out, err = (other_end if name == stream else subprocess.DEVNULL for name in ("stdout", "stderr"))
     command = [sys.executable, "-m", "chatferry", *arguments]

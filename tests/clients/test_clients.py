@@ -31,7 +31,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 def called(rocket: Any, endpoint: Endpoint) -> Any:
-    """What the library makes of an endpoint: its answer, or the refusal that it raises."""
+    """Return the library's answer for an endpoint, or the refusal that it raises."""
     from rocketchat_API.APIExceptions.RocketExceptions import RocketApiException
 
     api_path = endpoint.path.removesuffix(endpoint.name)

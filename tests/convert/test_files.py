@@ -1,4 +1,4 @@
-"""What messages show once the bytes of their files are there."""
+"""Cards of messages after the bytes of their files were stored."""
 
 from chatferry.convert.files import completed, media_type
 from chatferry.documents import file_path
@@ -26,7 +26,7 @@ def test_only_files_that_are_there_are_completed() -> None:
 
 
 def test_the_bytes_of_a_file_overrule_the_export() -> None:
-    """A text that was said to be an image is none; what is not of the bytes stays."""
+    """A text file that the export calls an image is shown as text; the other fields stay."""
     wrong = CARD | {"image_type": "image/png", "image_size": 1, "image_dimensions": {"width": 9, "height": 9}}
     text = UPLOAD | {"type": "text/plain", "name": "a.txt"}
     (card,) = completed({"attachments": [wrong | {"text": "preview"}]}, {"u1": text})["attachments"]

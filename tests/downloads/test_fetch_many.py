@@ -20,7 +20,7 @@ SECRET = "xoxe-1-VERYSECRET"
 
 
 class StopError(Exception):
-    """What a caller raises to end all downloads."""
+    """Raised by a caller to end all downloads."""
 
 
 def requests(folder: Path, *urls: str) -> Iterator[Request]:

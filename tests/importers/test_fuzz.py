@@ -57,7 +57,7 @@ def damaged(draw: st.DrawFn, key: str) -> Files:
 
 
 def _other_value(draw: st.DrawFn, files: Files, name: str) -> None:
-    """Something else where JSON has a value: what is valid all the same, and has another shape."""
+    """Return another valid JSON value, of another shape."""
     try:
         whole = json.loads(files[name])
     except (ValueError, RecursionError):

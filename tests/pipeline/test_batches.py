@@ -1,4 +1,4 @@
-"""Batches of messages: parts that span several, several parts in one, and what a destination refuses."""
+"""Batches of messages: a part in several batches, several parts in one, and rejected messages."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -49,7 +49,7 @@ def day(*texts: str, start: int = 0) -> list[dict[str, Any]]:
 
 
 def results(days: dict[str, Any], size: int, destination: MemoryDestination) -> dict[int, PartResult]:
-    """What became of each part of an export with these day files; every part comes once."""
+    """Return the result of each part of an export with these day files; every part comes once."""
     lists = {"users.json": USERS, "channels.json": CHANNELS}
     files = {name: msgspec.json.encode(content) for name, content in (lists | days).items()}
     archive = open_archive(files)

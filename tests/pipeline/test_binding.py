@@ -60,7 +60,7 @@ def imported(export: Path, settings: Settings) -> None:
 
 
 def opened(settings: Settings) -> str:
-    """Open the bound destination; what it is known by."""
+    """Open the bound destination and return its unique id."""
     with Store(settings.store_path) as store, closing(open_bound(settings, store)) as destination:
         return destination.unique_id()
 

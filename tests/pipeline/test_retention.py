@@ -1,4 +1,4 @@
-"""What is kept of an operation after its end: nothing that nobody needs, in no file of the data directory."""
+"""Data of an operation is deleted at its end from every file of the data directory."""
 
 import json
 import sqlite3
@@ -28,7 +28,7 @@ OPERATION = new_operation(Path(), MemoryDestination())
 
 
 def export_of(folder: Path, *messages: dict[str, object], **more: object) -> Path:
-    """An export with a person whose name stands in its list of users alone."""
+    """An export with a person who is named only in the list of users."""
     people = [ALICE, user("UMINA0001", "mina", real_name=PERSON)]
     return write_export(folder, {DAY: [message(1), *messages], **more}, users=people)
 
@@ -45,7 +45,7 @@ def staged(data: Path) -> int:
 
 
 def test_nothing_of_an_import_that_is_done_stays_at_the_server(tmp_path: Path) -> None:
-    """While it serves: the archive, the people, and what the write-ahead log had of them."""
+    """While it serves: the archive, the people, and their pages in the write-ahead log."""
     export, data = export_of(tmp_path / "export"), tmp_path / "data"
     with serving(data) as server, login(server) as http:
         first = run_import(http, export)
@@ -201,7 +201,7 @@ def test_an_operation_that_failed_is_not_taken_up_without_its_people(tmp_path: P
 
 
 def test_nothing_that_the_server_did_not_store_is_deleted(tmp_path: Path) -> None:
-    """Whatever an operation says where its archive lies; nor an upload that is just arriving."""
+    """Neither an archive at another path nor an upload that is just arriving."""
     place = Place(tmp_path / "data")
     mine = tmp_path / "mine.zip"
     mine.write_bytes(b"")

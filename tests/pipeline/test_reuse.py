@@ -82,7 +82,7 @@ class Picky(MemoryDestination):
 
 
 def outcome(imported: Imported) -> dict[str, Any]:
-    """What a report says, but for what is different in every run."""
+    """Return a report without the fields that differ in every run."""
     report = dict(imported.report)
     for name in ("operation", "seconds", "messagesPerSecond", "peakMemoryMiB"):
         del report[name]

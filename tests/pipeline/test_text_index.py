@@ -1,4 +1,4 @@
-"""The text index of messages is built after them, and is what it was, however the import ends."""
+"""The text index of messages is built after them, and is restored however the import ends."""
 
 import json
 import re
@@ -110,7 +110,7 @@ class Stopped(BaseException):
 
 
 def told(report: dict[str, Any]) -> list[str]:
-    """The kinds of what a report says of the text index."""
+    """Return the kinds of problems that a report has about the text index."""
     return [one["kind"] for one in report["problems"] if one["kind"].startswith("text-index")]
 
 

@@ -1,4 +1,4 @@
-"""The report as text: the same object, whatever there is to be told."""
+"""The report as text, made of the same object as the JSON."""
 
 import json
 from pathlib import Path

@@ -39,7 +39,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def elsewhere(work: Callable[[], Any]) -> Any:
-    """What the work gives in a thread of its own; fails if it waits."""
+    """Return the result of some work in another thread; fail if it has to wait."""
     with ThreadPoolExecutor(1) as threads:
         return threads.submit(work).result(PATIENCE)
 

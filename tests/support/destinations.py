@@ -119,7 +119,7 @@ def change(target: Insert, **how: Any) -> Update:
 
 
 def bare(document: Document) -> Document:
-    """The document without what the destination adds."""
+    """Return a document without the fields that the destination adds."""
     return {key: value for key, value in document.items() if key != "_updatedAt"}
 
 
@@ -132,7 +132,7 @@ def everything(destination: Destination) -> dict[str, list[Document]]:
 
 
 def the(destination: Destination, insert: Insert) -> Document:
-    """What became of an inserted document."""
+    """Return an inserted document as it is stored."""
     documents = {document["_id"]: bare(document) for document in stored(destination, insert.collection)}
     return documents[insert.document["_id"]]
 

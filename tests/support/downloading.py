@@ -1,4 +1,4 @@
-"""One download, and what holds for every one that fails."""
+"""One download, and the checks that hold for every failure."""
 
 import traceback
 from pathlib import Path
@@ -17,7 +17,7 @@ DATA = noise(300_000)
 
 
 class StopError(Exception):
-    """What a caller raises to end a download."""
+    """Raised by a caller to end a download."""
 
 
 def wanted(url: str, folder: Path, **more: object) -> Request:

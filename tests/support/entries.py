@@ -1,4 +1,4 @@
-"""What a workspace holds, in the words of manifests about people, contacts and files alone."""
+"""The content of a workspace in the words of manifests about people, contacts and files."""
 
 from collections.abc import Iterable
 from typing import Any, TypeVar
@@ -65,17 +65,17 @@ def of_kind(kind: type[L], lines: Iterable[Line]) -> list[L]:
 
 
 def said(lines: Iterable[Line], kinds: dict[str, str]) -> list[tuple[str, str]]:
-    """What a report has to say: the kind of problem (`kinds` by the manifest's words) and where."""
+    """Return the expected problems of a report: kind (`kinds` by the manifest's words) and position."""
     return sorted((kinds[line.why], line.position) for line in lines if isinstance(line, (Skipped, Noted)))
 
 
 def told(report: JSON) -> list[tuple[str, str]]:
-    """What a report says."""
+    """Return the problems of a report: kind and position."""
     return sorted((problem["kind"], problem["position"]) for problem in report["problems"])
 
 
 def counts(tally: JSON) -> JSON:
-    """The counts that are not 0. They add up."""
+    """Return the counts that are not 0, once it is sure that they add up."""
     ended = {name: count for name, count in tally.items() if name != "read"}
     assert tally["read"] == sum(ended.values())
     return {name: count for name, count in tally.items() if count}

@@ -20,7 +20,7 @@ def png(width: int, height: int, extra: bytes = b"") -> bytes:
 
 
 def file(id: str, url: str, name: str = "", mime: str = "image/png", **more: Any) -> dict[str, Any]:
-    """A file as Slack describes it; what it says of size and dimensions is wrong."""
+    """Return a file as Slack describes it, with a wrong size and wrong dimensions."""
     return {
         "id": id,
         "name": name or f"{id}.png",

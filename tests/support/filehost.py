@@ -46,7 +46,7 @@ class Exchange(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def ranged(self, data: bytes, etag: str = '"one"', until: int | None = None) -> None:
-        """What was asked for, whole or in part; `until` is where the connection breaks."""
+        """Answer with the requested bytes; the connection breaks at `until`."""
         start = 0
         asked = self.headers.get("Range", "")
         if asked and self.headers.get("If-Range") == etag:
@@ -166,7 +166,7 @@ def noise(size: int, seed: int = 1) -> bytes:
 def ranges(
     data: Callable[[], bytes], etag: Callable[[], str] = lambda: '"one"'
 ) -> Callable[[Exchange], None]:
-    """The answers of a server that knows ranges."""
+    """Return the answers of a server that supports ranges."""
 
     def answer(exchange: Exchange) -> None:
         content = data()

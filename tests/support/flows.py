@@ -1,4 +1,4 @@
-"""Imports over HTTP, and what they are compared with."""
+"""Imports over HTTP, and the content of the golden export to compare them with."""
 
 import json
 import zipfile

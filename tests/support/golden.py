@@ -71,7 +71,7 @@ def workspace() -> MemoryDestination:
 
 
 def fill(destination: MemoryDestination, path: Path) -> None:
-    """Put what the case wants to be there into the workspace."""
+    """Put the documents that the case expects into the workspace."""
     if path.exists():
         for collection, entries in json.loads(path.read_text()).items():
             inserts = [Insert(SHOWN[collection], decode(json.dumps(entry))) for entry in entries]
@@ -142,7 +142,7 @@ def news(
 
 
 def told(imported: Imported) -> dict[str, Any]:
-    """What the service says of the import, and which files it has still to fetch."""
+    """Return the report of an import, and the files that are still to be fetched."""
     store, operation = imported.store, imported.operation
     pending = [found.file for found in store.pending_files.pending("")]
     return {
@@ -194,7 +194,7 @@ def kinds(imported: Imported) -> Counter[str]:
 
 
 def changed(imported: Imported) -> dict[str, dict[str, int]]:
-    """What an import says to have inserted and updated."""
+    """Return the counts of inserted and updated records of an import."""
     found = {
         name: {outcome: count for outcome, count in tally.items() if outcome in ("inserted", "updated")}
         for name, tally in counts(imported).items()
@@ -212,7 +212,7 @@ def without_now(value: Any, began: Date) -> Any:
 
 
 def keep_secrets(imported: Imported) -> None:
-    """No token of Slack's stands in a document or in the report."""
+    """Check that no token of Slack's is in a document or in the report."""
     assert "xoxe" not in json.dumps(imported.report)
     for collection in COLLECTIONS:
         for line in imported.destination.dump(collection):

@@ -127,7 +127,7 @@ def sqlite_workspace(path: Path) -> Iterator[Destination]:
 
 
 def contents(imported: Imported) -> dict[str, Any]:
-    """Every document, and what was said of the import, without what chance and the clock decide."""
+    """Return every document and the report, without random and time-dependent values."""
     found: dict[str, Any] = {"problems": sorted(map(str, imported.report["problems"]))}
     found |= {kind: imported.report[kind] for kind in ("users", "rooms", "messages", "files")}
     for collection in COLLECTIONS:

@@ -45,7 +45,7 @@ class Mongod:
         return f"mongodb://127.0.0.1:{self.port}/?replicaSet=tests"
 
     def database_url(self, database: str) -> str:
-        """What a destination is opened with."""
+        """Return the URL with which a destination is opened."""
         return f"mongodb://127.0.0.1:{self.port}/{database}?replicaSet=tests"
 
     def client(self, **options: Any) -> "MongoClient[dict[str, Any]]":
@@ -82,7 +82,7 @@ class Mongod:
             waiting.admin.command("ping")  # goes to the primary: waits until there is one
 
     def kill(self) -> None:
-        """End it where it stands."""
+        """Kill the process."""
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:

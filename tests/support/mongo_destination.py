@@ -15,7 +15,7 @@ def message(id_: str, **fields: Any) -> Document:
 
 
 def insert(destination: MongoDestination, *documents: Document, mark: bytes = b"") -> list[int]:
-    """Insert messages the fast way; the places of those that were rejected."""
+    """Insert packed messages, and return the indexes of the rejected ones."""
     packed = [
         destination.pack(document, encode(document), mark or digest(encode(document)))
         for document in documents

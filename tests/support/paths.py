@@ -1,4 +1,4 @@
-"""Where the files lie that several tests read."""
+"""Paths of files that several tests read."""
 
 from pathlib import Path
 

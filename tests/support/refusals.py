@@ -1,4 +1,4 @@
-"""How endpoints are called, and what refusals look like."""
+"""Calls of endpoints, and the form of refusals."""
 
 from typing import Any
 
@@ -71,7 +71,7 @@ def invalid(reason: str, type: str = "invalid-params") -> Refusal:
 
 
 def failure(reason: str) -> Refusal:
-    """What an endpoint refuses without a code."""
+    """Return the body of a refusal without a code."""
     return 400, {"success": False, "error": reason}
 
 

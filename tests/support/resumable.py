@@ -36,7 +36,7 @@ def create(http: httpx.Client, length: int, content: bytes = b"", **headers: str
 
 
 def created(http: httpx.Client, length: int = len(ARCHIVE), **headers: str) -> str:
-    """The path of a new upload."""
+    """Return the path of a new upload."""
     answer = create(http, length, b"", **headers)
     assert answer.status_code == 201, answer.text
     return answer.headers["Location"].removeprefix("/api/v1/")
@@ -66,7 +66,7 @@ def promise(algorithm: str, content: bytes) -> str:
 def piece(
     server: Server, http: httpx.Client, path: str, content: bytes, length: int, **headers: str
 ) -> socket.socket:
-    """The connection of a first piece of `length` bytes, of which these have gone."""
+    """Return the connection of a first piece of `length` bytes after sending these."""
     more = {"Tus_Resumable": "1.0.0", "Content_Type": BYTES["Content-Type"], "Upload_Offset": "0", **headers}
     return sent(server, http, "PATCH", path, content, Content_Length=str(length), **more)
 

@@ -49,7 +49,7 @@ class Server:
 
     @property
     def uploads(self) -> list[Path]:
-        """What lies where uploads are kept."""
+        """The files in the folder of uploads."""
         folder = self.data / "uploads"
         return sorted(folder.iterdir()) if folder.is_dir() else []
 
@@ -59,7 +59,7 @@ class Server:
         return self.process.wait(PATIENCE)
 
     def kill(self) -> None:
-        """End it where it stands, with no chance to clean up."""
+        """Kill the process, with no chance to clean up."""
         self.process.kill()
         self.process.wait(PATIENCE)
 
@@ -119,7 +119,7 @@ def serving(data: Path, *options: str, **settings: str) -> Iterator[Server]:
 
 
 def no_failure(response: httpx.Response) -> None:
-    """Whatever is sent, the server never fails itself; 507 says that its disk is full."""
+    """Check that an answer is no server error; 507 says that the disk is full."""
     assert response.status_code < 500 or response.status_code == 507, (
         f"{response.request.method} {response.request.url}: {response.read()!r}"
     )
@@ -148,7 +148,7 @@ def login(server: Server, user: str = ADMIN, password: str = PASSWORD) -> httpx.
 
 
 def raw(server: Server, request: bytes, *, cut: bool = False) -> bytes:
-    """What comes back for bytes as they are, b"" if nothing; `cut` says that nothing more will follow."""
+    """Send raw bytes and return the answer, b"" if there is none; `cut` closes the sending side."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as connection:
         connection.sendall(request)
         if cut:
@@ -163,7 +163,7 @@ def raw(server: Server, request: bytes, *, cut: bool = False) -> bytes:
 def sent(
     server: Server, http: httpx.Client, method: str, path: str, part: bytes = b"", **headers: str
 ) -> socket.socket:
-    """The connection of a request of which this much has gone; in names of headers "_" stands for "-"."""
+    """Send a head and part of a body; return the connection. In names of headers "_" means "-"."""
     mine = {name: http.headers[name] for name in ("X-User-Id", "X-Auth-Token")}
     given = {name.replace("_", "-"): value for name, value in headers.items()}
     lines = [f"{name}: {value}" for name, value in {"Host": "x", **mine, **given}.items()]
@@ -174,7 +174,7 @@ def sent(
 
 
 def answered(connection: socket.socket) -> bytes:
-    """The answer on such a connection: its head, and as much body as that announces."""
+    """Return the answer on such a connection: its head, and as much body as that announces."""
     answer = b""
     while not (head := re.match(rb"(?s)(.*?)\r\n\r\n", answer)) or len(answer) < head.end() + _length(
         head[1]
@@ -192,7 +192,7 @@ def _length(head: bytes) -> int:
 
 
 def half_sent(server: Server, http: httpx.Client, part: bytes, framing: str) -> socket.socket:
-    """The connection of an upload of which only a part has come; the server has begun to store it.
+    """Send part of an upload until the server has begun to store it; return the connection.
 
     `framing` is the header that says how long the body will be.
     """
@@ -221,7 +221,7 @@ def upload_body(content: bytes, name: str = "export.zip", key: str = "slack") ->
 
 
 def upload(http: httpx.Client, archive: Path = GOLDEN) -> str:
-    """Upload an archive; the id of its operation."""
+    """Upload an archive and return the id of its operation."""
     answer = http.post("uploadImportFile", json=upload_body(archive.read_bytes(), archive.name))
     assert (answer.status_code, answer.json()) == (200, {"success": True})
     return str(current(http)["_id"])
@@ -330,7 +330,7 @@ def start_all(server: Server) -> None:
 
 
 def contents(data: Path) -> dict[str, Any]:
-    """Every document without times of writing, and without what logging in leaves on the administrator."""
+    """Return every document without times of writing, and without the administrator."""
     found = {}
     for collection in COLLECTIONS:
         kept = [lasting(document) for document in documents(data, collection)]

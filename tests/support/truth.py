@@ -1,4 +1,4 @@
-"""Compares what was imported with the truth manifest of a generated export, in the manifest's own words."""
+"""Compare an import with the truth manifest of a generated export, in the manifest's words."""
 
 import json
 from collections.abc import Iterator

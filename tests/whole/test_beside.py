@@ -61,7 +61,7 @@ def as_user(server: Server, name: str, secret: str = "") -> httpx.Client:
 
 
 class Import(Struct):
-    """The database around an import, and what its report says."""
+    """The database before and after an import, and its report."""
 
     before: rocketchat.Contents
     after: rocketchat.Contents
@@ -80,7 +80,7 @@ class Import(Struct):
         return [self.new(collection, id) for id in new]
 
     def changed(self, collection: str) -> dict[Any, set[str]]:
-        """The documents that are not to the byte what they were, with the fields that differ."""
+        """Return the documents of which a byte changed, with the fields that differ."""
         found = {}
         for id, raw in self.before[collection].items():
             if self.after[collection][id] != raw:
@@ -182,7 +182,7 @@ def test_tokens_of_rocketchats_users(server: Server) -> None:
 
 
 def test_revoked_tokens_and_roles_end_at_once(server: Server, database: Database[Document]) -> None:
-    """A token, and a role: whatever is remembered of permissions."""
+    """A token, and a role, although permissions are remembered."""
     entry = {"hashedToken": hash_token("for a moment"), "when": datetime.now(UTC)}
     root, tokens = {"_id": ROOT}, "services.resume.loginTokens"
     database["users"].update_one(root, {"$push": {tokens: entry}})

@@ -1,4 +1,4 @@
-"""Memory stays within what docs/running.md says, whatever an archive holds."""
+"""Memory stays within the limits of docs/running.md for every archive."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Generated contacts against their truth manifests. Rows without an id are told apart by what they say."""
+"""Generated contacts against their truth manifests. Rows without an id are compared by content."""
 
 from pathlib import Path
 from typing import Any

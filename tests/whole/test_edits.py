@@ -1,4 +1,4 @@
-"""What people have edited survives imports by a chatferry that would write it differently."""
+"""Edited messages survive imports by a chatferry that would write them differently."""
 
 import tarfile
 from collections.abc import Iterator

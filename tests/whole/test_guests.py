@@ -133,7 +133,7 @@ def test_the_list_of_members_knows_guests(tmp_path: Path) -> None:
 
 
 def test_the_command_line_takes_the_choice(export: Path, tmp_path: Path) -> None:
-    """Who is no administrator changes no role of an account that there is."""
+    """Only administrators change the role of an existing account."""
     data = tmp_path / "data"
     add_users(data, {"chief": ["admin", "user"], "plain": ["user"]}, run_import=("user",))
     for starter, guests, told, roles in (

@@ -19,7 +19,7 @@ MIB = 2**20
 
 @contextmanager
 def crowd(server: Server, answers: dict[str, int], **many: int) -> Iterator[None]:
-    """A crowd that does harm for the length of a block; `answers` then has what the server said."""
+    """Attack the server for the length of a block; `answers` then has its answers."""
     options = [text for name, number in many.items() for text in (f"--{name.replace('_', '-')}", str(number))]
     command = [sys.executable, "-m", "benchmarks.crowd", str(server.port), *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

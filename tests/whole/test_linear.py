@@ -1,4 +1,4 @@
-"""Whatever text or list comes from outside, the work on it grows no faster than it does.
+"""The work on texts and lists from outside grows no faster than they do.
 
 Anybody in the source workspace can write a message. One with quadratic work in it stops the server.
 """

@@ -1,4 +1,4 @@
-"""Whatever Slack shows of a text, Rocket.Chat shows of its document; and nothing else.
+"""Rocket.Chat shows of a document exactly what Slack shows of the text.
 
 Both sides have rules of their own (tests/support/shown), none of which is chatferry's.
 """

@@ -1,4 +1,4 @@
-"""Who starts an import, and that it grants no role which this user may not grant."""
+"""An import grants only roles that its starter may grant."""
 
 import json
 from pathlib import Path
@@ -119,7 +119,7 @@ def test_over_the_api_it_is_who_starts(data: Path, members: Path) -> None:
 
 
 def test_users_over_the_api_have_to_pass_both(data: Path) -> None:
-    """Who adds them may grant the role, and so may who runs the import."""
+    """Both the user who adds them and the user who runs the import must be allowed to grant the role."""
     people = [
         {"emails": [f"{name}@example.org"], "importIds": [name], "username": name, "roles": given}
         for name, given in ALL.items()

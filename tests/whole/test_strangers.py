@@ -1,4 +1,4 @@
-"""What somebody who may import, but is no administrator, cannot reach: over HTTP, into both destinations."""
+"""Limits of users who may import but are no administrators: over HTTP, into both destinations."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -191,7 +191,7 @@ def link(place: Place) -> str:
 
 
 def read(place: Place) -> int:
-    """What the mover gets who asks for the stored file."""
+    """Return the answer to the mover's request for the stored file."""
     root = str(place.mover.base_url).removesuffix("/api/v1/")
     return place.mover.get(f"{root}{link(place)}").status_code
 

@@ -60,7 +60,7 @@ def imported(export: Path, workers: int = 0, selection: Selection = ALL) -> Impo
 
 
 def threads(messages: list[Document]) -> dict[str, Any]:
-    """What the replies say of their threads."""
+    """Return the threads as their replies describe them."""
     found: dict[str, Any] = {}
     for reply in messages:
         if root := reply.get("tmid"):
@@ -70,7 +70,7 @@ def threads(messages: list[Document]) -> dict[str, Any]:
 
 
 def claims(messages: list[Document]) -> dict[str, Any]:
-    """What first messages say of their threads."""
+    """Return the threads as their first messages describe them."""
     return {
         root["_id"]: (root["tcount"], root["tlm"].ms, frozenset(root["replies"]))
         for root in messages

@@ -1,4 +1,4 @@
-"""What is remembered of permissions: enough to let somebody pass, never to refuse."""
+"""Remembered permissions let a caller pass; a refusal is always looked up again."""
 
 from collections.abc import Sequence
 

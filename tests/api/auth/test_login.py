@@ -1,4 +1,4 @@
-"""login: every form of it, and what fails."""
+"""login: every form of a request, and every refusal."""
 
 import hashlib
 import os
@@ -130,7 +130,7 @@ def test_form_with_very_many_fields(library: Server) -> None:
 
 
 def test_few_passwords_are_hashed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever asks: a core is left for everything else, if there are several."""
+    """One core of several stays free for other calls."""
     at_once, most = 0, 0
     counting = threading.Lock()
 

@@ -1,4 +1,4 @@
-"""What was not chosen is not imported, and is counted as skipped."""
+"""Records that were not chosen are not imported, and are counted as skipped."""
 
 from pathlib import Path
 from typing import Any

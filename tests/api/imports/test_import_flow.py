@@ -370,7 +370,7 @@ def test_clear_stops_a_preparation(http: httpx.Client, large: Path) -> None:
 
 
 def test_clear_at_rest(http: httpx.Client) -> None:
-    """What is not being worked on stays as it is, only no longer valid."""
+    """An operation at rest keeps its status and is no longer valid."""
     upload(http)
     ready = wait_for(http, SELECTION)
     assert http.post("import.clear").json() == SUCCESS

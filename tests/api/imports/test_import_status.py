@@ -17,7 +17,7 @@ def test_before_the_first_operation(http: httpx.Client) -> None:
 
 @pytest.mark.parametrize("status", list(Status))
 def test_every_status_has_its_state(librarian: httpx.Client, stand: Stand, status: Status) -> None:
-    """What was taken back is an error, unless it was done."""
+    """An operation that was cleared is an error, unless it was done."""
     taken_back = "done" if status == Status.DONE else "error"
     for valid, state in ((True, STATES[status]), (False, taken_back)):
         stand(status, valid=valid)

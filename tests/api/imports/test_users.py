@@ -1,4 +1,4 @@
-"""import.addUsers: what is taken, what is dropped, what is refused."""
+"""import.addUsers: fields that are taken, dropped or refused."""
 
 from pathlib import Path
 from typing import Any
@@ -134,7 +134,7 @@ def test_taken_back_at_every_status(librarian: httpx.Client, stand: Stand, statu
 
 
 def test_while_an_archive_is_read_or_imported(tmp_path: Path) -> None:
-    """What may be added to an archive that has been read may not be while that goes on."""
+    """Users can be added to an archive after it was read, not while it is read or imported."""
     with serving(tmp_path) as server, login(server) as http:
         upload(http, GOLDEN)
         answer = add(http, ADA)
@@ -311,7 +311,7 @@ def test_users_without_a_password_get_none(imported: dict[str, Document]) -> Non
 
 
 def test_roles_are_granted_only_by_those_who_may(imported: dict[str, Document]) -> None:
-    """An administrator may grant every role, others those that they have themselves."""
+    """Administrators may grant every role, other users only their own."""
     assert imported["a1"]["roles"] == ["admin", "livechat-agent", "user"]
     assert imported["s1"]["roles"] == ["helper", "user"]
 

@@ -35,7 +35,7 @@ def connected(
 
 
 def is_closed(connection: socket.socket) -> bool:
-    """Whether the server has closed a connection; what it said before is lost."""
+    """Return whether the server has closed a connection. Bytes that it sent before are lost."""
     connection.setblocking(False)
     try:
         while connection.recv(1 << 16):
@@ -55,7 +55,7 @@ def log(server: Server) -> str:
 
 
 def test_silent_connections_keep_nobody_out(tmp_path: Path) -> None:
-    """Neither whoever comes from the same address nor others; who waits longest makes room."""
+    """Callers of any address are served: the connection that is idle longest is closed."""
     limits = {"CHATFERRY_MAX_CONNECTIONS_PER_ADDRESS": "10", "CHATFERRY_MAX_CONNECTIONS": "30"}
     with serving(tmp_path, **limits) as server, ExitStack() as stack:
         silent = [

@@ -1,4 +1,4 @@
-"""Serving https, and what is said of files that cannot be used."""
+"""Serving https, and the errors for certificates and keys that cannot be used."""
 
 import socket
 import ssl

@@ -94,7 +94,7 @@ def post_form(http: httpx.Client, *parts: bytes) -> httpx.Response:
 
 
 def told(operation: dict[str, Any]) -> dict[str, Any]:
-    """What an operation says beside its id and its times."""
+    """Return an operation without its id and its times."""
     kept = {key: value for key, value in operation.items() if key not in ("_id", "ts", "_updatedAt")}
     return {**kept, "file": re.sub(r"^\d+_", "", operation["file"])}
 
@@ -349,7 +349,7 @@ def test_a_client_that_goes_away(
 @ways
 @pytest.mark.parametrize("sent_so_far", [0, 100, 200_000])
 def test_a_client_that_falls_silent(server: Server, http: httpx.Client, way: str, sent_so_far: int) -> None:
-    """It is told so, and whoever else calls meanwhile is served."""
+    """It gets an error, and other callers are served meanwhile."""
     head = {"Content_Type": WAYS[way][0], "Content_Length": "300000"}
     body = body_of(way, 300_000)[:sent_so_far]
     with sent(server, http, "POST", way, body, **head) as connection:
@@ -362,7 +362,7 @@ def test_a_client_that_falls_silent(server: Server, http: httpx.Client, way: str
 
 
 def test_many_clients_that_never_finish(server: Server, http: httpx.Client) -> None:
-    """Half a head, half a body: others are served all the same."""
+    """Half a head, half a body: other callers are served all the same."""
     waiting: list[socket.socket] = []
     try:
         for _ in range(40):
@@ -381,7 +381,7 @@ def test_many_clients_that_never_finish(server: Server, http: httpx.Client) -> N
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits another process's files")
 @ways
 def test_no_room(tmp_path: Path, way: str) -> None:
-    """Whatever the disk refuses is told, and what was written of it is removed."""
+    """The client gets the error of the disk, and the partial file is removed."""
     with serving(tmp_path) as server, login(server) as http:
         resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (4 * MIB, 4 * MIB))
         content = body_of(way, 8 * MIB)

@@ -55,7 +55,7 @@ def same(body: bytes) -> tuple[dict[str, object], bytes]:
 
 
 def around(text: str, encoding: str = "utf-8") -> bytes:
-    """A body with this text, as it stands in the JSON, between the quotation marks of binaryContent."""
+    """Return a body with this raw text between the quotation marks of binaryContent."""
     return b'{"fileName":"a","binaryContent":"' + text.encode(encoding) + b'","importerKey":"csv"}'
 
 

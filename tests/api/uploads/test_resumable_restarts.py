@@ -31,7 +31,7 @@ from tests.support.serving import answered, latest, login, serving, start, until
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits another process's files")
 @pytest.mark.parametrize("checked", [False, True])
 def test_no_room(tmp_path: Path, checked: bool) -> None:
-    """What fits stays, so that the rest can follow once there is room; with a checksum nothing does."""
+    """Bytes that fit are kept, so that the rest can follow; with a checksum none are."""
     content = b"x" * (8 * MIB)
     headers = {"Upload_Checksum": promise("sha1", content)} if checked else {}
     with serving(tmp_path) as server, login(server) as http:
@@ -70,7 +70,7 @@ def test_killed_inside_a_piece(tmp_path: Path) -> None:
 
 
 def test_killed_inside_a_piece_with_a_checksum(tmp_path: Path) -> None:
-    """What came of it cannot be trusted, whether or not the next piece has a checksum."""
+    """Its bytes cannot be trusted, whether or not the next piece has a checksum."""
     server = start(tmp_path)
     with login(server) as http:
         path = created(http, 3 * MIB)
@@ -151,7 +151,7 @@ def test_an_upload_does_not_expire_while_bytes_come(tmp_path: Path) -> None:
 
 
 def test_tuspy_goes_on_after_a_crash(tmp_path: Path) -> None:
-    """With what it has remembered of the upload in a file of its own."""
+    """The client remembers the upload in a file of its own."""
     remembered = FileStorage(str(tmp_path / "urls.json"))  # type: ignore[no-untyped-call]  # tuspy has few types
     names = {"importerKey": "slack", "filename": "export.zip"}
     port = 0

@@ -1,4 +1,4 @@
-"""Room for uploads: what was announced has room, and what has no room is refused before it is sent."""
+"""Room for uploads: it is reserved when an upload is announced, or the upload is refused."""
 
 import os
 from pathlib import Path

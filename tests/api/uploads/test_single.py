@@ -1,4 +1,4 @@
-"""uploadImportFile: what is refused, and names of files."""
+"""uploadImportFile: refusals, and names of files."""
 
 import json
 import re

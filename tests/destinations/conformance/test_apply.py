@@ -374,7 +374,7 @@ def test_digests(destination: Destination) -> None:
 
 @pytest.mark.parametrize("between", [0, 1, 9])
 def test_digests_of_neighbours(destination: Destination, between: int) -> None:
-    """Ids that lie side by side, with others `between` them that nobody asked for, in any order."""
+    """Ids in any order, with `between` further ones between each two that are asked for."""
     rooms = ["slack-C01", "slack-C02", "slack-Ü03🙂"]
     ids = [f"{room}-{number:05}" for room in rooms for number in range(12 * (between + 1))]
     stored = {id: id.encode()[-8:] for number, id in enumerate(ids) if number % 7}

@@ -21,7 +21,7 @@ def keeper(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Destinati
 
 
 def told(document: Document) -> Document:
-    """The document without what the destination says about where the bytes are."""
+    """Return a document without the fields that say where the bytes are."""
     return {
         key: value for key, value in bare(document).items() if key not in ("store", "path", "url", "AmazonS3")
     }

@@ -20,7 +20,7 @@ def client(mongod: Mongod) -> "Iterator[MongoClient[dict[str, Any]]]":
 
 @pytest.fixture
 def database(client: "MongoClient[dict[str, Any]]") -> Db:
-    """What another program sees of the database."""
+    """The database as another program sees it, empty."""
     wipe(client["own"])
     return client.get_database("own", OPTIONS)
 

@@ -1,4 +1,4 @@
-"""Imports into MongoDB: the same documents as elsewhere, whatever happens to the server meanwhile."""
+"""Imports into MongoDB: the same documents as elsewhere, also if the server fails meanwhile."""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""What the embedded workspace does beyond what every destination does."""
+"""The embedded workspace: its file, its layout, and its errors."""
 
 import os
 import shutil
@@ -57,7 +57,7 @@ def subscription(id_: str, rid: Any, uid: str) -> Insert:
 
 
 def rows(path: Path, sql: str) -> list[Any]:
-    """What another program reads in the file."""
+    """Return the rows that another program reads in the file."""
     with closing(sqlite3.connect(path)) as db:
         return db.execute(sql).fetchall()
 
@@ -239,7 +239,7 @@ def test_several_writers_wait_for_each_other(path: Path) -> None:
 
 
 def refused(path: Path) -> str:
-    """What people are told when the workspace cannot be opened."""
+    """Return the error with which the workspace cannot be opened."""
     with pytest.raises(SettingsError) as caught:
         SqliteDestination(path)
     return str(caught.value)

@@ -1,4 +1,4 @@
-"""What no golden case shows of CSV exports: great numbers, great cells, damage, and what chance makes."""
+"""CSV exports beyond the golden cases: many rows, large cells, damage, and random input."""
 
 import os
 import random
@@ -48,7 +48,7 @@ def texts(imported: Imported) -> list[str]:
 
 
 def slices(files: dict[str, Any], place: Path) -> list[tuple[Part, list[Message | Problem]]]:
-    """The parts of an export, each with what is read of it."""
+    """Return the parts of an export, each with the records read from it."""
     with open_archive(write_zip(place / "export.zip", files)) as archive:
         parts = [item for item in csv.scan(archive) if isinstance(item, Part)]
         return [(part, list(csv.read(archive, part))) for part in parts]
@@ -113,7 +113,7 @@ def test_messages_with_one_time_continue_over_the_end_of_a_part(tmp_path: Path) 
 
 
 def test_however_a_name_is_cased_its_messages_are_the_same(tmp_path: Path) -> None:
-    """Who was not listed at first, and the folder that was not."""
+    """Also for an author and a folder that were not listed at first."""
     destination = workspace()
     first = {"Talk/a.csv": f"Zoe,{START},hi\n", "users.csv": USERS}
     second = {"talk/a.csv": f"zoe,{START},hi\n", "users.csv": f"{USERS}zoe,zoe@example.org,Zoe\n"}

@@ -1,4 +1,4 @@
-"""Contact files of any kind: what is a contact is read, and what is none is said."""
+"""Contact files of any kind: every row becomes a contact or a problem."""
 
 import msgspec
 import pytest

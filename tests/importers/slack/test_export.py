@@ -1,4 +1,4 @@
-"""What no golden case shows of Slack exports: great numbers, great depths, and what is refused."""
+"""Slack exports beyond the golden cases: many messages, deep nesting, and refusals."""
 
 import json
 from pathlib import Path

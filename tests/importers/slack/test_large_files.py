@@ -1,4 +1,4 @@
-"""A day file that is read in pieces gives what it gives when it is read at once."""
+"""A day file read in pieces gives the same messages as one read at once."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""A long list that is read in pieces gives what it gives when it is read at once; its flaws come last."""
+"""A long list read in pieces gives the same records as one read at once; its problems come last."""
 
 import json
 import tracemalloc

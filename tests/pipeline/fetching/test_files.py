@@ -1,4 +1,4 @@
-"""Pending files: what is stored, what messages then show, and what is said of files that do not come."""
+"""Pending files: they are stored, shown in their messages, or reported."""
 
 import hashlib
 from contextlib import closing
@@ -337,7 +337,7 @@ class _Crash(BaseException):
 
 
 def test_work_that_breaks_off_goes_on(tmp_path: Path, host: FileHost, settings: Settings) -> None:
-    """The process ends at every second file: what is stored is not fetched again, and each counts once."""
+    """The process ends at every second file: stored files are not fetched again, and each counts once."""
     urls = [host.put(f"/{n}", png(n + 1, 1) if n % 3 else lambda to: to.whole(b"", 404)) for n in range(9)]
     day = [message(n, file(f"F{n}", url)) for n, url in enumerate(urls)]
     export = write_export(tmp_path / "export", {DAY: day})

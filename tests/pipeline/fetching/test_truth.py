@@ -141,7 +141,7 @@ def _stored(found: Imported, upload: Document) -> tuple[Any, ...]:
 
 
 def _card(line: File, upload_id: str) -> Document:
-    """What a message shows of a file."""
+    """Return how a message shows a file."""
     link = f"/file-upload/{upload_id}/{quote(line.name, safe=PLAIN)}"
     card: Document = {"title": line.title, "type": "file", "fileId": upload_id}
     card |= {"title_link": link, "title_link_download": True}
@@ -212,7 +212,7 @@ def avatars(found: Imported) -> dict[str, Avatar]:
 
 
 def assert_noted(found: Imported, wanted: dict[str, Avatar], lost: set[str]) -> None:
-    """Users show what has come, and what has not stays pending."""
+    """Check that users show the avatars that came, and that the rest stay pending."""
     etags = {avatar["userId"]: avatar["etag"] for avatar in found.documents(AVATARS)}
     for user in found.documents(USERS):
         has_come = user["username"] in wanted

@@ -1,4 +1,4 @@
-"""Messages imported by the workers of a real cluster: the documents of one process, whatever happens."""
+"""Imports by the workers of a real cluster: the same documents as in one process, despite faults."""
 
 import os
 import re
@@ -49,7 +49,7 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory, export: Path) -> dict[str, Any]:
-    """What one process makes of the export."""
+    """The export imported by one process."""
     data = tmp_path_factory.mktemp("alone")
     return contents(import_archive(export, settings=Settings(data=data, workers=0)))
 
@@ -263,7 +263,7 @@ def test_a_cancelled_import_leaves_nothing_open_and_nothing_at_work(
 def test_an_archive_that_a_worker_cannot_read_is_said(
     tmp_path: Path, export: Path, dask: DaskCluster, mongod: Mongod
 ) -> None:
-    """And nobody who reads the worker's log learns what it had in hand."""
+    """The worker's log holds nothing of the archive."""
     with mongod.client() as client:
         client.unreadable.command("createUser", "ferry", pwd="TOPSECRET", roles=["readWrite"])
     destination = workspace(mongod, "unreadable", "ferry:TOPSECRET@")

@@ -126,7 +126,7 @@ def test_an_archive_that_changes_meanwhile_is_said_to(
     copy.write_bytes(export.read_bytes())
 
     def changing(*arguments: Any) -> int:
-        """Asked when the leading process has opened the archive, and others have not."""
+        """Called after the leading process has opened the archive and before the workers do."""
         copy.unlink()
         write_export(copy, Shape(users=3, channels=2, messages=10, seed=1))
         return 2

@@ -1,4 +1,4 @@
-"""Processes that stay from an archive's first reading to its import's end, and what they are given."""
+"""Processes that stay from an archive's first reading to the end of its import, and their work."""
 
 import os
 import subprocess

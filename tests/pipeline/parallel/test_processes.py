@@ -1,4 +1,4 @@
-"""Messages converted in several processes: the same documents as in one, whatever happens to them."""
+"""Messages converted in several processes: the same documents as in one, also if processes die."""
 
 import fcntl
 import os
@@ -47,7 +47,7 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory, export: Path) -> Imported:
-    """What one process makes of the export."""
+    """The export imported by one process."""
     return import_archive(export, settings=Settings(data=tmp_path_factory.mktemp("alone"), workers=0))
 
 

@@ -16,7 +16,7 @@ from tests.support.s3 import S3Server
 
 @pytest.fixture
 def database(client: "MongoClient[dict[str, Any]]") -> Db:
-    """What another program sees of the database."""
+    """The database as another program sees it, empty."""
     wipe(client["stores"])
     return client["stores"]
 
