@@ -11,9 +11,7 @@ from functools import cache
 
 import bcrypt
 
-from chatferry.documents import (
-    Document,
-)
+from chatferry.documents import Document
 
 # A hash takes a core for 70 ms. One core stays free, and hashing gives way on all other cores.
 _NICENESS = 5

@@ -1,9 +1,7 @@
 """Finding an account by what people call it."""
 
 from chatferry.destinations import Destination, Lookup
-from chatferry.documents import (
-    Document,
-)
+from chatferry.documents import Document
 
 
 def user_of_login(destination: Destination, login: str) -> Document | None:

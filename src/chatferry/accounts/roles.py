@@ -1,13 +1,7 @@
 """Permissions, roles, and whose accounts they are."""
 
 from chatferry.destinations import Destination, Lookup
-from chatferry.documents import (
-    PERMISSIONS,
-    ROLES,
-    Date,
-    Document,
-    decode,
-)
+from chatferry.documents import PERMISSIONS, ROLES, Date, Document, decode
 from chatferry.errors import SettingsError
 
 PERMISSION_ROLES = {

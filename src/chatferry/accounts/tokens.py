@@ -6,12 +6,7 @@ from typing import Any
 from msgspec import Struct
 
 from chatferry.destinations import Destination, Lookup
-from chatferry.documents import (
-    USERS,
-    Date,
-    Document,
-    Update,
-)
+from chatferry.documents import USERS, Date, Document, Update
 from chatferry.ids import hash_token, new_token
 
 _TOKENS = "services.resume.loginTokens"

@@ -6,15 +6,7 @@ from collections.abc import Mapping
 from chatferry.accounts.passwords import hash_password
 from chatferry.accounts.roles import PERMISSION_ROLES
 from chatferry.destinations import Destination, Lookup
-from chatferry.documents import (
-    PERMISSIONS,
-    ROOMS,
-    USERS,
-    Change,
-    Date,
-    Document,
-    Insert,
-)
+from chatferry.documents import PERMISSIONS, ROOMS, USERS, Change, Date, Document, Insert
 from chatferry.errors import SettingsError
 from chatferry.ids import new_id
 from chatferry.records import ROCKET_CAT

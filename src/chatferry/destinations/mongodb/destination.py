@@ -28,17 +28,7 @@ from chatferry.destinations.mongodb.server import DISK_FULL, DUPLICATE, Row, Ser
 from chatferry.destinations.protocol import ADDRESS, Lookup, Packed, Rejection
 from chatferry.destinations.rules import FIELDS, ChangeError, identity
 from chatferry.destinations.slices import is_possible, slices
-from chatferry.documents import (
-    CONTACTS,
-    MESSAGES,
-    ROOMS,
-    UPLOADS,
-    USERS,
-    Change,
-    Document,
-    decode,
-    encode,
-)
+from chatferry.documents import CONTACTS, MESSAGES, ROOMS, UPLOADS, USERS, Change, Document, decode, encode
 
 T = TypeVar("T")
 _PAGE = 500  # documents in one query of `dump`

@@ -23,16 +23,7 @@ from chatferry.destinations.slices import slices
 from chatferry.destinations.sqlite import subscriptions as subscriptions
 from chatferry.destinations.sqlite.sql import placeholders
 from chatferry.destinations.unique import Key, UniqueKeys
-from chatferry.documents import (
-    COLLECTIONS,
-    MESSAGES,
-    SUBSCRIPTIONS,
-    Change,
-    Document,
-    Insert,
-    Update,
-    decode,
-)
+from chatferry.documents import COLLECTIONS, MESSAGES, SUBSCRIPTIONS, Change, Document, Insert, Update, decode
 
 _AT_ONCE = 1000  # changes that are weighed together
 
