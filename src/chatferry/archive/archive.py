@@ -36,10 +36,7 @@ class Spread(Protocol):
     """Does what `Archive.each` does, in several processes."""
 
     def __call__(
-        self,
-        work: "Callable[[Archive, Shared, Item], Result]",
-        shared: Shared,
-        items: Iterable[Item],
+        self, work: "Callable[[Archive, Shared, Item], Result]", shared: Shared, items: Iterable[Item]
     ) -> Iterator[Result]: ...
 
 

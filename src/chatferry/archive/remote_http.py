@@ -91,8 +91,7 @@ class HttpFile:
         range_ = _RANGE.fullmatch(answer.headers.get("Content-Range", ""))
         if status != 206 or not range_ or answer.headers.get("Content-Encoding"):
             raise self._fault(
-                "cannot be read in pieces: its server does not answer requests for ranges",
-                _DOWNLOAD,
+                "cannot be read in pieces: its server does not answer requests for ranges", _DOWNLOAD
             )
         first, last, size = map(int, range_.groups())
         tag = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""

@@ -36,10 +36,7 @@ _NAP = 0.25  # seconds between two looks at whether to stop
 
 
 def fetch(
-    request: Request,
-    rules: Rules = DEFAULT_RULES,
-    check: Check = lambda: None,
-    outside: World = REAL,
+    request: Request, rules: Rules = DEFAULT_RULES, check: Check = lambda: None, outside: World = REAL
 ) -> Downloaded:
     """Fetch one file. Raise DownloadError, or what `check` raises, which is called again and again."""
     with closing(Downloader(rules, check, outside)) as downloader:
@@ -47,10 +44,7 @@ def fetch(
 
 
 def ask(
-    request: Request,
-    rules: Rules = DEFAULT_RULES,
-    check: Check = lambda: None,
-    outside: World = REAL,
+    request: Request, rules: Rules = DEFAULT_RULES, check: Check = lambda: None, outside: World = REAL
 ) -> None:
     """Raise DownloadError if the host would not give the file right now; fetch nothing of it."""
     with closing(Downloader(rules, check, outside)) as downloader:
