@@ -63,7 +63,7 @@ def test_empty_queries(http: httpx.Client, query: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["GET me", "GET import.status", "GET info"])
-def test_other_queries_are_not_looked_at(http: httpx.Client, key: str) -> None:
+def test_queries_of_endpoints_without_one_are_ignored(http: httpx.Client, key: str) -> None:
     assert call(http, key, "?a=1&b=%ff").json() == call(http, key).json()
 
 

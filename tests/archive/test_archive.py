@@ -65,7 +65,7 @@ def test_a_stream_is_read_in_pieces_and_lines(form: str, tmp_path: Path) -> None
 
 
 @every_form
-def test_a_stream_begins_where_it_is_told_to(form: str, tmp_path: Path) -> None:
+def test_a_stream_begins_at_the_given_offset(form: str, tmp_path: Path) -> None:
     data = random.Random(1).randbytes(3 * MIB) + b"end"
     with open_archive(packed(form, {"a.bin": data, "b": b"1"}, tmp_path)) as archive:
         for start in (1, MIB, 2 * MIB + 5, len(data) - 1, len(data), len(data) + 1):
@@ -80,7 +80,7 @@ def test_is_named_for_messages(form: str, tmp_path: Path) -> None:
         assert archive.name == (source.name if isinstance(source, Path) else "archive")
 
 
-def test_a_folder_without_a_name_of_its_own_is_named_by_where_it_is(
+def test_a_relative_folder_gets_the_name_of_its_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder_of(EXPORT, tmp_path / "export"))

@@ -56,7 +56,7 @@ def test_encrypted_entries_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("method", "name"), [(9, "Deflate64"), (12, "bzip2"), (14, "LZMA"), (93, "Zstandard"), (77, "method 77")]
 )
-def test_other_compression_is_refused_by_name(method: int, name: str, tmp_path: Path) -> None:
+def test_unsupported_compression_is_refused_by_name(method: int, name: str, tmp_path: Path) -> None:
     data = central(zip_bytes({"users.json": b"[]"}), METHOD, struct.pack("<H", method))
     assert f'"users.json" is compressed with {name}. ' in refusal(written(tmp_path / "export.zip", data))
 
@@ -149,7 +149,7 @@ def test_a_tar_with_a_broken_sparse_map_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", ["-512", "-1000000", "99999999999999999999", "many"])
-def test_a_tar_with_a_mad_size_is_refused(size: str, tmp_path: Path) -> None:
+def test_a_tar_with_an_impossible_size_is_refused(size: str, tmp_path: Path) -> None:
     odd = tarfile.TarInfo("odd.json")
     odd.pax_headers = {"size": size}
     data = tar_of((tarfile.TarInfo("a.json"), b"1"), (odd, b"22"))

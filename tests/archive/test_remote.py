@@ -42,7 +42,7 @@ def zipped(**files: bytes) -> bytes:
     return packed.getvalue()
 
 
-def test_only_what_is_read_is_fetched(host: FileHost) -> None:
+def test_only_the_ranges_that_are_read_are_fetched(host: FileHost) -> None:
     files = {f"f{number}": random.Random(number).randbytes(6 * MIB) for number in range(5)}
     data = zipped(**files)
     url = host.put("/big.zip", ranges(lambda: data))
@@ -148,7 +148,7 @@ def test_faults_of_servers_are_explained_without_secrets(
     assert "TOPSECRET" not in str(told.value)
 
 
-def test_nobody_there_is_said(host: FileHost, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_that_does_not_answer_is_an_error(host: FileHost, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chatferry.archive.remote_http._PAUSES", ())
     host.close()
     with pytest.raises(ArchiveError, match="cannot be read"):

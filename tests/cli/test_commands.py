@@ -206,7 +206,7 @@ def test_serve_names_the_administrator_that_there_is(tmp_path: Path) -> None:
         assert f" token --user ada --data {tmp_path}\n" in (tmp_path / "stderr").read_text()
 
 
-def test_inspect_says_what_is_inside(tmp_path: Path) -> None:
+def test_inspect_counts_the_content_of_an_export(tmp_path: Path) -> None:
     shown = chatferry("inspect", GOLDEN)
     assert shown.returncode == 0
     assert "300 messages" in shown.stdout

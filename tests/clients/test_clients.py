@@ -94,7 +94,7 @@ def test_rocket_chats_own_client_and_validators(server: Server, tmp_path: Path) 
     assert (endpoints, bodies) >= (20, 60)
 
 
-def test_the_parser_shows_what_the_tests_of_texts_take_it_to_show(tmp_path: Path) -> None:
+def test_the_real_parser_agrees_with_the_rules_of_the_tests(tmp_path: Path) -> None:
     """tests/support/shown has rules of its own for what Rocket.Chat shows."""
     said = [message(number, one) for number, one in enumerate(corpus.messages(3_000, seed=1))]
     documents = imported(tmp_path, said).documents(MESSAGES)

@@ -31,7 +31,7 @@ def filled(tmp_path: Path) -> Destination:
     return base
 
 
-def test_laid_over_a_base_memory_counts_on(filled: Destination) -> None:
+def test_the_counters_of_the_base_are_continued(filled: Destination) -> None:
     laid_over = MemoryDestination(filled)
     laid_over.apply([message("m1", ts=9000), message("m4", ts=2000), subscription("s4", "r1", "u3")])
     for _ in range(2):
@@ -47,7 +47,7 @@ def test_laid_over_a_base_memory_counts_on(filled: Destination) -> None:
     assert the(filled, room("r1"))["msgs"] == 2
 
 
-def test_laid_over_a_base_memory_hides_what_it_changed(filled: Destination) -> None:
+def test_changed_documents_hide_those_of_the_base(filled: Destination) -> None:
     laid_over = MemoryDestination(filled)
     updates = [
         Update(collection=USERS, id="u1", set={"name": "new"}),
@@ -61,7 +61,7 @@ def test_laid_over_a_base_memory_hides_what_it_changed(filled: Destination) -> N
     assert the(laid_over, room("r1"))["lastMessage"]["_id"] == "m1"
 
 
-def test_laid_over_a_base_memory_minds_names_of_the_base(filled: Destination) -> None:
+def test_names_of_the_base_are_taken(filled: Destination) -> None:
     laid_over = MemoryDestination(filled)
     taken: list[Change] = [
         Update(collection=USERS, id="u1", set={"username": "Ben"}),
@@ -73,7 +73,7 @@ def test_laid_over_a_base_memory_minds_names_of_the_base(filled: Destination) ->
     assert rejected(laid_over, taken) == [0, 1, 2, 3, 4]
 
 
-def test_laid_over_a_base_memory_reads_and_hides_files(filled: Destination) -> None:
+def test_files_of_the_base_are_read_until_they_are_replaced(filled: Destination) -> None:
     laid_over = MemoryDestination(filled)
     assert b"".join(laid_over.read_file("f2")) == b"below"
     laid_over.put_file({"_id": "f2", "name": "new"}, [b"above"])

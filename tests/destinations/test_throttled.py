@@ -50,7 +50,7 @@ def test_when_the_next_write_may_begin(pace: Pace, done: TimedWrite, rest: float
     assert next_write(pace, done) - done.ended == pytest.approx(rest)
 
 
-def test_a_write_is_no_more_than_a_seconds_messages() -> None:
+def test_a_write_holds_at_most_the_messages_of_one_second() -> None:
     assert [Pace(messages_per_second=rate).at_once for rate in (1, 7, 99, 5000)] == [1, 7, 99, SLICE]
     assert BUSY.at_once == SLICE
 

@@ -225,7 +225,7 @@ def _bot_names(mine: Document, other: Document, given: Document) -> None:
 
 
 def _named_once(mine: Document, other: Document, given: Document) -> None:
-    """Return a document with each mention once; Rocket.Chat's importer repeats them."""
+    """Keep each mention once: Rocket.Chat's importer repeats them."""
     for name in ("mentions", "channels"):
         if name in other:
             other[name] = list({one["_id"]: one for one in other[name]}.values())

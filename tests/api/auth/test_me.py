@@ -36,7 +36,7 @@ def test_me(server: Server, http: httpx.Client) -> None:
     assert {key: me.get(key) for key in expected} == expected
 
 
-def test_no_secret_is_told(server: Server, http: httpx.Client) -> None:
+def test_the_answer_holds_no_secret(server: Server, http: httpx.Client) -> None:
     token = http.headers["X-Auth-Token"]
     account = next(user for user in documents(server.data, USERS) if user["username"] == ADMIN)
     tokens = [entry["hashedToken"] for entry in account["services"]["resume"]["loginTokens"]]

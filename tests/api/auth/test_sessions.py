@@ -129,7 +129,7 @@ def test_failures_from_everywhere_do_not_lock_out_a_known_address() -> None:
     assert [attempts.begin("a", "192.0.2.1") == 0 for _ in range(3)] == [True, True, False]
 
 
-def test_one_address_alone_cannot_shut_out_the_others() -> None:
+def test_failures_from_one_address_do_not_lock_out_another() -> None:
     attempts = LoginAttempts(here=2, anywhere=4)
     for _ in range(100):
         attempts.begin("a", "192.0.2.1")

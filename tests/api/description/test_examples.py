@@ -182,7 +182,7 @@ def test_demo_is_for_this_machine_only(
     assert_refusal(capsys.readouterr().err, host)
 
 
-def test_demo_is_for_this_machine_only_whoever_asks() -> None:
+def test_demo_is_for_this_machine_only_also_when_set_by_the_environment() -> None:
     asked = environment(CHATFERRY_DEMO="1", CHATFERRY_HOST="0.0.0.0", CHATFERRY_PORT="0")
     done = subprocess.run(command("serve"), capture_output=True, text=True, env=asked, timeout=60)
     assert (done.returncode, done.stdout) == (2, "")
@@ -265,7 +265,7 @@ def test_demo_is_thrown_away(tmp_path: Path, ending: signal.Signals) -> None:
 # ---------------------------------------------------------------- the copies
 
 
-def test_copies_are_what_the_pages_print() -> None:
+def test_the_copies_equal_the_pages() -> None:
     if not PAGES.is_dir():
         pytest.skip("the pages lie beside the checkout only where the project is developed")
     pages = [page.read_text() for page in sorted(PAGES.glob("*.txt"))]

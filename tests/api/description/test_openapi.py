@@ -86,7 +86,7 @@ def test_the_page_holds_the_table_and_nothing_else(server: Server) -> None:
     assert titles == [(method, path) for method, path, _ in operations()]
 
 
-def test_every_endpoint_has_what_readers_need() -> None:
+def test_every_endpoint_has_a_summary_answers_and_an_example() -> None:
     for key, endpoint in TABLE.items():
         assert endpoint.summary and not endpoint.summary.endswith("."), key
         if endpoint.exchange is None and key not in ("GET openapi.json", "GET docs", "GET /metrics"):

@@ -99,7 +99,9 @@ def test_a_folder_on_the_server(library: Server, librarian: httpx.Client, shelf:
         "a\nb",
     ],
 )
-def test_other_paths_are_missing(librarian: httpx.Client, shelf: Path, path: str) -> None:
+def test_missing_and_forbidden_paths_get_the_same_answer(
+    librarian: httpx.Client, shelf: Path, path: str
+) -> None:
     """Whether nothing is there or it is not allowed, the answer is the same."""
     before = latest(librarian)
     url = path.format(shelf=shelf)

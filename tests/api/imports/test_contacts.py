@@ -108,7 +108,7 @@ def test_contacts_chosen_as_before_release_7(server: Server, http: httpx.Client)
     assert outcomes(server.data, operation["_id"])["failed"] == 0
 
 
-def test_a_file_without_contacts_says_what_is_missing(http: httpx.Client) -> None:
+def test_a_file_without_contacts_fails_with_the_columns_it_lacks(http: httpx.Client) -> None:
     upload(http, zipped("a,b\n1,2\n"), "omnichannel_contact")
     assert wait_until_failed(http) == FAILED
     answer = http.get("getImportFileData")

@@ -141,7 +141,7 @@ settled = st.lists(st.lists(changes.filter(keeps_its_room), max_size=12), max_si
 
 @given(below=settled, above=settled)
 @settings(deadline=None, max_examples=100)
-def test_laid_over_a_base_memory_shows_both_and_leaves_the_base_alone(
+def test_memory_over_a_base_shows_both_and_never_changes_the_base(
     below: list[list[Change]], above: list[list[Change]]
 ) -> None:
     base, plain = MemoryDestination(), MemoryDestination()

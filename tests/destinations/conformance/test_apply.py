@@ -320,7 +320,7 @@ def test_packed_messages_are_stored_as_applied_ones(destination: Destination, tm
     applied.close()
 
 
-def test_a_packed_message_leaves_what_is_stored(destination: Destination) -> None:
+def test_a_packed_message_never_replaces_a_stored_one(destination: Destination) -> None:
     destination.apply([message("m1", digest=b"12345678")])
     other = message("m1", msg="other", digest=b"87654321")
     new = message("m2", digest=b"23456789")

@@ -16,7 +16,7 @@ def finished(destination: Destination, *messages: Insert) -> Document:
     return the(destination, room("r1"))
 
 
-def test_finish_makes_counters_true(destination: Destination) -> None:
+def test_refreshing_corrects_the_counters(destination: Destination) -> None:
     destination.apply(SOME_OF_EACH)
     destination.apply([Update(collection=ROOMS, id="r1", set={"msgs": 99, "usersCount": 99})])
     destination.refresh_rooms(["r1", "r2", "r3", "none", "\ud83d"])
@@ -27,7 +27,7 @@ def test_finish_makes_counters_true(destination: Destination) -> None:
     assert ids(stored(destination, ROOMS)) == ["r1", "r2", "r3"]
 
 
-def test_finish_leaves_other_rooms_alone(destination: Destination) -> None:
+def test_refreshing_leaves_other_rooms_alone(destination: Destination) -> None:
     destination.apply(SOME_OF_EACH)
     destination.refresh_rooms(["r2"])
     assert "msgs" not in the(destination, room("r1"))
@@ -83,7 +83,7 @@ def test_a_message_without_a_time_is_never_the_last(destination: Destination) ->
     assert (now["lastMessage"]["_id"], now["msgs"]) == ("m0", 2)
 
 
-def test_finish_follows_changes(destination: Destination) -> None:
+def test_refreshing_follows_changes(destination: Destination) -> None:
     first, second = message("m1", ts=1000), message("m2", ts=2000)
     finished(destination, first, second)
     destination.apply([change(second, set={"_hidden": True}), change(first, set={"msg": "edited"})])
@@ -99,7 +99,7 @@ def test_finish_follows_changes(destination: Destination) -> None:
     assert "lastMessage" not in finished(destination)
 
 
-def test_finish_leaves_what_is_true(destination: Destination) -> None:
+def test_refreshing_writes_nothing_if_the_counters_are_right(destination: Destination) -> None:
     finished(
         destination, message("m1", reactions={":x:": {"usernames": ["a"]}}), subscription("s1", "r1", "u1")
     )

@@ -15,7 +15,7 @@ from chatferry.documents import AVATARS, UPLOADS, USERS, Insert
 from tests.support.mongo_destination import Db
 
 
-def test_files_are_what_other_gridfs_clients_read(destination: MongoDestination, database: Db) -> None:
+def test_other_gridfs_clients_can_read_the_files(destination: MongoDestination, database: Db) -> None:
     content = b"".join(n.to_bytes(4) for n in range(300_000))  # 5 chunks, the last not full
     for collection in (UPLOADS, AVATARS):
         destination.put_file({"_id": "f1", "type": "image/png"}, [content[:5], content[5:]], collection)

@@ -77,7 +77,7 @@ BAD_URLS = {
 
 
 @pytest.mark.parametrize("url", BAD_URLS)
-def test_a_url_that_leads_nowhere_is_explained(url: str) -> None:
+def test_a_wrong_url_is_explained(url: str) -> None:
     kind = DestinationError if BAD_URLS[url] == "does not answer" else SettingsError
     with pytest.raises(kind) as caught:
         open_destination(url)
@@ -85,7 +85,7 @@ def test_a_url_that_leads_nowhere_is_explained(url: str) -> None:
     assert "hunter2" not in str(caught.value) and "er2" not in str(caught.value)
 
 
-def test_a_wrong_password_is_said_and_not_told(mongod: Mongod) -> None:
+def test_a_wrong_password_is_an_error_that_does_not_show_it(mongod: Mongod) -> None:
     with pytest.raises(SettingsError, match="refuses the name or password") as caught:
         open_destination(mongod.database_url("own").replace("//", "//bob:hunter2@"))
     assert "hunter2" not in str(caught.value) and "bob" not in str(caught.value)
@@ -100,7 +100,7 @@ def test_the_write_concern_is_that_of_the_url(mongod: Mongod) -> None:
         opened.close()
 
 
-def test_a_write_concern_that_cannot_be_met_is_said(mongod: Mongod, database: Db) -> None:
+def test_a_write_concern_that_cannot_be_met_is_an_error(mongod: Mongod, database: Db) -> None:
     opened = MongoDestination(mongod.database_url("own") + "&w=3&wtimeoutMS=100")
     with pytest.raises(SettingsError, match=r"check w in the URL|not enough members"):
         opened.apply([Insert(USERS, {"_id": "u1"})])
@@ -123,7 +123,7 @@ def test_a_server_that_steps_down_is_waited_for(own_server: Mongod) -> None:
     opened.close()
 
 
-def test_a_server_that_stays_away_is_an_error_and_work_goes_on_when_it_is_back(own_server: Mongod) -> None:
+def test_a_server_that_stays_away_is_an_error_until_it_is_back(own_server: Mongod) -> None:
     url = own_server.database_url("own") + "&serverSelectionTimeoutMS=300"
     hasty, opened = MongoDestination(url, patience=0.5), MongoDestination(url, patience=30)
     assert insert(hasty, message("m1")) == []

@@ -212,7 +212,7 @@ def test_many_make_the_file_at_once(tmp_path: Path) -> None:
             list(pool.map(make, [tmp_path / f"{n}.db"] * 8))
 
 
-def test_a_dump_shows_what_was_there_when_it_began(workspace: SqliteDestination) -> None:
+def test_a_dump_shows_the_state_at_its_beginning(workspace: SqliteDestination) -> None:
     workspace.apply([message("m1"), message("m2")])
     dump = workspace.dump(MESSAGES)
     first = next(dump)
@@ -282,7 +282,7 @@ def test_a_workspace_of_another_version(path: Path, version: int) -> None:
     )
 
 
-def test_a_workspace_of_an_older_version_gets_what_it_lacks(path: Path) -> None:
+def test_a_workspace_of_an_older_version_keeps_its_messages(path: Path) -> None:
     with closing(SqliteDestination(path)) as destination:
         destination.apply([message("m1")])
     with closing(sqlite3.connect(path)) as db:

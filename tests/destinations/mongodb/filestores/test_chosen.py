@@ -89,7 +89,7 @@ def test_a_store_that_is_not_supported(opened: Open, database: Db, kind: str) ->
             list(destination.read_file("f2"))
 
 
-def test_files_stay_where_they_were_stored_when_the_settings_change(
+def test_files_stay_in_their_store_when_the_settings_change(
     opened: Open, s3: S3Server, bucket: str, folder: Path
 ) -> None:
     both = in_folder(folder) | s3.settings(bucket)

@@ -47,7 +47,7 @@ def test_keys_that_are_refused(opened: Open, bucket: str, s3: S3Server) -> None:
     assert keys_of(s3, bucket) == []
 
 
-def test_keys_of_the_machine_are_taken_where_the_settings_have_none(
+def test_keys_of_the_machine_are_used_if_the_settings_have_none(
     opened: Open, bucket: str, s3: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     none = s3.settings(bucket, FileUpload_S3_AWSAccessKeyId="", FileUpload_S3_AWSSecretAccessKey="")
