@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from chatferry.records import Channel, Contact, Effect, Message, Problem, RecordType, User
 
 MOST_OF_RECORD, MOST_OF_PART, MOST_OF_ARCHIVE = 100, 1_000, 10_000
-"""Problems of one kind that are listed one by one: of a record, of a part, of an archive's first reading."""
+"""Problems of one kind that are listed one by one: of a record, a part, the first pass over an archive."""
 _LONGEST = 1000  # characters of a reason, and of the name of a file
 
 NO_PROBLEMS: tuple[Problem, ...] = ()

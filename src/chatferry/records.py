@@ -45,11 +45,13 @@ Text = tuple[Segment, ...]
 
 
 class User(Struct, frozen=True, gc=False, kw_only=True, tag_field="is", tag="user"):
-    """A person or bot. `deleted` is None where the source does not say.
+    """A person or bot.
 
-    A `placeholder` stands for somebody whom the archive does not list but whose messages it holds.
-    `further_ids` are import ids beside `id`. `password` is its bcrypt hash, for a new account only.
-    A `guest` may enter some rooms of the source only.
+    further_ids   import ids beside `id`
+    deleted       None if the source does not say
+    password      its bcrypt hash, for a new account only
+    guest         whether the user may enter only some rooms of the source
+    placeholder   whether the archive holds messages of the user but does not list the user
     """
 
     id: str
@@ -143,12 +145,16 @@ class Pin(Struct, frozen=True, gc=False):
 
 
 class Attachment(Struct, frozen=True, kw_only=True):
-    """A card below a message. `texts` are fields in which users and channels may be named;
-    `values` are the others, as Rocket.Chat names them."""
+    """A card below a message, with Rocket.Chat's names of fields.
+
+    texts    fields that may mention users and channels
+    values   all other fields
+    fields   title, value, and whether they are short
+    """
 
     texts: dict[str, Text] = {}
     values: dict[str, str | int | float | bool] = {}
-    fields: tuple[tuple[Text, Text, bool], ...] = ()  # title, value, short
+    fields: tuple[tuple[Text, Text, bool], ...] = ()
 
 
 class File(Struct, frozen=True, kw_only=True):
@@ -169,10 +175,11 @@ class File(Struct, frozen=True, kw_only=True):
 
 
 class Message(Struct, frozen=True, gc=False, tag_field="is", tag="message"):
-    """A message. `position`: a number is the place in the file's JSON list.
+    """A message.
 
-    `replies` are those that the archive holds, on the thread's first message. A `placeholder` stands for a
-    first message that the archive does not hold.
+    position      a number is the place in the file's JSON list
+    replies       on the first message of a thread: the replies that the archive holds
+    placeholder   whether it takes the place of a first message that the archive does not hold
     """
 
     id: str
@@ -199,10 +206,11 @@ class Message(Struct, frozen=True, gc=False, tag_field="is", tag="message"):
 
 
 class Part(Struct, frozen=True, gc=False, kw_only=True, tag_field="is", tag="part"):
-    """A slice of an archive with messages of one channel: the unit of progress and of resume.
+    """Some messages of one channel: the unit of progress, parallel work and resume.
 
-    `channel` is "" where the archive mixes the messages of several channels: then each message tells its own.
-    `data` is the importer's own: what its `read` needs to find and read the slice.
+    channel    "" if the archive mixes messages of several channels: each message has its own
+    messages   how many it holds
+    data       what the importer needs to find and read them
     """
 
     channel: str

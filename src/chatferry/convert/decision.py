@@ -1,4 +1,4 @@
-"""What becomes of a record that is no message."""
+"""The decision about a record that is not a message."""
 
 from msgspec import Struct
 
@@ -7,9 +7,12 @@ from chatferry.records import Outcome, Problem
 
 
 class Decision(Struct, frozen=True, kw_only=True):
-    """What becomes of a record: its outcome, the changes that bring it about, and what was not taken over.
+    """What to do with a record.
 
-    `id` and `name` are those of the document that now stands for the record.
+    outcome    what becomes of it
+    id, name   of its document in the destination
+    changes    to documents
+    problems   what was not taken over
     """
 
     outcome: Outcome

@@ -1,8 +1,8 @@
-"""Messages that exist, and that this chatferry would write differently: which of them people have edited.
+"""Stored messages that this chatferry would write differently: which of them people have edited.
 
-A message's digest proves what an import wrote. Whoever replies, reacts or pins changes other fields than the
-text's, and fetching a file changes how it is shown. If the rest of the stored message still has the digest,
-nobody has edited it. So edits are found that leave no trace of their own.
+A message's digest proves what an import wrote. Replies, reactions and pins change other fields than the text,
+and fetching a file changes how it is shown. If the rest of the stored message still has the digest, nobody
+has edited it. This finds edits that leave no trace of their own.
 """
 
 from chatferry.convert.messages import FIELDS, update_message

@@ -1,4 +1,4 @@
-"""Files and avatars whose bytes are there: their own documents, and the messages and users that show them."""
+"""Stored files and avatars: their own documents, and the messages and users that show them."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ UNKNOWN_TYPE = "application/octet-stream"
 
 
 class Content(Struct, frozen=True, kw_only=True):
-    """What is known of bytes by reading them. `format`, `width` and `height` are of images alone."""
+    """What the bytes of a file tell. Only images have `format`, `width` and `height`."""
 
     size: int
     sha256: str

@@ -1,4 +1,4 @@
-"""What the import ids of an archive stand for in a destination."""
+"""Import ids of an archive, mapped to accounts and rooms of a destination."""
 
 from collections.abc import Mapping
 from typing import TypeVar
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class MappedUser(Struct, frozen=True, gc=False):
-    """The account that stands for a user of the archive.
+    """The account of a user of the archive.
 
     `absent` says why there is none: "not selected" or "failed"; then `username` is the archive's.
     """
@@ -22,7 +22,7 @@ class MappedUser(Struct, frozen=True, gc=False):
 
 
 class MappedRoom(Struct, frozen=True, gc=False):
-    """The room that stands for a channel of the archive; `absent` as for users."""
+    """The room of a channel of the archive; `absent` as for users."""
 
     id: str
     name: str
@@ -30,9 +30,10 @@ class MappedRoom(Struct, frozen=True, gc=False):
 
 
 class IdMap(Struct, frozen=True):
-    """Import ids and what they stand for. `scope` is that of their origin.
+    """Import ids and their accounts and rooms.
 
-    `rewrite`: messages that people have edited are overwritten too.
+    scope     that of the archive's origin
+    rewrite   whether messages that people have edited are overwritten too
     """
 
     users: dict[str, MappedUser]
@@ -46,7 +47,7 @@ class IdMap(Struct, frozen=True):
 
 
 class LoggedLookups(dict[str, T | None]):
-    """What import ids stand for, None for ids that nobody has. Holds those that were looked up with `[]`."""
+    """Accounts or rooms by import id; holds the ids that were looked up with `[]`, None for unknown ones."""
 
     def __init__(self, known: Mapping[str, T]) -> None:
         self._find = known.get
@@ -57,7 +58,7 @@ class LoggedLookups(dict[str, T | None]):
 
 
 class LoggedIdMap(Struct, frozen=True):
-    """`IdMap`, of which it is noted what is looked up."""
+    """An `IdMap` that logs every look-up."""
 
     users: LoggedLookups[MappedUser]
     rooms: LoggedLookups[MappedRoom]

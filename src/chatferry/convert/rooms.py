@@ -187,7 +187,7 @@ def _unknown_members(import_ids: list[str], record: Channel, policy: RoomPolicy)
 
 
 def _refused_direct(record: Channel, members: list[MappedUser], policy: RoomPolicy) -> Decision | None:
-    """Refuse a direct conversation of which a person is missing: without the person it would be another's."""
+    """Refuse a direct conversation if a person is missing: it would become a conversation of other people."""
     if not record.members:
         reason = "the export does not say who takes part in this conversation"
         failed = about(record, "direct-without-members", reason, "members")

@@ -115,7 +115,7 @@ class UserIndex:
         return Match(account, "username")
 
     def holder(self, record: User, policy: UserPolicy) -> Match | None:
-        """Return the account that had the user's username before the import, whoever's it is."""
+        """Return the account that had the user's username before the import, whoever owns it."""
         account = self.namesake(record)
         if account is None or not policy.archive_ids.isdisjoint(account.get("importIds", ())):
             return None

@@ -226,7 +226,7 @@ def _files_left_out(
 
 
 def _sort_files(folders: dict[str, list[str]], rooms: dict[str, _ChannelFiles]) -> list[str]:
-    """Give every folder's files to their room, if need be to a new one; returns those of direct messages."""
+    """Add every folder's files to their room, or to a new one; return the files of direct messages."""
     direct: list[str] = []
     for folder, files in folders.items():
         name = _name_of(folder, rooms)
@@ -253,7 +253,7 @@ def _name_of(folder: str, rooms: dict[str, _ChannelFiles]) -> str:
 
 
 class _People:
-    """Whom the export names, by name: however it is cased, it is one person."""
+    """The people whom the export names. Names that differ in case are one person."""
 
     def __init__(self) -> None:
         self._ids = {ROCKET_CAT: ROCKET_CAT}
@@ -271,7 +271,7 @@ class _People:
         return self._ids[key]
 
     def unlisted_users(self) -> Iterator[User]:
-        """Yield a placeholder for everybody whom no list holds."""
+        """Yield a placeholder for each person who is not listed."""
         for name, file, position, _ in self._unlisted:
             yield User(
                 id=name,
@@ -284,7 +284,7 @@ class _People:
             )
 
     def not_listed(self) -> Iterator[Problem]:
-        """Yield a problem for everybody whom no list holds."""
+        """Yield a problem for each person who is not listed."""
         for name, file, position, field in self._unlisted:
             reason = f"users.csv does not hold {name}: an account of exactly this name, or else an inactive "
             reason += "placeholder, stands in"
@@ -304,11 +304,11 @@ def _listed_room(listed: Listed, people: _People) -> _ChannelFiles:
     return _ChannelFiles(record=record, members_field=listed.members_field, files=[])
 
 
-# ---------------------------------------------------------------- first reading
+# ---------------------------------------------------------------- first pass
 
 
 class _NamedPeople(Struct):
-    """Who is named in a room's files: by import id, and by names that are spelled in another way."""
+    """The people whom a room's files name. `ids` by name; `names` has only names that differ from the id."""
 
     ids: dict[str, str]
     names: dict[str, str]

@@ -1,4 +1,4 @@
-"""The first reading of a room's message files: who wrote, and which rows each part is to hold.
+"""The first pass over a room's message files: their authors, and the rows of each part.
 
 A part holds the messages of a stretch of time, wherever in the room's files they stand: so messages of one
 millisecond always meet, and files may be in any order or overlap. While reading, only blocks of rows are
@@ -35,7 +35,7 @@ _EVER = 1 << 60
 
 
 class RowRange(Struct, frozen=True, array_like=True, gc=False):
-    """Rows of one file that follow each other. Of runs that several parts read, one `owns` the faults.
+    """Rows of one file that follow each other. Of ranges that several parts read, one `owns` the faults.
 
     file     number of the sheet        start, end   bytes
     line     of the first row           descends     the file's newest messages come first
@@ -50,10 +50,11 @@ class RowRange(Struct, frozen=True, array_like=True, gc=False):
 
 
 class CsvPartSpec(Struct, frozen=True, kw_only=True, rename={"ranges": "runs"}):
-    """A part's `data`: the messages from `since` to before `until` (ms) that stand in `ranges`.
+    """A part's `data`: the messages in `ranges` from `since` to before `until` (ms).
 
-    `channel` is "" where messages of several direct conversations are mixed. `names` has the import ids of
-    people whom the rows spell in another way.
+    channel   "" if messages of several direct conversations are mixed
+    sheets    the layouts of the files in `ranges`
+    names     import ids by names that are spelled in another way
     """
 
     channel: str
@@ -65,7 +66,11 @@ class CsvPartSpec(Struct, frozen=True, kw_only=True, rename={"ranges": "runs"}):
 
 
 class _Block(Struct, gc=False):
-    """Rows that follow each other: how many are messages, how many are not, and the messages' times (ms)."""
+    """Rows that follow each other.
+
+    messages, faults   how many are messages, and how many are not
+    first, last        the earliest and latest time of the messages (ms)
+    """
 
     file: int
     start: int
@@ -78,7 +83,7 @@ class _Block(Struct, gc=False):
 
 
 class CsvFirstPass:
-    """Takes the files of a room in any order. `sheets` are those that can be read."""
+    """Takes the files of a room in any order. `sheets` are the layouts of the readable ones."""
 
     def __init__(self, archive: Archive, is_direct: bool) -> None:
         self.sheets: list[Sheet] = []
@@ -228,7 +233,7 @@ def _samples(blocks: Sequence[_Block]) -> Iterator[tuple[int, float]]:
 
 
 def _add(ranges: list[RowRange], row_range: RowRange) -> None:
-    """Add a run, joined with the last if it goes on there."""
+    """Add a range, joined with the last one if it continues that."""
     last = ranges[-1] if ranges else None
     if last and (last.file, last.end, last.owns) == (row_range.file, row_range.start, row_range.owns):
         ranges[-1] = RowRange(last.file, last.start, row_range.end, last.line, last.descends, last.owns)

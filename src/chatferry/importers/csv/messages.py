@@ -37,8 +37,12 @@ DIRECT_MESSAGES = Table(
 
 
 class MessageRow(Struct, frozen=True, gc=False, array_like=True):
-    """A row that is a message. `time` in microseconds; `author` may be ""; `others` are the recipients of a
-    direct message."""
+    """A row with a message.
+
+    time     in microseconds
+    author   "" if the row names none
+    others   recipients of a direct message
+    """
 
     time: int
     author: str
@@ -47,7 +51,7 @@ class MessageRow(Struct, frozen=True, gc=False, array_like=True):
 
 
 class Fault(Struct, frozen=True, array_like=True):
-    """Why a row is none."""
+    """Why a row is not a message. `place` is the column's."""
 
     kind: str
     reason: str
@@ -117,9 +121,9 @@ def text_of(cell: str, sheet: Sheet) -> str:
 
 
 def message_id(channel: str, author: str, ms: int, text: str, ordinal: int) -> str:
-    """The same in every export: a file says nothing else that would tell messages apart.
+    """Return the id of a message: the same in every export, of all that tells messages apart.
 
-    `ordinal` counts equal messages of one millisecond. How names are cased makes no difference.
+    `ordinal` counts equal messages of one millisecond. The case of names makes no difference.
     """
     return derived_hex("csv", channel.casefold(), author.casefold(), str(ms), str(ordinal), text)
 

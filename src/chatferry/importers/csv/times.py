@@ -9,10 +9,10 @@ _NUMBER = re.compile(r"(\d{1,20})(?:\.(\d{1,20}))?", re.ASCII)
 
 
 def micros_of(text: str) -> int | None:
-    """Microseconds since the epoch; None for what is no time between 1970 and 9999.
+    """Return microseconds since the epoch; None if the text is not a time between 1970 and 9999.
 
     A number counts seconds, milliseconds, microseconds or nanoseconds: each has a range of its own.
-    Anything else is ISO 8601, UTC where it names no zone.
+    Other texts are ISO 8601, in UTC if they name no zone.
     """
     number = _NUMBER.fullmatch(text)
     time = _of_number(int(number[1]), number[2] or "") if number else _of_iso(text)

@@ -1,4 +1,4 @@
-"""Private conversations of a HipChat export: each stands in the histories of both its people."""
+"""Private conversations of a HipChat export: the histories of both people hold each of them."""
 
 from collections.abc import Iterator
 from functools import partial

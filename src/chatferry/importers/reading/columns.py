@@ -41,9 +41,9 @@ class Sheet(Struct, frozen=True, array_like=True):
 
 
 def sheet_of(archive: Archive, file: str, table: Table, free: str = "") -> Sheet:
-    """How the table in a file is laid out. Raises ArchiveError if the file cannot be read.
+    """Return the layout of the table in a file. Raises ArchiveError if the file cannot be read.
 
-    `free` is the column with free text: where a delimiter stands in it unquoted, the row has surplus cells.
+    `free` is the column with free text: a row has surplus cells if that text has delimiters without quotes.
     """
     with archive.open(file) as stream:
         head = stream.read(HEAD)

@@ -44,12 +44,12 @@ def read_contacts(archive: Archive, file: str) -> Iterator[Contact | Problem]:
     if not set(columns) & {"name", "emails", "phones"}:
         yield _headless(header, line, file)
         return
-    seen, twins = dict[str, str](), Counter[str]()
+    seen, same_keys = dict[str, str](), Counter[str]()
     are_texts = True
     try:
         for line, cells in rows:
             are_texts = are_texts and all(map(is_text, cells))
-            yield _contact(where(line), _texts(cells, form), columns, seen, twins, file)
+            yield _contact(where(line), _texts(cells, form), columns, seen, same_keys, file)
     except ArchiveError as error:
         reason = f"what follows cannot be read: {error}"
         yield problem("contact-not-readable", reason, file=file, position=where(line))
@@ -99,10 +99,13 @@ def _columns(names: Sequence[str]) -> list[str]:
 
 
 def _contact(
-    place: str, cells: list[str], columns: list[str], seen: dict[str, str], twins: Counter[str], file: str
+    place: str, cells: list[str], columns: list[str], seen: dict[str, str], same_keys: Counter[str], file: str
 ) -> Contact | Problem:
-    """The contact of a row. `seen` are the ids of the rows before, with their places; `twins` counts the rows
-    without an id that are told apart by their order alone."""
+    """Return the contact of a row.
+
+    `seen` are the ids of earlier rows with their places; `same_keys` counts rows without an id that only
+    their order tells apart.
+    """
     values = _values(cells, columns)
     name, emails, phones = values["name"], _several(values["emails"]), _several(values["phones"])
     if not (name or emails or phones):
@@ -112,7 +115,7 @@ def _contact(
     if long:
         reason = f"the {long} has {len(values[long]):,} characters"
         return problem("contact-not-readable", reason, file=file, position=place, field=long)
-    id = values["id"] or _derived(name, emails, phones, twins)
+    id = values["id"] or _derived(name, emails, phones, same_keys)
     if id in seen:
         reason = f"{seen[id]} has the same id, {id}"
         return problem("contact-twice", reason, file=file, position=place, field="id")
@@ -146,8 +149,8 @@ def _several(cell: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part for piece in cell.split(";") if (part := piece.strip())))
 
 
-def _derived(name: str, emails: tuple[str, ...], phones: tuple[str, ...], twins: Counter[str]) -> str:
+def _derived(name: str, emails: tuple[str, ...], phones: tuple[str, ...], same_keys: Counter[str]) -> str:
     """Return an id for a row without one, made of its first address, or else its number or name."""
     key = emails[0].casefold() if emails else phones[0] if phones else name
-    twins[key] += 1  # several people may share an address
-    return derived_hex("contact row", key, str(twins[key]))
+    same_keys[key] += 1  # several people may share an address
+    return derived_hex("contact row", key, str(same_keys[key]))

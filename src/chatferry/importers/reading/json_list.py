@@ -18,7 +18,7 @@ from chatferry.records import Problem, RecordType
 T = TypeVar("T")
 
 NO_JSON = Raw()
-"""What an undecoded field holds where it is absent."""
+"""The value of an undecoded field that is absent."""
 
 
 class Flaw(Struct, frozen=True):
@@ -42,11 +42,11 @@ _UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
 
 
 def decode_list(data: bytes, kind: type[T], numbers: Sequence[int] = ()) -> tuple[list[T | None], list[Flaw]]:
-    """The elements of a JSON list, each as a `kind`, and what was wrong with them.
+    """Return the elements of a JSON list, each as a `kind`, and their flaws.
 
     An element that could not be read is None. A broken element costs only itself, a wrong field only the
-    field, a broken file only what follows the break. `numbers`: where the list is put together from elements
-    of a longer one, their places there.
+    field, a broken file only what follows the break. If the elements come from a longer list, `numbers` are
+    their places there.
     """
     if not is_dense(data) and (values := strict_list(data, kind)) is not None:
         return list(values), []

@@ -48,7 +48,7 @@ def _rows(archive: Archive, sheet: Sheet, lost: str) -> Iterator[tuple[int, list
 def cells_of(
     archive: Archive, file: str, table: Table, lost: str
 ) -> Iterator[tuple[Sheet, int, tuple[str, ...]] | Problem]:
-    """Of every row its line and the cells of the table's columns, "" where there is none.
+    """Yield the line of every row and the cells of the table's columns, "" for missing ones.
 
     `lost` is the kind of problem for rows that cannot be read.
     """

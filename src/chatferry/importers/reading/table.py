@@ -20,7 +20,7 @@ _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs
 
 
 class Form(Struct, frozen=True, array_like=True):
-    """How a table is written. `start` is the byte at which its first row begins, `line` that row's line."""
+    """How a table is written. `start` is the first byte of its first row, `line` the line of that row."""
 
     encoding: str = "utf-8"
     newline: str = "\n"  # "\r" ends lines as well where a "\n" follows it
@@ -115,13 +115,13 @@ class Stream(Protocol):
 class Rows:
     """The rows of a table, from a stream that begins at a row.
 
-    A cell in quotes may hold delimiters, line ends and doubled quotes. Quotes that do not close where a cell
-    can end are characters like others: an unclosed one costs its own row nothing but two odd characters, and
-    other rows nothing at all. Lines without any content are no rows.
+    A cell in quotes may hold delimiters, line ends and doubled quotes. Quotes that do not close at the end of
+    a cell are ordinary characters: an unclosed one adds two odd characters to its own row and changes no
+    other row. Empty lines are skipped.
     """
 
     def __init__(self, stream: Stream, form: Form, start: int, line: int, end: int | None = None) -> None:
-        """`start` is the byte of the file at which the stream is; `end` the byte at which to stop."""
+        """Read a stream that is at the byte `start` of the file, up to the byte `end`."""
         self._stream = stream
         self._form = form
         self._left = None if end is None else end - start
@@ -139,7 +139,7 @@ class Rows:
 
     @property
     def taken(self) -> int:
-        """About how many bytes of the file lie before the next row: characters are counted, some of them."""
+        """Approximate byte offset of the next row (counts some characters as one byte)."""
         return self._base + self._place
 
     def __iter__(self) -> Iterator[Row]:
@@ -165,7 +165,7 @@ class Rows:
                 yield begins, cells
 
     def _wants_more(self) -> bool:
-        """Read on, unless the file ends here or the row is too long; whether there is more now."""
+        """Read more, unless the file ends here or the row is too long; return whether there is more."""
         if self._complete or len(self._text) - self._place >= LONGEST:
             return False
         self._base += _size(self._text[: self._place], self._form.encoding)
@@ -224,7 +224,7 @@ class Rows:
 
 @cache
 def _cell(delimiter: str, newline: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """A cell: in quotes (1), in quotes that the text's end cuts off (2), or plain; and a plain one."""
+    """Return patterns: of a cell in quotes (1), in unended quotes (2) or plain, and of a plain cell."""
     end = rf"(?={delimiter}|\r?\n|\Z)" if newline == "\n" else rf"(?={delimiter}|\r|\Z)"
     inside = r'[^"]*+(?:""[^"]*+)*+'
     plain = rf"[^{delimiter}{newline}]*+"

@@ -90,8 +90,7 @@ def delimited(text: str, delimiter: str) -> str:
 
 
 def fitting(text: Text) -> tuple[Text, tuple[str, str] | None]:
-    """The text, cut where no document could hold it; and if it is very long, the kind and the reason of a
-    problem that says so."""
+    """Return a text, cut if no document could hold it, and kind and reason of a problem if it is long."""
     if len(text) == 1 and isinstance(text[0], str) and len(text[0]) <= VERY_LONG:
         return text, None
     if sum([len(segment) for segment in text if isinstance(segment, str)]) <= VERY_LONG:

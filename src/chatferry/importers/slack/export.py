@@ -39,9 +39,9 @@ from chatferry.problems import MOST_OF_PART, Notes, Position, problem
 from chatferry.records import ROCKET_CAT, Channel, Message, Part, Problem, User
 
 SIZES = Sizes()
-_CONVERSATIONS = 300  # that are read for the first time together
+_CONVERSATIONS = 300  # of one task of the first pass
 
-# Files of a Slack export that are no chat, and what they are.
+# Files of a Slack export that hold no chat, and what they hold.
 NOT_CHAT = {
     "integration_logs.json": "the log of installed apps",
     "canvases.json": "canvases",
@@ -224,15 +224,15 @@ def _unknown_folder(conversation: Conversation) -> Problem:
     return problem("unknown-folder", reason, file=conversation.folder)
 
 
-# ---------------------------------------------------------------- first reading
+# ---------------------------------------------------------------- first pass
 
 
 _Task = list[tuple[Conversation, list[str]]]
-"""Conversations, with the names of their day files, that are read for the first time together."""
+"""Conversations with their day files, for one task of the first pass."""
 
 
 class _FirstPassInput(Struct, frozen=True):
-    """What it takes to read any conversation: the users that the export lists, and whom its bots write as."""
+    """What every task needs: the listed users, the users that bots write as, and the sizes."""
 
     users: set[str]
     bots: dict[str, str]
@@ -240,7 +240,7 @@ class _FirstPassInput(Struct, frozen=True):
 
 
 class _Scanned(Struct, frozen=True):
-    """What the first reading finds in a conversation."""
+    """The result of the first pass over a conversation."""
 
     parts: list[Part]
     authors: tuple[str, ...]
@@ -330,7 +330,7 @@ def _scan_conversation(
 
 
 def _whole(archive: Archive, file: str, sizes: Sizes) -> list[Envelope | None] | None:
-    """Return the elements of a day file; None for one that is to be read in pieces."""
+    """Return the elements of a day file; None for a file that is to be read in chunks."""
     if archive.size(file) > sizes.whole:
         return None
     try:

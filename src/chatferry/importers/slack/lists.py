@@ -48,7 +48,7 @@ _NO_PLACE = {
 """Fields of Slack's profiles that no user of Rocket.Chat has, and why."""
 _NAMED = 5  # guests who are named
 
-WHOLE = MIB  # bytes; longer lists are read in pieces
+WHOLE = MIB  # bytes; longer lists are read in chunks
 
 _TEAM_ID = re.compile(r"[TE][A-Z0-9]{1,63}")
 _TEAM = re.compile(r"teams/[^/]+/")
@@ -141,7 +141,7 @@ def read_users(archive: Archive) -> Iterator[User | Problem]:
 
 
 class GuestCount:
-    """The guests of a list: how many, and the first of them by name."""
+    """The number of guests in a list, and the names of the first."""
 
     def __init__(self) -> None:
         self._first: list[str] = []
@@ -154,7 +154,7 @@ class GuestCount:
             self._first.append(name)
 
     def problems(self, file: str, field: str) -> Iterator[Problem]:
-        """Yield what there is to say of them: one problem, or none."""
+        """Yield one problem if there are guests."""
         if self._count:
             more = f" and {self._count - _NAMED:,} more" if self._count > _NAMED else ""
             who = ", ".join(self._first) + more
@@ -163,7 +163,7 @@ class GuestCount:
 
 
 class _UserNotes:
-    """What there is to say, once for a list, about many of its users."""
+    """What is reported once for a list about many of its users."""
 
     def __init__(self) -> None:
         self._counts = Counter[str]()
@@ -361,8 +361,10 @@ def _channel(
     people: dict[str, str],
     names: dict[str, str],
 ) -> Channel:
-    """The record. `people` has the ids met so far; equal ones become one text. `names` are of those whom
-    topics name."""
+    """Return the record of a channel.
+
+    `people` has the ids so far: equal ids share one text. `names` are the names of people in topics.
+    """
     members = list(channel.members or ())
     if type_ == "d" and not members and channel.user:
         members = [channel.user]

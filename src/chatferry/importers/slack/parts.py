@@ -165,7 +165,7 @@ def _dealt(
     for ts, place in places:
         number = number_of(place.file, place.index)
         section = stretches[number].section
-        if section is not None and (twin := section.duplicates.get(place.index)) is not None:
-            number = number_of(place.file, twin)  # the one of the two that is kept
+        if section is not None and (kept := section.duplicates.get(place.index)) is not None:
+            number = number_of(place.file, kept)
         dealt.setdefault(number, {})[ts] = place
     return dealt

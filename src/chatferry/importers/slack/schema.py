@@ -88,7 +88,7 @@ class BotLink(Struct, frozen=True, gc=False):
 
 
 class Writer(Struct, frozen=True, gc=False):
-    """What tells which bot a user writes as: the little that is needed of a `SlackUser`."""
+    """The fields of a `SlackUser` that tell which bot it writes as."""
 
     id: str
     profile: BotLink = BotLink()
@@ -99,7 +99,7 @@ class EnterpriseUser(Struct, frozen=True, gc=False):
 
 
 class Membership(Struct, frozen=True, gc=False):
-    """What tells which workspace a user is of: the little that is needed of a `SlackUser`."""
+    """The fields of a `SlackUser` that tell its workspace."""
 
     team_id: str | None = None
     enterprise_user: EnterpriseUser | None = None
@@ -155,7 +155,7 @@ class PinnedItem(Struct, frozen=True, gc=False):
 
 
 class Envelope(Struct, frozen=True, kw_only=True, gc=False):
-    """What a first reading needs of a message: who, when, and the thread it belongs to."""
+    """The fields of a message that the first pass needs: author, time and thread."""
 
     type: str | None = None
     subtype: str | None = None
