@@ -178,6 +178,15 @@ def is_over(operation: Summary, now: int, is_idle: bool = False, at_once: bool =
     return not operation.valid and (is_idle or operation.status in AT_REST)
 
 
+def needs_work(operation: Summary) -> bool:
+    """Return whether there is work on it that a crash or a stop may have interrupted.
+
+    There is none while it waits for a person, or for its archive to be uploaded.
+    """
+    can_be_read = bool(operation.archive) and is_preparing(operation.status)
+    return can_be_read or is_importing(operation.status)
+
+
 def has_begun(status: Status) -> bool:
     """Return whether anything may have been imported or fetched."""
     return not is_preparing(status) and status != Status.SELECTION

@@ -120,7 +120,7 @@ class Channel(Struct, frozen=True, gc=False, kw_only=True, tag_field="is", tag="
 
 
 class Reaction(Struct, frozen=True, gc=False):
-    """`name` without colons, skin tones and all: "+1::skin-tone-3"."""
+    """`name` without colons, Rocket.Chat's, skin tones included: "+1::skin-tone-3"."""
 
     name: str
     users: tuple[str, ...]

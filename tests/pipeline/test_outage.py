@@ -258,6 +258,26 @@ def test_the_worker_outlives_outages_and_some_faults(
         assert given_up.is_set() != lives
 
 
+def test_what_an_operation_waited_for_before_a_crash_is_forgotten(tmp_path: Path) -> None:
+    destination = founded(MemoryDestination())
+    operation = replace(new_operation(SLACK_EXAMPLE, destination), waiting_for="the database is away")
+    with Store() as store:
+        store.operations.add(operation)
+        worker = BackgroundRunner(store, Settings(data=tmp_path, destination="memory:"))
+        worker.start()
+        try:
+            until(lambda: stored(store, operation.id).status == Status.SELECTION)
+            assert stored(store, operation.id).waiting_for == ""
+        finally:
+            worker.close()
+
+
+def stored(store: Store, id: str) -> Operation:
+    found = store.operations.get(id)
+    assert found is not None
+    return found
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits another process's files")
 def test_a_server_whose_disk_is_full_waits_and_goes_on(tmp_path: Path) -> None:
     """No file of the server may grow: that is what a full disk is for it. Nothing of it needs root."""

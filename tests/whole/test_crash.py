@@ -15,7 +15,6 @@ import pytest
 from msgspec import Struct
 
 from chatferry.documents import COLLECTIONS
-from chatferry.store import Store
 from testdata.slack_export import Shape, write_export
 from tests.support.paths import GOLDEN
 from tests.support.serving import (
@@ -151,13 +150,3 @@ def dying(data: Path) -> None:
             if current(http)["status"] == "importer_user_selection":
                 start_all(server)
     assert process.wait(PATIENCE) == -9
-
-
-def test_a_death_while_it_was_paused_or_waited_does_not_count(tmp_path: Path) -> None:
-    with Store(tmp_path / "store") as store:
-        deaths = [store.attempts.begin("one", "here") for _ in range(3)]
-        assert deaths == [0, 1, 2]
-        assert store.attempts.begin("one", "further on") == 1
-        assert store.attempts.begin("another", "here") == 0
-        store.attempts.end("one")
-        assert store.attempts.begin("one", "further on") == 0

@@ -7,6 +7,8 @@ from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 
+from msgspec.structs import replace
+
 from chatferry.clock import now
 from chatferry.destinations import Destination
 from chatferry.disks import outage
@@ -16,8 +18,7 @@ from chatferry.operations import (
     AT_REST,
     ENDS,
     Operation,
-    is_importing,
-    is_preparing,
+    needs_work,
     place,
 )
 from chatferry.pipeline.binding import open_bound
@@ -137,20 +138,20 @@ class BackgroundRunner:
             delay = min(2 * delay, LONGEST_DELAY)
 
     def _take_up(self) -> None:
-        """Go on with what a crash or a stop interrupted."""
+        """Wake the operations that a crash or a stop interrupted; cancel invalid ones."""
         for operation in self._store.operations.unfinished():
-            has_to_be_read = operation.archive and is_preparing(operation.status)
-            if has_to_be_read or is_importing(operation.status):
-                if operation.valid:
-                    status = operation.status.value
-                    event(LOG, "operation goes on after a stop", operation=operation.id, status=status)
-                    self.wake(operation.id)
-                else:  # it was cancelled, and the process died before the work on it took notice
-                    self.cancel(operation.id)
+            if not needs_work(operation):
+                continue
+            if operation.valid:
+                status = operation.status.value
+                event(LOG, "operation goes on after a stop", operation=operation.id, status=status)
+                self.wake(operation.id)
+            else:  # it was cancelled, and the process died before the work on it took notice
+                self.cancel(operation.id)
 
     def _next(self) -> None:
         """Work on the next operation that needs work."""
-        self._in_hand = self._in_hand or self._queue.get()
+        self._in_hand = self._in_hand or self._queue.get()  # kept when a fault makes `_insist` repeat this
         operation = self._store.operations.get(self._in_hand) if self._in_hand else None
         if operation is not None and operation.status not in ENDS | AT_REST:
             self._work_on(operation)
@@ -166,16 +167,26 @@ class BackgroundRunner:
         store, settings, watch = self._store, self._settings, logged(operation, self._note)
 
         def work() -> Operation:
-            self._require_survival(operation)
-            return run_operation(operation, store, self._opened(operation, check), settings, check, watch)
+            begun = self._begun(operation)
+            return run_operation(begun, store, self._opened(begun, check), settings, check, watch)
 
         try:
             with suppress(_Closing):  # the operation's status says where to go on
+                # What is raised before `run_operation` ends the operation too.
                 run_to_its_end(work, operation, store, settings, watch)
         finally:
             store.attempts.end(operation.id)
         if not self._closing.is_set():
             clear_away(store, settings, now())
+
+    def _begun(self, operation: Operation) -> Operation:
+        """Return an operation as the work on it begins: it waits for nothing. Raises ProcessError."""
+        self._require_survival(operation)
+        if not operation.waiting_for:
+            return operation
+        begun = replace(operation, waiting_for="", updated_at=now())
+        self._store.operations.save(begun)
+        return begun
 
     def _require_survival(self, operation: Operation) -> None:
         """Raise ProcessError if the process has died over an operation again and again at the same place."""
