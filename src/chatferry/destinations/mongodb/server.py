@@ -142,7 +142,7 @@ def _parsed(url: str) -> dict[str, Any]:
         ) from None
     if not parsed["database"]:
         raise SettingsError(
-            "The URL of the MongoDB destination names no database. Write that of Rocket.Chat, mostly "
+            "The URL of the MongoDB destination names no database. Write the name of Rocket.Chat's, usually "
             f"rocketchat, behind the host. {_USE}."
         )
     return parsed

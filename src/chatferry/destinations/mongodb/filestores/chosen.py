@@ -60,5 +60,5 @@ def _unsupported(kind: object) -> SettingsError:
     return SettingsError(
         f"Rocket.Chat keeps files in {kind} (FileUpload_Storage_Type), which chatferry does not support. "
         "Nothing was stored there, and the files stay pending. Choose GridFS, FileSystem or AmazonS3 in "
-        "Rocket.Chat's settings of file uploads, start chatferry anew, and fetch what is pending."
+        "Rocket.Chat's settings of file uploads, start chatferry again, and fetch what is pending."
     )

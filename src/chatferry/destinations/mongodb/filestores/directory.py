@@ -69,7 +69,7 @@ class Directory:
         if not self._path.is_absolute():
             raise SettingsError(
                 f"{_SETTING} is {str(self._path)!r}, which is no absolute path. Set one, move the files "
-                "to it, start chatferry anew, and fetch what is pending."
+                "to it, start chatferry again, and fetch what is pending."
             )
         if not self._path.is_dir():
             raise SettingsError(

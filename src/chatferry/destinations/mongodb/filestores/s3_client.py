@@ -131,7 +131,7 @@ class S3Bucket:
         if not self._text("Bucket"):
             raise SettingsError(
                 "Rocket.Chat keeps files in AmazonS3, and its setting FileUpload_S3_Bucket names no bucket. "
-                "Set it, start chatferry anew, and fetch what is pending."
+                "Set it, start chatferry again, and fetch what is pending."
             )
         try:
             from boto3.session import Session
