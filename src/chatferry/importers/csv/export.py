@@ -30,7 +30,7 @@ from chatferry.importers.reading.table import is_text
 from chatferry.importers.reading.texts import VERY_LONG
 from chatferry.importers.reading.timeline import NEIGHBOURS, placed
 from chatferry.importers.reading.unlisted import UNLISTED_ROOM, not_listed
-from chatferry.problems import problem
+from chatferry.problems import about, problem
 from chatferry.records import (
     ROCKET_CAT,
     Channel,
@@ -348,13 +348,7 @@ def _guessed(room: _ChannelFiles) -> Problem:
         reason = f"channels.csv does not hold this folder; {UNLISTED_ROOM}"
         return problem("unknown-folder", reason, file=record.file)
     reason = f"the export does not list the members of {record.name}"
-    return problem(
-        "channel-without-members",
-        reason,
-        file=record.file,
-        position=record.position,
-        field=room.members_field,
-    )
+    return about(record, "channel-without-members", reason, room.members_field)
 
 
 def _scan_direct(archive: Archive, files: list[str], people: _People) -> Iterator[Channel | Part | Problem]:
@@ -406,5 +400,5 @@ def _entries(
 def _repaired(sheet: Sheet, line: int, count: int) -> Problem:
     reason = "bytes that are no UTF-8 were read as Windows-1252, and NUL bytes left out"
     field = column(sheet, sheet.places[2], "text")
-    note = problem("encoding-repaired", reason, file=sheet.file, position=where(line), field=field)
-    return replace(note, count=count)
+    place = where(line)
+    return problem("encoding-repaired", reason, file=sheet.file, position=place, field=field, count=count)

@@ -189,13 +189,7 @@ def _room(
         record = replace(record, members=tuple(dict.fromkeys((*record.members, *authors))))
         if record.type == "p" and record.file == ROOMS:
             reason = f"the export does not list the members of {record.name or record.id}"
-            yield problem(
-                "channel-without-members",
-                reason,
-                file=record.file,
-                position=record.position,
-                field="Room.members",
-            )
+            yield about(record, "channel-without-members", reason, "Room.members")
     yield record
     if reading:
         yield from parts(reading, record.id, reading.messages(record.id), with_rest=True)

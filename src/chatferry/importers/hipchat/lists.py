@@ -17,6 +17,7 @@ from chatferry.importers.hipchat.schema import (
 )
 from chatferry.importers.reading.json_list import Broken, Flaw, flaw_problem
 from chatferry.importers.reading.json_stream import read_chunks
+from chatferry.importers.reading.texts import is_web
 from chatferry.problems import MOST_OF_ARCHIVE, Notes, problem
 from chatferry.records import Channel, Problem, RecordType, User
 
@@ -112,7 +113,7 @@ def _user(user: HipChatUser, id: str, position: str) -> Iterator[User | Problem]
 
 def _avatar(text: str) -> str:
     """Return a picture as a data: URL; "" if it is invalid."""
-    if text.startswith(("https://", "http://")):
+    if is_web(text):
         return text
     if text.startswith("data:image/"):
         text = text.partition(";base64,")[2]

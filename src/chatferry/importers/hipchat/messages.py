@@ -10,7 +10,7 @@ from chatferry.ids import derived_hex
 from chatferry.importers.hipchat.schema import HipChatFile, Payload, import_id, sender_id, sender_name
 from chatferry.importers.reading.html import from_html
 from chatferry.importers.reading.json_list import NO_JSON, Flaw, lenient
-from chatferry.importers.reading.texts import fitting, joined
+from chatferry.importers.reading.texts import fitting, is_web, joined
 from chatferry.problems import NO_PROBLEMS, Position
 from chatferry.records import ROCKET_CAT, File, GroupMention, Message, Problem, Segment, Text, UserMention
 
@@ -243,7 +243,7 @@ def _files(payload: Payload, id: str, history: History, stored: Callable[[str], 
         title=name,
         mime=_TYPES.get(name.rpartition(".")[2].lower(), ""),
         size=int(given.size) if given.size is not None and 0 <= given.size < 2**53 else None,
-        url=url if url.startswith(("https://", "http://")) else "",
+        url=url if is_web(url) else "",
         path=next((place for place in _places(path, history) if path and stored(place)), ""),
     )
 

@@ -80,6 +80,11 @@ def _percent(match: re.Match[str]) -> str:
     return "".join(f"%{byte:02X}" for byte in match[0].encode())
 
 
+def is_web(address: str) -> bool:
+    """Return whether an address is one that a browser opens."""
+    return address.startswith(("https://", "http://"))
+
+
 def delimited(text: str, delimiter: str) -> str:
     """Return a text between delimiters, which go inside of its spaces: `* bold*` is not bold."""
     core = text.strip()

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from chatferry.importers.reading.file_names import on_windows, spellings
+from chatferry.importers.reading.texts import is_web
 from chatferry.importers.slack.blocks import from_blocks
 from chatferry.importers.slack.schema import SlackFile, SlackMessage, millis
 from chatferry.importers.slack.text import from_mrkdwn, without_secrets
@@ -40,7 +41,7 @@ def _problems(card: dict[str, Any], position: Position) -> Iterator[Problem]:
 
 
 def _is_link(value: Any) -> bool:
-    return isinstance(value, str) and _is_web(value)
+    return isinstance(value, str) and is_web(value)
 
 
 def _attachment(card: dict[str, Any]) -> Attachment:
@@ -130,9 +131,9 @@ def _file(file: SlackFile, folder: str, stored: Callable[[str], bool]) -> File:
         title=file.title or name,
         mime=file.mimetype or "",
         size=file.size if file.size is not None and 0 <= file.size < 2**53 else None,
-        url=address if not external and not gone and _is_web(address) else "",
+        url=address if not external and not gone and is_web(address) else "",
         path=path,
-        link=without_secrets(address) if external and _is_web(address) else "",
+        link=without_secrets(address) if external and is_web(address) else "",
         width=_pixels(file.original_w),
         height=_pixels(file.original_h),
         preview=without_secrets(file.preview or ""),
@@ -156,7 +157,3 @@ def _paths(id: str, name: str, folder: str) -> Iterator[str]:
     for place, file in ((f"__uploads/{id}", name), (f"{folder}/attachments", f"{id}-{name}")):
         for known_as in dict.fromkeys((file, on_windows(file))):
             yield from spellings(f"{place}/{known_as}")
-
-
-def _is_web(address: str) -> bool:
-    return address.startswith(("https://", "http://"))

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Any
 
 from chatferry.importers.reading.markdown import Bare, Markdown
-from chatferry.importers.reading.texts import delimited, joined, labelled
+from chatferry.importers.reading.texts import delimited, is_web, joined, labelled
 from chatferry.importers.slack.schema import person
 from chatferry.importers.slack.text import (
     address,
@@ -71,7 +71,7 @@ def _picture(block: dict[str, Any]) -> str:
     title = block.get("title")
     label = (_string(title, "text") if isinstance(title, dict) else "") or _string(block, "alt_text")
     url = _url(block, "image_url")
-    return f"!{labelled(url, label)}" if url.startswith(("https://", "http://")) else label
+    return f"!{labelled(url, label)}" if is_web(url) else label
 
 
 def _texts(objects: list[Any], before: str = "", after: str = "", between: str = "\n") -> Iterator[Segment]:

@@ -35,7 +35,7 @@ from chatferry.importers.slack.messages import placeholder_root, to_record
 from chatferry.importers.slack.ordering import in_order
 from chatferry.importers.slack.parts import SlackPartSpec, parts
 from chatferry.importers.slack.schema import Envelope, SlackMessage, micros
-from chatferry.problems import MOST_OF_PART, Notes, Position, problem
+from chatferry.problems import MOST_OF_PART, Notes, Position, about, problem
 from chatferry.records import ROCKET_CAT, Channel, Message, Part, Problem, User
 
 SIZES = Sizes()
@@ -282,7 +282,7 @@ def _scan_messages(
 
 def _not_listed(user: User) -> Problem:
     reason = f"no list of users names {user.id}, an inactive placeholder stands for it"
-    return problem("user-not-listed", reason, file=user.file, position=user.position, field="user")
+    return about(user, "user-not-listed", reason, "user")
 
 
 def _is_nameless(user: User) -> bool:
@@ -357,10 +357,5 @@ def _with_authors(conversation: Conversation, authors: Iterable[str]) -> Convers
 
 def _members_guessed(conversation: Conversation) -> Problem:
     record = conversation.record
-    return problem(
-        "channel-without-members",
-        f"the export does not list the members of {record.name or record.id}",
-        file=record.file,
-        position=record.position,
-        field="members",
-    )
+    reason = f"the export does not list the members of {record.name or record.id}"
+    return about(record, "channel-without-members", reason, "members")

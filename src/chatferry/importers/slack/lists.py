@@ -27,7 +27,7 @@ from chatferry.importers.slack.schema import (
     person,
 )
 from chatferry.importers.slack.text import from_mrkdwn
-from chatferry.problems import problem
+from chatferry.problems import about, problem
 from chatferry.records import Channel, ChannelMention, Problem, User, UserMention
 
 T = TypeVar("T")
@@ -306,9 +306,7 @@ def read_conversations(archive: Archive, folders: Mapping[str, object]) -> Itera
         seen.add(record.id)
         if folder in claimed:
             reason = f"{claimed[folder]} has the same name, and with it the folder with the messages"
-            yield problem(
-                "channel-name-twice", reason, file=record.file, position=record.position, field="name"
-            )
+            yield about(record, "channel-name-twice", reason, "name")
             conversation = replace(conversation, folder="")
         elif folder:
             claimed[folder] = record.id

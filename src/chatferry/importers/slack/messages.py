@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from chatferry.importers.reading.json_list import NO_JSON
-from chatferry.importers.reading.texts import VERY_LONG, fitting, joined
+from chatferry.importers.reading.texts import VERY_LONG, fitting, is_web, joined
 from chatferry.importers.slack.attachments import all_attachments, files
 from chatferry.importers.slack.blocks import from_blocks
 from chatferry.importers.slack.schema import (
@@ -368,6 +368,6 @@ def _avatar(message: SlackMessage, profile: BotProfile | None) -> str:
     icons = message.icons or (profile.icons if profile else None) or {}
     for size in ("image_72", "image_64", "image_48", "image_36"):
         url = icons.get(size)
-        if isinstance(url, str) and url.startswith(("http://", "https://")):
+        if isinstance(url, str) and is_web(url):
             return without_secrets(url)
     return ""
