@@ -15,10 +15,10 @@ READING = """
 import sys
 from chatferry.archive import open_archive
 from chatferry.pipeline.convert_parts import convert_parts
-from chatferry.convert import Known, KnownRoom
+from chatferry.convert import IdMap, MappedRoom
 from chatferry.destinations.memory import MemoryDestination
 from chatferry.importers import IMPORTERS
-from chatferry.memory import peak_memory
+from chatferry.runtime import peak_memory
 from chatferry.records import Channel, Part
 from chatferry.store.parts import NumberedPart
 
@@ -27,11 +27,11 @@ importer, rooms, parts, read = IMPORTERS[sys.argv[1]], {}, [], 0
 with open_archive(sys.argv[2]) as archive:
     for item in importer.scan(archive):
         if isinstance(item, Channel):
-            rooms[item.id] = KnownRoom(item.id, item.name)
+            rooms[item.id] = MappedRoom(item.id, item.name)
         elif isinstance(item, Part):
             parts.append(NumberedPart(len(parts), item))
             read += item.messages
-    for _ in convert_parts(parts, Known({}, rooms), importer, archive, MemoryDestination.pack):
+    for _ in convert_parts(parts, IdMap({}, rooms), importer, archive, MemoryDestination.pack):
         pass
 print(round(peak_memory() - before), read)
 """
