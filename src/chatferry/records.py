@@ -120,7 +120,7 @@ class Channel(Struct, frozen=True, gc=False, kw_only=True, tag_field="is", tag="
 
 
 class Reaction(Struct, frozen=True, gc=False):
-    """`name` without colons, Rocket.Chat's, skin tones included: "+1::skin-tone-3"."""
+    """`name` as Rocket.Chat writes it, without colons: "+1_tone2"."""
 
     name: str
     users: tuple[str, ...]
