@@ -45,9 +45,9 @@ from chatferry.importers.reading.texts import delimited, fitting, joined, link
 from chatferry.importers.slack import schema as slack_wire
 from chatferry.importers.slack import text as slack_text
 from chatferry.importers.slack.blocks import from_blocks
+from chatferry.importers.slack.emoji import rocket_chat_name
 from chatferry.importers.slack.first_pass import Day
 from chatferry.importers.slack.parts import _stretches
-from chatferry.importers.slack.skin_tones import in_rocket_chat
 from chatferry.operations import Status
 from chatferry.origins import Links, Origin
 from chatferry.pipeline.convert_parts import convert_parts
@@ -154,7 +154,7 @@ OF_TEXT: Mapping[str, Callable[[str], object]] = {
     "slack: one token": lambda text: slack_text.from_mrkdwn(f"<{text}|{text}>"),
     "slack: after every token": lambda text: slack_text.from_mrkdwn(f"<@U1>{text}<https://a.b|{text}>{text}"),
     "slack: code": lambda text: slack_text.from_mrkdwn(f"```{text}``` `{text}"),
-    "slack: tone": lambda text: in_rocket_chat(f"{text}::skin-tone-2"),
+    "slack: tone": lambda text: rocket_chat_name(f"{text}::skin-tone-2"),
     "slack: rich text": lambda text: from_blocks(rich_text(text)),
     "slack: secrets": slack_text.without_secrets,
     "slack: blocks": lambda text: from_blocks(

@@ -15,6 +15,7 @@ from chatferry.importers.reading.json_list import NO_JSON
 from chatferry.importers.reading.texts import VERY_LONG, fitting, is_web, joined
 from chatferry.importers.slack.attachments import all_attachments, files
 from chatferry.importers.slack.blocks import from_blocks
+from chatferry.importers.slack.emoji import rocket_chat_name
 from chatferry.importers.slack.schema import (
     SLACKBOT,
     BotProfile,
@@ -26,7 +27,6 @@ from chatferry.importers.slack.schema import (
     millis,
     person,
 )
-from chatferry.importers.slack.skin_tones import in_rocket_chat
 from chatferry.importers.slack.text import from_mrkdwn, without_secrets
 from chatferry.problems import NO_PROBLEMS, Position
 from chatferry.records import (
@@ -335,7 +335,7 @@ def _reactions(
             people = reaction.users
             if bots or SLACKBOT in people:
                 people = [bots.get(user) or person(user) for user in people]
-            name = in_rocket_chat(reaction.name) if "::" in reaction.name else reaction.name
+            name = rocket_chat_name(reaction.name)
             if len(people) > 1 or name in users:
                 people = list(dict.fromkeys((*users.get(name, ()), *people)))
             users[name] = tuple(people)

@@ -9,8 +9,8 @@ from functools import lru_cache
 
 from chatferry.importers.reading.markdown import Bare, Markdown, bare
 from chatferry.importers.reading.texts import labelled
+from chatferry.importers.slack.emoji import RENAMED, rocket_chat_name
 from chatferry.importers.slack.schema import SLACKBOT
-from chatferry.importers.slack.skin_tones import in_rocket_chat
 from chatferry.records import ROCKET_CAT, ChannelMention, GroupMention, Segment, Text, UserMention
 
 # Code, a token, or an emoji. Each alternative begins with a plain character: only then is the search fast.
@@ -20,8 +20,7 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 _BRACKETS = re.compile(r"(<[^<>\n]+>)")  # all there is to find where there is neither code nor emoji
-_EMOJI = {":simple_smile:": ":smile:", ":memo:": ":pencil:", ":piggy:": ":pig:", ":uk:": ":gb:"}
-_ALIAS = re.compile("|".join((*_EMOJI, "::skin-tone-")))
+_ALIAS = re.compile("|".join((*(f":{name}:" for name in RENAMED), "::skin-tone-")))
 _ALL, _HERE = GroupMention("all"), GroupMention("here")
 _GROUPS = {"channel": _ALL, "everyone": _ALL, "group": _ALL, "here": _HERE}
 _SHORT = 200  # characters of tokens that are kept in memory
@@ -87,8 +86,7 @@ def without_secrets(text: str) -> str:
 
 def emoji(name: str) -> str:
     """Return an emoji as Rocket.Chat writes it; `name` is Slack's, without colons."""
-    shown = f":{in_rocket_chat(name)}:"
-    return _EMOJI.get(shown, shown)
+    return f":{rocket_chat_name(name)}:"
 
 
 _short_emoji = lru_cache(maxsize=1024)(emoji)

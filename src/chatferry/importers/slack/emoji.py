@@ -1,6 +1,7 @@
-"""Emoji with skin tones: Slack's names of them, and those that Rocket.Chat's emoji set has.
+"""Names of emoji in Slack and in Rocket.Chat.
 
-Slack writes `:clap::skin-tone-2:`, Rocket.Chat `:clap_tone1:`.
+Most are the same. Slack writes `:clap::skin-tone-2:`, Rocket.Chat `:clap_tone1:`. Listed are names that have
+tones, and the few that Rocket.Chat calls differently.
 """
 
 import re
@@ -64,17 +65,19 @@ _LISTED = """
     woman_walking woman_wearing_turban woman_white_haired woman_with_headscarf woman_with_probing_cane
     woman_with_veil women_holding_hands writing_hand
 """
-_NAMES = frozenset(_LISTED.split())
+_TONED = frozenset(_LISTED.split())
+RENAMED = {"simple_smile": "smile", "memo": "pencil", "piggy": "pig", "uk": "gb"}
 _TONE = re.compile(r"(.+)::skin-tone-([2-6])", re.DOTALL)
 _TONES = re.compile(r"(.+)::skin-tone-[\d-]+", re.DOTALL)
 
 
-def in_rocket_chat(name: str) -> str:
-    """Return Rocket.Chat's name of an emoji, both without the colons around them; the emoji without its tone
-    where the set has none with it."""
+def rocket_chat_name(name: str) -> str:
+    """Return Rocket.Chat's name of an emoji; without its tone if the set has no such name. No colons."""
+    if "::" not in name:
+        return RENAMED.get(name, name)
     if toned := _TONE.fullmatch(name):
         for known in (toned[1], toned[1].replace("-", "_")):
-            if known in _NAMES:
+            if known in _TONED:
                 return f"{known}_tone{int(toned[2]) - 1}"
     several = _TONES.fullmatch(name)
     return several[1] if several else name
