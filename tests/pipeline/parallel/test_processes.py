@@ -1,22 +1,27 @@
 """Messages converted in several processes: the same documents as in one, also if processes die."""
 
 import fcntl
+import gc
 import os
 import signal
+import struct
 import subprocess
 import threading
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
 from chatferry import accounts
+from chatferry.archive import Archive, open_archive
 from chatferry.clock import now
 from chatferry.destinations import Destination, open_destination
 from chatferry.documents import Date
-from chatferry.errors import CancelledError
+from chatferry.errors import CancelledError, ProcessError
 from chatferry.operations import Operation, Status, advance
 from chatferry.pipeline.operation import run_operation
+from chatferry.pipeline.parallel import processes
 from chatferry.pipeline.parallel.archive_spec import ArchiveSpec
 from chatferry.pipeline.parallel.processes import PIPE, WORTH, Processes, cores, worthwhile
 from chatferry.settings import Settings
@@ -265,3 +270,26 @@ def test_processes_are_started_only_for_enough_messages(
     wanted: int | None, messages: int, count: int
 ) -> None:
     assert worthwhile(wanted, messages) == count
+
+
+def die_while_writing(archive: Archive, shared: None, item: int) -> int:
+    """End this process as the kernel does for want of memory: a result is half written, its lock is held."""
+    for queue in [thing for thing in gc.get_objects() if isinstance(thing, SimpleQueue)]:
+        with queue._wlock:  # type: ignore[attr-defined]  # there is no other way to the pipe
+            os.write(queue._writer.fileno(), struct.pack("!i", 1_000_000) + b"half")  # type: ignore[attr-defined]
+            os.kill(os.getpid(), signal.SIGKILL)
+    return item
+
+
+def test_a_worker_that_dies_in_the_middle_of_a_result_is_noticed(
+    tmp_path: Path, export: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "_GRACE", 0.3)
+    source = ArchiveSpec(str(export), Settings().limits, export.name, "slack")
+    with (
+        open_archive(export) as archive,
+        Processes(2, source, tmp_path, serving=True) as workers,
+        pytest.raises(ProcessError, match="ended from outside 4 times"),
+    ):
+        list(workers.each(archive, lambda: None, die_while_writing, None, range(3)))
+    assert helpers(os.getpid()) == []

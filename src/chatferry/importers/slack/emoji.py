@@ -80,4 +80,5 @@ def rocket_chat_name(name: str) -> str:
             if known in _TONED:
                 return f"{known}_tone{int(toned[2]) - 1}"
     several = _TONES.fullmatch(name)
-    return several[1] if several else name
+    plain = several[1] if several else name
+    return RENAMED.get(plain, plain)

@@ -15,7 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from functools import partial
 from itertools import chain
-from multiprocessing import get_context, parent_process
+from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -49,6 +49,7 @@ WORTH_READING = 200_000_000  # bytes of JSON; less is read for the first time be
 _NICENESS = 5  # with as many busy processes as there are cores, one that answers would wait for each step
 _WAITING = 2  # groups that are at hand for whoever has done one, also while this process converts one itself
 PIPE = 1 << 20  # bytes of results on their way; more takes privileges
+_GRACE = 5.0  # seconds in which a pool is to notice that a worker has died
 _LOSSES = 3  # times in a row that processes may be lost
 
 
@@ -90,6 +91,8 @@ class Processes:
         self._processes = get_context("spawn")  # a fork would copy the locks that other threads hold
         self._stop = self._processes.Event()
         self._pool: ProcessPoolExecutor | None = None
+        self._workers: list[BaseProcess] = []
+        self._died: float | None = None  # when a worker was first seen dead
 
     def __enter__(self) -> Self:
         try:
@@ -166,8 +169,13 @@ class Processes:
         while True:
             submit = partial(_submit, pool, work)
             own = None if self._serving else run_locally
+
+            def check_all(pool: ProcessPoolExecutor = pool) -> None:
+                check()
+                self._bury(pool)
+
             try:
-                for done in work_on_chunks(chunks, submit, running, lambda: capacity, check, own):
+                for done in work_on_chunks(chunks, submit, running, lambda: capacity, check_all, own):
                     losses = 0
                     self._memory[done.process] = done.memory
                     yield from done.made
@@ -185,6 +193,22 @@ class Processes:
                 running = {}
                 pool = self._start()
 
+    def _bury(self, pool: ProcessPoolExecutor) -> None:
+        """Let a pool end that has not noticed the death of a worker.
+
+        A worker that is killed while it writes a result leaves the pool reading the rest of it for ever, and
+        other workers waiting for their turn to write.
+        """
+        if self._died is None and any(worker.exitcode is not None for worker in self._workers):
+            self._died = time.monotonic()
+        if self._died is not None and time.monotonic() - self._died > _GRACE:
+            for worker in self._workers:
+                worker.kill()
+            with suppress(
+                AttributeError, OSError
+            ):  # private, as in `_widen`: then the reader comes to an end
+                pool._result_queue._writer.close()  # type: ignore[attr-defined]
+
     def _start(self) -> ProcessPoolExecutor:
         pool = self._pool = ProcessPoolExecutor(
             self._count,
@@ -195,11 +219,14 @@ class Processes:
         _widen(pool)
         # Ctrl-C reaches all processes of a command, and is for this one alone: others inherit the mask.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        before = active_children()
         try:
             for _ in range(self._count):
                 pool.submit(_get_ready)  # a pool starts a process when there is something to do for it
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        self._workers = [worker for worker in active_children() if worker not in before]
+        self._died = None
         return pool
 
     def _end(self) -> None:
