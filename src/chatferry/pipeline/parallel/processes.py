@@ -204,10 +204,9 @@ class Processes:
         if self._died is not None and time.monotonic() - self._died > _GRACE:
             for worker in self._workers:
                 worker.kill()
-            with suppress(
-                AttributeError, OSError
-            ):  # private, as in `_widen`: then the reader comes to an end
-                pool._result_queue._writer.close()  # type: ignore[attr-defined]
+            with suppress(AttributeError, OSError):
+                # The pool's own end of the pipe: without it and the workers the reader comes to an end.
+                pool._result_queue._writer.close()  # type: ignore[attr-defined]  # private, as in `_widen`
 
     def _start(self) -> ProcessPoolExecutor:
         pool = self._pool = ProcessPoolExecutor(
