@@ -65,6 +65,8 @@ def test_a_file_without_permission_in_a_folder_is_refused() -> None:
     with tempfile.TemporaryDirectory() as place:
         Path(place).chmod(0o755)
         root = folder_of(EXPORT, Path(place) / "export")
+        for path in (root, *root.rglob("*")):  # whatever the umask of this process
+            path.chmod(0o755)
         (root / "users.json").chmod(0o000)
         with as_nobody():
             assert '"users.json" cannot be read (permission denied)' in reading_refusal(root, "users.json")
