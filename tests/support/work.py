@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 SMALL, LARGE = 8_000, 64_000
 _MOST = 25.0  # linear work grows 8 times, quadratic 64 times
-_HOPELESS = 45.0
 _NEGLIGIBLE = 0.004  # seconds: so little cannot be compared, and is no quadratic work on 64 kB
 _TRIES = 4
 
@@ -25,7 +24,7 @@ def growth(call: Callable[[int], Callable[[], object]]) -> float:
         return 0.0
     most = _seconds(small)
     for _ in range(_TRIES):
-        if not _MOST <= least / most < _HOPELESS:
+        if least / most < _MOST:
             break
         least, most = min(least, _seconds(large)), max(most, _seconds(small))
     return least / most
