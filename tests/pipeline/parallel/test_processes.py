@@ -163,9 +163,12 @@ def test_processes_that_are_killed_again_and_again_end_the_import(tmp_path: Path
         for pid in helpers(os.getpid()):
             os.kill(pid, signal.SIGKILL)
 
-    destination = workspace()
-    operation, store, settings = prepared(export, tmp_path, destination)
-    ended = run_operation(operation, store, destination, settings, check)
+    for _ in range(5):  # on a busy machine this one may come too late to kill, and work gets done
+        destination = workspace()
+        operation, store, settings = prepared(export, tmp_path, destination)
+        ended = run_operation(operation, store, destination, settings, check)
+        if ended.status == Status.FAILED:
+            break
     assert ended.status == Status.FAILED
     assert ended.error.startswith("Processes of chatferry were ended from outside 4 times")
     assert "--workers 1" in ended.error
