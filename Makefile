@@ -14,7 +14,7 @@ serve: $(VENV)/.installed
 	@exec $(BIN)/chatferry serve
 
 test: lint types
-	$(BIN)/python -m pytest -m "not long" --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not long" --numprocesses 2 --dist loadfile --reruns 1 -rfER
 
 test-long: $(VENV)/.installed-dev
 	CHATFERRY_TEST_LONG=1 $(BIN)/python -m pytest

@@ -9,15 +9,15 @@ from tests.support.serving import PATIENCE
 
 def helpers(pid: int) -> list[int]:
     """The processes that a process has started for its parts."""
-    children = Path(f"/proc/{pid}/task").glob("*/children")
-    found = [int(child) for file in children for child in file.read_text().split()]
-    return [child for child in found if "spawn_main" in _command_line(child)]
+    lists = Path(f"/proc/{pid}/task").glob("*/children")
+    found = [int(child) for file in lists for child in _read(file).split()]
+    return [child for child in found if "spawn_main" in _read(Path(f"/proc/{child}/cmdline"))]
 
 
-def _command_line(pid: int) -> str:
+def _read(file: Path) -> str:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_text()
-    except (FileNotFoundError, ProcessLookupError):  # it has gone since it was listed
+        return file.read_text()
+    except (FileNotFoundError, ProcessLookupError):  # the thread or process has gone since it was listed
         return ""
 
 
