@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 # Every server that a test starts would compile its code again where this is set.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: serve test test-long test-clients lint types golden lock bench clean
+.PHONY: serve test test-long test-clients lint types golden lock dist bench clean
 
 serve: $(VENV)/.installed
 	@exec $(BIN)/chatferry serve
@@ -42,6 +42,10 @@ lock: $(VENV)/.installed-dev
 	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
 		| $(BIN)/uv pip compile pyproject.toml - --quiet --no-config --upgrade --generate-hashes --universal \
 			--python-version 3.12 --custom-compile-command 'make lock' --output-file deploy/requirements.lock
+
+# The wheel, dist/chatferry-VERSION-py3-none-any.whl: docs/installing.md says how to install it.
+dist: $(VENV)/.installed-dev
+	$(BIN)/python -m hatchling build --target wheel --directory dist --clean
 
 # Some 20 minutes; docs/performance.md says how to measure the rest.
 bench: $(VENV)/.installed-dev

@@ -16,6 +16,7 @@ from chatferry.destinations.throttled import Pace
 from chatferry.downloads import DEFAULT_RULES, Rules
 from chatferry.downloads.addresses import HOSTS, parse_hosts
 from chatferry.errors import SettingsError
+from chatferry.extras import advice
 from chatferry.sizes import MIB
 
 
@@ -225,7 +226,7 @@ def _judge_cluster(cluster: str, destination: str, pace: Pace) -> None:
             "CHATFERRY_MAX_LATENCY_MS: only one process keeps a pace."
         )
     if cluster and find_spec("distributed") is None:
-        raise SettingsError("--cluster needs the extra \"cluster\": pip install 'chatferry[cluster]'.")
+        raise SettingsError(f"--cluster: {advice('cluster')}")
 
 
 def _switch(environment: Mapping[str, str], name: str, default: bool) -> bool:

@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 from chatferry.archive.streams import OffsetFile
 from chatferry.downloads import DEFAULT_RULES, Rules
 from chatferry.errors import SettingsError
+from chatferry.extras import advice
 from chatferry.redaction import without_secrets
 from chatferry.sizes import MIB
 
@@ -77,5 +78,5 @@ def _opened(url: str, rules: Rules) -> Remote:
     try:
         from chatferry.archive.remote_s3 import S3Object
     except ModuleNotFoundError as error:
-        raise SettingsError(f"{shown}: s3 needs the extra \"s3\": pip install 'chatferry[s3]'.") from error
+        raise SettingsError(f"{shown}: {advice('s3')}") from error
     return S3Object(url, shown, rules)

@@ -228,7 +228,7 @@ def _judge(who: str, theirs: Versions, own: Versions) -> None:
         if theirs[name] != version:
             raise SettingsError(
                 f"{who} has {name} {theirs[name]}, the chatferry that imports has {name} {version}. "
-                f"Both must be the same: install chatferry[cluster] {own['chatferry']} on all machines alike."
+                f"Both must be the same: install chatferry {own['chatferry']} on all machines alike."
             )
 
 

@@ -82,7 +82,7 @@ def test_a_server_that_does_not_answer(
 
 def test_without_the_library(opened: Open, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "boto3.session", None)
-    assert "pip install 'chatferry[s3]'" in refused(opened(s3.settings("some-bucket")))
+    assert "-m pip install 'boto3>=" in refused(opened(s3.settings("some-bucket")))
 
 
 def test_an_old_signature(opened: Open, s3: S3Server, bucket: str) -> None:

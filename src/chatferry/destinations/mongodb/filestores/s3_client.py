@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from chatferry.errors import ChatferryError, DestinationError, SettingsError
+from chatferry.extras import advice
 
 T = TypeVar("T")
 _ATTEMPTS = 4  # at an answer that breaks off; the client itself repeats what fails earlier
@@ -139,8 +140,7 @@ class S3Bucket:
             from botocore.exceptions import BotoCoreError
         except ImportError:
             raise SettingsError(
-                "Rocket.Chat keeps files in AmazonS3, and the library that speaks to it is not installed. "
-                "Install it with pip install 'chatferry[s3]', and fetch what is pending."
+                f"Rocket.Chat keeps files in AmazonS3. {advice('s3')} Then fetch what is pending."
             ) from None
         is_old = self._text("SignatureVersion") in _OLD_SIGNATURES
         style = "path" if self._settings.get("FileUpload_S3_ForcePathStyle") is True else "virtual"
