@@ -20,14 +20,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from chatferry import accounts
-from chatferry.api import validation
+from chatferry.api import validation, wire
 from chatferry.api.auth.sessions import LoginError
 from chatferry.api.bodies import RequestBody, plain
 from chatferry.api.call_log import CallLog
 from chatferry.api.endpoint import Endpoint
 from chatferry.api.media.files import file_routes
 from chatferry.api.routes import ENDPOINTS
-from chatferry.api.services import TOO_MANY, Call, Services
+from chatferry.api.services import TOO_MANY, Call, OperationAnswer, Services
 from chatferry.api.uploads import resumable
 from chatferry.clock import now
 from chatferry.documents import Document
@@ -231,6 +231,10 @@ def _response(answer: Any, endpoint: Endpoint) -> Response:
     """Return a value as a JSON response; objects get `success: true`. Responses are returned unchanged."""
     if isinstance(answer, Response):
         return answer
+    if isinstance(answer, OperationAnswer):
+        response = _response(answer.json, endpoint)
+        response.headers[wire.OPERATION_ID] = answer.operation
+        return response
     if not endpoint.enveloped or isinstance(answer, list) or "success" in answer:
         return _json(answer)
     return _json({**answer, "success": True})
@@ -245,12 +249,12 @@ def _refused(error: RequestError) -> Response:
     if isinstance(error, LoginError):
         payload = {"error": error.reason, "message": error.message}
         return _json({"success": False, "status": "error", **payload}, error.status)
-    wire: dict[str, object] = {"success": False, "error": str(error)}
+    told: wire.JSON = {"success": False, "error": str(error)}
     if error.type:
-        wire["errorType"] = error.type
+        told["errorType"] = error.type
     if error.details:
-        wire["details"] = error.details
-    return _json(wire, error.status)
+        told["details"] = error.details
+    return _json(told, error.status)
 
 
 def _unavailable(error: ChatferryError) -> RequestError:

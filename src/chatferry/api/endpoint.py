@@ -29,6 +29,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     is_instant      the answer needs no thread and no database
     hashes          passwords are hashed for it
     enveloped       objects get `success: true`
+    names_operation a header of the answer has the id of the operation that the call began or continued
     headers         headers of every answer
     page_type       media type of a page
     more_answers    descriptions and schemas of answers with other statuses
@@ -53,6 +54,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     is_instant: bool = False
     hashes: bool = False
     enveloped: bool = True
+    names_operation: bool = False
     headers: Mapping[str, str] = {}
     page_type: str = "text/html"
     more_answers: Mapping[int, tuple[str, schemas.Schema]] = {}

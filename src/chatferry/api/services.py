@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
+from typing import Any
 
 from anyio import CapacityLimiter
 from msgspec import Struct
@@ -174,6 +175,13 @@ class _Shared:
         with self._opening:
             if self._destination is not None:
                 self._destination.close()
+
+
+class OperationAnswer(Struct, frozen=True):
+    """The JSON of an answer, and the operation that the call began or continued: a header has its id."""
+
+    json: dict[str, Any]
+    operation: str
 
 
 class Call(Struct, frozen=True, kw_only=True):

@@ -12,6 +12,9 @@ from chatferry.reports.operation_json import iso
 
 JSON = dict[str, Any]
 
+OPERATION_ID = "Import-Operation-Id"
+"""The header with the id of the operation that a call began or continued."""
+
 
 def is_json(content_type: str) -> bool:
     """Return whether a body with this Content-Type is JSON."""

@@ -10,6 +10,7 @@ from chatferry.api.description.responses import ERROR, LOGIN_FAILED, OPERATION, 
 from chatferry.api.schemas import Schema
 from chatferry.api.uploads import tus
 from chatferry.api.uploads.tus_headers import HEADERS, REASONS, Exchange
+from chatferry.api.wire import OPERATION_ID
 
 if TYPE_CHECKING:
     from chatferry.api.endpoint import Endpoint
@@ -176,7 +177,10 @@ def _answered(endpoint: "Endpoint") -> JSON:
     content: JSON = {"schema": endpoint.answers}
     if endpoint.example is not None:
         content["example"] = endpoint.example.answer
-    return {"description": "Success.", "content": {"application/json": content}}
+    answered: JSON = {"description": "Success.", "content": {"application/json": content}}
+    if endpoint.names_operation:
+        answered["headers"] = {OPERATION_ID: {**_header(OPERATION_ID), "required": True}}
+    return answered
 
 
 def _response(description: str, schema: Schema, shown: Sequence[JSON]) -> JSON:

@@ -167,7 +167,9 @@ def _answers(responses: JSON) -> Iterator[tuple[str, str, str]]:
             if "example" in header
         }
         if status == "200" and "example" in content:
-            yield "It answers:", "json", _pretty(content["example"])
+            named = [f"`{name}: {example}`" for name, example in headers.items()]
+            with_headers = f", with the header {', '.join(named)}" if named else ""
+            yield f"It answers{with_headers}:", "json", _pretty(content["example"])
         elif status.startswith("2") and headers:
             lines = [f"{name}: {example}" for name, example in headers.items()]
             yield f"It answers with status {status} and headers such as these:", "http", "\n".join(lines)

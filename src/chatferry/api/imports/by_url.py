@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from chatferry.api import wire
 from chatferry.api.imports import operations
-from chatferry.api.services import Call, Services
+from chatferry.api.services import Call, OperationAnswer, Services
 from chatferry.api.uploads.single import file_name
 from chatferry.clock import now
 from chatferry.errors import DownloadError, RequestError
@@ -17,7 +17,7 @@ from chatferry.pipeline import commands
 from chatferry.pipeline.fetching.archives import ask_for_archive
 
 
-def download_public_import_file(call: Call) -> wire.JSON:
+def download_public_import_file(call: Call) -> OperationAnswer:
     """Begin an import from an http(s) URL, or from a file or folder below an allowed directory."""
     url, key = str(call.body["fileUrl"]), str(call.body["importerKey"])
     importer = operations.importer_of_public_file(key)
@@ -29,11 +29,11 @@ def download_public_import_file(call: Call) -> wire.JSON:
     moment = now()
     file = url if path.is_dir() else f"{wire.stamp(moment)}_{call.user['_id']}_{path.name}"
     new = commands.new_operation(importer.key, str(call.user["_id"]))
-    operations.begin(call.services, replace(new, archive=str(path), file=file))
-    return {}
+    begun = operations.begin(call.services, replace(new, archive=str(path), file=file))
+    return OperationAnswer({}, begun.id)
 
 
-def _begin_download(call: Call, importer: Importer, url: str) -> wire.JSON:
+def _begin_download(call: Call, importer: Importer, url: str) -> OperationAnswer:
     """Wait until the host begins to answer, and download in the background."""
     services = call.services
     new = commands.new_operation(importer.key, str(call.user["_id"]), Status.DOWNLOADING)
@@ -46,7 +46,7 @@ def _begin_download(call: Call, importer: Importer, url: str) -> wire.JSON:
         commands.fail(services.store, operation.id, str(error))
         raise _refused_download(error) from None
     services.worker.wake(operation.id)
-    return {}
+    return OperationAnswer({}, operation.id)
 
 
 def _path_of(url: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from chatferry.api import wire
-from chatferry.api.services import Call, Services
+from chatferry.api.services import Call, OperationAnswer, Services
 from chatferry.clock import now
 from chatferry.documents import OPERATIONS
 from chatferry.errors import OperationError, OriginError, RequestError
@@ -82,7 +82,7 @@ def get_import_file_data(call: Call) -> wire.JSON:
     )
 
 
-def start_import(call: Call) -> wire.JSON:
+def start_import(call: Call) -> OperationAnswer:
     """Start the import of the selection."""
     services = call.services
     body: Any = call.body
@@ -95,7 +95,7 @@ def start_import(call: Call) -> wire.JSON:
         started = commands.start(services.store, chosen)
     audit.record("import started", operation=started.id)
     services.worker.wake(started.id)
-    return {}
+    return OperationAnswer({}, started.id)
 
 
 def _waiting_for_selection(services: Services) -> Operation:
@@ -180,14 +180,14 @@ def import_resume(call: Call) -> wire.JSON:
     return {"paused": False}
 
 
-def import_retry(call: Call) -> wire.JSON:
+def import_retry(call: Call) -> OperationAnswer:
     """Continue the current operation, which has failed, where it stopped."""
     services = call.services
     with _refusals("import.retry"):
         again = commands.retry(services.store)
     audit.record("import retried", operation=again.id)
     services.worker.wake(again.id)
-    return {"operation": operation_json(again)}
+    return OperationAnswer({"operation": operation_json(again)}, again.id)
 
 
 def import_clear(call: Call) -> wire.JSON:

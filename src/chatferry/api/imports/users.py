@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from chatferry import accounts
 from chatferry.api import wire
 from chatferry.api.imports.operations import take_over
-from chatferry.api.services import Call, Services
+from chatferry.api.services import Call, OperationAnswer, Services
 from chatferry.clock import now
 from chatferry.convert.users import may_grant
 from chatferry.errors import OperationError, RequestError
@@ -31,10 +31,11 @@ _NO_NEW_DATA = {
 }
 
 
-def import_new(call: Call) -> wire.JSON:
+def import_new(call: Call) -> OperationAnswer:
     """Begin an operation for users from `import.addUsers`. It replaces every earlier operation."""
     operation = replace(commands.new_operation("api", str(call.user["_id"]), Status.NEW), type="api")
-    return {"operation": operation_json(take_over(call.services, operation))}
+    begun = take_over(call.services, operation)
+    return OperationAnswer({"operation": operation_json(begun)}, begun.id)
 
 
 def import_add_users(call: Call) -> wire.JSON:
@@ -116,7 +117,7 @@ def _with_users(count: Counts, added: int) -> Counts:
     return replace(count, total=(count.total or 0) + added, users=(count.users or 0) + added)
 
 
-def import_run(call: Call) -> wire.JSON:
+def import_run(call: Call) -> OperationAnswer:
     """Start the import of all users of the current operation. Existing accounts do not change."""
     services = call.services
     try:
@@ -132,4 +133,4 @@ def import_run(call: Call) -> wire.JSON:
         raise RequestError(known) from error
     audit.record("import started", operation=operation.id)
     services.worker.wake(operation.id)
-    return {}
+    return OperationAnswer({}, operation.id)

@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chatferry import private
+from chatferry.api import wire
 from chatferry.api.imports import operations
 from chatferry.api.services import Services
 from chatferry.api.uploads import tus
@@ -187,7 +188,7 @@ async def _standing(
 ) -> Response:
     """Return the answer with the state of an upload, and with its operation once it is complete."""
     if await run_sync(_is_complete, services, upload):
-        fate = {"Import-Operation-Id": upload.id}
+        fate = {wire.OPERATION_ID: upload.id}
     else:
         known = await run_sync(services.store.uploads.get, upload.id) or upload
         fate = {"Upload-Expires": tus.http_date(known.expires)}

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from chatferry import private
 from chatferry.api import schemas, validation, wire
 from chatferry.api.imports import operations
-from chatferry.api.services import Services
+from chatferry.api.services import OperationAnswer, Services
 from chatferry.api.uploads.form_body import FormBody
 from chatferry.api.uploads.json_body import UploadBody
 from chatferry.api.uploads.receiving import blocks, cannot_store, discard, too_large
@@ -51,14 +51,14 @@ _JSON = _Way("uploadImportFile", schemas.UPLOAD_IMPORT_FILE, " (base64 makes a f
 _FORM = _Way("import.upload", schemas.IMPORT_UPLOAD)
 
 
-async def upload_import_file(request: Request, services: Services, user: Document) -> wire.JSON:
+async def upload_import_file(request: Request, services: Services, user: Document) -> OperationAnswer:
     """Store a file that is base64 inside a JSON body."""
     if not wire.is_json(request.headers.get("content-type", "")):
         validation.check_body(_JSON.schema, {})  # Rocket.Chat finds none of the fields in such a body
     return await _store(request, services, user, _JSON, UploadBody)
 
 
-async def import_upload(request: Request, services: Services, user: Document) -> wire.JSON:
+async def import_upload(request: Request, services: Services, user: Document) -> OperationAnswer:
     """Store a file that is a part of a form."""
     form = partial(FormBody, request.headers.get("content-type", ""))
     return await _store(request, services, user, _FORM, form)
@@ -70,7 +70,7 @@ async def _store(
     user: Document,
     way: _Way,
     open_body: Callable[[BinaryIO], BodyReader],
-) -> wire.JSON:
+) -> OperationAnswer:
     """Store the file, and begin its operation once it is complete. Otherwise remove it."""
     id = new_id()
     path = services.settings.uploads / id
@@ -91,7 +91,7 @@ async def _store(
     except BaseException:
         discard(path)
         raise
-    return {}
+    return OperationAnswer({}, id)
 
 
 async def _receive(

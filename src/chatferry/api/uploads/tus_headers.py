@@ -6,6 +6,7 @@ from typing import Any
 from msgspec import Struct
 
 from chatferry.api.uploads import tus
+from chatferry.api.wire import OPERATION_ID
 
 
 class TusHeader(Struct, frozen=True):
@@ -39,8 +40,8 @@ HEADERS = {
     "Upload-Expires": TusHeader(
         "When an incomplete upload is removed.", _STRING, "Sat, 12 Aug 2023 20:08:37 GMT"
     ),
-    "Import-Operation-Id": TusHeader(
-        "The id of the operation that a complete upload began.", _STRING, "rbAXPnMktTFbNpwtJ"
+    OPERATION_ID: TusHeader(
+        "The id of the operation that the call began or continued.", _STRING, "rbAXPnMktTFbNpwtJ"
     ),
     "X-HTTP-Method-Override": TusHeader(
         "The method to use instead of POST.", {"enum": ["HEAD", "PATCH", "DELETE"]}, "HEAD"
@@ -79,7 +80,7 @@ class Exchange(Struct, frozen=True, kw_only=True):
 
 
 _VERSION = "Tus-Resumable"
-_STATE = ("Upload-Offset", "Upload-Expires", "Import-Operation-Id")
+_STATE = ("Upload-Offset", "Upload-Expires", OPERATION_ID)
 _WRITING = (400, 408, 413, 415, 423, 460)
 
 DESCRIBE = Exchange(returns=("Tus-Extension", "Tus-Max-Size", "Tus-Checksum-Algorithm"))
