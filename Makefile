@@ -36,12 +36,17 @@ types: $(VENV)/.installed-dev
 golden: $(VENV)/.installed-dev
 	CHATFERRY_UPDATE_GOLDEN=1 $(BIN)/python -m pytest tests/importers tests/api/description/test_openapi.py tests/test_formats.py
 
-# What the container image installs, with hashes; build requirements too. Commit the difference.
+# What the container image installs, with hashes; build requirements too. The lock of an extra has the libraries of the
+# locks before it in the same versions, so that all go together. Commit the difference.
+LOCK := $(BIN)/uv pip compile --quiet --no-config --upgrade --generate-hashes --universal --python-version 3.12 \
+	--custom-compile-command 'make lock'
 lock: $(VENV)/.installed-dev
 	$(BIN)/python -m pip install --quiet 'uv>=0.5,<1'
 	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
-		| $(BIN)/uv pip compile pyproject.toml - --quiet --no-config --upgrade --generate-hashes --universal \
-			--python-version 3.12 --custom-compile-command 'make lock' --output-file deploy/requirements.lock
+		| $(LOCK) pyproject.toml - --output-file deploy/requirements.lock
+	$(LOCK) pyproject.toml --extra s3 -c deploy/requirements.lock --output-file deploy/requirements-s3.lock
+	$(LOCK) pyproject.toml --extra cluster -c deploy/requirements.lock -c deploy/requirements-s3.lock \
+		--output-file deploy/requirements-cluster.lock
 
 # The wheel, dist/chatferry-VERSION-py3-none-any.whl: docs/installing.md says how to install it.
 dist: $(VENV)/.installed-dev
