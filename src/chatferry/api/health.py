@@ -21,12 +21,15 @@ _NOT_LOCAL = (
 
 
 def health(call: Call) -> wire.JSON:
-    """Return that the process answers."""
+    """Return that the process answers; this needs no database."""
     return {"status": "alive"}
 
 
 def ready(call: Call) -> Response:
-    """Return the checks of readiness, with status 503 if one fails."""
+    """Return whether everything works that imports need: store, destination, worker, disk space.
+
+    If not, the status is 503.
+    """
     findings = call.services.readiness.look()
     is_ready = all(finding.ok for finding in findings.values())
     body = msgspec.json.encode({"ready": is_ready, "checks": findings, "success": is_ready})
@@ -34,7 +37,7 @@ def ready(call: Call) -> Response:
 
 
 async def metrics(request: Request, services: Services, user: Document) -> Response:
-    """Return the metrics in Prometheus' text format."""
+    """Return the server's metrics in Prometheus' text format."""
     _require_reader(request, services.settings.metrics_token)
     text, media_type = await run_sync(services.metrics.exposition, services.worker.queue_length)
     return Response(text, headers={"Content-Type": media_type})

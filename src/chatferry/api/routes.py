@@ -1,5 +1,6 @@
 """The table of endpoints."""
 
+import re
 from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import Any
@@ -11,41 +12,61 @@ from starlette.responses import HTMLResponse, Response
 from chatferry.api import bodies, health, schemas
 from chatferry.api.auth import access_tokens, sessions
 from chatferry.api.description import examples, openapi, page, responses
+from chatferry.api.description.examples import Example
 from chatferry.api.endpoint import Endpoint
 from chatferry.api.imports import by_url, operations, pending_files, users
+from chatferry.api.schemas import Schema
 from chatferry.api.services import Call, Services
 from chatferry.api.uploads import resumable, single, tus, tus_headers
 from chatferry.documents import Document
 
 RUN, VIEW, TOKENS = "run-import", "view-import-operations", "create-personal-access-tokens"
 
-
-def _get(name: str, answer: Callable[[Call], Any], **more: Any) -> Endpoint:
-    more = {"permission": RUN, "query": schemas.NO_QUERY, **more}
-    return Endpoint(method="GET", path=f"/api/v1/{name}", answer=answer, **more)
+_Answer = Callable[[Call], Any]
+_Receive = Callable[[Request, Services, Document], Awaitable[Any]]
 
 
-def _post(name: str, answer: Callable[[Call], Any] | None, **more: Any) -> Endpoint:
-    return Endpoint(method="POST", path=f"/api/v1/{name}", answer=answer, **{"permission": RUN, **more})
+def _endpoint(method: str, path: str, function: Callable[..., Any], **more: Any) -> Endpoint:
+    """Declare an endpoint. The first sentence of its function's docstring is its summary."""
+    summary = re.split(r"\.(?:\s|$)", function.__doc__ or "")[0]
+    return Endpoint(method=method, path=path, **{"summary": summary, **more})
 
 
-def _open(path: str, answer: Callable[[Call], Any] | None, **more: Any) -> Endpoint:
+def _get(name: str, answer: _Answer, answers: Schema, example: Example, **more: Any) -> Endpoint:
+    more = {"answer": answer, "permission": RUN, "query": schemas.NO_QUERY, **more}
+    return _endpoint("GET", f"/api/v1/{name}", answer, answers=answers, example=example, **more)
+
+
+def _post(name: str, answer: _Answer, answers: Schema, example: Example, **more: Any) -> Endpoint:
+    more = {"answer": answer, "permission": RUN, **more}
+    return _endpoint("POST", f"/api/v1/{name}", answer, answers=answers, example=example, **more)
+
+
+def _upload(name: str, receive: _Receive, body: Schema, example: Example, **more: Any) -> Endpoint:
+    more = {"receive": receive, "permission": RUN, "answers": responses.SUCCESS, **more}
+    return _endpoint(
+        "POST", f"/api/v1/{name}", receive, body=body, example=example, names_operation=True, **more
+    )
+
+
+def _tus(method: str, name: str, receive: _Receive, exchange: tus_headers.Exchange) -> Endpoint:
+    return _endpoint(
+        method,
+        f"/api/v1/{name}",
+        receive,
+        receive=receive,
+        permission=RUN,
+        answers=None,
+        exchange=exchange,
+        headers=tus.HEADERS,
+        limited=name != _PIECES,
+    )
+
+
+def _open(path: str, answer: _Answer, answers: Schema | None, **more: Any) -> Endpoint:
     """Declare an endpoint without authentication and rate limit."""
-    return Endpoint(method="GET", path=path, answer=answer, auth=False, **{"limited": False, **more})
-
-
-def _tus(
-    method: str, name: str, receive: Callable[[Request, Services, Document], Awaitable[Any]], **more: Any
-) -> Endpoint:
-    more = {"permission": RUN, "answers": None, "headers": tus.HEADERS, **more}
-    return Endpoint(method=method, path=f"/api/v1/{name}", receive=receive, **more)
-
-
-def _piece(
-    method: str, receive: Callable[[Request, Services, Document], Awaitable[Any]], **more: Any
-) -> Endpoint:
-    """Declare an endpoint of an announced upload, without rate limit: a large file takes many calls."""
-    return _tus(method, "import.uploads/{upload}", receive, limited=False, **more)
+    more = {"auth": False, "limited": False, **more}
+    return _endpoint("GET", path, answer, answer=answer, answers=answers, **more)
 
 
 @cache
@@ -64,7 +85,7 @@ def _page() -> str:
 
 
 def openapi_json(call: Call) -> Response:
-    """Return this API as an OpenAPI 3.1 document."""
+    """Return this API as OpenAPI 3.1."""
     return Response(_openapi(), media_type="application/json")
 
 
@@ -73,317 +94,161 @@ def docs(call: Call) -> Response:
     return HTMLResponse(_page(), headers=page.HEADERS)
 
 
+_PIECES = "import.uploads/{upload}"  # without rate limit: a large file takes many calls
+
 ENDPOINTS = (
     _post(
         "login",
         sessions.login,
-        summary="Log in with a username or e-mail and password, or with a valid token",
+        responses.LOGIN,
+        examples.LOGIN,
         auth=False,
         permission="",
         body=schemas.LOGIN,
         takes_any_body=True,
         hashes=True,
-        answers=responses.LOGIN,
-        example=examples.LOGIN,
     ),
-    _post(
-        "logout",
-        sessions.logout,
-        summary="Log out: the token of this session becomes invalid",
-        permission="",
-        enveloped=False,
-        answers=responses.LOGOUT,
-        example=examples.LOGOUT,
-    ),
+    _post("logout", sessions.logout, responses.LOGOUT, examples.LOGOUT, permission="", enveloped=False),
     _get(
         "logout",
         sessions.logout,
+        responses.LOGOUT,
+        examples.LOGOUT,
         summary="Log out, for old clients",
         permission="",
         query=None,
         enveloped=False,
-        answers=responses.LOGOUT,
-        example=examples.LOGOUT,
     ),
-    _get(
-        "me",
-        sessions.me,
-        summary="Return the caller's account",
-        permission="",
-        query=None,
-        answers=responses.ME,
-        example=examples.ME,
-    ),
+    _get("me", sessions.me, responses.ME, examples.ME, permission="", query=None),
     _post(
         "users.generatePersonalAccessToken",
         access_tokens.generate,
-        summary="Make a named token for scripts; only this answer shows its text",
+        responses.TOKEN,
+        examples.GENERATE_TOKEN,
         permission=TOKENS,
         body=schemas.GENERATE_TOKEN,
-        answers=responses.TOKEN,
-        example=examples.GENERATE_TOKEN,
     ),
     _post(
         "users.regeneratePersonalAccessToken",
         access_tokens.regenerate,
-        summary="Replace the token with this name by a new one",
+        responses.TOKEN,
+        examples.REGENERATE_TOKEN,
         permission=TOKENS,
         body=schemas.NAMED_TOKEN,
-        answers=responses.TOKEN,
-        example=examples.REGENERATE_TOKEN,
     ),
     _get(
         "users.getPersonalAccessTokens",
         access_tokens.list_all,
-        summary="List the caller's tokens, without their text",
+        responses.TOKENS,
+        examples.TOKENS,
         permission=TOKENS,
-        answers=responses.TOKENS,
-        example=examples.TOKENS,
     ),
     _post(
         "users.removePersonalAccessToken",
         access_tokens.remove,
-        summary="Delete the token with this name",
+        responses.SUCCESS,
+        examples.REMOVE_TOKEN,
         permission=TOKENS,
         body=schemas.NAMED_TOKEN,
-        answers=responses.SUCCESS,
-        example=examples.REMOVE_TOKEN,
     ),
-    _post(
-        "uploadImportFile",
-        None,
-        summary="Begin an import with a file in the request",
-        receive=single.upload_import_file,
-        body=schemas.UPLOAD_IMPORT_FILE,
-        names_operation=True,
-        answers=responses.SUCCESS,
-        example=examples.UPLOAD,
+    _upload("uploadImportFile", single.upload_import_file, schemas.UPLOAD_IMPORT_FILE, examples.UPLOAD),
+    _upload(
+        "import.upload", single.import_upload, schemas.IMPORT_UPLOAD, examples.UPLOAD_FORM, takes_form=True
     ),
-    _post(
-        "import.upload",
-        None,
-        summary="Begin an import with a file in a form",
-        receive=single.import_upload,
-        body=schemas.IMPORT_UPLOAD,
-        takes_form=True,
-        names_operation=True,
-        answers=responses.SUCCESS,
-        example=examples.UPLOAD_FORM,
-    ),
-    _tus(
-        "OPTIONS",
-        "import.uploads",
-        resumable.describe,
-        summary="Return what resumable uploads support",
-        exchange=tus_headers.DESCRIBE,
-    ),
-    _tus(
-        "POST",
-        "import.uploads",
-        resumable.create,
-        summary="Announce a resumable upload; the first bytes can be in the same request",
-        exchange=tus_headers.CREATE,
-    ),
-    _piece(
-        "HEAD",
-        resumable.look,
-        summary="Return how many bytes of an upload have arrived",
-        exchange=tus_headers.LOOK,
-    ),
-    _piece(
-        "PATCH",
-        resumable.resume,
-        summary="Send the next bytes of an upload; the last one begins the import",
-        exchange=tus_headers.RESUME,
-    ),
-    _piece("DELETE", resumable.end, summary="Delete an upload", exchange=tus_headers.END),
-    _piece(
-        "POST",
-        resumable.by_header,
-        summary="Use HEAD, PATCH or DELETE with a client that can only POST: a header names the method",
-        exchange=tus_headers.BY_HEADER,
-    ),
+    _tus("OPTIONS", "import.uploads", resumable.describe, tus_headers.DESCRIBE),
+    _tus("POST", "import.uploads", resumable.create, tus_headers.CREATE),
+    _tus("HEAD", _PIECES, resumable.look, tus_headers.LOOK),
+    _tus("PATCH", _PIECES, resumable.resume, tus_headers.RESUME),
+    _tus("DELETE", _PIECES, resumable.end, tus_headers.END),
+    _tus("POST", _PIECES, resumable.by_header, tus_headers.BY_HEADER),
     _post(
         "downloadPublicImportFile",
         by_url.download_public_import_file,
-        summary="Begin an import from an http(s) URL, or a file or folder on the server",
+        responses.SUCCESS,
+        examples.DOWNLOAD,
         body=schemas.DOWNLOAD_PUBLIC_IMPORT_FILE,
         names_operation=True,
-        answers=responses.SUCCESS,
-        example=examples.DOWNLOAD,
     ),
-    _get(
-        "getImportFileData",
-        operations.get_import_file_data,
-        summary="Return the users, channels and contacts to choose from, or that they are still being read",
-        answers=responses.FILE_DATA,
-        example=examples.FILE_DATA,
-    ),
+    _get("getImportFileData", operations.get_import_file_data, responses.FILE_DATA, examples.FILE_DATA),
     _post(
         "startImport",
         operations.start_import,
-        summary="Import the chosen users, channels and contacts",
+        responses.SUCCESS,
+        examples.START,
         body=schemas.START_IMPORT,
         most_body=bodies.LARGE,
         names_operation=True,
-        answers=responses.SUCCESS,
-        example=examples.START,
     ),
-    _get(
-        "getImportProgress",
-        operations.get_import_progress,
-        summary="Return the progress of the current operation",
-        answers=responses.PROGRESS,
-        example=examples.PROGRESS,
-    ),
+    _get("getImportProgress", operations.get_import_progress, responses.PROGRESS, examples.PROGRESS),
     _post(
         "downloadPendingFiles",
         pending_files.download_pending_files,
-        summary="Fetch the files of imported messages that are not stored yet",
+        responses.PENDING,
+        examples.PENDING_FILES,
         body=schemas.DOWNLOAD_PENDING_FILES,
         names_operation=True,
-        answers=responses.PENDING,
-        example=examples.PENDING_FILES,
     ),
     _post(
         "downloadPendingAvatars",
         pending_files.download_pending_avatars,
-        summary="Fetch the avatars of imported users that are not stored yet",
+        responses.PENDING,
+        examples.PENDING_AVATARS,
         body=schemas.DOWNLOAD_PENDING_AVATARS,
         names_operation=True,
-        answers=responses.PENDING,
-        example=examples.PENDING_AVATARS,
     ),
     _get(
         "getCurrentImportOperation",
         operations.get_current_import_operation,
-        summary="Return the latest operation, if there is one",
-        answers=responses.CURRENT_OPERATION,
-        example=examples.CURRENT_OPERATION,
+        responses.CURRENT_OPERATION,
+        examples.CURRENT_OPERATION,
     ),
     _get(
         "getLatestImportOperations",
         operations.get_latest_import_operations,
-        summary="List the 20 operations that changed last, newest first",
+        responses.OPERATIONS,
+        examples.LATEST,
         permission=VIEW,
-        answers=responses.OPERATIONS,
-        example=examples.LATEST,
     ),
-    _get(
-        "importers.list",
-        operations.importers_list,
-        summary="List the formats that can be imported",
-        answers=responses.IMPORTERS,
-        example=examples.IMPORTERS,
-    ),
-    _post(
-        "import.new",
-        users.import_new,
-        summary="Begin an import of users that are sent over the API",
-        names_operation=True,
-        answers=responses.NEW_OPERATION,
-        example=examples.NEW,
-    ),
+    _get("importers.list", operations.importers_list, responses.IMPORTERS, examples.IMPORTERS),
+    _post("import.new", users.import_new, responses.NEW_OPERATION, examples.NEW, names_operation=True),
     _post(
         "import.addUsers",
         users.import_add_users,
-        summary="Add users to the current operation: all of them, or none if one is invalid",
+        responses.SUCCESS,
+        examples.ADD_USERS,
         body=schemas.IMPORT_ADD_USERS,
         most_body=bodies.LARGE,
         hashes=True,
-        answers=responses.SUCCESS,
-        example=examples.ADD_USERS,
     ),
+    _post("import.run", users.import_run, responses.SUCCESS, examples.RUN, names_operation=True),
+    _get("import.status", operations.import_status, responses.STATUS, examples.STATUS, query=None),
+    _post("import.clear", operations.import_clear, responses.SUCCESS, examples.CLEAR),
+    _post("import.pause", operations.import_pause, responses.PAUSED, examples.PAUSE),
+    _post("import.resume", operations.import_resume, responses.PAUSED, examples.RESUME),
     _post(
-        "import.run",
-        users.import_run,
-        summary="Import all users of the current operation; existing accounts do not change",
-        names_operation=True,
-        answers=responses.SUCCESS,
-        example=examples.RUN,
+        "import.retry", operations.import_retry, responses.NEW_OPERATION, examples.RETRY, names_operation=True
     ),
-    _get(
-        "import.status",
-        operations.import_status,
-        summary="Return the current operation, and its state in one word",
-        query=None,
-        answers=responses.STATUS,
-        example=examples.STATUS,
-    ),
-    _post(
-        "import.clear",
-        operations.import_clear,
-        summary="Cancel every operation, and stop the running one",
-        answers=responses.SUCCESS,
-        example=examples.CLEAR,
-    ),
-    _post(
-        "import.pause",
-        operations.import_pause,
-        summary="Pause the running import; calling it twice changes nothing",
-        answers=responses.PAUSED,
-        example=examples.PAUSE,
-    ),
-    _post(
-        "import.resume",
-        operations.import_resume,
-        summary="Resume the paused import; calling it twice changes nothing",
-        answers=responses.PAUSED,
-        example=examples.RESUME,
-    ),
-    _post(
-        "import.retry",
-        operations.import_retry,
-        summary="Continue the latest failed import where it stopped",
-        names_operation=True,
-        answers=responses.NEW_OPERATION,
-        example=examples.RETRY,
-    ),
+    _open("/api/info", sessions.info, responses.INFO, example=examples.INFO, is_instant=True),
     _open(
-        "/api/info",
-        sessions.info,
-        summary="Return the versions of this server",
-        is_instant=True,
-        answers=responses.INFO,
-        example=examples.INFO,
+        "/api/v1/info", sessions.info, responses.INFO, example=examples.INFO, is_instant=True, limited=True
     ),
-    _open(
-        "/api/v1/info",
-        sessions.info,
-        summary="Return the versions of this server",
-        limited=True,
-        is_instant=True,
-        answers=responses.INFO,
-        example=examples.INFO,
-    ),
-    _open(
-        "/api/v1/openapi.json",
-        openapi_json,
-        summary="Return this API as OpenAPI 3.1",
-        answers=responses.OPENAPI,
-    ),
-    _open("/api/docs", docs, summary="Return this API as a page to read", answers=None),
-    _open(
-        "/api/health",
-        health.health,
-        summary="Return that the process answers; this needs no database",
-        is_instant=True,
-        answers=responses.HEALTH,
-        example=examples.HEALTH,
-    ),
+    _open("/api/v1/openapi.json", openapi_json, responses.OPENAPI),
+    _open("/api/docs", docs, None),
+    _open("/api/health", health.health, responses.HEALTH, example=examples.HEALTH, is_instant=True),
     _open(
         "/api/ready",
         health.ready,
-        summary="Return whether everything works that imports need: store, destination, worker, disk space",
-        answers=responses.READY,
+        responses.READY,
         example=examples.READY,
         more_answers={503: ("A check failed; `checks` says which and why.", responses.NOT_READY)},
     ),
-    _open(
+    _endpoint(
+        "GET",
         "/metrics",
-        None,
-        summary="Return the server's metrics in Prometheus' text format",
+        health.metrics,
         receive=health.metrics,
+        auth=False,
+        limited=False,
         answers=None,
         page_type="text/plain",
         more_answers={

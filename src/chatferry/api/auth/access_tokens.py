@@ -11,7 +11,7 @@ from chatferry.observing import audit
 
 
 def generate(call: Call) -> wire.JSON:
-    """Make a token with a new name."""
+    """Make a named token for scripts; only this answer shows its text."""
     name, bypass = _name(call), bool(call.body.get("bypassTwoFactor"))
     with call.services.destination() as destination:
         if _entry(destination, call, name):

@@ -96,7 +96,7 @@ def _password(body: wire.JSON) -> tuple[str, bool]:
 
 
 def logout(call: Call) -> wire.JSON:
-    """Make the token of this call invalid."""
+    """Log out: the token of this session becomes invalid."""
     with call.services.destination() as destination:
         accounts.revoke_token(destination, call.user["_id"], call.token)
     audit.record("log-out")

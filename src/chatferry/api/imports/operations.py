@@ -36,7 +36,10 @@ _AWAY = "The destination cannot be used just now. The server's log says why, and
 
 
 def get_latest_import_operations(call: Call) -> list[wire.JSON]:
-    """List the 20 operations that changed last, newest first, then operations of Rocket.Chat itself."""
+    """List the 20 operations that changed last, newest first.
+
+    If they are fewer, operations of Rocket.Chat itself follow.
+    """
     own = call.services.store.operations.latest(LATEST, call.services.unlisted)
     with call.services.reading() as destination:
         recorded = destination.server_documents(OPERATIONS, LATEST - len(own)) if len(own) < LATEST else []
@@ -52,7 +55,7 @@ def get_current_import_operation(call: Call) -> wire.JSON:
 
 
 def importers_list(call: Call) -> list[wire.JSON]:
-    """List the importers that can be chosen."""
+    """List the formats that can be imported."""
     return [{"key": importer.key, "name": importer.name} for importer in listed()]
 
 
@@ -83,7 +86,7 @@ def get_import_file_data(call: Call) -> wire.JSON:
 
 
 def start_import(call: Call) -> OperationAnswer:
-    """Start the import of the selection."""
+    """Import the chosen users, channels and contacts."""
     services = call.services
     body: Any = call.body
     operation = _waiting_for_selection(services)
@@ -165,7 +168,7 @@ def _waiting(services: Services, operation: Summary) -> wire.JSON:
 
 
 def import_pause(call: Call) -> wire.JSON:
-    """Pause the current operation; it stops within a second."""
+    """Pause the running import; calling it twice changes nothing. The import stops within a second."""
     with _refusals("import.pause"):
         operation = commands.pause(call.services.store)
     audit.record("import paused", operation=operation.id)
@@ -173,7 +176,7 @@ def import_pause(call: Call) -> wire.JSON:
 
 
 def import_resume(call: Call) -> wire.JSON:
-    """Resume the current operation."""
+    """Resume the paused import; calling it twice changes nothing."""
     with _refusals("import.resume"):
         operation = commands.resume(call.services.store)
     audit.record("import resumed", operation=operation.id)
@@ -181,7 +184,7 @@ def import_resume(call: Call) -> wire.JSON:
 
 
 def import_retry(call: Call) -> OperationAnswer:
-    """Continue the current operation, which has failed, where it stopped."""
+    """Continue the latest failed import where it stopped."""
     services = call.services
     with _refusals("import.retry"):
         again = commands.retry(services.store)
@@ -191,7 +194,7 @@ def import_retry(call: Call) -> OperationAnswer:
 
 
 def import_clear(call: Call) -> wire.JSON:
-    """Cancel every operation; the running one stops."""
+    """Cancel every operation, and stop the running one."""
     commands.clear(call.services.store, call.services.worker.cancel)
     audit.record("imports cleared")
     clear_away(call.services.store, call.services.settings, now())

@@ -32,7 +32,7 @@ _NO_NEW_DATA = {
 
 
 def import_new(call: Call) -> OperationAnswer:
-    """Begin an operation for users from `import.addUsers`. It replaces every earlier operation."""
+    """Begin an import of users that are sent over the API. It replaces every earlier operation."""
     operation = replace(commands.new_operation("api", str(call.user["_id"]), Status.NEW), type="api")
     begun = take_over(call.services, operation)
     return OperationAnswer({"operation": operation_json(begun)}, begun.id)
@@ -118,7 +118,7 @@ def _with_users(count: Counts, added: int) -> Counts:
 
 
 def import_run(call: Call) -> OperationAnswer:
-    """Start the import of all users of the current operation. Existing accounts do not change."""
+    """Import all users of the current operation; existing accounts do not change."""
     services = call.services
     try:
         operation = commands.waiting(services.store)

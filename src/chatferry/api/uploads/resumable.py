@@ -38,12 +38,15 @@ LONGEST_PAUSE = 600  # seconds between two sweeps
 
 
 async def describe(request: Request, services: Services, user: Document) -> Response:
-    """Return the extensions and limits of this server."""
+    """Return what resumable uploads support."""
     return Response(status_code=204, headers=tus.description(services.settings.max_upload))
 
 
 async def create(request: Request, services: Services, user: Document) -> Response:
-    """Announce an upload, perhaps with its first bytes. If these cannot be stored there is no upload."""
+    """Announce a resumable upload; the first bytes can be in the same request.
+
+    If the first bytes cannot be stored there is no upload.
+    """
     tus.check_version(request.headers)
     upload = _announced(request, services, user)
     if request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers:
@@ -72,7 +75,7 @@ async def look(request: Request, services: Services, user: Document) -> Response
 
 
 async def resume(request: Request, services: Services, user: Document) -> Response:
-    """Store the next bytes of an upload."""
+    """Send the next bytes of an upload; the last one begins the import."""
     tus.check_version(request.headers)
     tus.check_content_type(request.headers)
     async with _held(request, services, user) as upload:
@@ -99,7 +102,7 @@ async def end(request: Request, services: Services, user: Document) -> Response:
 
 
 async def by_header(request: Request, services: Services, user: Document) -> Response:
-    """Call the method that a header names, for clients that can only POST."""
+    """Use HEAD, PATCH or DELETE with a client that can only POST: a header names the method."""
     meant = {"HEAD": look, "PATCH": resume, "DELETE": end}
     method = request.headers.get("x-http-method-override", "").upper()
     if method not in meant:

@@ -52,14 +52,14 @@ _FORM = _Way("import.upload", schemas.IMPORT_UPLOAD)
 
 
 async def upload_import_file(request: Request, services: Services, user: Document) -> OperationAnswer:
-    """Store a file that is base64 inside a JSON body."""
+    """Begin an import with a file in the request."""
     if not wire.is_json(request.headers.get("content-type", "")):
         validation.check_body(_JSON.schema, {})  # Rocket.Chat finds none of the fields in such a body
     return await _store(request, services, user, _JSON, UploadBody)
 
 
 async def import_upload(request: Request, services: Services, user: Document) -> OperationAnswer:
-    """Store a file that is a part of a form."""
+    """Begin an import with a file in a form."""
     form = partial(FormBody, request.headers.get("content-type", ""))
     return await _store(request, services, user, _FORM, form)
 
