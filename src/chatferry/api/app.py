@@ -228,16 +228,14 @@ def _object(body: object) -> dict[str, object]:
 
 
 def _response(answer: Any, endpoint: Endpoint) -> Response:
-    """Return a value as a JSON response; objects get `success: true`. Responses are returned unchanged."""
+    """Return a value as a JSON response. Responses are returned unchanged."""
     if isinstance(answer, Response):
         return answer
     if isinstance(answer, OperationAnswer):
         response = _response(answer.json, endpoint)
         response.headers[wire.OPERATION_ID] = answer.operation
         return response
-    if not endpoint.enveloped or isinstance(answer, list) or "success" in answer:
-        return _json(answer)
-    return _json({**answer, "success": True})
+    return _json(endpoint.envelope(answer))
 
 
 def _json(content: Any, status: int = 200) -> Response:

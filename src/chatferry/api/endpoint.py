@@ -63,3 +63,9 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     def name(self) -> str:
         """Return the path without the prefix that all paths have."""
         return self.path.removeprefix("/api/v1/").removeprefix("/api/")
+
+    def envelope(self, answer: Any) -> Any:
+        """Return an answer as it is sent."""
+        if not self.enveloped or isinstance(answer, list) or "success" in answer:
+            return answer
+        return {**answer, "success": True}

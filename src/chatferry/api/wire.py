@@ -168,18 +168,6 @@ def chosen(input: Mapping[str, Any]) -> Selection:
     )
 
 
-def origin(input: Mapping[str, Any]) -> str:
-    """Return the name of the archive's origin in a checked startImport body; "" for none."""
-    name = input.get("origin")
-    return name if isinstance(name, str) else ""
-
-
-def guests(input: Mapping[str, Any]) -> str:
-    """Return the `guests` of a checked startImport body; "user" if it has none."""
-    wanted = input.get("guests")
-    return wanted if isinstance(wanted, str) else "user"
-
-
 def _choice(value: Any, id_key: str) -> Choice:
     if isinstance(value, list):  # before 7.0: every record, each with `do_import`
         return Choice(list=frozenset(item[id_key] for item in value if item["do_import"]))

@@ -15,11 +15,7 @@ def generate(call: Call) -> wire.JSON:
     name, bypass = _name(call), bool(call.body.get("bypassTwoFactor"))
     with call.services.destination() as destination:
         if _entry(destination, call, name):
-            raise RequestError(
-                "A token with this name already exists",
-                code="error-token-already-exists",
-                details={"method": "personalAccessTokens:generateToken"},
-            )
+            raise _refused("A token with this name already exists", "already-exists", "generateToken")
         token = _issue(destination, call, name, bypass)
     audit.record("token made", name=name)
     return {"token": token}
@@ -29,8 +25,7 @@ def regenerate(call: Call) -> wire.JSON:
     """Replace the token with this name by a new one."""
     name = _name(call)
     with call.services.destination() as destination:
-        entry = _existing(destination, call, name, "regenerateToken")
-        accounts.revoke_personal_token(destination, call.user["_id"], entry)
+        entry = _revoked(destination, call, name, "regenerateToken")
         token = _issue(destination, call, name, bool(entry.get("bypassTwoFactor")))
     audit.record("token replaced", name=name)
     return {"token": token}
@@ -40,8 +35,7 @@ def remove(call: Call) -> wire.JSON:
     """Delete the token with this name."""
     name = _name(call)
     with call.services.destination() as destination:
-        entry = _existing(destination, call, name, "removeToken")
-        accounts.revoke_personal_token(destination, call.user["_id"], entry)
+        _revoked(destination, call, name, "removeToken")
     audit.record("token revoked", name=name)
     return {}
 
@@ -65,15 +59,17 @@ def _issue(destination: Destination, call: Call, name: str, bypass: bool) -> str
     )
 
 
-def _existing(destination: Destination, call: Call, name: str, method: str) -> Document:
+def _revoked(destination: Destination, call: Call, name: str, method: str) -> Document:
     entry = _entry(destination, call, name)
     if entry is None:
-        raise RequestError(
-            "Token does not exist",
-            code="error-token-does-not-exists",
-            details={"method": f"personalAccessTokens:{method}"},
-        )
+        raise _refused("Token does not exist", "does-not-exists", method)
+    accounts.revoke_personal_token(destination, call.user["_id"], entry)
     return entry
+
+
+def _refused(reason: str, code: str, method: str) -> RequestError:
+    details = {"method": f"personalAccessTokens:{method}"}
+    return RequestError(reason, code=f"error-token-{code}", details=details)
 
 
 def _entry(destination: Destination, call: Call, name: str) -> Document | None:

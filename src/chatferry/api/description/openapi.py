@@ -161,11 +161,10 @@ def _exchanged(exchange: Exchange) -> dict[str, JSON]:
 
 def _refusals(endpoint: "Endpoint") -> list[JSON]:
     """Return examples of status 400; a body that ends early is one for every endpoint that reads a body."""
-    known = list(endpoint.example.refusals) if endpoint.example else []
-    reads = endpoint.body is not None
-    return known or (
-        [{"success": False, "error": "The connection ended before the body did."}] if reads else []
-    )
+    query = [examples.BAD_QUERY] if endpoint.query is not None and endpoint.example is not None else []
+    known = [*query, *endpoint.example.refusals] if endpoint.example else []
+    broken_off = {"success": False, "error": "The connection ended before the body did."}
+    return known or ([broken_off] if endpoint.body is not None else [])
 
 
 _ERROR = {"$ref": "#/components/schemas/Error"}
@@ -176,7 +175,7 @@ def _answered(endpoint: "Endpoint") -> JSON:
         return {"description": "A page.", "content": {endpoint.page_type: {"schema": {"type": "string"}}}}
     content: JSON = {"schema": endpoint.answers}
     if endpoint.example is not None:
-        content["example"] = endpoint.example.answer
+        content["example"] = endpoint.envelope(endpoint.example.answer)
     answered: JSON = {"description": "Success.", "content": {"application/json": content}}
     if endpoint.names_operation:
         answered["headers"] = {OPERATION_ID: {**_header(OPERATION_ID), "required": True}}

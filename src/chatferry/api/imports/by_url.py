@@ -23,7 +23,7 @@ def download_public_import_file(call: Call) -> OperationAnswer:
     A path must be below an allowed directory.
     """
     url, key = str(call.body["fileUrl"]), str(call.body["importerKey"])
-    importer = operations.importer_of_public_file(key)
+    importer = operations.importer_of(key, "downloadImportFile")
     if url.lower().startswith(("http:", "https:")):
         return _begin_download(call, importer, url)
     path = _allowed_path(url, call.services.settings.import_dirs)

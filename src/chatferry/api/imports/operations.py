@@ -62,7 +62,7 @@ def importers_list(call: Call) -> list[wire.JSON]:
 def get_import_file_data(call: Call) -> wire.JSON:
     """Return the users, channels and contacts to choose from, or that they are still being read."""
     operation = _last(call.services, "getImportFileData")
-    importer = _importer(operation.importer_key, "getImportFileData")
+    importer = importer_of(operation.importer_key, "getImportFileData")
     is_read = is_preparing(operation.status) and operation.archive != ""
     if is_read and not operation.valid:
         raise RequestError(
@@ -91,8 +91,8 @@ def start_import(call: Call) -> OperationAnswer:
     body: Any = call.body
     operation = _waiting_for_selection(services)
     operation = replace(operation, starter=str(call.user["_id"]))
-    guests = _guests(wire.guests(body["input"]))
-    origin = _origin(services, operation, wire.origin(body["input"]) or operation.origin)
+    guests = _guests(body["input"].get("guests", Guests.USER))
+    origin = _origin(services, operation, body["input"].get("origin") or operation.origin)
     chosen = replace(operation, selection=wire.chosen(body["input"]), origin=origin, guests=guests)
     with _refusals("startImport"):
         started = commands.start(services.store, chosen)
@@ -106,7 +106,7 @@ def _waiting_for_selection(services: Services) -> Operation:
     operation = services.store.operations.last()
     if operation is None:
         raise _not_found("startImport")
-    _importer(operation.importer_key, "startImport")
+    importer_of(operation.importer_key, "startImport")
     with _refusals("startImport"):
         return commands.waiting(services.store)
 
@@ -143,7 +143,7 @@ def origin_name(given: str, method: str) -> str:
 def get_import_progress(call: Call) -> wire.JSON:
     """Return the progress of the current operation."""
     operation = _last(call.services, "getImportProgress")
-    importer = _importer(operation.importer_key, "getImportProgress")
+    importer = importer_of(operation.importer_key, "getImportProgress")
     return {**wire.progress(operation, importer.name), **_waiting(call.services, operation)}
 
 
@@ -244,7 +244,8 @@ def _not_found(method: str) -> RequestError:
     return RequestError("Import Operation Not Found", code="error-operation-not-found", details=method)
 
 
-def _importer(key: str, method: str) -> Importer:
+def importer_of(key: str, method: str) -> Importer:
+    """Return the importer that a call of this method names, or refuse an unknown one."""
     importer = IMPORTERS.get(key)
     if importer is None:
         raise RequestError(
@@ -253,13 +254,3 @@ def _importer(key: str, method: str) -> Importer:
             details=method,
         )
     return importer
-
-
-def importer_of_upload(key: str, method: str) -> Importer:
-    """Return the importer that an upload by this method names."""
-    return _importer(key, method)
-
-
-def importer_of_public_file(key: str) -> Importer:
-    """Return the importer that a call with the address of a file names."""
-    return _importer(key, "downloadImportFile")

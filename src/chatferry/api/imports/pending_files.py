@@ -6,23 +6,13 @@ from chatferry.importers import PENDING_AVATARS, PENDING_FILES
 from chatferry.pipeline.fetching.fetch_pending import pending_operation
 
 
-<<<<<<< HEAD
 def download_pending_files(call: Call) -> OperationAnswer:
-    """Begin to fetch the files of imported messages that are not stored yet."""
-    return _begin(call, PENDING_FILES)
-
-
-def download_pending_avatars(call: Call) -> OperationAnswer:
-    """Begin to fetch the avatars of imported users that are not stored yet."""
-=======
-def download_pending_files(call: Call) -> wire.JSON:
     """Fetch the files of imported messages that are not stored yet."""
     return _begin(call, PENDING_FILES)
 
 
-def download_pending_avatars(call: Call) -> wire.JSON:
+def download_pending_avatars(call: Call) -> OperationAnswer:
     """Fetch the avatars of imported users that are not stored yet."""
->>>>>>> 66a2931 (api: rows for the table of endpoints, whose summaries are the docstrings)
     return _begin(call, PENDING_AVATARS)
 
 

@@ -120,7 +120,7 @@ def _announced(request: Request, services: Services, user: Document) -> Upload:
     if length > limit:
         raise too_large(limit, "upload")
     metadata = request.headers.get("upload-metadata", "")
-    operations.importer_of_upload(_fields(metadata)["importerKey"], METHOD)
+    operations.importer_of(_fields(metadata)["importerKey"], METHOD)
     return Upload(id=new_id(), user=user["_id"], length=length, metadata=metadata, expires=_expiry(services))
 
 

@@ -118,7 +118,7 @@ def begin_import(
     services: Services, id: str, user_id: str, method: str, fields: Mapping[str, str]
 ) -> Operation:
     """Begin the operation `id` with the file that was uploaded by this method; `fields` are the upload's."""
-    importer = operations.importer_of_upload(fields["importerKey"], method)
+    importer = operations.importer_of(fields["importerKey"], method)
     path = services.settings.uploads / id
     file, size = f"{wire.stamp(now())}_{user_id}_{file_name(fields['fileName'])}", path.stat().st_size
     event(LOG, "upload received", operation=id, importer=importer.key, file=file, bytes=size, by=method)
