@@ -1,5 +1,6 @@
 """Calls of endpoints, and the form of refusals."""
 
+import re
 from typing import Any
 
 import httpx
@@ -44,7 +45,7 @@ Refusal = tuple[int, dict[str, Any]]
 def call(http: httpx.Client, key: str, query: str = "", **more: Any) -> httpx.Response:
     """An endpoint of the table as its example calls it."""
     endpoint = TABLE[key]
-    url = str(http.base_url.copy_with(path=endpoint.path.replace("{upload}", "none"))) + query
+    url = str(http.base_url.copy_with(path=re.sub(r"{\w+}", "none", endpoint.path))) + query
     body = endpoint.example.body if endpoint.example else None
     if endpoint.takes_form and body is not None:
         fields = {name: (None, str(value)) for name, value in body.items() if name != "file"}

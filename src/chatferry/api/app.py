@@ -12,6 +12,7 @@ import anyio
 import msgspec
 from anyio.to_thread import run_sync
 from msgspec import Struct
+from msgspec.structs import replace
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -157,6 +158,8 @@ def _called(
             user=caller.user,
             token=caller.token,
             body=body,
+            query=caller.query,
+            path=request.path_params,
             site=site,
             address=_address(request),
         )
@@ -164,11 +167,12 @@ def _called(
 
 
 class _Caller(Struct, frozen=True):
-    """An authenticated caller: the account, its token, and whether the rate limit holds for it."""
+    """An authenticated caller: the account, its token, whether the rate limit holds for it, and its query."""
 
     user: Document = {}
     token: str = ""
     is_exempt: bool = False
+    query: dict[str, Any] = {}
 
 
 def _admitted(request: Request, endpoint: Endpoint, services: Services) -> _Caller:
@@ -180,7 +184,7 @@ def _admitted(request: Request, endpoint: Endpoint, services: Services) -> _Call
     if request.scope["query_string"].count(b"&") >= MOST_PARAMETERS:
         raise RequestError("Invalid query parameters")
     if endpoint.query is not None:
-        validation.check_query(endpoint.query, request.query_params)
+        return replace(caller, query=validation.check_query(endpoint.query, request.query_params))
     return caller
 
 

@@ -14,7 +14,7 @@ from chatferry.api.auth import access_tokens, sessions
 from chatferry.api.description import examples, openapi, page, responses
 from chatferry.api.description.examples import Example
 from chatferry.api.endpoint import Endpoint
-from chatferry.api.imports import by_url, operations, pending_files, users
+from chatferry.api.imports import by_url, listing, operations, pending_files, report, users
 from chatferry.api.schemas import Schema
 from chatferry.api.services import Call, Services
 from chatferry.api.uploads import resumable, single, tus, tus_headers
@@ -24,6 +24,7 @@ RUN, VIEW, TOKENS = "run-import", "view-import-operations", "create-personal-acc
 
 _Answer = Callable[[Call], Any]
 _Receive = Callable[[Request, Services, Document], Awaitable[Any]]
+_NO_OPERATION = {404: ("There is no such operation.", responses.ERROR)}
 
 
 def _endpoint(method: str, path: str, function: Callable[..., Any], **more: Any) -> Endpoint:
@@ -35,6 +36,12 @@ def _endpoint(method: str, path: str, function: Callable[..., Any], **more: Any)
 def _get(name: str, answer: _Answer, answers: Schema, example: Example, **more: Any) -> Endpoint:
     more = {"answer": answer, "permission": RUN, "query": schemas.NO_QUERY, **more}
     return _endpoint("GET", f"/api/v1/{name}", answer, answers=answers, example=example, **more)
+
+
+def _look(name: str, receive: _Receive, answers: Schema | None, example: Example, **more: Any) -> Endpoint:
+    """Declare an endpoint that shows an operation, with a function that may send its answer in pieces."""
+    more = {"receive": receive, "permission": VIEW, **more}
+    return _endpoint("GET", f"/api/v1/{name}", receive, answers=answers, example=example, **more)
 
 
 def _post(name: str, answer: _Answer, answers: Schema, example: Example, **more: Any) -> Endpoint:
@@ -208,6 +215,31 @@ ENDPOINTS = (
         responses.OPERATIONS,
         examples.LATEST,
         permission=VIEW,
+    ),
+    _get(
+        "import.operations",
+        listing.import_operations,
+        responses.IMPORT_OPERATIONS,
+        examples.LISTING,
+        permission=VIEW,
+        query=schemas.OPERATIONS_QUERY,
+    ),
+    _get(
+        "import.operations/{id}",
+        listing.import_operation,
+        responses.IMPORT_OPERATION,
+        examples.ONE_OPERATION,
+        permission=VIEW,
+        more_answers=_NO_OPERATION,
+    ),
+    _look(
+        "import.report",
+        report.import_report,
+        responses.REPORT,
+        examples.REPORT,
+        query=schemas.REPORT_QUERY,
+        further_types=(report.CSV,),
+        more_answers=_NO_OPERATION,
     ),
     _get("importers.list", operations.importers_list, responses.IMPORTERS, examples.IMPORTERS),
     _post("import.new", users.import_new, responses.NEW_OPERATION, examples.NEW, names_operation=True),

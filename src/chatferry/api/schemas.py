@@ -98,3 +98,39 @@ GENERATE_TOKEN = _object({"tokenName": STRING, "bypassTwoFactor": BOOLEAN}, titl
 NAMED_TOKEN = _object({"tokenName": STRING}, title="NamedToken")
 
 NO_QUERY = _object({}, title="NoQuery", closed=True)
+
+_WHOLE = {"type": "integer", "minimum": 0}
+
+
+def _page(default: int, most: int) -> dict[str, Any]:
+    """Return the parameters of a list that comes in pages, as Rocket.Chat has them."""
+    told = f"How many entries to return, {most} at most. Default, and for 0: {default}."
+    skipped = "How many entries to leave out. Default: 0."
+    return {"offset": {**_WHOLE, "description": skipped}, "count": {**_WHOLE, "description": told}}
+
+
+DEFAULT_COUNT, MOST_OPERATIONS, MOST_PROBLEMS = 50, 100, 1000
+"""Entries of a page: Rocket.Chat's default, and the most operations and problems."""
+
+OPERATIONS_QUERY = _object(_page(DEFAULT_COUNT, MOST_OPERATIONS), title="OperationsQuery", closed=True)
+
+_OPERATION = {"type": "string", "description": "Id of an operation. Default: the one that began last."}
+REPORT_QUERY = _object(
+    {
+        "operation": _OPERATION,
+        "kind": {"type": "string", "description": "Only problems of this kind. Default: of every kind."},
+        "all": {
+            "type": "boolean",
+            "description": "Whether to list every problem. Default: one per cause, with its count.",
+        },
+        **_page(DEFAULT_COUNT, MOST_PROBLEMS),
+        "format": {
+            "type": "string",
+            "enum": ["json", "csv"],
+            "description": "The form of the answer; csv lists the problems, all of them unless there is a "
+            "count. Default: what the header Accept asks for, otherwise json.",
+        },
+    },
+    title="ReportQuery",
+    closed=True,
+)

@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from typing import Any
@@ -24,12 +24,14 @@ from chatferry.observing.readiness import Readiness
 from chatferry.observing.seldom import Seldom
 from chatferry.pipeline.background import BackgroundRunner
 from chatferry.pipeline.binding import open_bound
+from chatferry.reports.pages import RecentReports
 from chatferry.settings import Settings
 from chatferry.store import Store
 
 PATIENCE = 5.0  # seconds that a call waits for a destination's server
 HASHING = 8  # calls at once that have passwords hashed; accounts.py says how many hashes at once
-WAITING = 100  # calls that wait for hashing; the last one waits some seconds
+REPORTING = 2  # reports that are made at once
+WAITING = 100  # calls that wait for hashing, or for reports; the last one waits some seconds
 
 
 QUEUE_MOVES = 10  # seconds
@@ -70,6 +72,7 @@ class Services:
         self._read = self._workspace
         if not is_server(settings.destination_url):
             self._read = _Shared(settings, store)
+        self.reports = RecentReports(store)
         self.metrics = metrics or Metrics(store)
         self.readiness = Readiness(probes(store, self.reading, worker, settings))
 
@@ -82,6 +85,11 @@ class Services:
     def hashing(self) -> "Queue":
         """Return the queue for hashing passwords, which leaves threads for other calls."""
         return Queue(HASHING, WAITING)
+
+    @cached_property
+    def reporting(self) -> "Queue":
+        """Return the queue for reports: problems of a large import are counted for some seconds."""
+        return Queue(REPORTING, WAITING)
 
     def destination(self) -> AbstractContextManager[Destination]:
         """Return the destination for writing. A writer may have to wait for the import."""
@@ -185,11 +193,15 @@ class OperationAnswer(Struct, frozen=True):
 
 
 class Call(Struct, frozen=True, kw_only=True):
-    """A checked request: the user with token and address, and the parsed body."""
+    """A checked request: the user with token and address, the parsed body and query, and the parameters in
+    its path.
+    """
 
     services: Services
     user: Document
     token: str
     body: dict[str, object]
     site: str
+    query: Mapping[str, Any] = {}
+    path: Mapping[str, str] = {}
     address: str = ""

@@ -34,10 +34,11 @@ def check_body(schema: Schema, body: object) -> dict[str, Any]:
     raise RequestError(reason, type_="invalid-params")
 
 
-def check_query(schema: Schema, query: Mapping[str, str]) -> None:
-    """Refuse a query string that the schema does not allow."""
+def check_query(schema: Schema, query: Mapping[str, str]) -> dict[str, Any]:
+    """Return the parameters of a query string as the schema asks for them, or refuse them."""
     try:
-        _checked(schema, dict(query))
+        checked: dict[str, Any] = _checked(schema, dict(query))
+        return checked
     except _MisfitError as error:
         raise RequestError(str(error), type_="error-invalid-params") from None
 
@@ -75,8 +76,12 @@ def _checked(schema: Schema, value: object) -> Any:
                 return decode(value)
         value = _open(value)
     value = coerced(schema, value)
-    if _TYPE_NAMES.get(type(value)) not in _types(schema):
+    if not _has_type(value, _types(schema)):
         raise _MisfitError(f"must be {_types(schema)[0]}")
+    if "minimum" in schema and value < schema["minimum"]:
+        raise _MisfitError(f"must be >= {schema['minimum']}")
+    if "enum" in schema and value not in schema["enum"]:
+        raise _MisfitError("must be equal to one of the allowed values")
     if isinstance(value, dict):
         return _checked_fields(schema, value)
     if isinstance(value, list):
@@ -144,10 +149,14 @@ _DECODERS = _Decoders()
 def coerced(schema: Schema, value: Any) -> Any:
     """Return the value, coerced as ajv does if it is a scalar of another type than the schema's."""
     types = _types(schema)
-    if _TYPE_NAMES.get(type(value)) in types:
+    if _has_type(value, types):
         return value
     changes = (_COERCIONS[name](value) for name in types if name in _COERCIONS)
     return next((change for change in changes if change is not value), value)
+
+
+def _has_type(value: object, types: list[str]) -> bool:
+    return _TYPE_NAMES.get(type(value)) in types or ("integer" in types and type(value) is int)
 
 
 def _types(schema: Schema) -> list[str]:
@@ -227,5 +236,6 @@ _COERCIONS: dict[str, Callable[[object], object]] = {
     "string": _to_string,
     "boolean": _to_boolean,
     "number": _to_number,
+    "integer": _to_number,
     "null": _to_null,
 }

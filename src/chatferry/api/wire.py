@@ -27,6 +27,11 @@ def size(limit: int) -> str:
     return f"{limit // 2**20} MiB" if limit >= 2**20 else f"{limit // 1024} KiB"
 
 
+def page(query: Mapping[str, Any], default: int, most: int) -> tuple[int, int]:
+    """Return the offset and the count that a checked query asks for."""
+    return query.get("offset", 0), min(query.get("count") or default, most)
+
+
 def progress(value: Summary, name: str) -> JSON:
     """Return the answer of getImportProgress; `name` is the importer's."""
     return {

@@ -65,9 +65,13 @@ def waiting_for(operation: Summary) -> str:
 
 def as_json(operation: Summary, store: Store, every: bool = False) -> dict[str, Any]:
     """Return the report as one object, with one problem per cause or with every problem."""
-    report = counts(operation, store)
-    problems = [problem_as_json(problem) for problem in _problems(operation, store, every)]
-    return {**_without(report, _LAST), "problems": problems, **{name: report[name] for name in _LAST}}
+    return with_problems(counts(operation, store), _problems(operation, store, every))
+
+
+def with_problems(report: dict[str, Any], problems: Iterable[Problem]) -> dict[str, Any]:
+    """Return a report as one object: the counts, and these problems."""
+    listed = [problem_as_json(problem) for problem in problems]
+    return {**_without(report, _LAST), "problems": listed, **{name: report[name] for name in _LAST}}
 
 
 def as_text(operation: Summary, store: Store, every: bool = False) -> Iterator[str]:
@@ -122,6 +126,7 @@ def _operation(operation: Summary) -> dict[str, Any]:
 
 
 def problem_as_json(problem: Problem) -> dict[str, str | int]:
+    """Return a problem as reports show it. The names are the columns of a table, too."""
     return {
         "kind": problem.kind,
         "effect": problem.effect.value,

@@ -83,6 +83,18 @@ class Operations:
         found = [_of(row, _summary) for row in rows]
         return [summary for summary in found if summary.id not in without][:limit]
 
+    def page(self, offset: int, count: int) -> Iterator[Summary]:
+        """Yield `count` operations from `offset` on, the one created last first."""
+        sql = "SELECT number FROM operations ORDER BY number DESC LIMIT ? OFFSET ?"
+        for number in self._database.all(sql, (count, offset)):  # one by one: a selection may be large
+            rows = self._database.all(f"{_FIELDS} WHERE number = ?", number)
+            yield from (_of(row, _summary) for row in rows)
+
+    def total(self) -> int:
+        """Return how many operations there are."""
+        row = self._database.one("SELECT count(*) FROM operations")
+        return int(row[0]) if row else 0
+
     def valid(self) -> list[Summary]:
         """Return the valid operations, in order of creation."""
         return [_of(row, _summary) for row in self._database.all(_VALID)]

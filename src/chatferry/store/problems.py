@@ -12,6 +12,12 @@ _decode = msgspec.msgpack.Decoder(Problem).decode
 _PAGE = 1000
 _LAST = 2**62
 
+Place = tuple[int, int]
+"""Where a problem is among those of its operation: its phase, and its number there."""
+
+FIRST_PLACE: Place = (-1, -1)
+"""The place before all problems."""
+
 
 PREPARE, USERS, CHANNELS, CONTACTS, TEXT_INDEX, FILES, PARTS = 0, 1, 2, 3, 8, 9, 10
 """Phases: reading the archive, users, channels, contacts, the text index of messages, fetching bytes, and
@@ -53,14 +59,20 @@ class Problems:
 
     def all(self, operation_id: str, last_phase: int = _LAST) -> Iterator[Problem]:
         """Yield the problems of all phases up to the last, in order."""
-        place = (-1, -1)
+        return (problem for _, problem in self.placed(operation_id, last_phase=last_phase))
+
+    def placed(
+        self, operation_id: str, after: Place = FIRST_PLACE, last_phase: int = _LAST
+    ) -> Iterator[tuple[Place, Problem]]:
+        """Yield the problems behind a place, each with its own place, in order."""
         sql = (
             "SELECT phase, number, data FROM problems WHERE operation = ? AND (phase, number) > (?, ?) "
             "AND phase <= ? ORDER BY phase, number LIMIT ?"
         )
-        while rows := self._database.all(sql, (operation_id, *place, last_phase, _PAGE)):
-            yield from (_decode(data) for _, _, data in rows)
-            place = rows[-1][:2]
+        while rows := self._database.all(sql, (operation_id, *after, last_phase, _PAGE)):
+            for phase, number, data in rows:
+                after = phase, number
+                yield after, _decode(data)
 
     def clear(self, operation_id: str) -> None:
         """Drop the problems of an operation."""

@@ -267,6 +267,47 @@ IMPORTERS = Example(
 )
 STATUS = Example(answer={"state": "ready", "operation": _READY})
 NEW = Example(answer={"operation": _NEW})
+_FAILED_LATELY: wire.JSON = {
+    **operation_json(OPERATIONS[1]),
+    "status": "importer_import_failed",
+    "state": "error",
+    "error": "export.zip is damaged: the file ends early. Export again, then import again.",
+}
+_CURRENT_STATE: wire.JSON = {**operation_json(OPERATIONS[-1]), "state": "done"}
+LISTING = Example(
+    answer={"operations": [_CURRENT_STATE, _FAILED_LATELY], "count": 2, "offset": 0, "total": 2},
+)
+ONE_OPERATION = Example(answer={"operation": _CURRENT_STATE})
+_NOTHING = dict.fromkeys(("read", "inserted", "updated", "unchanged", "skipped", "failed"), 0)
+_PROBLEM: wire.JSON = {
+    "kind": "message-not-readable",
+    "effect": "failed",
+    "count": 3,
+    "file": "general/2021-10-27.json",
+    "position": "$[7]",
+    "field": "",
+    "reason": "the message is not an object",
+    "remedy": "Correct the message in the file and import again.",
+}
+REPORT = Example(
+    answer={
+        "operation": operation_json(OPERATIONS[-1]),
+        "paused": False,
+        "waitingFor": "",
+        "users": {**_NOTHING, "read": 8, "inserted": 8},
+        "contacts": _NOTHING,
+        "rooms": {**_NOTHING, "read": 5, "inserted": 5},
+        "messages": {**_NOTHING, "read": 1203, "inserted": 1200, "failed": 3},
+        "files": _NOTHING,
+        "problems": [_PROBLEM],
+        "seconds": 1.5,
+        "messagesPerSecond": 802.0,
+        "peakMemoryMiB": 61.5,
+        "count": 1,
+        "offset": 0,
+        "total": 1,
+    },
+)
 ADD_USERS = Example(
     body={
         "users": [

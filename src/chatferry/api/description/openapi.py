@@ -75,23 +75,27 @@ def _operation(endpoint: "Endpoint") -> JSON:
             content["example"] = endpoint.example.body
         media_type = "multipart/form-data" if endpoint.takes_form else "application/json"
         operation["requestBody"] = {"required": True, "content": {media_type: content}}
-    if endpoint.exchange is not None:
-        operation["parameters"] = list(_parameters(endpoint.path, endpoint.exchange))
-        if endpoint.exchange.bytes:
-            content = {"schema": {"type": "string", "format": "binary"}}
-            operation["requestBody"] = {
-                "description": endpoint.exchange.bytes,
-                "content": {tus.BYTES_TYPE: content},
-            }
+    if parameters := list(_parameters(endpoint)):
+        operation["parameters"] = parameters
+    if endpoint.exchange is not None and endpoint.exchange.bytes:
+        content = {"schema": {"type": "string", "format": "binary"}}
+        operation["requestBody"] = {
+            "description": endpoint.exchange.bytes,
+            "content": {tus.BYTES_TYPE: content},
+        }
     return operation
 
 
-def _parameters(path: str, exchange: Exchange) -> Iterator[JSON]:
-    for name in re.findall(r"{(\w+)}", path):
-        schema = {"type": "string", "minLength": 1}
+def _parameters(endpoint: "Endpoint") -> Iterator[JSON]:
+    for name in re.findall(r"{(\w+)}", endpoint.path):
+        schema: JSON = {"type": "string", "minLength": 1}
         yield {"name": name, "in": "path", "required": True, "schema": schema}
-    for name in (*exchange.needs, *exchange.may_have):
-        yield {"name": name, "in": "header", "required": name in exchange.needs, **_header(name)}
+    for name, described in (endpoint.query or {"properties": {}})["properties"].items():
+        schema = {key: value for key, value in described.items() if key != "description"}
+        yield {"name": name, "in": "query", "description": described["description"], "schema": schema}
+    if exchange := endpoint.exchange:
+        for name in (*exchange.needs, *exchange.may_have):
+            yield {"name": name, "in": "header", "required": name in exchange.needs, **_header(name)}
 
 
 def _header(name: str) -> JSON:
@@ -176,7 +180,8 @@ def _answered(endpoint: "Endpoint") -> JSON:
     content: JSON = {"schema": endpoint.answers}
     if endpoint.example is not None:
         content["example"] = endpoint.envelope(endpoint.example.answer)
-    answered: JSON = {"description": "Success.", "content": {"application/json": content}}
+    further = {media_type: {"schema": {"type": "string"}} for media_type in endpoint.further_types}
+    answered: JSON = {"description": "Success.", "content": {"application/json": content, **further}}
     if endpoint.names_operation:
         answered["headers"] = {OPERATION_ID: {**_header(OPERATION_ID), "required": True}}
     return answered

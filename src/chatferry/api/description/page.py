@@ -6,6 +6,7 @@ The page loads nothing: it has no script, and its Content-Security-Policy allows
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from html import escape
 from typing import Any
@@ -41,6 +42,7 @@ class _EndpointText(Struct, frozen=True):
     path: str
     summary: str
     needs: str
+    parameters: list[tuple[str, str]]  # of the query: name and description
     call: str
     answers: list[tuple[str, str, str]]  # an introduction, the language, and the text
     schema: str
@@ -80,9 +82,14 @@ def _section(entry: _EndpointText) -> str:
         if entry.schema
         else ""
     )
+    items = "".join(
+        f"<li><code>{escape(name)}</code>: {escape(text)}</li>" for name, text in entry.parameters
+    )
+    parameters = f"<ul>{items}</ul>" if items else ""
     return (
         f'<section id="{_anchor(entry)}"><h3>{_title(entry)}</h3>'
-        f"<p>{escape(entry.summary)}. {escape(entry.needs)}</p><pre>{escape(entry.call)}</pre>{schema}"
+        f"<p>{escape(entry.summary)}. {escape(entry.needs)}</p>{parameters}"
+        f"<pre>{escape(entry.call)}</pre>{schema}"
         f"{shown}</section>"
     )
 
@@ -101,6 +108,8 @@ def markdown(document: JSON) -> str:
     ]
     for entry in _entries(document):
         parts += [f"## {entry.method} {entry.path}", f"{entry.summary}. {entry.needs}".strip()]
+        if entry.parameters:
+            parts.append("\n".join(f"- `{name}`: {text}" for name, text in entry.parameters))
         parts.append(f"```bash\n{entry.call}\n```")
         for what, language, text in entry.answers:
             parts.append(f"{what}\n\n```{language}\n{text}\n```")
@@ -124,6 +133,11 @@ def _entry(path: str, method: str, operation: JSON) -> _EndpointText:
         path=path,
         summary=operation["summary"],
         needs=needs,
+        parameters=[
+            (one["name"], one["description"])
+            for one in operation.get("parameters", [])
+            if one["in"] == "query"
+        ],
         call=_curl(path, method, operation, contents),
         answers=list(_answers(operation["responses"])),
         schema=_pretty(described[0]) if described else "",
@@ -137,13 +151,20 @@ def _curl(path: str, method: str, operation: JSON, contents: JSON) -> str:
         for one in parameters
         if one["in"] == "header" and one["required"]
     ]
-    lines = [f"curl {_METHODS.get(method, '')}{_ADDRESS}{path.replace('{upload}', '$UPLOAD')}"]
+    lines = [f"curl {_METHODS.get(method, '')}{_ADDRESS}{_FIELD.sub(_shell_variable, path)}"]
     if operation["security"]:
         headers = ['"X-User-Id: $USER_ID"', '"X-Auth-Token: $TOKEN"', *headers]
     sent = [line for media_type, content in contents.items() for line in _sent(media_type, content)]
     if method == "POST" and not sent:
         lines = [lines[0].replace("curl ", "curl -X POST ")]
     return " \\\n  ".join([*lines, *(f"-H {header}" for header in headers), *sent])
+
+
+_FIELD = re.compile(r"{(\w+)}")
+
+
+def _shell_variable(found: re.Match[str]) -> str:
+    return f"${found[1].upper()}"
 
 
 _METHODS = {"HEAD": "-I ", "PATCH": "-X PATCH ", "DELETE": "-X DELETE ", "OPTIONS": "-X OPTIONS -i "}

@@ -5,8 +5,10 @@ from typing import Any, get_args
 
 from chatferry.api.schemas import BOOLEAN, CHANNEL_FLAGS, STRING, USER_FLAGS, Schema, array
 from chatferry.operations import State, Status
+from chatferry.records import Effect
 
 _COUNT = {"type": "integer", "minimum": 0}
+_NUMBER = {"type": "number"}
 _ID = {"type": "string", "minLength": 1}
 _TIME = {"type": "string", "format": "date-time"}
 _TRUE, _FALSE = {"const": True}, {"const": False}
@@ -56,6 +58,42 @@ NEW_OPERATION = _success({"operation": OPERATION})
 STATUS = _success(
     {"state": {"enum": list(get_args(State))}, "operation": OPERATION, "paused": _TRUE, **_WAITING},
     ["operation", "paused", "waitingFor"],
+)
+_PAGING = {
+    "count": {**_COUNT, "description": "Returned entries."},
+    "offset": {**_COUNT, "description": "Entries that were left out."},
+    "total": {**_COUNT, "description": "Entries in all."},
+}
+_DESCRIBED = {
+    **OPERATION["properties"],
+    "state": {"enum": list(get_args(State))},
+    "error": {"type": "string", "description": "Why the import failed."},
+    "paused": _TRUE,
+    **_WAITING,
+}
+_UNSURE = ("contentType", "file", "count", "error", "paused", "waitingFor")
+_DESCRIBED_OPERATION = _closed(_DESCRIBED, _UNSURE)
+IMPORT_OPERATION = _success({"operation": _DESCRIBED_OPERATION})
+IMPORT_OPERATIONS = _success({"operations": array(_DESCRIBED_OPERATION), **_PAGING})
+_TALLY = _closed(dict.fromkeys(("read", "inserted", "updated", "unchanged", "skipped", "failed"), _COUNT))
+_PROBLEM = _closed(
+    {
+        "kind": {"type": "string", "description": "A word of docs/problems.md."},
+        "effect": {"enum": [effect.value for effect in Effect]},
+        "count": {**_COUNT, "description": "For how many records it stands."},
+        **dict.fromkeys(("file", "position", "field", "reason", "remedy"), STRING),
+    }
+)
+REPORT = _success(
+    {
+        "operation": _closed({**OPERATION["properties"], "error": STRING}, _UNSURE),
+        "paused": BOOLEAN,
+        "waitingFor": STRING,
+        **dict.fromkeys(("users", "contacts", "rooms", "messages", "files"), _TALLY),
+        "problems": array(_PROBLEM),
+        **dict.fromkeys(("seconds", "messagesPerSecond", "peakMemoryMiB"), _NUMBER),
+        **_PAGING,
+    }
 )
 IMPORTERS = array(_closed({"key": STRING, "name": STRING}))
 PROGRESS = _success(

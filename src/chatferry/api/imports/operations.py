@@ -144,7 +144,7 @@ def get_import_progress(call: Call) -> wire.JSON:
     """Return the progress of the current operation."""
     operation = _last(call.services, "getImportProgress")
     importer = importer_of(operation.importer_key, "getImportProgress")
-    return {**wire.progress(operation, importer.name), **_waiting(call.services, operation)}
+    return {**wire.progress(operation, importer.name), **waiting(call.services, operation)}
 
 
 def import_status(call: Call) -> wire.JSON:
@@ -155,12 +155,13 @@ def import_status(call: Call) -> wire.JSON:
     answer = {
         "state": state(operation),
         "operation": operation_json(operation),
-        **_waiting(call.services, operation),
+        **waiting(call.services, operation),
     }
     return {**answer, "paused": True} if is_paused(operation, call.services.store) else answer
 
 
-def _waiting(services: Services, operation: Summary) -> wire.JSON:
+def waiting(services: Services, operation: Summary) -> wire.JSON:
+    """Return what an operation waits for, without the address of what is away; nothing if it works."""
     reason = waiting_for(operation) or services.worker.waiting_for(operation.id)
     if not reason or operation.status in ENDS:
         return {}
