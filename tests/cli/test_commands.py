@@ -320,7 +320,7 @@ def test_a_bad_setting_is_named(tmp_path: Path) -> None:
 
 def test_one_process_at_a_time_works_in_a_directory(tmp_path: Path) -> None:
     with serving(tmp_path):
-        done = chatferry("import", "slack", GOLDEN, "--data", tmp_path)
+        done = chatferry("purge", "--data", tmp_path)
         assert done.returncode == 2
         assert "Another chatferry works" in done.stderr
 

@@ -17,8 +17,7 @@ from chatferry.cli.options import (
     LevelOfLog,
     Where,
 )
-from chatferry.cli.workplace import starter_of, workplace
-from chatferry.destinations import Destination
+from chatferry.cli.workplace import Workplace, starter_of, workplace
 from chatferry.errors import SettingsError
 from chatferry.importers import PENDING_AVATARS, PENDING_FILES
 from chatferry.logs import LogFormat, LogLevel
@@ -27,13 +26,10 @@ from chatferry.operations import (
     Operation,
     Status,
 )
-from chatferry.pipeline import commands
 from chatferry.pipeline.binding import bound_destination
-from chatferry.pipeline.operation import run_operation
 from chatferry.pipeline.steps import logged
 from chatferry.reports import operation as report
-from chatferry.settings import Settings, from_environment
-from chatferry.store import Store
+from chatferry.settings import from_environment
 
 
 @app.command("files")
@@ -51,12 +47,12 @@ def files_(
     settings = from_environment(data=data, destination=bound_destination(data, destination))
     if not settings.store_path.exists():
         raise SettingsError(f"{data} holds no operations. Give the directory of the import with --data.")
-    with workplace(settings, dry_run=False) as (store, workspace):
+    with workplace(settings, dry_run=False) as place:
         found: dict[str, dict[str, Any]] = {}
         code = DONE
-        starter = starter_of(workspace, as_)
+        store, starter = place.store, starter_of(place.destination, as_)
         for name, key in (("files", PENDING_FILES), ("avatars", PENDING_AVATARS)):
-            operation = _fetched(key, starter, store, workspace, settings, as_json, log_level)
+            operation = _fetched(key, starter, place, as_json, log_level)
             found[name] = report.as_json(operation, store, every)
             if operation.count.total and not as_json:
                 print_report(found[name], operation, store, every, False)
@@ -70,22 +66,14 @@ def files_(
     sys.exit(code)
 
 
-def _fetched(
-    key: str,
-    starter: str,
-    store: Store,
-    workspace: Destination,
-    settings: Settings,
-    quiet: bool,
-    log_level: LogLevel | None,
-) -> Operation:
+def _fetched(key: str, starter: str, place: Workplace, quiet: bool, log_level: LogLevel | None) -> Operation:
     """A new operation that fetched what is pending; one that was interrupted first takes its end."""
     from chatferry.pipeline.fetching.fetch_pending import pending_operation
 
-    operation = commands.begin(store, pending_operation(key, starter, store, workspace))
+    operation = place.begin(pending_operation(key, starter, place.store, place.destination))
     audit.record("import started", operation=operation.id, importer=key)
     if operation.status == Status.DONE:
         return operation
     with terminal.Display(quiet=quiet) as display:
         watch = logged(operation, display.show) if log_level else display.show
-        return run_operation(operation, store, workspace, settings, watch=watch)
+        return place.work(operation, watch)

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import typer
@@ -33,9 +32,8 @@ from chatferry.cli.options import (
     Where,
     Workers,
 )
-from chatferry.cli.workplace import operation_in, place_of, starter_of, workplace
+from chatferry.cli.workplace import Workplace, operation_in, place_of, starter_of, workplace
 from chatferry.clock import now
-from chatferry.destinations import Destination
 from chatferry.errors import OriginError, SettingsError
 from chatferry.importers import IMPORTERS, Importer, readers
 from chatferry.logs import LogFormat, LogLevel
@@ -53,11 +51,10 @@ from chatferry.origins import check_name
 from chatferry.pipeline import commands
 from chatferry.pipeline.binding import bound_destination
 from chatferry.pipeline.linking import settle_origin
-from chatferry.pipeline.operation import run_operation
 from chatferry.pipeline.parallel.pools import Pools
 from chatferry.pipeline.steps import logged
 from chatferry.records import User
-from chatferry.settings import Settings, from_environment
+from chatferry.settings import from_environment
 from chatferry.store import Store
 
 imports = typer.Typer(help="Import an export without a server.", no_args_is_help=True)
@@ -98,25 +95,25 @@ def _add_import(importer: Importer) -> None:
             text_index_last=text_index_last,
         )
         export = place_of(export, importer.wanted)
-        with workplace(settings, dry_run) as (store, workspace):
+        with workplace(settings, dry_run) as place:
             operation = replace(
-                commands.new_operation(importer.key, starter_of(workspace, as_)),
+                commands.new_operation(importer.key, starter_of(place.destination, as_)),
                 file=name_of(export),
                 archive=export,
                 origin=check_name(origin),
                 rewrite=rewrite,
                 guests=guests,
             )
-            operation = commands.begin(store, operation)
+            operation = place.begin(operation)
             if not dry_run:
                 audit.record("import started", operation=operation.id, importer=importer.key, file=export)
 
             def choose(read: Operation) -> Operation:
-                _settle_origin(read, importer, store, workspace)
-                return _select(read, store, users, channels)
+                _settle_origin(read, importer, place)
+                return _select(read, place, users, channels)
 
-            operation = _imported(operation, store, workspace, settings, choose, as_json, log_level)
-            sys.exit(conclude(operation, store, as_json, every, dry_run))
+            operation = _imported(operation, place, choose, as_json, log_level)
+            sys.exit(conclude(operation, place.store, as_json, every, dry_run))
 
 
 for each in readers():
@@ -149,55 +146,52 @@ def retry(
     )
     with operation_in(operation, data) as (found, _):
         commands.require_failed(found)
-    with workplace(settings, dry_run=False) as (store, workspace):
-        again = commands.retry(store, found.id)
+    with workplace(settings, dry_run=False) as place:
+        again = place.retry(found.id)
         audit.record("import retried", operation=again.id)
 
         def choose(read: Operation) -> Operation:
-            _settle_origin(read, IMPORTERS[read.importer_key], store, workspace)
-            return _select(read, store, users, channels)
+            _settle_origin(read, IMPORTERS[read.importer_key], place)
+            return _select(read, place, users, channels)
 
-        ended = _imported(again, store, workspace, settings, choose, as_json, log_level)
-        sys.exit(conclude(ended, store, as_json, every, False))
+        ended = _imported(again, place, choose, as_json, log_level)
+        sys.exit(conclude(ended, place.store, as_json, every, False))
 
 
 def _imported(
     operation: Operation,
-    store: Store,
-    workspace: Destination,
-    settings: Settings,
+    place: Workplace,
     choose: Callable[[Operation], Operation],
     quiet: bool,
     log_level: LogLevel | None,
 ) -> Operation:
     """Run an operation to its end and return it; `choose` starts it once the archive is read."""
-    pools = Pools(settings, imports_at_once=True)
+    pools = Pools(place.settings, imports_at_once=True)
     with terminal.Display(quiet=quiet) as display, pools:
         watch = logged(operation, display.show) if log_level else display.show
-        work = partial(run_operation, watch=watch, pools=pools)
-        operation = work(operation, store, workspace, settings)
+        operation = place.work(operation, watch, pools)
         if operation.status == Status.SELECTION:
-            operation = work(choose(operation), store, workspace, settings)
+            operation = place.work(choose(operation), watch, pools)
     return operation
 
 
-def _settle_origin(operation: Operation, importer: Importer, store: Store, workspace: Destination) -> None:
+def _settle_origin(operation: Operation, importer: Importer, place: Workplace) -> None:
     """Refuse an export if it is not certain which workspace it comes from."""
     try:
-        settle_origin(operation, importer, store, workspace, now())
+        settle_origin(operation, importer, place.store, place.destination, now())
     except OriginError as error:
         raise SettingsError(f"{error} Give it with --origin.") from error
 
 
 def _select(
-    operation: Operation, store: Store, users: list[str] | None, channels: list[str] | None
+    operation: Operation, place: Workplace, users: list[str] | None, channels: list[str] | None
 ) -> Operation:
     selection = Selection(
-        users=_choice(users, "--users", store, operation),
-        channels=_choice(channels, "--channels", store, operation),
+        users=_choice(users, "--users", place.store, operation),
+        channels=_choice(channels, "--channels", place.store, operation),
         contacts=EVERYTHING,
     )
-    return commands.start(store, replace(operation, selection=selection))
+    return place.start(replace(operation, selection=selection))
 
 
 def _choice(wishes: list[str] | None, option: str, store: Store, operation: Operation) -> Choice:

@@ -8,6 +8,7 @@ import typer
 from chatferry.cli import terminal
 from chatferry.cli.app import app
 from chatferry.cli.conclusion import conclude
+from chatferry.cli.lock import only_worker
 from chatferry.cli.options import (
     AsJson,
     Data,
@@ -15,7 +16,7 @@ from chatferry.cli.options import (
     EveryProblem,
     OperationId,
 )
-from chatferry.cli.workplace import only_worker, operation_in
+from chatferry.cli.workplace import operation_in
 from chatferry.clock import now
 from chatferry.errors import SettingsError
 from chatferry.observing import audit

@@ -8,6 +8,7 @@ import typer
 
 from chatferry import logs
 from chatferry.cli.app import app
+from chatferry.cli.lock import only_worker
 from chatferry.cli.options import (
     ClusterAddress,
     Data,
@@ -19,7 +20,6 @@ from chatferry.cli.options import (
     Where,
     Workers,
 )
-from chatferry.cli.workplace import only_worker
 from chatferry.errors import SettingsError
 from chatferry.logs import LogFormat, LogLevel
 from chatferry.pipeline.binding import bound_destination
@@ -77,5 +77,5 @@ def serve(
         tls_cert=tls_cert,
         tls_key=tls_key,
     )
-    with only_worker(settings):
+    with only_worker(settings, serves=True):
         serve_http(settings, is_demo=False)

@@ -141,6 +141,11 @@ def announce(address: str, settings: Settings, admin: str, is_demo: bool) -> Non
         _remark(f"Get a token: POST /api/v1/login, or: {shlex.join(command)}")
 
 
+def say_who_works(data: Path) -> None:
+    """Say, at the beginning of a command, that a server does its work."""
+    _remark(f"The server of {data} does this, with its own settings. Ctrl-C stops it.")
+
+
 class Display:
     """Shows how an operation goes on: live on a terminal, as plain lines elsewhere."""
 

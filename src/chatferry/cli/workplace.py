@@ -1,14 +1,14 @@
-"""Where commands work: a data directory, its lock, its store, and the destination."""
+"""Where commands work: a data directory, its store, and the destination."""
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 
-from chatferry import accounts, private
+from chatferry import accounts
 from chatferry.archive import is_url
 from chatferry.cli import terminal
+from chatferry.cli.lock import is_served, only_worker
 from chatferry.clock import now
 from chatferry.destinations import Destination
 from chatferry.destinations.memory import MemoryDestination
@@ -18,34 +18,45 @@ from chatferry.observing import audit
 from chatferry.operations import (
     Operation,
 )
+from chatferry.pipeline import commands
 from chatferry.pipeline.binding import open_bound, open_to_look
+from chatferry.pipeline.context import Watch
+from chatferry.pipeline.operation import run_operation
+from chatferry.pipeline.parallel.pools import Pools
 from chatferry.pipeline.retention import clear_away
 from chatferry.pipeline.text_index import build_what_is_left
 from chatferry.settings import Settings, from_environment
 from chatferry.store import Store
 
 
-@contextmanager
-def only_worker(settings: Settings) -> Iterator[None]:
-    """Hold the lock of a data directory: one process at a time works in it."""
-    private.make_folder(settings.data)
-    with open(settings.data / "lock", "w", opener=private.opener) as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise SettingsError(
-                f"Another chatferry works in {settings.data}. Wait for it, upload to the one that serves, "
-                "or give another directory with --data."
-            ) from error
-        terminal.warn_of_readers(
-            settings.data, private.is_open(settings.data), private.tighten(settings.data)
-        )
-        audit.set_up(settings.audit_log)
-        yield
+class Workplace:
+    """Where a command works: this process does the work."""
+
+    def __init__(self, settings: Settings, store: Store, destination: Destination) -> None:
+        self.settings = settings
+        self.store = store
+        self.destination = destination
+
+    def begin(self, operation: Operation) -> Operation:
+        """Store a new operation; return it as it is stored."""
+        return commands.begin(self.store, operation)
+
+    def start(self, operation: Operation) -> Operation:
+        """Start the import of what `operation` says was chosen; return it as it is stored."""
+        return commands.start(self.store, operation)
+
+    def retry(self, operation_id: str) -> Operation:
+        """Take up a failed operation where it stopped; return it as it is stored."""
+        return commands.retry(self.store, operation_id)
+
+    def work(self, operation: Operation, watch: Watch, pools: Pools | None = None) -> Operation:
+        """Work on an operation to its next rest; return it as it then is."""
+        store, destination = self.store, self.destination
+        return run_operation(operation, store, destination, self.settings, watch=watch, pools=pools)
 
 
 @contextmanager
-def workplace(settings: Settings, dry_run: bool) -> Iterator[tuple[Store, Destination]]:
+def workplace(settings: Settings, dry_run: bool) -> Iterator[Workplace]:
     """Yield the store and the destination of an import; for a dry run in memory, laid over what is there."""
     if dry_run:
         exists = settings.destination or settings.workspace_path.exists()
@@ -53,7 +64,15 @@ def workplace(settings: Settings, dry_run: bool) -> Iterator[tuple[Store, Destin
         with Store() as store, closing(base) if base else nullcontext():
             laid_over: Destination = MemoryDestination(base, keep_messages=False)
             open_workspace(laid_over, settings)
-            yield store, laid_over
+            yield Workplace(settings, store, laid_over)
+        return
+    if is_served(settings):
+        from chatferry.cli.beside import Beside
+
+        terminal.say_who_works(settings.data)
+        audit.set_up(settings.audit_log)
+        with Store(settings.store_path) as store, closing(open_to_look(settings)) as looked_at:
+            yield Beside(settings, store, looked_at)
         return
     with only_worker(settings), Store(settings.store_path) as store:
         workspace = open_bound(settings, store)
@@ -61,7 +80,7 @@ def workplace(settings: Settings, dry_run: bool) -> Iterator[tuple[Store, Destin
             terminal.welcome(open_workspace(workspace, settings), settings.data)
             build_what_is_left(settings.destination_url, store)
             clear_away(store, settings, now(), is_idle=True)
-            yield store, workspace
+            yield Workplace(settings, store, workspace)
         finally:
             clear_away(store, settings, now(), is_idle=True)
             workspace.close()

@@ -1,6 +1,7 @@
 """Background work: one operation at a time; start, cancel, and going on after a crash."""
 
 import logging
+import sqlite3
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,12 +26,13 @@ from chatferry.pipeline.binding import open_bound
 from chatferry.pipeline.context import Check, Watch
 from chatferry.pipeline.operation import run_operation, run_to_its_end, write_down
 from chatferry.pipeline.outage import FIRST_DELAY, LONGEST_DELAY, Outage
-from chatferry.pipeline.pause import Pause
+from chatferry.pipeline.pause import LOOK, Pause
 from chatferry.pipeline.retention import clear_away
 from chatferry.pipeline.steps import logged
 from chatferry.pipeline.text_index import build_what_is_left
 from chatferry.settings import Settings
 from chatferry.store import Store
+from chatferry.store.handovers import Wish
 
 LOG = logging.getLogger("chatferry.worker")
 _FAULTS = 10  # in a row, none of them an outage, after which the worker gives up
@@ -58,6 +60,7 @@ class BackgroundRunner:
         self._cancelled: set[str] = set()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
+        self._listener = threading.Thread(target=self._listen, name="handovers", daemon=True)
         self._destination: Destination | None = None
         self._waiting = ("", "")  # an operation, and what it waits for
         self.has_given_up = False
@@ -76,6 +79,7 @@ class BackgroundRunner:
     def start(self) -> None:
         """Begin, with what a crash interrupted."""
         self._thread.start()
+        self._listener.start()
 
     def waiting_for(self, operation_id: str) -> str:
         """Return what an operation waits for, also if that cannot be stored; "" for nothing."""
@@ -95,8 +99,19 @@ class BackgroundRunner:
         """Stop where a restart can go on."""
         self._closing.set()
         self._queue.put(None)
-        if self._thread.is_alive():
-            self._thread.join(timeout=30)
+        for thread in (self._listener, self._thread):
+            if thread.is_alive():
+                thread.join(timeout=30)
+
+    def _listen(self) -> None:
+        """Do what commands in other processes want of this server."""
+        while not self._closing.wait(LOOK):
+            try:
+                wishes = self._store.handovers.take()
+            except (DestinationError, OSError, sqlite3.Error):
+                continue  # the store is away; the work on an operation says so
+            for operation_id, wish in wishes.items():
+                (self.cancel if wish == Wish.STOP else self.wake)(operation_id)
 
     def _run(self) -> None:
         try:

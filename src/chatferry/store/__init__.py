@@ -7,6 +7,7 @@ from chatferry.store.attempts import WorkAttempts
 from chatferry.store.binding import BindingTable
 from chatferry.store.database import Database
 from chatferry.store.fetches import AvatarAddresses, Fetches
+from chatferry.store.handovers import Handovers
 from chatferry.store.operations import Operations
 from chatferry.store.part_cache import PartCache
 from chatferry.store.parts import Parts
@@ -28,6 +29,7 @@ class Store:
         self.staging = Staging(self._database)
         self.parts = Parts(self._database)
         self.part_cache = PartCache(self._database)
+        self.handovers = Handovers(self._database)
         self.attempts = WorkAttempts(self._database)
         self.problems = Problems(self._database)
         self.pending_files = PendingFiles(self._database)
