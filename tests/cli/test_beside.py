@@ -22,7 +22,9 @@ from chatferry.store.handovers import Wish
 from tests.support.command_line import chatferry, chatferry_in
 from tests.support.exports import DAY, file, message, png, user, write_export
 from tests.support.filehost import FileHost, noise
+from tests.support.mongo import Mongod
 from tests.support.paths import CSV_EXAMPLE, GOLDEN, SLACK_EXAMPLE
+from tests.support.rocketchat import seed
 from tests.support.serving import (
     PATIENCE,
     command,
@@ -189,6 +191,35 @@ def test_a_server_that_does_not_come_back(data: Path, store: Store, monkeypatch:
     with pytest.raises(DestinationError, match="goes on when chatferry serve is started again"):
         place.work(operation, lambda one: shown.append(one.waiting_for))
     assert shown[0] == "" and "has ended" in shown[-1]
+
+
+def test_a_second_ctrl_c_leaves_at_once(data: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    place = beside.Beside(Settings(data=data), store, MemoryDestination())
+    operation = place.begin(commands.new_operation("slack", "u"))
+    monkeypatch.setattr(time, "sleep", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        place.work(operation, lambda one: None)
+    assert store.handovers.take() == {operation.id: Wish.STOP}
+
+
+def test_beside_a_server_of_rocketchat_s_database(data: Path, mongod: Mongod) -> None:
+    with mongod.client() as connected:
+        seed(connected["beside"])
+        url = mongod.database_url("beside")
+        with serving(data, CHATFERRY_DESTINATION=url):
+            done = chatferry("import", "slack", SLACK_EXAMPLE, "--data", data, "--json")
+            assert done.returncode == 0, done.stderr
+            found = json.loads(done.stdout)
+            assert connected["beside"]["rocketchat_message"].count_documents({}) > 200
+            elsewhere = mongod.database_url("elsewhere")
+            other = chatferry(
+                "import", "slack", SLACK_EXAMPLE, "--data", data, CHATFERRY_DESTINATION=elsewhere
+            )
+            assert (other.returncode, "is another destination" in other.stderr) == (2, True)
+    assert (found["messages"]["read"], found["messages"]["failed"]) == (220, 0)
 
 
 def test_what_is_wanted_is_noted_until_it_is_taken(store: Store) -> None:
