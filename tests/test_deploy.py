@@ -260,7 +260,7 @@ def test_an_import_goes_through_it(site: Server, chatferry: Server) -> None:
         admin.headers.update(credentials)
         assert run_import(admin)["count"]["completed"] == 331
         large = {"file": ("large.zip", b"x" * 3_000_000)}  # nginx's own limit is 1 MiB
-        answer = admin.post("import.upload", data={"importerKey": "slack"}, files=large)
+        answer = admin.post("import.upload?replace=true", data={"importerKey": "slack"}, files=large)
         assert answer.json() == {"success": True}
         tus = {"Tus-Resumable": "1.0.0", "Upload-Length": "9", "Upload-Metadata": "importerKey c2xhY2s="}
         made = admin.post("import.uploads", headers=tus)

@@ -8,6 +8,7 @@ NoRoomError    make room on a disk, then try again: a DestinationError
 DownloadError  fetch again later, unless it is final
 ProcessError   import again, with fewer processes, more memory, or a cluster that is there
 OperationError choose another operation, or wait until it is where the command is possible
+RunningError   wait until the running operation has ended, or say that it may be replaced
 OriginError    say which workspace the archive comes from
 CancelledError      nothing: the operation was taken back
 
@@ -23,17 +24,26 @@ class RequestError(ChatferryError):
     """A request that cannot be served as it is.
 
     `reason` and `code` are rendered as Rocket.Chat renders its own errors: `reason [code]`. `details` is
-    what the answer says beside them, as JSON has it.
+    what the answer says beside them, as JSON has it. `hint` says what to do if the reason, which is
+    Rocket.Chat's, does not.
     """
 
-    def __init__(
-        self, reason: str = "", *, code: str = "", details: object = "", status: int = 400, type_: str = ""
+    def __init__(  # each is a part of the answer
+        self,
+        reason: str = "",
+        *,
+        code: str = "",
+        details: object = "",
+        status: int = 400,
+        type_: str = "",
+        hint: str = "",
     ) -> None:
         self.reason = reason
         self.code = code
         self.details = details
         self.status = status
         self.type = type_ or code
+        self.hint = hint
         super().__init__(f"{reason} [{code}]".strip() if code else reason)
 
 
@@ -105,6 +115,14 @@ class ProcessError(ChatferryError):
 
 class OriginError(ChatferryError):
     """It cannot be told which workspace an archive comes from, or a name cannot be an origin's."""
+
+
+class RunningError(ChatferryError):
+    """Another operation is running, and the new one may not take its place."""
+
+    def __init__(self, operation_id: str) -> None:
+        self.operation_id = operation_id
+        super().__init__(f"Operation {operation_id} is running. Wait until it has ended.")
 
 
 class OperationError(ChatferryError):

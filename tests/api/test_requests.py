@@ -27,7 +27,9 @@ pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 
 READ_WHOLE = ["downloadPublicImportFile", "startImport", "import.addUsers"]  # before they are checked
-CHECKED_GETS = [key for key, endpoint in TABLE.items() if endpoint.query is not None]
+CHECKED_GETS = [
+    key for key, endpoint in TABLE.items() if endpoint.query is not None and key.startswith("GET")
+]
 
 
 def test_the_queries_that_are_checked_are_rocket_chats_and_those_of_lists() -> None:

@@ -57,13 +57,17 @@ def call(http: httpx.Client, key: str, query: str = "", **more: Any) -> httpx.Re
 
 
 def refusal(answer: httpx.Response) -> Refusal:
-    """Status and body; the headers are those of every answer. A HEAD has no body: the status says it."""
+    """Status and body without the hint, which Rocket.Chat has not; the headers are those of every answer.
+
+    A HEAD has no body: the status says it.
+    """
     assert answer.headers["content-type"] == "application/json"
     assert (answer.headers["cache-control"], answer.headers["pragma"]) == ("no-store", "no-cache")
     if answer.request.method == "HEAD":
         assert answer.content == b""
         return answer.status_code, {401: UNAUTHORIZED, 403: NOT_ALLOWED}.get(answer.status_code, {})
     body: dict[str, Any] = answer.json()
+    body.pop("hint", None)
     return answer.status_code, body
 
 

@@ -29,10 +29,10 @@ NAMED = metadata(importerKey="slack", filename="export.zip", filetype="applicati
 
 
 def create(http: httpx.Client, length: int, content: bytes = b"", **headers: str) -> httpx.Response:
-    """Announce an upload of this length, with its first bytes if there are any."""
+    """Announce an upload of this length, with its first bytes if there are any. It may replace an import."""
     given = {**(BYTES if content else TUS), "Upload-Length": str(length), "Upload-Metadata": NAMED}
     more = {name.replace("_", "-"): value for name, value in headers.items()}
-    return http.post("import.uploads", content=content, headers={**given, **more})
+    return http.post("import.uploads?replace=true", content=content, headers={**given, **more})
 
 
 def created(http: httpx.Client, length: int = len(ARCHIVE), **headers: str) -> str:
@@ -78,4 +78,4 @@ def on_disk(server: Server, path: str) -> int:
 
 def tus_client(server: Server, http: httpx.Client) -> TusClient:
     mine = {name: http.headers[name] for name in ("X-User-Id", "X-Auth-Token")}
-    return TusClient(f"{server.address}/api/v1/import.uploads", headers=mine)
+    return TusClient(f"{server.address}/api/v1/import.uploads?replace=true", headers=mine)

@@ -28,6 +28,7 @@ from chatferry.api.call_log import CallLog
 from chatferry.api.endpoint import Endpoint
 from chatferry.api.media.files import file_routes
 from chatferry.api.routes import ENDPOINTS
+from chatferry.api.schemas import Schema
 from chatferry.api.services import TOO_MANY, Call, OperationAnswer, Services
 from chatferry.api.uploads import resumable
 from chatferry.clock import now
@@ -139,11 +140,19 @@ def _answered_to(
     if endpoint.takes_any_body:
         return _called(request, endpoint, services, caller, _object(plain(body.read())))
     try:
-        checked = validation.check_body(endpoint.body, body.read())
-    except (msgspec.DecodeError, ValueError):  # invalid UTF-8, or a number beyond JSON: 1e999
-        checked = validation.check_body(endpoint.body, {})
+        checked = _checked(endpoint.body, body)
+    except RequestError as error:
+        error.hint = body.hint
+        raise
     _limit(request, endpoint, services, caller)
     return _called(request, endpoint, services, caller, checked)
+
+
+def _checked(schema: Schema, body: RequestBody) -> dict[str, Any]:
+    try:
+        return validation.check_body(schema, body.read())
+    except (msgspec.DecodeError, ValueError):  # invalid UTF-8, or a number beyond JSON: 1e999
+        return validation.check_body(schema, {})
 
 
 def _called(
@@ -256,6 +265,8 @@ def _refused(error: RequestError) -> Response:
         told["errorType"] = error.type
     if error.details:
         told["details"] = error.details
+    if error.hint:
+        told["hint"] = error.hint
     return _json(told, error.status)
 
 

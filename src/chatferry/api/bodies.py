@@ -55,6 +55,11 @@ class RequestBody:
         except OSError as error:
             raise cannot_store(error) from error
 
+    @property
+    def hint(self) -> str:
+        """Return why a body may lack what it should have; "" if its type is right."""
+        return hint_of_type(self._content_type) if self.size else ""
+
     def read(self) -> object:
         """Return the body as Rocket.Chat's router does: JSON as Raw, {} for invalid JSON.
 
@@ -74,6 +79,17 @@ class RequestBody:
 
     def close(self) -> None:
         self._file.close()
+
+
+def hint_of_type(content_type: str) -> str:
+    """Return what to do about the Content-Type of a body that should be JSON; "" if it is right."""
+    if wire.is_json(content_type):
+        return ""
+    given = f"is {content_type[:_SIGNS]}" if content_type else "is missing"
+    return (
+        f"The body was not read as JSON, because its Content-Type {given}: "
+        "send the header Content-Type: application/json."
+    )
 
 
 @contextmanager

@@ -56,7 +56,7 @@ def _upload(name: str, receive: _Receive, body: Schema, example: Example, **more
     )
 
 
-def _tus(method: str, name: str, receive: _Receive, exchange: tus_headers.Exchange) -> Endpoint:
+def _tus(method: str, name: str, receive: _Receive, exchange: tus_headers.Exchange, **more: Any) -> Endpoint:
     return _endpoint(
         method,
         f"/api/v1/{name}",
@@ -67,6 +67,7 @@ def _tus(method: str, name: str, receive: _Receive, exchange: tus_headers.Exchan
         exchange=exchange,
         headers=tus.HEADERS,
         limited=name != _PIECES,
+        **more,
     )
 
 
@@ -160,10 +161,16 @@ ENDPOINTS = (
     ),
     _upload("uploadImportFile", single.upload_import_file, schemas.UPLOAD_IMPORT_FILE, examples.UPLOAD),
     _upload(
-        "import.upload", single.import_upload, schemas.IMPORT_UPLOAD, examples.UPLOAD_FORM, takes_form=True
+        "import.upload",
+        single.import_upload,
+        schemas.IMPORT_UPLOAD,
+        examples.UPLOAD_FORM,
+        takes_form=True,
+        query=schemas.REPLACE_QUERY,
+        more_answers={409: ("Another import is running; `details` says which.", responses.ERROR)},
     ),
     _tus("OPTIONS", "import.uploads", resumable.describe, tus_headers.DESCRIBE),
-    _tus("POST", "import.uploads", resumable.create, tus_headers.CREATE),
+    _tus("POST", "import.uploads", resumable.create, tus_headers.CREATE, query=schemas.REPLACE_QUERY),
     _tus("HEAD", _PIECES, resumable.look, tus_headers.LOOK),
     _tus("PATCH", _PIECES, resumable.resume, tus_headers.RESUME),
     _tus("DELETE", _PIECES, resumable.end, tus_headers.END),

@@ -99,6 +99,18 @@ NAMED_TOKEN = _object({"tokenName": STRING}, title="NamedToken")
 
 NO_QUERY = _object({}, title="NoQuery", closed=True)
 
+REPLACE_QUERY = _object(
+    {
+        "replace": {
+            **BOOLEAN,
+            "description": "Whether to cancel an import that is running and take its place. Default: it is "
+            "left alone, and the call is refused.",
+        }
+    },
+    title="ReplaceQuery",
+    closed=True,
+)
+
 _WHOLE = {"type": "integer", "minimum": 0}
 
 

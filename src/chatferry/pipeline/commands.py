@@ -9,7 +9,7 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from chatferry.clock import now
-from chatferry.errors import OperationError
+from chatferry.errors import OperationError, RunningError
 from chatferry.ids import new_id
 from chatferry.importers import IMPORTERS
 from chatferry.operations import (
@@ -22,6 +22,7 @@ from chatferry.operations import (
     failed,
     may_pause,
     may_retry,
+    needs_work,
     retried,
 )
 from chatferry.store import Store
@@ -45,13 +46,27 @@ def new_operation(importer_key: str, user_id: str, status: Status = Status.FILE_
     )
 
 
-def begin(store: Store, operation: Operation, stop: Stop = lambda id: None) -> Operation:
-    """Store a new operation, which replaces every earlier one; return it as it is stored."""
+def begin(
+    store: Store, operation: Operation, stop: Stop = lambda id: None, *, may_replace: bool = True
+) -> Operation:
+    """Store a new operation, which replaces every earlier one; return it as it is stored.
+
+    Raises RunningError if one is running and the new one may not replace it.
+    """
     with store.transaction():
+        if not may_replace:
+            require_none_running(store)
         moment = now()
         operation = replace(operation, ts=_supersede(store, moment, stop), updated_at=moment)
         store.operations.add(operation)
     return operation
+
+
+def require_none_running(store: Store) -> None:
+    """Raise RunningError if there is work on the current operation."""
+    last = store.operations.last_summary()
+    if last is not None and last.valid and needs_work(last):
+        raise RunningError(last.id)
 
 
 def clear(store: Store, stop: Stop = lambda id: None) -> None:

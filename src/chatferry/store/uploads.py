@@ -10,6 +10,7 @@ class Upload(Struct, frozen=True, kw_only=True):
     """`length` in bytes, `expires` in milliseconds, `metadata` as the client wrote it.
 
     `certain`, where set: only so many bytes of the file count, those behind them await their checksum.
+    `may_replace`: its operation may take the place of a running one.
     """
 
     id: str
@@ -18,6 +19,7 @@ class Upload(Struct, frozen=True, kw_only=True):
     metadata: str
     expires: int
     certain: int | None = None
+    may_replace: bool = False
 
 
 _encode = msgspec.msgpack.encode

@@ -39,7 +39,9 @@ def named(http: httpx.Client, answer: httpx.Response) -> str:
 def test_every_way_to_begin(http: httpx.Client) -> None:
     ways: tuple[Callable[[], httpx.Response], ...] = (
         lambda: http.post("uploadImportFile", json=upload_body(ARCHIVE)),
-        lambda: http.post("import.upload", data={"importerKey": "slack"}, files={"file": ("x.zip", ARCHIVE)}),
+        lambda: http.post(
+            "import.upload?replace=true", data={"importerKey": "slack"}, files={"file": ("x.zip", ARCHIVE)}
+        ),
         lambda: create(http, len(ARCHIVE), ARCHIVE),
         lambda: http.post("downloadPublicImportFile", json={"fileUrl": str(GOLDEN), "importerKey": "slack"}),
         lambda: http.post("import.new"),

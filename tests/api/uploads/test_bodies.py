@@ -87,7 +87,9 @@ END = b"--x--\r\n"
 
 
 def post_form(http: httpx.Client, *parts: bytes) -> httpx.Response:
-    return http.post("import.upload", content=b"".join(parts) + END, headers={"Content-Type": FORM_TYPE})
+    return http.post(
+        "import.upload?replace=true", content=b"".join(parts) + END, headers={"Content-Type": FORM_TYPE}
+    )
 
 
 # ---------------------------------------------------------------- forms that are taken
@@ -156,14 +158,14 @@ def test_the_file_is_kept_as_it_is(keeper: Server, importing: httpx.Client, size
     body = (KEY + part("file") + END).replace(b"--x", b"--xyz").replace(b"\r\nx\r\n", b"\r\n%b\r\n" % content)
     chunks = (body[at : at + size] for at in range(0, len(body), size))
     headers = {"Content-Type": "multipart/form-data; boundary=xyz"}
-    assert importing.post("import.upload", content=chunks, headers=headers).json() == SUCCESS
+    assert importing.post("import.upload?replace=true", content=chunks, headers=headers).json() == SUCCESS
     operation = wait_for(importing, "importer_import_failed")
     assert (keeper.data / "uploads" / operation["_id"]).read_bytes() == content
 
 
 def test_text_before_and_after_the_form_is_ignored(importing: httpx.Client) -> None:
     body = b"\r\n" + KEY + FILE + b"--x--\r\nThe end."
-    answer = importing.post("import.upload", content=body, headers={"Content-Type": FORM_TYPE})
+    answer = importing.post("import.upload?replace=true", content=body, headers={"Content-Type": FORM_TYPE})
     assert answer.json() == SUCCESS
 
 
@@ -243,14 +245,18 @@ def test_malformed_forms_are_refused(
 ) -> None:
     headers = {"Content-Type": type} if type else {}
     refused(
-        server, http, http.post("import.upload", content=KEY + FILE + END, headers=headers), status, reason
+        server,
+        http,
+        http.post("import.upload?replace=true", content=KEY + FILE + END, headers=headers),
+        status,
+        reason,
     )
 
 
 @pytest.mark.parametrize("kept", [0, 1, 30, len(KEY), len(KEY) + 10, -len(END) - 5, -len(END), -3])
 def test_a_form_that_ends_early(server: Server, http: httpx.Client, kept: int) -> None:
     body = (KEY + FILE + END)[:kept]
-    answer = http.post("import.upload", content=body, headers={"Content-Type": FORM_TYPE})
+    answer = http.post("import.upload?replace=true", content=body, headers={"Content-Type": FORM_TYPE})
     refused(server, http, answer, 400, f"The body ended after {len(body)} bytes, inside the form")
 
 
@@ -370,7 +376,7 @@ def test_many_clients_that_never_finish(server: Server, http: httpx.Client) -> N
             connection.sendall(b"POST /api/v1/uploadImportFile HTTP/1.1\r\nHost: ")
             waiting.append(connection)
             headers = {"Content_Type": FORM_TYPE, "Content_Length": "300000"}
-            waiting.append(sent(server, http, "POST", "import.upload", KEY, **headers))
+            waiting.append(sent(server, http, "POST", "import.upload?replace=true", KEY, **headers))
         assert http.get("importers.list").status_code == 200
     finally:
         for connection in waiting:

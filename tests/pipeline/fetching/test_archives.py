@@ -46,11 +46,14 @@ def ask(http: httpx.Client, url: str) -> tuple[int, dict[str, Any]]:
 
 
 def fails(http: httpx.Client, url: str, error: str, details: str) -> None:
-    assert ask(http, url) == (400, {"success": False, "error": error})
+    status, body = ask(http, url)
+    hint = body.pop("hint", "")
+    assert (status, body) == (400, {"success": False, "error": error})
     operation = current(http)
     assert (operation["status"], operation["valid"]) == ("importer_import_failed", True)
     told = http.get("getImportFileData").json()["error"]
     assert details in told
+    assert hint in ("", told)
     assert "abcdefSECRET" not in told
 
 

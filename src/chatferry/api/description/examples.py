@@ -192,7 +192,11 @@ DOWNLOAD = Example(
     refusals=(
         _bad_body("must have required property 'fileUrl'"),
         _no_importer("png", "downloadImportFile"),
-        _refusal("/srv/exports/slack.zip", "error-import-file-missing", "downloadPublicImportFile"),
+        {
+            **_refusal("/srv/exports/slack.zip", "error-import-file-missing", "downloadPublicImportFile"),
+            "hint": "Either there is no such file, or it is not below a directory of CHATFERRY_IMPORT_DIRS. "
+            "Check the path, or have the administrator add its directory there.",
+        },
     ),
 )
 START = Example(

@@ -199,8 +199,12 @@ ERROR = _closed(
         "error": STRING,
         "errorType": STRING,
         "details": {"type": ["string", "object"]},
+        "hint": {
+            "type": "string",
+            "description": "What to do, if the error, as Rocket.Chat has it, does not say so.",
+        },
     },
-    ("errorType", "details"),
+    ("errorType", "details", "hint"),
 )
 UNAUTHORIZED = _closed({"success": _FALSE, "error": {"const": "unauthorized"}})
 LOGIN_FAILED = _closed({"success": _FALSE, "status": {"const": "error"}, "error": STRING, "message": STRING})

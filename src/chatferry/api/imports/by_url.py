@@ -28,7 +28,12 @@ def download_public_import_file(call: Call) -> OperationAnswer:
         return _begin_download(call, importer, url)
     path = _allowed_path(url, call.services.settings.import_dirs)
     if path is None:
-        raise RequestError(url, code="error-import-file-missing", details="downloadPublicImportFile")
+        raise RequestError(
+            url,
+            code="error-import-file-missing",
+            details="downloadPublicImportFile",
+            hint=_missing_hint(call.services.settings.import_dirs),
+        )
     moment = now()
     file = url if path.is_dir() else f"{wire.stamp(moment)}_{call.user['_id']}_{path.name}"
     new = commands.new_operation(importer.key, str(call.user["_id"]))
@@ -52,6 +57,19 @@ def _begin_download(call: Call, importer: Importer, url: str) -> OperationAnswer
     return OperationAnswer({}, operation.id)
 
 
+def _missing_hint(allowed: tuple[Path, ...]) -> str:
+    """Return the same for a path that does not exist and for one that may not be read."""
+    if not allowed:
+        return (
+            "This server reads no files of its machine: CHATFERRY_IMPORT_DIRS names no directory. Upload the "
+            "export, or have the administrator name its directory there."
+        )
+    return (
+        "Either there is no such file, or it is not below a directory of CHATFERRY_IMPORT_DIRS. Check the "
+        "path, or have the administrator add its directory there."
+    )
+
+
 def _path_of(url: str) -> str:
     try:
         return unquote(urlsplit(url).path)
@@ -72,7 +90,7 @@ def _check_valid(services: Services, operation_id: str) -> None:
 def _refused_download(error: DownloadError) -> RequestError:
     """Return the error in Rocket.Chat's words if it has any; getImportFileData gives the details."""
     if error.is_refused:
-        return RequestError("error-ssrf-validation-failed")
+        return RequestError("error-ssrf-validation-failed", hint=str(error))
     return RequestError(f"Unexpected response status {error.status}" if error.status else str(error))
 
 

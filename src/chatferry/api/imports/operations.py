@@ -1,16 +1,16 @@
 """Endpoints of operations. Each takes a checked call and returns the JSON of its answer."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from msgspec.structs import replace
 
-from chatferry.api import wire
+from chatferry.api import schemas, validation, wire
 from chatferry.api.services import Call, OperationAnswer, Services
 from chatferry.clock import now
 from chatferry.documents import OPERATIONS
-from chatferry.errors import OperationError, OriginError, RequestError
+from chatferry.errors import OperationError, OriginError, RequestError, RunningError
 from chatferry.importers import IMPORTERS, Importer, listed
 from chatferry.observing import audit
 from chatferry.operations import (
@@ -30,6 +30,7 @@ from chatferry.pipeline.retention import clear_away
 from chatferry.records import Channel, Contact, User
 from chatferry.reports.operation import is_paused, waiting_for
 from chatferry.reports.operation_json import operation_json, recorded_operation_json
+from chatferry.reports.states import Circumstances, state_in_words
 
 LATEST = 20
 _AWAY = "The destination cannot be used just now. The server's log says why, and so does chatferry report."
@@ -202,21 +203,56 @@ def import_clear(call: Call) -> wire.JSON:
     return {}
 
 
-def begin(services: Services, operation: Operation) -> Operation:
+def begin(services: Services, operation: Operation, *, may_replace: bool = True) -> Operation:
     """Begin an operation and read its archive in the background; return it as it is stored."""
-    operation = take_over(services, operation)
+    operation = take_over(services, operation, may_replace=may_replace)
     services.worker.wake(operation.id)
     return operation
 
 
-def take_over(services: Services, operation: Operation) -> Operation:
-    """Store a new operation, which replaces every earlier one; return it as it is stored."""
-    operation = commands.begin(services.store, operation, services.worker.cancel)
+def take_over(services: Services, operation: Operation, *, may_replace: bool = True) -> Operation:
+    """Store a new operation, which replaces every earlier one; return it as it is stored.
+
+    Rocket.Chat's own endpoints may replace a running one; others refuse the call unless it says so.
+    """
+    with _room_for_one(services):
+        operation = commands.begin(services.store, operation, services.worker.cancel, may_replace=may_replace)
     audit.record(
         "operation begun", operation=operation.id, importer=operation.importer_key, file=operation.file
     )
     clear_away(services.store, services.settings, now())
     return operation
+
+
+def may_replace(query: Mapping[str, str]) -> bool:
+    """Return whether a call says that its operation may replace a running one."""
+    return bool(validation.check_query(schemas.REPLACE_QUERY, query).get("replace"))
+
+
+def check_room(services: Services, may_replace: bool) -> None:
+    """Refuse a new operation, before its file arrives, if one is running that it may not replace."""
+    if not may_replace:
+        with _room_for_one(services):
+            commands.require_none_running(services.store)
+
+
+@contextmanager
+def _room_for_one(services: Services) -> Iterator[None]:
+    """Turn a RunningError into a refusal that says what is running."""
+    try:
+        yield
+    except RunningError as error:
+        running = services.store.operations.get(error.operation_id)
+        assert running is not None
+        around = Circumstances(is_paused=is_paused(running, services.store), is_worked_on=True)
+        words = state_in_words(running, around)
+        raise RequestError(
+            f"Operation {running.id} has not ended ({words}). Wait until it has, or send replace=true in the "
+            "query: then it is cancelled.",
+            code="error-import-running",
+            details={"operation": running.id, "state": words},
+            status=409,
+        ) from error
 
 
 @contextmanager

@@ -49,6 +49,7 @@ async def create(request: Request, services: Services, user: Document) -> Respon
     """
     tus.check_version(request.headers)
     upload = _announced(request, services, user)
+    await run_sync(operations.check_room, services, upload.may_replace)
     if request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers:
         tus.check_content_type(request.headers)
     with _alone(services, upload.id):
@@ -121,7 +122,14 @@ def _announced(request: Request, services: Services, user: Document) -> Upload:
         raise too_large(limit, "upload")
     metadata = request.headers.get("upload-metadata", "")
     operations.importer_of(_fields(metadata)["importerKey"], METHOD)
-    return Upload(id=new_id(), user=user["_id"], length=length, metadata=metadata, expires=_expiry(services))
+    return Upload(
+        id=new_id(),
+        user=user["_id"],
+        length=length,
+        metadata=metadata,
+        expires=_expiry(services),
+        may_replace=operations.may_replace(request.query_params),
+    )
 
 
 def _fields(metadata: str) -> dict[str, str]:
@@ -287,7 +295,7 @@ def _complete(services: Services, upload: Upload) -> None:
     """Begin the import: all bytes have arrived."""
     fields = _fields(upload.metadata)
     named = {**fields, "fileName": fields["filename"], "contentType": fields["filetype"]}
-    begin_import(services, upload.id, upload.user, METHOD, named)
+    begin_import(services, upload.id, upload.user, named, method=METHOD, may_replace=upload.may_replace)
     services.upload_room.release(_path(services, upload))
 
 

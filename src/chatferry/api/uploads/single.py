@@ -14,6 +14,7 @@ from starlette.requests import Request
 
 from chatferry import private
 from chatferry.api import schemas, validation, wire
+from chatferry.api.bodies import hint_of_type
 from chatferry.api.imports import operations
 from chatferry.api.services import OperationAnswer, Services
 from chatferry.api.uploads.form_body import FormBody
@@ -21,7 +22,7 @@ from chatferry.api.uploads.json_body import UploadBody
 from chatferry.api.uploads.receiving import blocks, cannot_store, discard, too_large
 from chatferry.clock import now
 from chatferry.documents import Document
-from chatferry.errors import NoRoomError
+from chatferry.errors import NoRoomError, RequestError
 from chatferry.ids import new_id
 from chatferry.logs import event
 from chatferry.operations import Operation
@@ -40,11 +41,14 @@ class BodyReader(Protocol):
 
 
 class _Way(Struct, frozen=True):
-    """An upload endpoint, the schema of its fields, and why a body may be larger than its file."""
+    """An upload endpoint, the schema of its fields, why a body may be larger than its file, and whether the
+    operation may replace a running one.
+    """
 
     method: str
     schema: schemas.Schema
     overhead: str = ""
+    may_replace: bool = True
 
 
 _JSON = _Way("uploadImportFile", schemas.UPLOAD_IMPORT_FILE, " (base64 makes a file a third larger)")
@@ -53,15 +57,22 @@ _FORM = _Way("import.upload", schemas.IMPORT_UPLOAD)
 
 async def upload_import_file(request: Request, services: Services, user: Document) -> OperationAnswer:
     """Begin an import with a file in the request."""
-    if not wire.is_json(request.headers.get("content-type", "")):
-        validation.check_body(_JSON.schema, {})  # Rocket.Chat finds none of the fields in such a body
+    content_type = request.headers.get("content-type", "")
+    if not wire.is_json(content_type):  # Rocket.Chat finds none of the fields in such a body
+        raise RequestError(
+            "must have required property 'binaryContent'",
+            type_="invalid-params",
+            hint=hint_of_type(content_type),
+        )
     return await _store(request, services, user, _JSON, UploadBody)
 
 
 async def import_upload(request: Request, services: Services, user: Document) -> OperationAnswer:
     """Begin an import with a file in a form."""
     form = partial(FormBody, request.headers.get("content-type", ""))
-    return await _store(request, services, user, _FORM, form)
+    way = replace(_FORM, may_replace=operations.may_replace(request.query_params))
+    await anyio.to_thread.run_sync(operations.check_room, services, way.may_replace)
+    return await _store(request, services, user, way, form)
 
 
 async def _store(
@@ -84,7 +95,8 @@ async def _store(
             fields = await _receive(request, services, way, open_body(sink), path)
             await anyio.to_thread.run_sync(_keep, sink)
         operations.origin_name(fields.get("origin", ""), way.method)
-        await anyio.to_thread.run_sync(begin_import, services, id, user["_id"], way.method, fields)
+        begun = partial(begin_import, services, id, user["_id"], fields, method=way.method)
+        await anyio.to_thread.run_sync(partial(begun, may_replace=way.may_replace))
     except (OSError, NoRoomError) as error:
         discard(path)
         raise cannot_store(error) from error
@@ -115,7 +127,7 @@ def _keep(sink: BinaryIO) -> None:
 
 
 def begin_import(
-    services: Services, id: str, user_id: str, method: str, fields: Mapping[str, str]
+    services: Services, id: str, user_id: str, fields: Mapping[str, str], *, method: str, may_replace: bool
 ) -> Operation:
     """Begin the operation `id` with the file that was uploaded by this method; `fields` are the upload's."""
     importer = operations.importer_of(fields["importerKey"], method)
@@ -124,7 +136,7 @@ def begin_import(
     event(LOG, "upload received", operation=id, importer=importer.key, file=file, bytes=size, by=method)
     new = replace(new_operation(importer.key, user_id), id=id, archive=str(path), file=file)
     new = replace(new, content_type=fields["contentType"], origin=fields.get("origin", ""))
-    return operations.begin(services, new)
+    return operations.begin(services, new, may_replace=may_replace)
 
 
 def file_name(name: str) -> str:

@@ -52,7 +52,7 @@ REASONS = {
     404: "The upload does not exist, or no longer exists.",
     405: "X-HTTP-Method-Override names another method.",
     408: "No bytes came for too long.",
-    409: "The request does not fit the state of the upload.",
+    409: "The request does not fit the state of the upload, or another import is running.",
     412: "The version of the protocol is not supported.",
     413: "The upload is too large.",
     415: "The Content-Type is not application/offset+octet-stream.",
@@ -89,7 +89,7 @@ CREATE = Exchange(
     may_have=("Upload-Checksum",),
     status=(201,),
     returns=("Location", *_STATE),
-    refusals=(412, *_WRITING),
+    refusals=(409, 412, *_WRITING),
 )
 LOOK = Exchange(
     needs=(_VERSION,),
