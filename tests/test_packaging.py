@@ -163,7 +163,9 @@ def test_the_advice_for_a_missing_extra() -> None:
     for extra, library in NEEDED.items():
         assert extras[extra] == [library]
         assert f"| `{extra}` |" in INSTALLING
-        command = advice(extra).partition("Install it with: ")[2]
+        said = advice("This", extra)
+        assert said.startswith(f'This needs chatferry\'s extra "{extra}". Install it (')
+        command = said.partition("Install it (")[2].removesuffix("), then try again.")
         done = subprocess.run(
             ["bash", "-c", f"{command} --no-index"], capture_output=True, text=True, timeout=60, check=False
         )

@@ -226,7 +226,7 @@ def _judge_cluster(cluster: str, destination: str, pace: Pace) -> None:
             "CHATFERRY_MAX_LATENCY_MS: only one process keeps a pace."
         )
     if cluster and find_spec("distributed") is None:
-        raise SettingsError(f"--cluster: {advice('cluster')}")
+        raise SettingsError(advice("--cluster", "cluster"))
 
 
 def _switch(environment: Mapping[str, str], name: str, default: bool) -> bool:

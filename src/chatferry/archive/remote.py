@@ -78,5 +78,5 @@ def _opened(url: str, rules: Rules) -> Remote:
     try:
         from chatferry.archive.remote_s3 import S3Object
     except ModuleNotFoundError as error:
-        raise SettingsError(f"{shown}: {advice('s3')}") from error
+        raise SettingsError(advice(shown, "s3")) from error
     return S3Object(url, shown, rules)

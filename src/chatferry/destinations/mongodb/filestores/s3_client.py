@@ -139,9 +139,8 @@ class S3Bucket:
             from botocore.config import Config
             from botocore.exceptions import BotoCoreError
         except ImportError:
-            raise SettingsError(
-                f"Rocket.Chat keeps files in AmazonS3. {advice('s3')} Then fetch what is pending."
-            ) from None
+            where = "AmazonS3, where Rocket.Chat keeps files,"
+            raise SettingsError(advice(where, "s3", "fetch what is pending")) from None
         is_old = self._text("SignatureVersion") in _OLD_SIGNATURES
         style = "path" if self._settings.get("FileUpload_S3_ForcePathStyle") is True else "virtual"
         config = Config(
