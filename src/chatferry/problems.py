@@ -26,252 +26,161 @@ class ProblemKind(Struct, frozen=True):
 
 NOTED, SKIPPED, FAILED = Effect.NOTED, Effect.SKIPPED, Effect.FAILED
 
-KINDS: dict[str, ProblemKind] = {
-    # the archive
-    "file-not-readable": ProblemKind(
-        "archive", NOTED, "Repair the file, or download the export again, and import again."
-    ),
-    "file-not-imported": ProblemKind(
-        "archive", NOTED, "Keep the export: the content of this file is only there."
-    ),
-    "file-encoding-guessed": ProblemKind(
-        "archive",
-        NOTED,
-        "Look at names with accents. If they are wrong, save the file as UTF-8 and import again.",
-    ),
-    "encoding-repaired": ProblemKind(
-        "message", NOTED, "Look at the text. If it is wrong, correct the file and import again."
-    ),
-    "column-not-imported": ProblemKind(
-        "archive", NOTED, "Keep the export: the content of this column is only there."
-    ),
-    "field-dropped": ProblemKind("message", NOTED, "Correct the field in the file and import again."),
-    "unknown-folder": ProblemKind(
-        "channel",
-        NOTED,
-        "Invite members, or make the room public, in Rocket.Chat if more people are to read it.",
-    ),
-    # users
-    "user-not-readable": ProblemKind("user", FAILED, "Correct the entry in the file and import again."),
-    "user-without-name": ProblemKind(
-        "user", NOTED, "Rename the user in Rocket.Chat, and set an e-mail address."
-    ),
-    "user-without-email": ProblemKind(
-        "user",
-        NOTED,
-        "Set it in Rocket.Chat, or import Slack's list of members (slack-users). It is needed to log in.",
-    ),
-    "user-without-id": ProblemKind(
-        "user", SKIPPED, "Give the user an e-mail address in the file and import again."
-    ),
-    "user-twice": ProblemKind(
-        "user", SKIPPED, "Nothing, if both are one person. If not, correct the second entry and import again."
-    ),
-    "user-is-admin": ProblemKind(
-        "user", NOTED, "Take the role away in Rocket.Chat if the person is not to be an administrator."
-    ),
-    "user-is-guest": ProblemKind(
-        "user",
-        NOTED,
-        "Nothing if they may be users. If not, import with --guests guest, or --guests skip: placeholders.",
-    ),
-    "user-field-not-imported": ProblemKind(
-        "user", NOTED, "Keep the export if it matters: this field's content stays only there."
-    ),
-    "user-is-slackbot": ProblemKind(
-        "user", SKIPPED, "Nothing: Rocket.Chat's own bot, rocket.cat, takes its place."
-    ),
-    "user-merged-by-email": ProblemKind(
-        "user",
-        NOTED,
-        "Nothing, if both are one person. If not, restore your backup, change one address, and import again.",
-    ),
-    "user-merged-by-username": ProblemKind(
-        "user",
-        NOTED,
-        "Nothing, if both are one person. If not, restore your backup, rename the account, and import again.",
-    ),
-    "username-changed": ProblemKind(
-        "user", NOTED, "Rename the user in Rocket.Chat if another name is wanted."
-    ),
-    "user-not-listed": ProblemKind(
-        "user",
-        NOTED,
-        "Nothing: the messages are kept. Activate the placeholder in Rocket.Chat if the person is to log in.",
-    ),
-    "account-not-changed": ProblemKind(
-        "user", NOTED, "Let an administrator import again, or change the account in Rocket.Chat."
-    ),
-    "user-exists": ProblemKind("user", SKIPPED, "Nothing: the account was left as it is."),
-    "user-field-dropped": ProblemKind("user", NOTED, "Set the value in Rocket.Chat if it is needed."),
-    "role-not-granted": ProblemKind("user", NOTED, "Let an administrator grant the role in Rocket.Chat."),
-    "user-not-selected": ProblemKind("user", SKIPPED, "Import again with the user selected."),
-    "user-rejected": ProblemKind("user", FAILED, "Correct what the reason names and import again."),
-    # contacts
-    "contact-not-readable": ProblemKind("contact", FAILED, "Correct the row in the file and import again."),
-    "contact-empty": ProblemKind(
-        "contact", SKIPPED, "Give the row a name, an e-mail address or a number, and import again."
-    ),
-    "contact-twice": ProblemKind(
-        "contact",
-        SKIPPED,
-        "Nothing, if both are one contact. If not, give the second another id and import again.",
-    ),
-    "contact-without-name": ProblemKind("contact", NOTED, "Name the contact in Rocket.Chat."),
-    "unknown-manager": ProblemKind(
-        "contact", NOTED, "Name a manager in Rocket.Chat, or import the account and then the contacts again."
-    ),
-    "contact-not-selected": ProblemKind("contact", SKIPPED, "Import again with the contact selected."),
-    "contact-rejected": ProblemKind("contact", FAILED, "Correct what the reason names and import again."),
-    # rooms
-    "channel-not-readable": ProblemKind("channel", FAILED, "Correct the entry in the file and import again."),
-    "channel-without-name": ProblemKind("channel", NOTED, "Rename the room in Rocket.Chat."),
-    "channel-without-members": ProblemKind(
-        "channel", NOTED, "Check the members in Rocket.Chat: they are the authors of its messages."
-    ),
-    "room-name-changed": ProblemKind(
-        "channel",
-        NOTED,
-        "Rename the room, or let UTF8_Channel_Names_Validation allow the characters before you import.",
-    ),
-    "room-merged": ProblemKind(
-        "channel",
-        NOTED,
-        "Nothing, if both are one. If not, restore your backup, rename the room, and import again.",
-    ),
-    "channel-name-taken": ProblemKind(
-        "channel", NOTED, "Rename the room in Rocket.Chat if another name is wanted."
-    ),
-    "channel-twice": ProblemKind(
-        "channel",
-        SKIPPED,
-        "Nothing, if both are one channel. If not, correct the second entry and import again.",
-    ),
-    "channel-name-twice": ProblemKind(
-        "channel", NOTED, "Look into the room of the other channel: it has the messages of both."
-    ),
-    "channel-too-large": ProblemKind("channel", NOTED, "Nothing: a private room holds the conversation."),
-    "unknown-creator": ProblemKind(
-        "channel", NOTED, "Make somebody else the owner in Rocket.Chat if that is needed."
-    ),
-    "unknown-member": ProblemKind(
-        "channel",
-        NOTED,
-        "Invite the person in Rocket.Chat, or import again with a list of users that has the person.",
-    ),
-    "member-not-added": ProblemKind(
-        "channel", NOTED, "Let an administrator, or a member of the room, import again or invite the people."
-    ),
-    "direct-without-members": ProblemKind(
-        "channel",
-        FAILED,
-        "See the reason: add the people to the file, or correct the user that failed, and import again.",
-    ),
-    "direct-member-not-selected": ProblemKind(
-        "channel", SKIPPED, "Import again with all its people selected."
-    ),
-    "channel-not-selected": ProblemKind("channel", SKIPPED, "Import again with the channel selected."),
-    "channel-rejected": ProblemKind("channel", FAILED, "Correct what the reason names and import again."),
-    # messages
-    "message-not-readable": ProblemKind(
-        "message", FAILED, "Correct the message in the file and import again."
-    ),
-    "message-without-time": ProblemKind(
-        "message", FAILED, "Give the message its time in the file and import again."
-    ),
-    "message-without-recipient": ProblemKind(
-        "message", SKIPPED, "Name the recipient in the row and import again."
-    ),
-    "message-of-unknown-type": ProblemKind(
-        "message", NOTED, "Nothing: the text was kept as an ordinary message."
-    ),
-    "message-not-chat": ProblemKind(
-        "message", SKIPPED, "Nothing: it only repeats or announces something else."
-    ),
-    "message-twice": ProblemKind("message", SKIPPED, "Nothing: the first message was kept."),
-    "message-very-long": ProblemKind("message", NOTED, "Nothing, but clients may be slow to show it."),
-    "message-cut": ProblemKind("message", NOTED, "Find the whole text in the export."),
-    "message-without-author": ProblemKind("message", NOTED, "Nothing: rocket.cat stands in as its author."),
-    "unknown-mention": ProblemKind("message", NOTED, "Nothing: the name was kept as plain text."),
-    "unknown-editor": ProblemKind("message", NOTED, "Nothing: the time of the edit was kept."),
-    "unknown-pinner": ProblemKind("message", NOTED, "Nothing: the message is pinned all the same."),
-    "unknown-reaction-user": ProblemKind(
-        "message", NOTED, "Nothing: the other people's reactions were kept."
-    ),
-    "person-not-imported": ProblemKind("message", NOTED, "Import again with the person to bring it."),
-    "reaction-users-missing": ProblemKind(
-        "message", NOTED, "Nothing: the export does not name these people."
-    ),
-    "attachment-link-dropped": ProblemKind("message", NOTED, "Find the address in the export if it matters."),
-    "attachment-not-readable": ProblemKind("message", NOTED, "Find the attachment in the export."),
-    "thread-without-root": ProblemKind(
-        "message", NOTED, "Nothing: a placeholder opens the thread. An older export may hold the message."
-    ),
-    "thread-root-left-out": ProblemKind(
-        "message",
-        NOTED,
-        "A placeholder opens the thread. Select the author, or correct why it failed, and import again.",
-    ),
-    "message-channel-not-selected": ProblemKind(
-        "message", SKIPPED, "Import again with the channel selected."
-    ),
-    "message-channel-failed": ProblemKind(
-        "message", FAILED, "See why the channel failed, correct it, and import again."
-    ),
-    "message-author-not-selected": ProblemKind("message", SKIPPED, "Import again with the author selected."),
-    "message-author-failed": ProblemKind(
-        "message", FAILED, "See why the author failed, correct it, and import again."
-    ),
-    "message-edited": ProblemKind(
-        "message", NOTED, "Nothing; or import again with --rewrite, which overwrites what people have edited."
-    ),
-    "message-rejected": ProblemKind("message", FAILED, "Correct what the reason names and import again."),
-    "text-index-dropped": ProblemKind(
-        "message", NOTED, "Nothing: it is built after the messages. Until then search finds none of them."
-    ),
-    "text-index-built": ProblemKind("message", NOTED, "Nothing: search finds messages again."),
-    "text-index-not-built": ProblemKind(
-        "message", NOTED, "See the reason: remove what is in the way and start chatferry, or use mongosh."
-    ),
-    "text-index-not-dropped": ProblemKind(
-        "message", NOTED, "Nothing: the messages were written all the same."
-    ),
-    # files
-    "file-of-others": ProblemKind(
-        "file", FAILED, "Let an administrator import the export again if the rooms should have this file."
-    ),
-    "file-gone": ProblemKind(
-        "file", SKIPPED, "Nothing can be fetched. Ask the owner for a copy if it matters."
-    ),
-    "file-external": ProblemKind("file", NOTED, "Nothing: the link to where it lives was kept."),
-    "file-not-fetched": ProblemKind(
-        "file", FAILED, "Correct what the reason names, then fetch what is pending again (chatferry files)."
-    ),
-    "file-archive-gone": ProblemKind(
-        "file", FAILED, "Import the export again, then fetch what is pending again (chatferry files)."
-    ),
-    "file-without-message": ProblemKind(
-        "file", SKIPPED, "Nothing: the message that had it is not there any more."
-    ),
-    "file-messages-missing": ProblemKind(
-        "file",
-        FAILED,
-        "Restore the destination with the messages, then fetch what is pending again (chatferry files).",
-    ),
-    "avatar-not-fetched": ProblemKind(
-        "file", FAILED, "Correct what the reason names, then fetch what is pending again (chatferry files)."
-    ),
-    "file-without-address": ProblemKind("file", FAILED, "Export again with file access, then import again."),
+_REMEDIES: dict[tuple[RecordType, Effect], dict[str, str]] = {
+    ("archive", NOTED): {
+        "file-not-readable": "Repair the file, or download the export again, and import again.",
+        "file-not-imported": "Keep the export: the content of this file is only there.",
+        "file-encoding-guessed": "Look at names with accents. "
+        "If they are wrong, save the file as UTF-8 and import again.",
+        "column-not-imported": "Keep the export: the content of this column is only there.",
+    },
+    ("user", NOTED): {
+        "user-without-name": "Rename the user in Rocket.Chat, and set an e-mail address.",
+        "user-without-email": "Set it in Rocket.Chat, or import Slack's list of members (slack-users). "
+        "It is needed to log in.",
+        "user-is-admin": "Take the role away in Rocket.Chat if the person is not to be an administrator.",
+        "user-is-guest": "Nothing if they may be users. "
+        "If not, import with --guests guest, or --guests skip: placeholders.",
+        "user-field-not-imported": "Keep the export if it matters: this field's content stays only there.",
+        "user-merged-by-email": "Nothing, if both are one person. "
+        "If not, restore your backup, change one address, and import again.",
+        "user-merged-by-username": "Nothing, if both are one person. "
+        "If not, restore your backup, rename the account, and import again.",
+        "username-changed": "Rename the user in Rocket.Chat if another name is wanted.",
+        "user-not-listed": "Nothing: the messages are kept. "
+        "Activate the placeholder in Rocket.Chat if the person is to log in.",
+        "account-not-changed": "Let an administrator import again, or change the account in Rocket.Chat.",
+        "user-field-dropped": "Set the value in Rocket.Chat if it is needed.",
+        "role-not-granted": "Let an administrator grant the role in Rocket.Chat.",
+    },
+    ("user", SKIPPED): {
+        "user-without-id": "Give the user an e-mail address in the file and import again.",
+        "user-twice": "Nothing, if both are one person. If not, correct the second entry and import again.",
+        "user-is-slackbot": "Nothing: Rocket.Chat's own bot, rocket.cat, takes its place.",
+        "user-exists": "Nothing: the account was left as it is.",
+        "user-not-selected": "Import again with the user selected.",
+    },
+    ("user", FAILED): {
+        "user-not-readable": "Correct the entry in the file and import again.",
+        "user-rejected": "Correct what the reason names and import again.",
+    },
+    ("contact", NOTED): {
+        "contact-without-name": "Name the contact in Rocket.Chat.",
+        "unknown-manager": "Name a manager in Rocket.Chat, "
+        "or import the account and then the contacts again.",
+    },
+    ("contact", SKIPPED): {
+        "contact-empty": "Give the row a name, an e-mail address or a number, and import again.",
+        "contact-twice": "Nothing, if both are one contact. "
+        "If not, give the second another id and import again.",
+        "contact-not-selected": "Import again with the contact selected.",
+    },
+    ("contact", FAILED): {
+        "contact-not-readable": "Correct the row in the file and import again.",
+        "contact-rejected": "Correct what the reason names and import again.",
+    },
+    ("channel", NOTED): {
+        "unknown-folder": "Invite members, or make the room public, "
+        "in Rocket.Chat if more people are to read it.",
+        "channel-without-name": "Rename the room in Rocket.Chat.",
+        "channel-without-members": "Check the members in Rocket.Chat: they are the authors of its messages.",
+        "room-name-changed": "Rename the room, "
+        "or let UTF8_Channel_Names_Validation allow the characters before you import.",
+        "room-merged": "Nothing, if both are one. "
+        "If not, restore your backup, rename the room, and import again.",
+        "channel-name-taken": "Rename the room in Rocket.Chat if another name is wanted.",
+        "channel-name-twice": "Look into the room of the other channel: it has the messages of both.",
+        "channel-too-large": "Nothing: a private room holds the conversation.",
+        "unknown-creator": "Make somebody else the owner in Rocket.Chat if that is needed.",
+        "unknown-member": "Invite the person in Rocket.Chat, "
+        "or import again with a list of users that has the person.",
+        "member-not-added": "Let an administrator, or a member of the room, "
+        "import again or invite the people.",
+    },
+    ("channel", SKIPPED): {
+        "channel-twice": "Nothing, if both are one channel. "
+        "If not, correct the second entry and import again.",
+        "direct-member-not-selected": "Import again with all its people selected.",
+        "channel-not-selected": "Import again with the channel selected.",
+    },
+    ("channel", FAILED): {
+        "channel-not-readable": "Correct the entry in the file and import again.",
+        "direct-without-members": "See the reason: "
+        "add the people to the file, or correct the user that failed, and import again.",
+        "channel-rejected": "Correct what the reason names and import again.",
+    },
+    ("message", NOTED): {
+        "encoding-repaired": "Look at the text. If it is wrong, correct the file and import again.",
+        "field-dropped": "Correct the field in the file and import again.",
+        "message-of-unknown-type": "Nothing: the text was kept as an ordinary message.",
+        "message-very-long": "Nothing, but clients may be slow to show it.",
+        "message-cut": "Find the whole text in the export.",
+        "message-without-author": "Nothing: rocket.cat stands in as its author.",
+        "unknown-mention": "Nothing: the name was kept as plain text.",
+        "unknown-editor": "Nothing: the time of the edit was kept.",
+        "unknown-pinner": "Nothing: the message is pinned all the same.",
+        "unknown-reaction-user": "Nothing: the other people's reactions were kept.",
+        "person-not-imported": "Import again with the person to bring it.",
+        "reaction-users-missing": "Nothing: the export does not name these people.",
+        "attachment-link-dropped": "Find the address in the export if it matters.",
+        "attachment-not-readable": "Find the attachment in the export.",
+        "thread-without-root": "Nothing: a placeholder opens the thread. "
+        "An older export may hold the message.",
+        "thread-root-left-out": "A placeholder opens the thread. "
+        "Select the author, or correct why it failed, and import again.",
+        "message-edited": "Nothing; "
+        "or import again with --rewrite, which overwrites what people have edited.",
+        "text-index-dropped": "Nothing: it is built after the messages. "
+        "Until then search finds none of them.",
+        "text-index-built": "Nothing: search finds messages again.",
+        "text-index-not-built": "See the reason: "
+        "remove what is in the way and start chatferry, or use mongosh.",
+        "text-index-not-dropped": "Nothing: the messages were written all the same.",
+    },
+    ("message", SKIPPED): {
+        "message-without-recipient": "Name the recipient in the row and import again.",
+        "message-not-chat": "Nothing: it only repeats or announces something else.",
+        "message-twice": "Nothing: the first message was kept.",
+        "message-channel-not-selected": "Import again with the channel selected.",
+        "message-author-not-selected": "Import again with the author selected.",
+    },
+    ("message", FAILED): {
+        "message-not-readable": "Correct the message in the file and import again.",
+        "message-without-time": "Give the message its time in the file and import again.",
+        "message-channel-failed": "See why the channel failed, correct it, and import again.",
+        "message-author-failed": "See why the author failed, correct it, and import again.",
+        "message-rejected": "Correct what the reason names and import again.",
+    },
+    ("file", NOTED): {
+        "file-external": "Nothing: the link to where it lives was kept.",
+    },
+    ("file", SKIPPED): {
+        "file-gone": "Nothing can be fetched. Ask the owner for a copy if it matters.",
+        "file-without-message": "Nothing: the message that had it is not there any more.",
+    },
+    ("file", FAILED): {
+        "file-of-others": "Let an administrator import the export again if the rooms should have this file.",
+        "file-not-fetched": "Correct what the reason names, "
+        "then fetch what is pending again (chatferry files).",
+        "file-archive-gone": "Import the export again, then fetch what is pending again (chatferry files).",
+        "file-messages-missing": "Restore the destination with the messages, "
+        "then fetch what is pending again (chatferry files).",
+        "avatar-not-fetched": "Correct what the reason names, "
+        "then fetch what is pending again (chatferry files).",
+        "file-without-address": "Export again with file access, then import again.",
+    },
+}
+KINDS = {
+    kind: ProblemKind(record, effect, remedy)
+    for (record, effect), remedies in _REMEDIES.items()
+    for kind, remedy in remedies.items()
 }
 
 
 def problem(
     kind: str, reason: str, *, file: str = "", position: str | int = "", field: str = "", count: int = 1
 ) -> Problem:
-    """Return a problem of a kind. `reason` is a sentence for an administrator.
-
-    `position`: a number is the place in the file's JSON list.
-    """
+    """Return a problem of a kind. A number as its position is the place in the file's JSON list."""
     known = KINDS[kind]
     return Problem(
         kind=kind,

@@ -3,7 +3,6 @@
 import io
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from types import TracebackType
 from typing import BinaryIO, Protocol, Self, TypeVar
 
 import xxhash
@@ -79,17 +78,11 @@ class Archive:
         return self._entry(name).size
 
     def checksum(self, name: str) -> int | None:
-        """Return the CRC-32 that the archive gives of an entry, None if it gives none.
-
-        Raise ArchiveError if there is no such entry.
-        """
+        """Return the CRC-32 that the archive gives of an entry, None if it gives none; raise as `size`."""
         return self._entry(name).crc
 
     def fingerprint(self) -> str:
-        """Return a text that tells this archive from any other, and from itself after a change.
-
-        It is made of the names, sizes and checksums of all entries, and of a host's tag for a remote file.
-        """
+        """Return a text made of the names, sizes and checksums of all entries, and of a remote file's tag."""
         found = xxhash.xxh3_128(self._tag.encode())
         for name, entry in self._entries.items():
             found.update(f"{name}\0{entry.size}\0{entry.crc}\n".encode(errors="backslashreplace"))
@@ -97,7 +90,6 @@ class Archive:
 
     @property
     def is_single(self) -> bool:
-        """Return whether this is a single file and no archive."""
         return isinstance(self._container, SingleContainer)
 
     def open(self, name: str, start: int = 0) -> BinaryIO:
@@ -134,9 +126,7 @@ class Archive:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _from(self, name: str, entry: ArchiveEntry, start: int) -> Generator[bytes, None, None]:

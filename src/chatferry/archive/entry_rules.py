@@ -77,7 +77,9 @@ class EntryRules:
         last = parts[-1] if parts else ""
         if "__MACOSX" in parts or last == ".DS_Store" or last.startswith("._"):
             return None
-        return _valid("/".join(parts))
+        name = "/".join(parts)
+        # Python makes surrogates of bytes that are not UTF-8.
+        return name if name.isascii() else re.sub("[\ud800-\udfff]", "\ufffd", name)
 
     def judge_mode(self, written: str, mode: int) -> None:
         """Refuse special files, by the bits of a Unix file mode."""
@@ -161,11 +163,6 @@ def _unsafe(written: str) -> str:
     if ".." in written and ".." in re.split(r"[/\\]", written):
         return 'has a ".." in its path'
     return ""
-
-
-def _valid(name: str) -> str:
-    """Replace the surrogates that Python makes of bytes that are not UTF-8."""
-    return name if name.isascii() else re.sub("[\ud800-\udfff]", "\ufffd", name)
 
 
 def _wrapping(names: list[str]) -> int:

@@ -3,18 +3,12 @@
 from collections.abc import Iterator
 
 from chatferry.archive.entry_rules import ArchiveEntry, EntryRules, Limits, Listing
-from chatferry.archive.streams import OffsetFile
+from chatferry.archive.streams import FileContainer, OffsetFile
 
 
-class SingleContainer:
-    def __init__(self, file: OffsetFile) -> None:
-        self._file = file
-
+class SingleContainer(FileContainer):
     def blocks(self, entry: ArchiveEntry) -> Iterator[bytes]:
         return self._file.blocks(0, entry.size + 1)  # one more than there was shows that it has grown
-
-    def close(self) -> None:
-        self._file.close()
 
 
 def open_single(archive: str, file: OffsetFile, limits: Limits) -> tuple[Listing, SingleContainer]:

@@ -53,7 +53,6 @@ class ReplayBuffer:
         return start >= self._begin
 
     def after(self, start: int) -> Generator[bytes, None, None]:
-        """Yield the bytes from `start` on."""
         place = self._begin
         for block in tuple(self._last):
             place += len(block)
@@ -90,6 +89,16 @@ class OffsetFile:
 
     def drain(self) -> None:
         """Read on to the end, if that is where a checksum is."""
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class FileContainer:
+    """Holds the bytes of an archive that is one file."""
+
+    def __init__(self, file: OffsetFile) -> None:
+        self._file = file
 
     def close(self) -> None:
         self._file.close()

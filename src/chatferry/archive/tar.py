@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 from chatferry.archive.entry_rules import ArchiveEntry, EntryRules, Limits, Listing, beyond_ratio
 from chatferry.archive.messages import AGAIN, REPACK, TRUST, amount, fault, quoted, reason
-from chatferry.archive.streams import BLOCK, Cursor, OffsetFile
+from chatferry.archive.streams import BLOCK, Cursor, FileContainer, OffsetFile
 from chatferry.sizes import MIB
 
 TAR_BLOCK = 512
@@ -18,15 +18,9 @@ _TAR_HEADERS = MIB  # bytes that the headers of one tar entry may take
 _TAR_OVERHEAD = 4096  # bytes of headers and padding that are granted to each tar entry
 
 
-class TarContainer:
-    def __init__(self, file: OffsetFile) -> None:
-        self._file = file
-
+class TarContainer(FileContainer):
     def blocks(self, entry: ArchiveEntry) -> Iterator[bytes]:
         return self._file.blocks(entry.offset, entry.size)
-
-    def close(self) -> None:
-        self._file.close()
 
 
 class _Unpacked(OffsetFile):
@@ -56,17 +50,11 @@ class _Unpacked(OffsetFile):
             raise EOFError("nothing more can be inflated") from error
         self._inflated += len(block)
         if beyond_ratio(self._limits, self._inflated, self._cursor.tell()):
-            raise fault(
-                self._archive,
-                f"inflates to more than {self._limits.ratio} times its size",
-                TRUST.format("ratio"),
-            )
+            why = f"inflates to more than {self._limits.ratio} times its size"
+            raise fault(self._archive, why, TRUST.format("ratio"))
         if self._inflated > self._limits.total_bytes + self._limits.entries * _TAR_OVERHEAD:
-            raise fault(
-                self._archive,
-                f"inflates to more than {amount(self._limits.total_bytes)}",
-                TRUST.format("total_bytes"),
-            )
+            why = f"inflates to more than {amount(self._limits.total_bytes)}"
+            raise fault(self._archive, why, TRUST.format("total_bytes"))
         return block
 
     def _append(self, block: bytes) -> None:

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from chatferry.archive.entry_rules import ArchiveEntry, EntryRules, Limits, Listing
 from chatferry.archive.messages import AGAIN, fault
-from chatferry.archive.streams import BLOCK, OffsetFile
+from chatferry.archive.streams import BLOCK, FileContainer, OffsetFile
 from chatferry.sizes import MIB
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # lengths of name and extra field
@@ -41,10 +41,7 @@ class _DamagedError(Exception):
     """The table of contents does not hold together."""
 
 
-class ZipContainer:
-    def __init__(self, file: OffsetFile) -> None:
-        self._file = file
-
+class ZipContainer(FileContainer):
     def blocks(self, entry: ArchiveEntry) -> Iterator[bytes]:
         header = self._file.at(entry.offset, _LOCAL_HEADER.size)
         if len(header) < _LOCAL_HEADER.size or not header.startswith(b"PK\3\4"):
@@ -52,9 +49,6 @@ class ZipContainer:
         _, name, extra = _LOCAL_HEADER.unpack(header)
         packed = self._file.blocks(entry.offset + len(header) + name + extra, entry.packed)
         return _inflated(packed) if entry.deflated else packed
-
-    def close(self) -> None:
-        self._file.close()
 
 
 def _inflated(packed: Iterator[bytes]) -> Iterator[bytes]:
@@ -71,8 +65,6 @@ class _TableOfContents(Struct, frozen=True):
     """Where the table of contents is, as the end of the file says.
 
     entries  how many it claims to have
-    start    in the file
-    size     in bytes
     shift    bytes in front of the zip, which its offsets do not count
     """
 
@@ -140,7 +132,6 @@ def _find_end_64(file: OffsetFile, end: int) -> tuple[bytes, int, int, int] | No
 
 
 def _headers(table: bytes, shift: int) -> Iterator[_Header]:
-    """Yield the entries of the table of contents."""
     place = 0
     while place < len(table):
         signature, system, version, flags, method, crc, packed, size, *lengths, attributes, offset = (
@@ -181,7 +172,6 @@ def _next(values: Iterator[tuple[int]]) -> int:
 
 
 def _name(written: bytes, flags: int, system: int) -> str:
-    """Return a name as it was meant."""
     try:
         name = written.decode()  # Slack writes UTF-8 without saying so
     except UnicodeDecodeError:

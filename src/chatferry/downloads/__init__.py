@@ -19,15 +19,11 @@ class Rules(Struct, frozen=True, kw_only=True):
 
     hosts            "name" or "name:port": may be reached whatever their addresses and ports
     limit            bytes of the largest file
-    redirects        that one request follows
-    attempts         for one file
     first_wait       seconds after the first attempt that failed; doubled after each further one
     longest_wait     seconds between two attempts at most
     connect_seconds  until a connection has failed
     idle_seconds     that a host may say nothing
     total_seconds    for one file with all its attempts
-    parallel         downloads at once
-    per_host         downloads of one host at once
     proxies          an archive that the operator names by its URL comes through the proxies of the
                      environment; no other download does
     """
@@ -56,7 +52,6 @@ class Request(Struct, frozen=True, kw_only=True):
     path         of the file when it is whole
     key          the caller's own name for it, which comes back with the result
     headers      may hold secrets; they go to the first host only
-    mime         what the export says about the file
     only_images  whether the host must call it an image
     resumable    after a failure the bytes so far are kept beside `path`, in a folder with `.part` at its end,
                  and the next request for `path` continues from there

@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Collection
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
 from chatferry.errors import DownloadError, SettingsError
 
 HOSTS = "CHATFERRY_DOWNLOAD_HOSTS"
 
-_IPV4 = [
-    (IPv4Network(network), kind)
+_REFUSED = [
+    (ip_network(network), kind)
     for network, kind in (
         ("0.0.0.0/8", "unspecified"),
         ("10.0.0.0/8", "private"),
@@ -27,11 +27,6 @@ _IPV4 = [
         ("203.0.113.0/24", "documentation"),
         ("224.0.0.0/4", "multicast"),
         ("240.0.0.0/4", "reserved"),
-    )
-]
-_IPV6 = [
-    (IPv6Network(network), kind)
-    for network, kind in (
         ("::/128", "unspecified"),
         ("::1/128", "loopback"),
         ("fc00::/7", "private"),  # fd00:ec2::254: metadata of Amazon's cloud
@@ -56,20 +51,12 @@ def kind_of_refused(address: str) -> str:
         found = ip_address(address)
     except ValueError:
         return "unreadable"
-    return _kind4(found) if isinstance(found, IPv4Address) else _kind6(found)
-
-
-def _kind4(address: IPv4Address) -> str:
-    return next((kind for network, kind in _IPV4 if address in network), "")
-
-
-def _kind6(address: IPv6Address) -> str:
-    if address.ipv4_mapped:
-        return _kind4(address.ipv4_mapped)
-    if address in _NAT64:  # how networks without IPv4 reach hosts that have nothing else
-        return _kind4(IPv4Address(int(address) & 0xFFFF_FFFF))
-    named = next((kind for network, kind in _IPV6 if address in network), "")
-    return named or ("" if address in _PUBLIC_IPV6 else "reserved")
+    if isinstance(found, IPv6Address) and found.ipv4_mapped:
+        found = found.ipv4_mapped
+    elif found in _NAT64:  # how networks without IPv4 reach hosts that have nothing else
+        found = IPv4Address(int(found) & 0xFFFF_FFFF)
+    named = next((kind for network, kind in _REFUSED if found in network), "")
+    return named or ("" if found.version == 4 or found in _PUBLIC_IPV6 else "reserved")
 
 
 def check_addresses(host: str, addresses: Collection[str]) -> None:

@@ -63,8 +63,6 @@ class _Job(Struct, frozen=True):
 
 
 class _Crew:
-    """The downloaders and their jobs."""
-
     def __init__(self, rules: Rules, check: Check, outside: World) -> None:
         self._rules = rules
         self._stopped = Event()

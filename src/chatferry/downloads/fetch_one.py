@@ -66,7 +66,6 @@ class Downloader:
         self._network.close()
 
     def fetch(self, request: Request) -> Downloaded:
-        """Fetch a file, as the function `fetch` does."""
         self._deadline = time.monotonic() + self._rules.total_seconds
         self._where = without_secrets(request.url)
         try:
@@ -105,7 +104,8 @@ class Downloader:
         while True:
             had = file.kept.size
             try:
-                return self._attempt(request, file)
+                with self._answer(request, file.kept) as (body, blocks):
+                    return self._take(request, file, body, blocks)
             except DownloadError as fault:
                 if fault.is_stale:
                     file.discard()
@@ -115,10 +115,6 @@ class Downloader:
                 if fault.is_final or is_late or failures >= self._rules.attempts:
                     raise
             self._pause(pause)
-
-    def _attempt(self, request: Request, file: Unfinished) -> Downloaded:
-        with self._answer(request, file.kept) as (body, blocks):
-            return self._take(request, file, body, blocks)
 
     @contextmanager
     def _answer(self, request: Request, kept: Kept) -> Iterator[tuple[Accepted, Iterator[bytes]]]:

@@ -4,7 +4,6 @@ import hashlib
 import os
 import shutil
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO, Literal, Self
 
 import msgspec
@@ -34,6 +33,7 @@ class Unfinished:
         self._url = url
         self._resumable = resumable
         self._folder = path.with_name(f"{path.name}.part")
+        self._file, self._origin = self._folder / "bytes", self._folder / "origin.json"
         self._bytes: BinaryIO | None = None
         self._forget()
 
@@ -57,9 +57,7 @@ class Unfinished:
             self._recall()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         try:
             self._close()
         finally:
@@ -93,7 +91,6 @@ class Unfinished:
         self.discard()
 
     def discard(self) -> None:
-        """Remove all bytes so far: they are of no use."""
         self._close()
         self._forget()
         if self._folder.exists():
@@ -101,14 +98,6 @@ class Unfinished:
 
     def _opened(self, mode: Literal["ab", "wb"]) -> BinaryIO:
         return open(self._file, mode, opener=private.opener)
-
-    @property
-    def _file(self) -> Path:
-        return self._folder / "bytes"
-
-    @property
-    def _origin(self) -> Path:
-        return self._folder / "origin.json"
 
     def _close(self) -> None:
         open_file, self._bytes = self._bytes, None

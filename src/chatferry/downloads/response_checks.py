@@ -38,7 +38,6 @@ class Version(Struct, frozen=True, kw_only=True):
 
     total         its size, if the host says so
     validator     a strong ETag or a date; "" if there is none, and then a broken download cannot continue
-    content_type  as the host sends it
     """
 
     total: int | None = None

@@ -24,10 +24,7 @@ def pause_before(failures: int, asked: float, rules: Rules, dice: float) -> floa
 
 
 def retry_after(value: str | None, now: float) -> float:
-    """Return the seconds that the header Retry-After asks for, as a number or a date; 0 if it is unusable.
-
-    `now` in seconds since the epoch.
-    """
+    """Return the seconds that the header Retry-After asks for, as a number or a date; 0 if it is unusable."""
     text = (value or "").strip()
     if text.isascii() and text.isdigit():
         return float(text[:9])

@@ -1,7 +1,6 @@
 """The service's own memory, one SQLite file beside whatever destination is used."""
 
 from pathlib import Path
-from types import TracebackType
 
 from chatferry.store.attempts import WorkAttempts
 from chatferry.store.binding import BindingTable
@@ -53,7 +52,5 @@ class Store:
     def __enter__(self) -> "Store":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from chatferry.store.database import Database
+from chatferry.store.database import StoreTables
 
 
 class Binding(Struct, frozen=True):
@@ -16,10 +16,7 @@ class Binding(Struct, frozen=True):
     is_whole: bool
 
 
-class BindingTable:
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
+class BindingTable(StoreTables):
     def get(self) -> Binding | None:
         row = self._database.one("SELECT id, url, is_whole FROM binding")
         return Binding(row[0], row[1], bool(row[2])) if row else None

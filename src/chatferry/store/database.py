@@ -102,6 +102,23 @@ class Database:
             row: Row | None = connection.execute(sql, values).fetchone()
             return row
 
+    def number(self, sql: str, values: Sequence[Any] = ()) -> int:
+        """Return the number that a query gives."""
+        row = self.one(sql, values)
+        return int(row[0]) if row else 0
+
+    def pages(
+        self, sql: str, values: Sequence[Any], place: tuple[Any, ...], size: int
+    ) -> Iterator[list[Row]]:
+        """Yield the rows of a query in lists of up to `size`, each list queried when it is needed.
+
+        The query takes the values, the place behind which it begins, and the size. The first columns of a row
+        are its place.
+        """
+        while rows := self.all(sql, (*values, *place, size)):
+            yield rows
+            place = rows[-1][: len(place)]
+
     @contextmanager
     def _reader(self) -> Iterator[sqlite3.Connection]:
         """Give this thread a connection of its own."""
@@ -138,6 +155,13 @@ class Database:
             connection.close()
         with self._lock:
             self._connection.close()
+
+
+class StoreTables:
+    """Tables of the store with one theme."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
 
 def _connected(path: Path | None) -> sqlite3.Connection:

@@ -1,14 +1,11 @@
 """What became of files of messages and of avatars when their bytes were fetched."""
 
 from chatferry.records import Outcome
-from chatferry.store.database import Database
+from chatferry.store.database import StoreTables
 
 
-class Fetches:
+class Fetches(StoreTables):
     """A file goes by its upload's id and its message's, an avatar by its user's id alone."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def note(self, operation_id: str, outcome: Outcome, id: str, message_id: str = "") -> None:
         sql = "INSERT OR REPLACE INTO fetches VALUES (?, ?, ?, ?)"
@@ -24,11 +21,8 @@ class Fetches:
         return {Outcome(outcome): count for outcome, count in self._database.all(sql, (operation_id,))}
 
 
-class AvatarAddresses:
+class AvatarAddresses(StoreTables):
     """The addresses of avatars that hold a secret, by the id of their user."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def put(self, user_id: str, url: str) -> None:
         self._database.run("INSERT OR REPLACE INTO avatar_addresses VALUES (?, ?)", (user_id, url))
@@ -41,8 +35,7 @@ class AvatarAddresses:
         return self._database.run("DELETE FROM avatar_addresses")
 
     def count(self) -> int:
-        row = self._database.one("SELECT count(*) FROM avatar_addresses")
-        return int(row[0]) if row else 0
+        return self._database.number("SELECT count(*) FROM avatar_addresses")
 
     def get(self, user_id: str) -> str:
         """Return the address; "" if the user's document has it whole."""

@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from chatferry.operations import ENDS, Operation, Status, Summary, has_begun
-from chatferry.store.database import Database, Row
+from chatferry.store.database import Row, StoreTables
 
 _encode = msgspec.msgpack.encode
 _PAGE = 500
@@ -16,7 +16,6 @@ _FIELDS = "SELECT data, valid, updated_at FROM operations"
 _LAST = f"{_FIELDS} ORDER BY ts DESC, number DESC LIMIT 1"
 _LATEST = f"{_FIELDS} ORDER BY updated_at DESC, number DESC LIMIT ?"
 _VALID = f"{_FIELDS} WHERE valid = 1 ORDER BY number"
-_DATA = "SELECT data FROM operations"
 _ADDRESSED = f"{_FIELDS} WHERE instr(data, CAST('://' AS BLOB)) ORDER BY number"
 _INVALIDATE = "UPDATE operations SET valid = 0, updated_at = ? WHERE valid = 1"
 
@@ -42,11 +41,8 @@ _location_of = msgspec.msgpack.Decoder(_Location).decode
 _status_of = msgspec.msgpack.Decoder(_StatusOnly).decode
 
 
-class Operations:
+class Operations(StoreTables):
     """`valid` lives in a column of its own: work in progress saves an operation without reviving it."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def add(self, operation: Operation) -> None:
         sql = "INSERT INTO operations (id, ts, updated_at, valid, data) VALUES (?, ?, ?, ?, ?)"
@@ -101,7 +97,8 @@ class Operations:
 
     def have_begun(self) -> bool:
         """Return whether anything may have been imported, or was fetched."""
-        return any(has_begun(_status_of(data).status) for (data,) in self._database.all(_DATA))
+        rows = self._database.all("SELECT data FROM operations")
+        return any(has_begun(_status_of(data).status) for (data,) in rows)
 
     def addressed(self) -> Iterator[Summary]:
         """Yield the operations whose archive is or was at a URL, in order of creation. Looks at them all."""
@@ -112,13 +109,11 @@ class Operations:
 
     def unfinished(self) -> Iterator[Summary]:
         """Yield the operations that have not ended, in order of creation. Reads all operations."""
-        number = -1
         sql = (
             "SELECT number, data, valid, updated_at FROM operations WHERE number > ? ORDER BY number LIMIT ?"
         )
-        while rows := self._database.all(sql, (number, _PAGE)):
+        for rows in self._database.pages(sql, (), (-1,), _PAGE):
             yield from (_of(row[1:], _summary) for row in rows if _status_of(row[1]).status not in ENDS)
-            number = rows[-1][0]
 
     def statuses(self, since: int) -> Iterator[tuple[int, Status, int]]:
         """Yield number, status and `updated_at` of the operations that changed since then."""

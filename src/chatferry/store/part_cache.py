@@ -7,7 +7,7 @@ from isal import isal_zlib
 from msgspec import Struct
 
 from chatferry.records import Outcome, PendingFile, Problem
-from chatferry.store.database import Database
+from chatferry.store.database import StoreTables
 
 
 class CachedPart(Struct, frozen=True, array_like=True):
@@ -36,10 +36,7 @@ _encode = msgspec.msgpack.encode
 _decode = msgspec.msgpack.Decoder(CachedPart).decode
 
 
-class PartCache:
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
+class PartCache(StoreTables):
     def clear(self) -> None:
         """Drop all: parts are read again."""
         self._database.run("DELETE FROM imprints")

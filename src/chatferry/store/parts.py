@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from chatferry.records import Outcome, Part
-from chatferry.store.database import Database
+from chatferry.store.database import StoreTables
 
 _encode = msgspec.msgpack.encode
 _decode = msgspec.msgpack.Decoder(Part).decode
@@ -22,10 +22,7 @@ class NumberedPart(Struct, frozen=True):
     part: Part
 
 
-class Parts:
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
+class Parts(StoreTables):
     def add(self, operation_id: str, parts: Iterable[tuple[int, Part]]) -> None:
         sql = "INSERT INTO parts (operation, number, channel, messages, data) VALUES (?, ?, ?, ?, ?)"
         self._database.run_many(
@@ -35,14 +32,12 @@ class Parts:
 
     def undone(self, operation_id: str) -> Iterator[NumberedPart]:
         """Yield the parts still to be imported, in order."""
-        number = -1
         sql = (
             "SELECT number, data FROM parts WHERE operation = ? AND done = 0 AND number > ? "
             "ORDER BY number LIMIT ?"
         )
-        while rows := self._database.all(sql, (operation_id, number, _PAGE)):
+        for rows in self._database.pages(sql, (operation_id,), (-1,), _PAGE):
             yield from (NumberedPart(number, _decode(data)) for number, data in rows)
-            number = rows[-1][0]
 
     def finish(self, operation_id: str, outcomes: Mapping[int, Outcomes]) -> None:
         """Note that parts are done, by their numbers, and what became of them."""
@@ -75,8 +70,7 @@ class Parts:
     def messages(self, operation_id: str) -> int:
         """Return how many messages all parts have together."""
         sql = "SELECT coalesce(sum(messages), 0) FROM parts WHERE operation = ?"
-        row = self._database.one(sql, (operation_id,))
-        return int(row[0]) if row else 0
+        return self._database.number(sql, (operation_id,))
 
     def clear(self, operation_id: str) -> None:
         self._database.run("DELETE FROM parts WHERE operation = ?", (operation_id,))

@@ -1,13 +1,10 @@
 """Which operations are paused."""
 
-from chatferry.store.database import Database
+from chatferry.store.database import StoreTables
 
 
-class Pauses:
+class Pauses(StoreTables):
     """A pause is no status: Rocket.Chat's pages know only Rocket.Chat's. It outlives the process."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def add(self, operation_id: str) -> None:
         self._database.run("INSERT OR IGNORE INTO pauses VALUES (?)", (operation_id,))

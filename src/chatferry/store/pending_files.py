@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from chatferry.records import Outcome, PendingFile
-from chatferry.store.database import Database
+from chatferry.store.database import StoreTables
 
 _Key = tuple[str, str]  # ids of the upload and of the message
 _encode = msgspec.msgpack.encode
@@ -19,13 +19,12 @@ _PENDING = (
     "FROM message_files AS f WHERE NOT EXISTS (SELECT 1 FROM fetches AS t WHERE t.id = f.upload_id "
     "AND t.message_id = f.message_id AND (t.outcome = 'inserted' OR t.operation = ?))"
 )
-
-_STORED = (
-    "SELECT f.upload_id, f.message_id, f.data FROM message_files AS f "
-    "WHERE EXISTS (SELECT 1 FROM fetches AS t WHERE t.id = f.upload_id AND t.message_id = f.message_id "
-    "AND t.outcome = 'inserted') "
-    "AND (f.upload_id, f.message_id) > (?, ?) ORDER BY f.upload_id, f.message_id LIMIT ?"
+_FETCHED = (
+    "FROM message_files AS f JOIN fetches AS t ON t.id = f.upload_id AND t.message_id = f.message_id "
+    "WHERE t.outcome = 'inserted'"
 )
+_PAGED = "AND (f.upload_id, f.message_id) > (?, ?) ORDER BY f.upload_id, f.message_id LIMIT ?"
+_FIRST = ("", "")
 
 
 class SourcedFile(Struct, frozen=True):
@@ -35,10 +34,7 @@ class SourcedFile(Struct, frozen=True):
     file: PendingFile
 
 
-class PendingFiles:
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
+class PendingFiles(StoreTables):
     def add(self, operation_id: str, files: Iterable[PendingFile]) -> Counter[Outcome]:
         """Store files. Return how many are new, changed, or unchanged.
 
@@ -65,9 +61,8 @@ class PendingFiles:
 
     def _stored(self, keys: Collection[_Key]) -> set[_Key]:
         """Return the keys whose bytes are stored."""
-        return (
-            set(self._database.all(stored_files(len(keys)), [*chain.from_iterable(keys)])) if keys else set()
-        )
+        rows = self._database.all(stored_files(len(keys)), [*chain.from_iterable(keys)]) if keys else []
+        return set(rows)
 
     def remove(self, upload_id: str, message_id: str) -> None:
         sql = "DELETE FROM message_files WHERE upload_id = ? AND message_id = ?"
@@ -82,9 +77,12 @@ class PendingFiles:
 
     def stored_with_address(self) -> Iterator[PendingFile]:
         """Yield the files whose bytes are stored and whose address is still known. Reads all files."""
-        place = ("", "")
-        while rows := self._database.all(_STORED, (*place, _PAGE)):
-            place = rows[-1][:2]
+        sql = (
+            "SELECT f.upload_id, f.message_id, f.data FROM message_files AS f WHERE EXISTS (SELECT 1 FROM "
+            "fetches AS t WHERE t.id = f.upload_id AND t.message_id = f.message_id "
+            f"AND t.outcome = 'inserted') {_PAGED}"
+        )
+        for rows in self._database.pages(sql, (), _FIRST, _PAGE):
             yield from (file for row in rows if (file := _decode(row[2])).url)
 
     def give_up(self) -> int:
@@ -93,36 +91,20 @@ class PendingFiles:
 
     def rooms(self, upload_id: str) -> set[str]:
         """Return the rooms that have a message to which the bytes of this file were brought."""
-        sql = (
-            "SELECT f.data FROM message_files AS f JOIN fetches AS t "
-            "ON t.id = f.upload_id AND t.message_id = f.message_id "
-            "WHERE f.upload_id = ? AND t.outcome = 'inserted'"
-        )
+        sql = f"SELECT f.data {_FETCHED} AND f.upload_id = ?"
         return {_decode(row[0]).room_id for row in self._database.all(sql, (upload_id,))}
 
     def message_ids(self) -> Iterator[list[str]]:
         """Yield the ids of all messages that have files, in pages, whether these are pending or stored."""
-        last = ""
         sql = "SELECT DISTINCT message_id FROM message_files WHERE message_id > ? ORDER BY message_id LIMIT ?"
-        while rows := self._database.all(sql, (last, _PAGE)):
-            last = rows[-1][0]
+        for rows in self._database.pages(sql, (), ("",), _PAGE):
             yield [message_id for (message_id,) in rows]
 
     def fetched_rooms(self, operation_id: str) -> set[str]:
         """Return the rooms of messages to which an operation brought files."""
-        sql = (
-            "SELECT f.data FROM message_files AS f JOIN fetches AS t "
-            "ON t.id = f.upload_id AND t.message_id = f.message_id "
-            "WHERE t.operation = ? AND t.outcome = 'inserted' AND (f.upload_id, f.message_id) > (?, ?) "
-            "ORDER BY f.upload_id, f.message_id LIMIT ?"
-        )
-        rooms: set[str] = set()
-        place = ("", "")
-        while rows := self._database.all(sql, (operation_id, *place, _PAGE)):
-            files = [_decode(row[0]) for row in rows]
-            rooms.update(file.room_id for file in files)
-            place = (files[-1].upload_id, files[-1].message_id)
-        return rooms
+        sql = f"SELECT f.upload_id, f.message_id, f.data {_FETCHED} AND t.operation = ? {_PAGED}"
+        pages = self._database.pages(sql, (operation_id,), _FIRST, _PAGE)
+        return {_decode(row[2]).room_id for rows in pages for row in rows}
 
     def sources(self) -> set[str]:
         """Return the operations whose archives hold the bytes of pending files."""
@@ -130,18 +112,12 @@ class PendingFiles:
 
     def count(self, operation_id: str = "") -> int:
         """Return how many pending files the operation has not dealt with yet."""
-        row = self._database.one(f"SELECT count(*) {_PENDING}", (operation_id,))
-        return int(row[0]) if row else 0
+        return self._database.number(f"SELECT count(*) {_PENDING}", (operation_id,))
 
     def pending(self, operation_id: str) -> Iterator[SourcedFile]:
         """Yield the pending files that the operation has not dealt with; all messages of a file in a row."""
-        place = ("", "")
-        sql = (
-            f"SELECT f.upload_id, f.message_id, f.source, f.data {_PENDING} "
-            "AND (f.upload_id, f.message_id) > (?, ?) ORDER BY f.upload_id, f.message_id LIMIT ?"
-        )
-        while rows := self._database.all(sql, (operation_id, *place, _PAGE)):
-            place = rows[-1][:2]
+        sql = f"SELECT f.upload_id, f.message_id, f.source, f.data {_PENDING} {_PAGED}"
+        for rows in self._database.pages(sql, (operation_id,), _FIRST, _PAGE):
             yield from (SourcedFile(source, _decode(data)) for _, _, source, data in rows)
 
 

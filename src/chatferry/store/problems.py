@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 
 from chatferry.records import Problem
-from chatferry.store.database import Database
+from chatferry.store.database import StoreTables
 
 _encode = msgspec.msgpack.encode
 _decode = msgspec.msgpack.Decoder(Problem).decode
@@ -24,10 +24,7 @@ PREPARE, USERS, CHANNELS, CONTACTS, TEXT_INDEX, FILES, PARTS = 0, 1, 2, 3, 8, 9,
 from PARTS on one per part."""
 
 
-class Problems:
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
+class Problems(StoreTables):
     def add(self, operation_id: str, phase: int, problems: Iterable[Problem], first: int = 0) -> None:
         """Store problems of a phase, numbered from `first` on; same numbers are replaced."""
         sql = "INSERT OR REPLACE INTO problems VALUES (?, ?, ?, ?)"
@@ -54,8 +51,7 @@ class Problems:
     def next_number(self, operation_id: str, phase: int) -> int:
         """Return the number of a phase's next problem."""
         sql = "SELECT coalesce(max(number), -1) + 1 FROM problems WHERE operation = ? AND phase = ?"
-        row = self._database.one(sql, (operation_id, phase))
-        return int(row[0]) if row else 0
+        return self._database.number(sql, (operation_id, phase))
 
     def all(self, operation_id: str, last_phase: int = _LAST) -> Iterator[Problem]:
         """Yield the problems of all phases up to the last, in order."""
@@ -66,14 +62,11 @@ class Problems:
     ) -> Iterator[tuple[Place, Problem]]:
         """Yield the problems behind a place, each with its own place, in order."""
         sql = (
-            "SELECT phase, number, data FROM problems WHERE operation = ? AND (phase, number) > (?, ?) "
-            "AND phase <= ? ORDER BY phase, number LIMIT ?"
+            "SELECT phase, number, data FROM problems WHERE operation = ? AND phase <= ? "
+            "AND (phase, number) > (?, ?) ORDER BY phase, number LIMIT ?"
         )
-        while rows := self._database.all(sql, (operation_id, *after, last_phase, _PAGE)):
-            for phase, number, data in rows:
-                after = phase, number
-                yield after, _decode(data)
+        for rows in self._database.pages(sql, (operation_id, last_phase), after, _PAGE):
+            yield from (((phase, number), _decode(data)) for phase, number, data in rows)
 
     def clear(self, operation_id: str) -> None:
-        """Drop the problems of an operation."""
         self._database.run("DELETE FROM problems WHERE operation = ?", (operation_id,))

@@ -8,10 +8,12 @@ import msgspec
 from msgspec import Struct
 
 from chatferry.records import Channel, Contact, Outcome, User
-from chatferry.store.database import Database
+from chatferry.store.database import StoreTables
 
 Record = User | Channel | Contact
 Type = Literal["user", "channel", "contact"]
+
+_TYPES: dict[type[Record], Type] = {User: "user", Channel: "channel", Contact: "contact"}
 
 T = TypeVar("T")
 
@@ -46,45 +48,38 @@ class Result(Struct, frozen=True):
     name: str = ""
 
 
-class Staging:
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
+class Staging(StoreTables):
     def add(self, operation_id: str, records: Iterable[tuple[int, Record]]) -> None:
         sql = "INSERT INTO staged (operation, type, number, import_id, data) VALUES (?, ?, ?, ?, ?)"
         self._database.run_many(
             sql,
-            ((operation_id, _type(record), number, record.id, _encode(record)) for number, record in records),
+            (
+                (operation_id, _TYPES[type(record)], number, record.id, _encode(record))
+                for number, record in records
+            ),
         )
 
     def records(self, operation_id: str, type: Type, undecided: bool = False) -> Iterator[Staged]:
         """Yield the records of a type in order; `undecided`: only records without an outcome."""
-        number = -1
         condition = "AND outcome IS NULL" if undecided else ""
-        while True:
-            rows = self._database.all(
-                "SELECT number, data, outcome, document_id, name FROM staged "
-                f"WHERE operation = ? AND type = ? AND number > ? {condition} ORDER BY number LIMIT ?",
-                (operation_id, type, number, _PAGE),
-            )
+        sql = (
+            "SELECT number, data, outcome, document_id, name FROM staged "
+            f"WHERE operation = ? AND type = ? AND number > ? {condition} ORDER BY number LIMIT ?"
+        )
+        for rows in self._database.pages(sql, (operation_id, type), (-1,), _PAGE):
             for number, data, outcome, document_id, name in rows:
                 decided = Outcome(outcome) if outcome else None
                 yield Staged(number, _decode(data), decided, document_id or "", name or "")
-            if len(rows) < _PAGE:
-                return
 
     def next_number(self, operation_id: str) -> int:
-        """Return the number of the next record."""
         sql = "SELECT coalesce(max(number), -1) + 1 FROM staged WHERE operation = ?"
-        row = self._database.one(sql, (operation_id,))
-        return int(row[0]) if row else 0
+        return self._database.number(sql, (operation_id,))
 
     def import_ids(self, operation_id: str, type: Type) -> frozenset[str]:
         sql = "SELECT import_id FROM staged WHERE operation = ? AND type = ?"
         return frozenset(row[0] for row in self._database.all(sql, (operation_id, type)))
 
     def decide(self, operation_id: str, type: Type, results: Collection[Result]) -> None:
-        """Note the outcomes of records."""
         sql = (
             "UPDATE staged SET outcome = ?, document_id = ?, name = ? "
             "WHERE operation = ? AND type = ? AND number = ?"
@@ -121,9 +116,7 @@ class Staging:
         return [row[0] for row in self._database.all(sql)]
 
     def count(self, operation_id: str) -> int:
-        """Return how many records are staged for an operation."""
-        row = self._database.one("SELECT count(*) FROM staged WHERE operation = ?", (operation_id,))
-        return int(row[0]) if row else 0
+        return self._database.number("SELECT count(*) FROM staged WHERE operation = ?", (operation_id,))
 
     def reduce(self, operation_id: str) -> None:
         """Remove the records of an operation; the counts of outcomes stay, and some ids of documents."""
@@ -143,13 +136,3 @@ class Staging:
     def clear(self, operation_id: str) -> None:
         self._database.run("DELETE FROM staged WHERE operation = ?", (operation_id,))
         self._database.run("DELETE FROM staged_outcomes WHERE operation = ?", (operation_id,))
-
-
-def _type(record: Record) -> Type:
-    match record:
-        case User():
-            return "user"
-        case Channel():
-            return "channel"
-        case Contact():
-            return "contact"

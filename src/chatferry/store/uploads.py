@@ -3,7 +3,7 @@
 import msgspec
 from msgspec import Struct
 
-from chatferry.store.database import Database
+from chatferry.store.database import StoreTables
 
 
 class Upload(Struct, frozen=True, kw_only=True):
@@ -26,10 +26,7 @@ _encode = msgspec.msgpack.encode
 _decode = msgspec.msgpack.Decoder(Upload).decode
 
 
-class Uploads:
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
+class Uploads(StoreTables):
     def save(self, upload: Upload) -> None:
         """Add an upload, or replace what is known of it."""
         self._database.run("INSERT OR REPLACE INTO uploads VALUES (?, ?)", (upload.id, _encode(upload)))
