@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from chatferry.importers.csv.first_pass import CsvPartSpec, RowRange
-from chatferry.importers.hipchat.messages import HipChatPartSpec, HistoryRange
+from chatferry.importers.hipchat.messages import HipChatPartSpec
+from chatferry.importers.reading.json_stream import ElementRange
 from chatferry.importers.slack.large_files import FileSection
 from chatferry.importers.slack.parts import SlackPartSpec
 from chatferry.problems import Position
@@ -46,7 +47,7 @@ def test_slack() -> None:
 
 def test_hipchat() -> None:
     spec = decoded(HIPCHAT, HipChatPartSpec)
-    assert (spec.history.id, spec.ranges, spec.duplicates) == ("1", [HistoryRange(1, 90, 0, 2)], [1])
+    assert (spec.history.id, spec.ranges, spec.duplicates) == ("1", [ElementRange(1, 90, 0, 2)], [1])
 
 
 def test_csv() -> None:

@@ -39,8 +39,8 @@ from chatferry.importers.csv import times
 from chatferry.importers.hipchat import schema as hipchat_wire
 from chatferry.importers.hipchat.messages import names_in, with_names
 from chatferry.importers.reading.html import from_html
-from chatferry.importers.reading.people import split
 from chatferry.importers.reading.table import Form, Rows, repaired
+from chatferry.importers.reading.table_people import split
 from chatferry.importers.reading.texts import delimited, fitting, joined, link
 from chatferry.importers.slack import schema as slack_wire
 from chatferry.importers.slack import text as slack_text

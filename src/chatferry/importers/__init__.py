@@ -41,7 +41,9 @@ def detect(archive: Archive) -> Importer:
     """Return the one importer whose format an archive is in."""
     possible = [importer for importer in readers() if importer.single or not archive.is_single]
     found = [importer for importer in possible if importer.matches(archive)]
-    found = [importer for importer in found if not any(importer.key in other.over for other in found)]
+    found = [
+        importer for importer in found if not any(importer.key in other.preferred_over for other in found)
+    ]
     if len(found) == 1:
         return found[0]
     if found:

@@ -6,8 +6,8 @@ from chatferry.archive import Archive
 from chatferry.errors import ArchiveError
 from chatferry.importers.importer import Importer
 from chatferry.importers.reading.contact_rows import has_contact_header, read_contacts
-from chatferry.importers.reading.lists import lists
-from chatferry.records import Contact, Message, Part, Problem
+from chatferry.importers.reading.table_lists import lists
+from chatferry.records import Contact, Problem
 
 _ENDINGS = (".csv", ".txt")
 
@@ -25,7 +25,7 @@ def matches(archive: Archive) -> bool:
         return False
 
 
-def scan(archive: Archive) -> Iterator[Contact | Part | Problem]:
+def scan(archive: Archive) -> Iterator[Contact | Problem]:
     """Yield the contacts; see `Importer.scan`."""
     names = archive.names()
     if len(names) != 1:
@@ -37,17 +37,11 @@ def scan(archive: Archive) -> Iterator[Contact | Part | Problem]:
         yield found
 
 
-def read(archive: Archive, part: Part) -> Iterator[Message | Problem]:
-    """Yield nothing: a file of contacts has no messages."""
-    yield from ()
-
-
 IMPORTER = Importer(
     "omnichannel_contact",
     "omnichannel_contacts_importer",
     "a file of contacts",
     matches,
     scan,
-    read,
     single=True,
 )

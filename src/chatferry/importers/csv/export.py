@@ -17,16 +17,22 @@ from chatferry.importers.csv.messages import (
     Fault,
     MessageRow,
     entry_of,
-    fault_problem,
     message_id,
     shortened,
     text_of,
-    unsigned,
 )
-from chatferry.importers.reading.columns import Sheet, column, rows_of, sheet_of, unknown_columns, where
+from chatferry.importers.reading.columns import (
+    Sheet,
+    column,
+    row_problem,
+    rows_of,
+    sheet_of,
+    unknown_columns,
+    where,
+)
 from chatferry.importers.reading.contact_rows import read_contacts
-from chatferry.importers.reading.lists import lists
-from chatferry.importers.reading.table import is_text
+from chatferry.importers.reading.table import REPAIRED, is_text
+from chatferry.importers.reading.table_lists import lists
 from chatferry.importers.reading.texts import VERY_LONG
 from chatferry.importers.reading.timeline import NEIGHBOURS, placed
 from chatferry.importers.reading.unlisted import UNLISTED_ROOM, not_listed
@@ -82,7 +88,7 @@ def scan(archive: Archive) -> Iterator[User | Contact | Channel | Part | Problem
     for room in rooms.values():
         yield from _scan_room(archive, room, people)
     yield from _scan_direct(archive, direct, people)
-    yield from people.unlisted_users()
+    yield from (user for user, _ in people.unlisted)
     substitute = "an account of exactly this name, or else an inactive placeholder,"
     yield from not_listed(people.not_listed(), lists_users, substitute)
 
@@ -97,13 +103,14 @@ def read(archive: Archive, part: Part) -> Iterator[Message | Problem]:
         for line, found in rows_in(archive, row_range, sheet, not spec.channel):
             if isinstance(found, Fault):
                 if row_range.owns:
-                    yield fault_problem(found, sheet, line)
+                    yield row_problem(found.kind, found.reason, sheet, line, found.place, found.name)
             elif spec.since - NEIGHBOURS <= found.time // 1000 < spec.until:
                 held += len(found.text)
                 if held <= MOST_HELD:
                     rows.append((found.time, row_range.file, -line if row_range.descends else line, found))
                 elif found.time // 1000 >= spec.since:
-                    yield _crowded(sheet, line)
+                    reason = "too many messages stand at one time to be put in order"
+                    yield row_problem("message-not-readable", reason, sheet, line)
     yield from _messages(sorted(rows, key=_order), spec)
 
 
@@ -138,7 +145,8 @@ def _messages(rows: Iterable[_Row], spec: CsvPartSpec) -> Iterator[Message | Pro
             if long:
                 yield long
         if not entry.author:
-            yield unsigned(sheet, abs(line))
+            reason = "the row names no author"
+            yield row_problem("message-without-author", reason, sheet, abs(line), sheet.places[0], "username")
         yield Message(
             id=message_id(channel, author, own, text, ordinal),
             channel=channel,
@@ -158,11 +166,6 @@ def conversation(author: str, others: Iterable[str], names: dict[str, str]) -> s
 def _members(author: str, others: Iterable[str], names: dict[str, str]) -> tuple[str, ...]:
     people = sorted({author, *(names.get(name, name) for name in others)})
     return tuple(people) if len(people) > 1 else (people[0], people[0])
-
-
-def _crowded(sheet: Sheet, line: int) -> Problem:
-    reason = "too many messages stand at one time to be put in order"
-    return problem("message-not-readable", reason, file=sheet.file, position=where(line))
 
 
 # ---------------------------------------------------------------- which files
@@ -257,7 +260,7 @@ class _People:
 
     def __init__(self) -> None:
         self._ids = {ROCKET_CAT: ROCKET_CAT}
-        self._unlisted: list[tuple[str, str, str, str]] = []  # name; file, position and field of first sight
+        self.unlisted: list[tuple[User, str]] = []  # placeholders, each with the field of first sight
 
     def know(self, id: str) -> None:
         self._ids[id.casefold()] = id
@@ -267,13 +270,7 @@ class _People:
         key = name.casefold()
         if key not in self._ids:
             self._ids[key] = name
-            self._unlisted.append((name, file, position, field))
-        return self._ids[key]
-
-    def unlisted_users(self) -> Iterator[User]:
-        """Yield a placeholder for each person who is not listed."""
-        for name, file, position, _ in self._unlisted:
-            yield User(
+            user = User(
                 id=name,
                 username=name,
                 name=name,
@@ -282,13 +279,15 @@ class _People:
                 file=file,
                 position=position,
             )
+            self.unlisted.append((user, field))
+        return self._ids[key]
 
     def not_listed(self) -> Iterator[Problem]:
-        """Yield a problem for each person who is not listed."""
-        for name, file, position, field in self._unlisted:
-            reason = f"users.csv does not hold {name}: an account of exactly this name, or else an inactive "
-            reason += "placeholder, stands in"
-            yield problem("user-not-listed", reason, file=file, position=position, field=field)
+        for user, field in self.unlisted:
+            reason = (
+                f"users.csv does not hold {user.id}: an account of exactly this name, or else an inactive "
+            )
+            yield about(user, "user-not-listed", reason + "placeholder, stands in", field)
 
 
 def _listed_room(listed: Listed, people: _People) -> _ChannelFiles:
@@ -394,11 +393,5 @@ def _entries(
                 odd, first = odd + 1, first or line
             yield sheet, line, entry
         if odd:
-            yield _repaired(sheet, first, odd)
-
-
-def _repaired(sheet: Sheet, line: int, count: int) -> Problem:
-    reason = "bytes that are no UTF-8 were read as Windows-1252, and NUL bytes left out"
-    field = column(sheet, sheet.places[2], "text")
-    place = where(line)
-    return problem("encoding-repaired", reason, file=sheet.file, position=place, field=field, count=count)
+            note = row_problem("encoding-repaired", REPAIRED, sheet, first, sheet.places[2], "text")
+            yield replace(note, count=odd)

@@ -53,7 +53,6 @@ class CsvPartSpec(Struct, frozen=True, kw_only=True, rename={"ranges": "runs"}):
     """A part's `data`: the messages in `ranges` from `since` to before `until` (ms).
 
     channel   "" if messages of several direct conversations are mixed
-    sheets    the layouts of the files in `ranges`
     names     import ids by names that are spelled in another way
     """
 
@@ -68,7 +67,6 @@ class CsvPartSpec(Struct, frozen=True, kw_only=True, rename={"ranges": "runs"}):
 class _Block(Struct, gc=False):
     """Rows that follow each other.
 
-    messages, faults   how many are messages, and how many are not
     first, last        the earliest and latest time of the messages (ms)
     """
 

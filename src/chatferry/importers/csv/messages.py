@@ -6,11 +6,10 @@ from msgspec import Struct
 
 from chatferry.ids import derived_hex
 from chatferry.importers.csv.times import micros_of
-from chatferry.importers.reading.columns import Sheet, Table, cell_of, column, fitted, where
-from chatferry.importers.reading.people import MOST_NAME, username_of
+from chatferry.importers.reading.columns import Sheet, Table, cell_of, fitted, row_problem
 from chatferry.importers.reading.table import is_text, repaired
+from chatferry.importers.reading.table_people import MOST_NAME, username_of
 from chatferry.importers.reading.texts import fitting, plain
-from chatferry.problems import problem
 from chatferry.records import Problem
 
 _USERNAME = ("user", "author", "sender", "from", "name", "login")
@@ -37,16 +36,11 @@ DIRECT_MESSAGES = Table(
 
 
 class MessageRow(Struct, frozen=True, gc=False, array_like=True):
-    """A row with a message.
+    """A row with a message. `author` is "" if the row names none."""
 
-    time     in microseconds
-    author   "" if the row names none
-    others   recipients of a direct message
-    """
-
-    time: int
+    time: int  # in microseconds
     author: str
-    others: tuple[str, ...]
+    others: tuple[str, ...]  # recipients of a direct message
     text: str
 
 
@@ -105,11 +99,6 @@ def _untimed(cell: str, place: int) -> Fault:
     return Fault("message-without-time", reason, place, "timestamp")
 
 
-def fault_problem(fault: Fault, sheet: Sheet, line: int) -> Problem:
-    field = column(sheet, fault.place, fault.name)
-    return problem(fault.kind, fault.reason, file=sheet.file, position=where(line), field=field)
-
-
 # ---------------------------------------------------------------- records
 
 
@@ -133,12 +122,4 @@ def shortened(text: str, sheet: Sheet, line: int) -> tuple[str, Problem | None]:
     kept, long = fitting((text,))
     if long is None:
         return text, None
-    field = column(sheet, sheet.places[2], "text")
-    return plain(kept), problem(*long, file=sheet.file, position=where(line), field=field)
-
-
-def unsigned(sheet: Sheet, line: int) -> Problem:
-    """Return the problem that a message names no author."""
-    field = column(sheet, sheet.places[0], "username")
-    reason = "the row names no author"
-    return problem("message-without-author", reason, file=sheet.file, position=where(line), field=field)
+    return plain(kept), row_problem(*long, sheet, line, sheet.places[2], "text")

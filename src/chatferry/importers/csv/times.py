@@ -1,9 +1,9 @@
 """Times, as CSV files write them."""
 
 import re
-from datetime import UTC, datetime
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from chatferry.importers.reading.timeline import iso_micros
+
 _LAST = 253_402_300_000_000_000  # microseconds; the year 9999 ends here
 _NUMBER = re.compile(r"(\d{1,20})(?:\.(\d{1,20}))?", re.ASCII)
 
@@ -15,7 +15,7 @@ def micros_of(text: str) -> int | None:
     Other texts are ISO 8601, in UTC if they name no zone.
     """
     number = _NUMBER.fullmatch(text)
-    time = _of_number(int(number[1]), number[2] or "") if number else _of_iso(text)
+    time = _of_number(int(number[1]), number[2] or "") if number else iso_micros(text.removesuffix(" UTC"))
     return time if time is not None and 0 <= time < _LAST else None
 
 
@@ -25,12 +25,3 @@ def _of_number(whole: int, fraction: str) -> int:
     if whole < 10**14:
         return whole * 1_000 + int(f"{fraction:0<3.3}")
     return whole if whole < 10**17 else whole // 1_000
-
-
-def _of_iso(text: str) -> int | None:
-    try:
-        moment = datetime.fromisoformat(text.removesuffix(" UTC"))
-        since = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH
-    except (ValueError, OverflowError):
-        return None
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds

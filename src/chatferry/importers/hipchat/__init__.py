@@ -11,7 +11,7 @@ IMPORTER = Importer(
     scan,
     read,
     hidden=True,
-    over=("slack",),  # it has a users.json too
+    preferred_over=("slack",),  # it has a users.json too
 )
 
 __all__ = ["IMPORTER"]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import msgspec
 from msgspec.structs import replace
 
-from chatferry.archive import MIB, Archive
+from chatferry.archive import Archive
 from chatferry.errors import ArchiveError
 from chatferry.importers.hipchat.first_pass import HipChatFirstPass, parts
 from chatferry.importers.hipchat.lists import ROOMS, USERS, ListedRoom, read_rooms, read_users
@@ -17,6 +17,7 @@ from chatferry.importers.hipchat.messages import OTHER, HipChatPartSpec, History
 from chatferry.importers.hipchat.private import Private
 from chatferry.importers.hipchat.schema import Event, Payload, micros
 from chatferry.importers.reading.json_list import decode_list, flaw_problem, raw_elements
+from chatferry.importers.reading.json_stream import read_ranges
 from chatferry.importers.reading.unlisted import UNLISTED_ROOM, not_listed
 from chatferry.problems import Position, about, problem
 from chatferry.records import Channel, Message, Part, Problem, User
@@ -62,13 +63,13 @@ def read(archive: Archive, part: Part) -> Iterator[Message | Problem]:
     file = spec.history.file
     numbers = [number for range_ in spec.ranges for number in range_.numbers]
     try:
-        data = b"[%s]" % b",".join(_data(archive, spec))
+        data = read_ranges(archive, file, spec.ranges)
     except ArchiveError as error:
         yield problem("message-not-readable", str(error), file=file, count=part.messages)
         return
     events, flaws = decode_list(data, Event, numbers)
     for flaw in flaws:
-        yield flaw_problem(flaw, file, "message-not-readable", "message")
+        yield flaw_problem(flaw, file, "message")
     values: list[object] = []
     duplicates = set(spec.duplicates)
     for index, (number, event) in enumerate(zip(numbers, events, strict=True)):
@@ -78,7 +79,7 @@ def read(archive: Archive, part: Part) -> Iterator[Message | Problem]:
         if known is None:
             values = values or list(raw_elements(data))
             name, payload, flaws = unknown_event(values[index], number)
-            yield from (flaw_problem(flaw, file, "message-not-readable", "message") for flaw in flaws)
+            yield from (flaw_problem(flaw, file, "message") for flaw in flaws)
             if payload is None:
                 reason = "it is none of HipChat's kinds of messages"
                 yield position.problem("message-not-readable", reason)
@@ -114,19 +115,6 @@ def _message(
         record, problems = to_record(kind, payload, ts, spec, position, archive.__contains__)
         yield record
         yield from problems
-
-
-def _data(archive: Archive, spec: HipChatPartSpec) -> Iterator[bytes]:
-    """Yield the JSON of a part's ranges, read in one go from the first to the last."""
-    if not spec.ranges:
-        return
-    place = spec.ranges[0].start
-    with archive.open(spec.history.file, place) as stream:
-        for range_ in spec.ranges:
-            while place < range_.start:
-                place += len(stream.read(min(range_.start - place, MIB)))
-            yield stream.read(range_.end - range_.start)
-            place = range_.end
 
 
 # ---------------------------------------------------------------- which files
@@ -192,4 +180,4 @@ def _room(
             yield about(record, "channel-without-members", reason, "Room.members")
     yield record
     if reading:
-        yield from parts(reading, record.id, reading.messages(record.id), with_rest=True)
+        yield from parts(reading, record.id, reading.channels[record.id], with_rest=True)

@@ -4,6 +4,7 @@ Memory: some numbers for each message of the one file that is being read, never 
 """
 
 from array import array
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from itertools import pairwise
@@ -15,7 +16,6 @@ from chatferry.importers.hipchat.messages import (
     OTHER,
     HipChatPartSpec,
     History,
-    HistoryRange,
     author_of,
     channel_of,
     message_id,
@@ -24,7 +24,7 @@ from chatferry.importers.hipchat.messages import (
 )
 from chatferry.importers.hipchat.schema import Event, Named, Payload, Person, import_id, micros
 from chatferry.importers.reading.json_list import Broken, raw_elements
-from chatferry.importers.reading.json_stream import Element, read_chunks
+from chatferry.importers.reading.json_stream import Element, ElementRange, read_chunks
 from chatferry.importers.reading.timeline import placed
 from chatferry.records import ROCKET_CAT, Part, User
 
@@ -42,7 +42,6 @@ class ChannelMessages:
     numbers       their places in the JSON list
     starts, ends  their bytes
     times         in microseconds; NO_TIME for none
-    id_hashes     hashes of their ids
     """
 
     def __init__(self) -> None:
@@ -68,7 +67,6 @@ class ChannelMessages:
 class Reading:
     """The messages of a history, by channel.
 
-    authors      of messages
     unassigned   elements of a user's history whose channel is unknown
     names        the ids behind the @names in texts
     broken       why nothing can be read from number `end` on
@@ -76,29 +74,19 @@ class Reading:
 
     def __init__(self, history: History) -> None:
         self.history = history
-        self.channels: dict[str, ChannelMessages] = {}
+        self.channels: dict[str, ChannelMessages] = defaultdict(ChannelMessages)
         self.authors: dict[str, None] = {}
         self.unassigned = ChannelMessages()
         self.names: dict[str, str] = {}
         self.broken = ""
         self.end = 0
 
-    def messages(self, channel: str) -> ChannelMessages:
-        """Return the messages of a channel, to add to."""
-        if channel not in self.channels:
-            self.channels[channel] = ChannelMessages()
-        return self.channels[channel]
-
 
 class HipChatFirstPass:
-    """Reads histories one after the other.
-
-    users            listed by the export, by id
-    names            ids of users by @name, in lower case
-    unlisted_users   placeholders for people whom the export does not list
-    """
+    """Reads histories one after the other. `unlisted_users` are placeholders for people on no list."""
 
     def __init__(self, archive: Archive, users: Mapping[str, object], names: Mapping[str, str]) -> None:
+        """Take the listed users by id, and ids of users by @name in lower case."""
         self.unlisted_users: dict[str, User] = {}
         self._archive = archive
         self._users = users
@@ -128,7 +116,7 @@ class HipChatFirstPass:
             unknown = unknown_event(value, number)[1]
             known = (OTHER, unknown) if unknown else None
         if known is None:
-            lost = reading.messages(history.id) if history.is_room else reading.unassigned
+            lost = reading.channels[history.id] if history.is_room else reading.unassigned
             lost.add(number, element, NO_TIME, 0)
             return
         kind, payload = known
@@ -138,7 +126,7 @@ class HipChatFirstPass:
         if not claim(channel, author, id_hash):
             return
         time = micros(payload.timestamp)
-        reading.messages(channel).add(number, element, NO_TIME if time is None else time, id_hash)
+        reading.channels[channel].add(number, element, NO_TIME if time is None else time, id_hash)
         if kind != "guest":
             self._meet(reading, payload, author, number)
 
@@ -220,11 +208,11 @@ def _starts(messages: ChannelMessages) -> Iterator[int]:
         size += messages.ends[n] - messages.starts[n]
 
 
-def _ranges(messages: ChannelMessages, start: int, stop: int) -> Iterator[HistoryRange]:
+def _ranges(messages: ChannelMessages, start: int, stop: int) -> Iterator[ElementRange]:
     first = start
     for n in range(start, stop):
         if n + 1 == stop or messages.numbers[n + 1] != messages.numbers[n] + 1:
-            yield HistoryRange(
+            yield ElementRange(
                 messages.starts[first], messages.ends[n], messages.numbers[first], n + 1 - first
             )
             first = n + 1
@@ -259,14 +247,9 @@ def _in_order(times: Sequence[int]) -> Sequence[int]:
 
     Histories run from old to new or from new to old: messages of one time keep that order.
     """
-    if not _falls(times):
-        order: Sequence[int] = range(len(times))
-    else:
-        order = range(len(times) - 1, -1, -1)
+    order = range(len(times))
+    ends = [time for time in (*times[:1], *times[-1:]) if time != NO_TIME]
+    if len(ends) == 2 and ends[0] > ends[1]:
+        order = order[::-1]
     is_sorted = all(times[order[n]] <= times[order[n + 1]] for n in range(len(times) - 1))
     return order if is_sorted else sorted(order, key=times.__getitem__)
-
-
-def _falls(times: Sequence[int]) -> bool:
-    known = [time for time in (*times[:1], *times[-1:]) if time != NO_TIME]
-    return len(known) == 2 and known[0] > known[1]

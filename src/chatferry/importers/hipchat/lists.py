@@ -15,8 +15,8 @@ from chatferry.importers.hipchat.schema import (
     import_id,
     millis,
 )
-from chatferry.importers.reading.json_list import Broken, Flaw, flaw_problem
-from chatferry.importers.reading.json_stream import read_chunks
+from chatferry.importers.reading.json_list import Flaw, flaw_problem
+from chatferry.importers.reading.json_stream import read_list
 from chatferry.importers.reading.texts import is_web
 from chatferry.problems import MOST_OF_ARCHIVE, Notes, problem
 from chatferry.records import Channel, Problem, RecordType, User
@@ -60,34 +60,23 @@ def _each_once(
         return
     field = "User.id" if record == "user" else "Room.id"
     seen: set[str] = set()
-    count = 0
     held = Notes(MOST_OF_ARCHIVE)  # they come after the entries that cannot be read
-    for chunk in read_chunks(archive, file, kind, in_bytes=True):
-        if isinstance(chunk, Broken):
-            yield problem(f"{record}-not-readable", chunk.reason, file=file, position=count)
-            break
-        count = chunk.first + len(chunk.values)
-        for flaw in chunk.flaws:
-            yield flaw_problem(flaw, file, f"{record}-not-readable", record)
-        for number, entry in enumerate(chunk.values, chunk.first):
-            if entry is None:
-                continue
-            item = inner(entry)
-            position, id = f"$[{number}]", import_id(item.id) if item else ""
-            if item is None or not id:
-                held.append(_without_id(record, file, position, field))
-            elif id in seen:
-                reason = f"another entry has the same id, {id}"
-                held.append(problem(f"{record}-twice", reason, file=file, position=position, field=field))
-            else:
-                seen.add(id)
-                yield item, id, position
+    for found in read_list(archive, file, kind, in_bytes=True):
+        if isinstance(found, Flaw):
+            yield flaw_problem(found, file, record)
+            continue
+        number, entry = found
+        item = inner(entry)
+        position, id = f"$[{number}]", import_id(item.id) if item else ""
+        if item is not None and id and id not in seen:
+            seen.add(id)
+            yield item, id, position
+            continue
+        kind_of, reason = f"{record}-not-readable", "the entry has no id"
+        if id:
+            kind_of, reason = f"{record}-twice", f"another entry has the same id, {id}"
+        held.append(problem(kind_of, reason, file=file, position=position, field=field))
     yield from held
-
-
-def _without_id(record: RecordType, file: str, position: str, field: str) -> Problem:
-    reason = "the entry has no id"
-    return problem(f"{record}-not-readable", reason, file=file, position=position, field=field)
 
 
 def _user(user: HipChatUser, id: str, position: str) -> Iterator[User | Problem]:
@@ -97,7 +86,7 @@ def _user(user: HipChatUser, id: str, position: str) -> Iterator[User | Problem]
     avatar = _avatar(user.avatar or "")
     if user.avatar and not avatar:
         flaw = Flaw(position, "User.avatar", "the picture is no image in base64")
-        yield flaw_problem(flaw, USERS, "user-not-readable", "user")
+        yield flaw_problem(flaw, USERS, "user")
     yield User(
         id=id,
         username=user.mention_name or "",

@@ -10,6 +10,7 @@ from chatferry.ids import derived_hex
 from chatferry.importers.hipchat.schema import HipChatFile, Payload, import_id, sender_id, sender_name
 from chatferry.importers.reading.html import from_html
 from chatferry.importers.reading.json_list import NO_JSON, Flaw, lenient
+from chatferry.importers.reading.json_stream import ElementRange
 from chatferry.importers.reading.texts import fitting, is_web, joined
 from chatferry.problems import NO_PROBLEMS, Position
 from chatferry.records import ROCKET_CAT, File, GroupMention, Message, Problem, Segment, Text, UserMention
@@ -40,36 +41,17 @@ class History(Struct, frozen=True):
     is_room: bool
 
 
-class HistoryRange(Struct, frozen=True, array_like=True):
-    """Elements that follow each other in a file.
-
-    start, end     their bytes
-    first, count   the number of the first, and how many they are
-    """
-
-    start: int
-    end: int
-    first: int
-    count: int
-
-    @property
-    def numbers(self) -> range:
-        return range(self.first, self.first + self.count)
-
-
 class HipChatPartSpec(Struct, frozen=True, kw_only=True, rename=_STORED_NAMES):
     """A part's `data`: messages of one channel in one file.
 
-    ranges       where they are
     moved        times (ms) of messages that would share one with another, by their numbers
     duplicates   numbers of messages that repeat another one
-    names        the ids behind @names
     broken       why nothing can be read from number `end` on
     """
 
     history: History
     channel: str
-    ranges: list[HistoryRange]
+    ranges: list[ElementRange]
     moved: dict[int, int] = {}
     duplicates: list[int] = []
     names: dict[str, str] = {}
@@ -83,10 +65,7 @@ def author_of(kind: str, payload: Payload) -> str:
 
 
 def channel_of(history: History, kind: str, payload: Payload) -> str:
-    """Return the import id of the channel that a message of this history belongs to.
-
-    In a user's history, that is the user's conversation with the sender or with the receiver.
-    """
+    """Return the import id of the message's channel: the room, or the user's conversation with the other."""
     if history.is_room:
         return history.id
     author = author_of(kind, payload) or ROCKET_CAT

@@ -15,7 +15,6 @@ class _AuthorStream(Struct):
     """The messages of one author in a conversation.
 
     file        the history that they are read from
-    count       how many they are
     id_hashes   the sum of the hashes of their ids
     """
 

@@ -5,11 +5,11 @@ Format: https://confluence.atlassian.com/hipchatkb/exporting-from-hipchat-for-da
 """
 
 import re
-from datetime import UTC, datetime, timedelta
 
 from msgspec import Raw, Struct
 
 from chatferry.importers.reading.json_list import NO_JSON
+from chatferry.importers.reading.timeline import iso_micros
 
 Id = int | str
 
@@ -25,10 +25,7 @@ class Person(Struct, frozen=True, gc=False):
 Named = Person | Id
 
 
-class HipChatUser(Struct, frozen=True, kw_only=True):
-    id: Id | None = None
-    name: str | None = None
-    mention_name: str | None = None
+class HipChatUser(Person, frozen=True, kw_only=True):
     email: str | None = None
     title: str | None = None
     is_deleted: bool | None = None
@@ -135,8 +132,6 @@ def sender_name(payload: Payload) -> str:
     return sender if isinstance(sender, str) else ""
 
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _LAST = 2**33 * 1_000_000  # in the year 2242
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:?\d\d)?)(?: (\d{1,6}))?")
 
@@ -147,14 +142,10 @@ def micros(timestamp: str | None) -> int | None:
     HipChat writes "2018-08-08T14:23:54Z 626267", with the microseconds behind the space.
     """
     match = _TIME.fullmatch(timestamp) if timestamp and timestamp.isascii() else None
-    if match is None:
+    exact = iso_micros(match[1]) if match else None
+    if match is None or exact is None:
         return None
-    try:
-        moment = datetime.fromisoformat(match[1])
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        exact = (moment - _EPOCH) // _MICROSECOND + int(match[2] or 0)
-    except (ValueError, OverflowError):
-        return None
+    exact += int(match[2] or 0)
     return exact if 0 <= exact < _LAST else None
 
 

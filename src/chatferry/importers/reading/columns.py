@@ -17,14 +17,11 @@ _TELLING = 5  # rows of one width, from which on more than the usual columns are
 
 
 class Table(Struct, frozen=True):
-    """A kind of table: its columns in the usual order, and other names that each goes by.
-
-    `is_content` tells cells that no row of names has.
-    """
+    """A kind of table: its columns in the usual order, and other names that each goes by."""
 
     columns: tuple[str, ...]
     names: Mapping[str, tuple[str, ...]]
-    is_content: Callable[[str], bool]
+    is_content: Callable[[str], bool]  # whether a cell cannot be in a row of names
     order: tuple[int, ...] = ()  # places in the usual order, if these are not the first ones
 
 
@@ -147,6 +144,12 @@ def column(sheet: Sheet, place: int, name: str = "") -> str:
         return name
     shown = sheet.names[place] if place < len(sheet.names) else name
     return f"column {place + 1} ({shown})" if shown else f"column {place + 1}"
+
+
+def row_problem(kind: str, reason: str, sheet: Sheet, line: int, place: int = -1, name: str = "") -> Problem:
+    """Return a problem of a row, and of the column at this place, usually called `name`."""
+    field = column(sheet, place, name)
+    return problem(kind, reason, file=sheet.file, position=where(line), field=field)
 
 
 def unknown_columns(sheet: Sheet) -> Iterator[Problem]:

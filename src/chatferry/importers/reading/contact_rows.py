@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from chatferry.archive import Archive
 from chatferry.errors import ArchiveError
 from chatferry.ids import derived_hex
-from chatferry.importers.reading.columns import where
-from chatferry.importers.reading.people import MOST_NAME, username_of
-from chatferry.importers.reading.table import HEAD, Form, Row, Rows, form_of, is_text, repaired
+from chatferry.importers.reading.columns import Sheet, rows_of, where
+from chatferry.importers.reading.table import HEAD, REPAIRED, Form, Row, form_of, is_text, repaired
+from chatferry.importers.reading.table_people import MOST_NAME, username_of
 from chatferry.problems import problem
 from chatferry.records import Contact, Problem
 
@@ -54,8 +54,7 @@ def read_contacts(archive: Archive, file: str) -> Iterator[Contact | Problem]:
         reason = f"what follows cannot be read: {error}"
         yield problem("contact-not-readable", reason, file=file, position=where(line))
     if not are_texts:
-        reason = "bytes that are no UTF-8 were read as Windows-1252, and NUL bytes left out"
-        yield problem("file-encoding-guessed", reason, file=file)
+        yield problem("file-encoding-guessed", REPAIRED, file=file)
 
 
 # ---------------------------------------------------------------- rows and columns
@@ -64,12 +63,7 @@ def read_contacts(archive: Archive, file: str) -> Iterator[Contact | Problem]:
 def _open(archive: Archive, file: str) -> tuple[Form, Iterator[Row]]:
     with archive.open(file) as stream:
         form = form_of(stream.read(HEAD))
-    return form, _rows(archive, file, form)
-
-
-def _rows(archive: Archive, file: str, form: Form) -> Iterator[Row]:
-    with archive.open(file, form.start) as stream:
-        yield from Rows(stream, form, form.start, form.line)
+    return form, rows_of(archive, Sheet(file, form, (), 0))
 
 
 def _texts(cells: Sequence[str], form: Form) -> list[str]:

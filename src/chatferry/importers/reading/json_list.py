@@ -31,9 +31,10 @@ class Flaw(Struct, frozen=True):
     repaired: bool = False
 
 
-def flaw_problem(flaw: Flaw, file: str, lost: str, record: RecordType) -> Problem:
-    """Return the problem of a flaw. `lost` is the kind for an element that could not be read."""
-    kind = lost if flaw.lost else "encoding-repaired" if flaw.repaired else "field-dropped"
+def flaw_problem(flaw: Flaw, file: str, record: RecordType) -> Problem:
+    """Return the problem that a flaw is for a record."""
+    kind = "encoding-repaired" if flaw.repaired else "field-dropped"
+    kind = f"{record}-not-readable" if flaw.lost else kind
     found = problem(kind, flaw.reason, file=file, position=flaw.position, field=flaw.field)
     return replace(found, record=record)
 
@@ -77,6 +78,14 @@ def _decoder(kind: type[T]) -> msgspec.json.Decoder[list[T]]:
     if decoder is None:
         decoder = _decoders[kind] = msgspec.json.Decoder(list[kind])  # type: ignore[valid-type]  # a type made at run time
     return decoder
+
+
+def decode_raw(raw: Raw, kind: Any) -> Any:
+    """Return an undecoded field as a `kind`; None if it is absent or does not fit."""
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except _UNREADABLE:
+        return None
 
 
 NO_LIST = "the file does not hold a JSON list"
@@ -170,7 +179,6 @@ def is_large(text: str, place: int) -> bool:
 
 
 def has_too_many(text: str, place: int, end: int) -> bool:
-    """Return whether there are too many values between two places."""
     return end - place > _FEW and sum(text.count(sign, place, end) for sign in ",[{") > MOST_VALUES
 
 
@@ -254,7 +262,6 @@ class _Fit:
 
 @cache
 def _kinds(struct: type[Struct]) -> dict[str, Any]:
-    """Return the types of a struct's fields, by their names in JSON."""
     return {field.encode_name: field.type for field in fields(struct)}
 
 

@@ -8,7 +8,7 @@ fails are elements found singly.
 import json
 import re
 from codecs import getincrementaldecoder
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO, Generic, NamedTuple, TypeVar
 
 import msgspec
@@ -54,14 +54,29 @@ class Element(NamedTuple):
     data: bytes
 
 
+class ElementRange(Struct, frozen=True, array_like=True):
+    """Elements that follow each other in a file.
+
+    start, end     their bytes
+    first, count   the number of the first, and how many they are
+    """
+
+    start: int
+    end: int
+    first: int
+    count: int
+
+    @property
+    def numbers(self) -> range:
+        return range(self.first, self.first + self.count)
+
+
 class Chunk(Struct, Generic[T], frozen=True):
     """Elements that follow each other.
 
     start    where they start in the file (bytes)
     data     their JSON, with commas between them
-    first    the number of the first
     values   their values, None for one that cannot be read
-    flaws    what is wrong with them
     """
 
     start: int
@@ -76,7 +91,6 @@ class Chunk(Struct, Generic[T], frozen=True):
         return self.start + len(self.data)
 
     def elements(self) -> Iterator[Element]:
-        """Yield the JSON of each element."""
         if len(self.values) == 1:
             yield Element(self.start, self.data)
             return
@@ -129,6 +143,40 @@ def read_chunks(
         yield Broken(str(error), is_damage=True)
 
 
+def read_list(
+    archive: Archive, file: str, kind: type[T], size: int = CHUNK, in_bytes: bool = False
+) -> Iterator[tuple[int, T] | Flaw]:
+    """Yield the elements of a file's list with their numbers, and its flaws; `in_bytes` as for chunks."""
+    count = 0
+    for chunk in read_chunks(archive, file, kind, size, in_bytes):
+        if isinstance(chunk, Broken):
+            yield Flaw(f"$[{count}]", "", chunk.reason, lost=True)
+        else:
+            count = chunk.first + len(chunk.values)
+            yield from chunk.flaws
+            yield from numbered(chunk.values, chunk.first)
+
+
+def numbered(elements: Iterable[T | None], first: int = 0) -> Iterator[tuple[int, T]]:
+    """Yield the elements that could be read, with their numbers."""
+    return ((index, element) for index, element in enumerate(elements, first) if element is not None)
+
+
+def read_ranges(archive: Archive, file: str, ranges: Sequence[ElementRange]) -> bytes:
+    """Return the elements of some ranges as a JSON list, read in one go from the first to the last."""
+    if not ranges:
+        return b"[]"
+    pieces = []
+    place = ranges[0].start
+    with archive.open(file, place) as stream:
+        for range_ in ranges:
+            while place < range_.start:
+                place += len(stream.read(min(range_.start - place, WINDOW)))
+            pieces.append(stream.read(range_.end - range_.start))
+            place = range_.end
+    return b"[%s]" % b",".join(pieces)
+
+
 def chunks(window: "Window", kind: type[T], size: int) -> Iterator[Chunk[T]]:
     """Yield the elements of a list in chunks of about `size` bytes; raises BrokenError."""
     window.skip_byte_order_marks()
@@ -144,7 +192,9 @@ def chunks(window: "Window", kind: type[T], size: int) -> Iterator[Chunk[T]]:
         if chunk is None:
             if start >= singly:
                 singly = start + size  # up to there they are found one by one
-            chunk = _single(window, kind, first)
+            start, data = window.element()
+            values, flaws = decode_list(b"[%s]" % data, kind, [first])
+            chunk = Chunk(start, data, first, values, flaws)
         yield chunk
         first += len(chunk.values)
         sign = window.next_sign()
@@ -169,12 +219,6 @@ def _several(window: "Window", kind: type[T], size: int, first: int) -> Chunk[T]
             window.place = end
             return Chunk(start, data, first, list(values))
     return None
-
-
-def _single(window: "Window", kind: type[T], number: int) -> Chunk[T]:
-    start, data = window.element()
-    values, flaws = decode_list(b"[%s]" % data, kind, [number])
-    return Chunk(start, data, number, values, flaws)
 
 
 def _characters(archive: Archive, file: str, end: int) -> int:
@@ -220,7 +264,6 @@ class Window:
                 return ""
 
     def skip_byte_order_marks(self) -> None:
-        """Skip byte order marks at the beginning of a file."""
         self._fill(len(_BOM))
         while self._text.startswith(_BOM, self.place):
             self.place += len(_BOM)

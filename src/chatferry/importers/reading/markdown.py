@@ -60,7 +60,6 @@ class Markdown:
         self._words.append(text)
 
     def mention(self, segment: Segment) -> None:
-        """Take somebody or something named."""
         if self._bare:
             self._settle("@")
         if self._words:
@@ -73,7 +72,6 @@ class Markdown:
         self._is_name_open = True
 
     def link(self, markdown: str) -> None:
-        """Take a labelled link."""
         if self._bare:
             self._settle("[")
         is_open = self._is_label_open
@@ -105,7 +103,6 @@ class Markdown:
                 self._name(segment)
 
     def done(self) -> Text:
-        """Return the text."""
         if self._bare:
             self._settle("\n")
         self._flush()

@@ -88,8 +88,9 @@ def _windows_1252(byte: int) -> str:
         return "\ufffd"
 
 
+REPAIRED = "bytes that are no UTF-8 were read as Windows-1252, and NUL bytes left out"
 _NO_TEXT = re.compile("[\ud800-\udfff\0]")
-_REPAIRED = {0xDC00 + byte: _windows_1252(byte) for byte in range(128, 256)} | {0: ""}
+_AS_TEXT = {0xDC00 + byte: _windows_1252(byte) for byte in range(128, 256)} | {0: ""}
 _REPLACED = dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
 
 
@@ -101,7 +102,7 @@ def is_text(cell: str) -> bool:
 def repaired(cell: str, encoding: str) -> str:
     """Return a cell without NUL bytes, with bytes that are not UTF-8 read as Windows-1252."""
     if encoding == "utf-8":
-        cell = cell.translate(_REPAIRED)
+        cell = cell.translate(_AS_TEXT)
     return cell.translate(_REPLACED).replace("\0", "")
 
 

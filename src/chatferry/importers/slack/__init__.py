@@ -1,7 +1,7 @@
 """Slack's exports, and its list of members."""
 
 from chatferry.importers.importer import Importer
-from chatferry.importers.slack import export, members
+from chatferry.importers.slack import export, lists, members
 
 IMPORTER = Importer(
     "slack",
@@ -11,7 +11,7 @@ IMPORTER = Importer(
     export.scan,
     export.read,
     content_keys=export.content_keys,
-    origin=export.origin,
+    origin=lists.workspace,
 )
 MEMBERS_IMPORTER = Importer(
     "slack-users",
@@ -19,7 +19,6 @@ MEMBERS_IMPORTER = Importer(
     "Slack's list of members",
     members.matches,
     members.scan,
-    members.read,
     single=True,
 )
 

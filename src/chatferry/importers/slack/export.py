@@ -15,7 +15,7 @@ from xxhash import xxh3_128_digest
 from chatferry.archive import Archive
 from chatferry.errors import ArchiveError
 from chatferry.importers.reading.json_list import decode_list, flaw_problem
-from chatferry.importers.reading.json_stream import read_chunks
+from chatferry.importers.reading.json_stream import read_chunks, read_ranges
 from chatferry.importers.reading.timeline import spread
 from chatferry.importers.reading.unlisted import UNLISTED_ROOM, not_listed
 from chatferry.importers.slack.first_pass import SlackFirstPass, nameless
@@ -29,7 +29,6 @@ from chatferry.importers.slack.lists import (
     read_conversations,
     read_elements,
     read_users,
-    workspace,
 )
 from chatferry.importers.slack.messages import placeholder_root, to_record
 from chatferry.importers.slack.ordering import in_order
@@ -56,12 +55,10 @@ _DAY_FILE = re.compile(r"(?P<folder>.+)/\d{4}-\d{2}-\d{2}\.json")
 def matches(archive: Archive) -> bool:
     """Return whether this looks like a Slack export: one of its lists, or folders of day files."""
     lists = {*ROOM_LISTS, *USER_LISTS}
-    return any(name.rpartition("/")[2] in lists or _is_day_file(name) for name in archive.names())
-
-
-def origin(archive: Archive) -> str:
-    """Return Slack's id of the workspace or organisation that the export is of; "" if it does not say."""
-    return workspace(archive)
+    return any(
+        name.rpartition("/")[2] in lists or (_DAY_FILE.fullmatch(name) and not _is_stored_file(name))
+        for name in archive.names()
+    )
 
 
 def scan(archive: Archive, sizes: Sizes = SIZES) -> Iterator[User | Channel | Part | Problem]:
@@ -84,7 +81,9 @@ def scan(archive: Archive, sizes: Sizes = SIZES) -> Iterator[User | Channel | Pa
         conversations.append(_without_members(conversation))
     claimed = {conversation.folder for conversation in conversations}
     unknown = [_unlisted(folder) for folder in folders if folder not in claimed]
-    yield from (_unknown_folder(conversation) for conversation in unknown)
+    for conversation in unknown:
+        reason = f"no list names a channel for this folder; {UNLISTED_ROOM}"
+        yield problem("unknown-folder", reason, file=conversation.folder)
     if not users and not conversations and not unknown:
         raise ArchiveError(
             f"{archive.name}: neither its users nor its channels nor any messages can be read. "
@@ -108,7 +107,7 @@ def read(archive: Archive, part: Part) -> Iterator[Message | Problem]:
     for file in spec.files:
         elements, flaws = read_elements(archive, file, SlackMessage)
         for flaw in flaws:
-            yield flaw_problem(flaw, file, "message-not-readable", "message")
+            yield flaw_problem(flaw, file, "message")
         times, places, left_out = in_order(elements, file, seen)
         problems = Notes(MOST_OF_PART, left_out)
         for index, ts in zip(places, spread(times, after), strict=True):
@@ -138,18 +137,13 @@ def _read_section(
     archive: Archive, spec: SlackPartSpec, file: str, section: FileSection
 ) -> Iterator[Message | Problem]:
     try:
-        with archive.open(file, section.start) as stream:
-            data = stream.read(section.end - section.start)
+        data = read_ranges(archive, file, [section])
     except ArchiveError as error:
-        yield problem(
-            "message-not-readable", str(error), file=file, count=section.count + (section.lost is not None)
-        )
+        yield problem("message-not-readable", str(error), file=file, count=section.messages)
         return
-    elements, flaws = decode_list(
-        b"[%s]" % data, SlackMessage, range(section.first, section.first + section.count)
-    )
+    elements, flaws = decode_list(data, SlackMessage, section.numbers)
     for flaw in [*flaws, section.lost] if section.lost else flaws:
-        yield flaw_problem(flaw, file, "message-not-readable", "message")
+        yield flaw_problem(flaw, file, "message")
     times, places, left_out = in_order(elements, file, set(), section.first, section.duplicates)
     problems = Notes(MOST_OF_PART, left_out)
     for index, time in zip(places, times, strict=True):
@@ -201,10 +195,6 @@ def _files_left_out(archive: Archive) -> Iterator[Problem]:
         yield problem("file-not-imported", reason, file=name)
 
 
-def _is_day_file(name: str) -> bool:
-    return _DAY_FILE.fullmatch(name) is not None and not _is_stored_file(name)
-
-
 def _is_stored_file(name: str) -> bool:
     """Return whether an entry is a stored file, as exporters that are not Slack's own bring them."""
     return name.startswith("__uploads/") or "/attachments/" in name
@@ -217,11 +207,6 @@ def _unlisted(folder: str) -> Conversation:
         folder=folder,
         members_known=False,
     )
-
-
-def _unknown_folder(conversation: Conversation) -> Problem:
-    reason = f"no list names a channel for this folder; {UNLISTED_ROOM}"
-    return problem("unknown-folder", reason, file=conversation.folder)
 
 
 # ---------------------------------------------------------------- first pass
@@ -262,19 +247,17 @@ def _scan_messages(
     for task, all_found in zip(tasks, archive.each(_scan_task, shared, tasks), strict=True):
         for (conversation, files), found in zip(task, all_found, strict=True):
             for id, user in found.unlisted_users.items():
-                if id not in unlisted_users or _is_nameless(unlisted_users[id]):
+                if id not in unlisted_users or unlisted_users[id].name == id.lower():
                     unlisted_users[id] = user
             if not conversation.members_known:
                 conversation = _with_authors(conversation, found.authors)
                 yield conversation.record
                 if files and conversation.record.listed:
-                    yield _members_guessed(conversation)
-            if conversation.record.type == "d":
-                for member in conversation.record.members:
-                    if member != ROCKET_CAT and member not in users and member not in unlisted_users:
-                        unlisted_users[member] = nameless(
-                            member, conversation.record.file, conversation.record.position
-                        )
+                    yield _members_guessed(conversation.record)
+            record = conversation.record
+            for member in record.members if record.type == "d" else ():
+                if member != ROCKET_CAT and member not in users and member not in unlisted_users:
+                    unlisted_users[member] = nameless(member, record.file, record.position)
             yield from found.parts
     yield from unlisted_users.values()
     yield from not_listed(map(_not_listed, unlisted_users.values()), bool(users), "an inactive placeholder")
@@ -283,10 +266,6 @@ def _scan_messages(
 def _not_listed(user: User) -> Problem:
     reason = f"no list of users names {user.id}, an inactive placeholder stands for it"
     return about(user, "user-not-listed", reason, "user")
-
-
-def _is_nameless(user: User) -> bool:
-    return user.name == user.id.lower()
 
 
 def _tasks(
@@ -318,15 +297,11 @@ def _scan_conversation(
         if elements is not None:
             first_pass.add(file, elements)
         else:
-            first_pass.add_chunks(
-                file, read_chunks(archive, file, Envelope, shared.sizes.chunk), shared.sizes
-            )
-    authors = () if conversation.members_known else tuple(first_pass.findings.authors)
-    return _Scanned(
-        list(parts(archive, conversation, first_pass, shared.sizes)),
-        authors,
-        first_pass.findings.unlisted_users,
-    )
+            first_pass.add_chunks(file, read_chunks(archive, file, Envelope, sizes.chunk), sizes)
+    findings = first_pass.findings
+    authors = () if conversation.members_known else tuple(findings.authors)
+    found = list(parts(archive, conversation, first_pass, sizes))
+    return _Scanned(found, authors, findings.unlisted_users)
 
 
 def _whole(archive: Archive, file: str, sizes: Sizes) -> list[Envelope | None] | None:
@@ -355,7 +330,6 @@ def _with_authors(conversation: Conversation, authors: Iterable[str]) -> Convers
     return replace(conversation, record=replace(conversation.record, members=members))
 
 
-def _members_guessed(conversation: Conversation) -> Problem:
-    record = conversation.record
+def _members_guessed(record: Channel) -> Problem:
     reason = f"the export does not list the members of {record.name or record.id}"
     return about(record, "channel-without-members", reason, "members")

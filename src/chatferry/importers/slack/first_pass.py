@@ -8,11 +8,10 @@ import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from copy import copy
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import astuple, replace
 
-from chatferry.importers.reading.json_list import Broken
+from chatferry.importers.reading.json_list import Broken, decode_raw
 from chatferry.importers.reading.json_stream import Chunk
 from chatferry.importers.slack.large_files import FileSection, LargeFile, Sizes, SortedTimes
 from chatferry.importers.slack.lists import shown_name
@@ -37,8 +36,6 @@ _NO_NAME = re.compile(r"[^a-z0-9._-]+")
 class Day(Struct, frozen=True):
     """A day file.
 
-    file         its name
-    elements     how many it holds
     after        the time of the last message before it (ms)
     duplicates   `ts` of messages that the day before holds too
     sections     of a file that is read in chunks
@@ -58,7 +55,6 @@ class Day(Struct, frozen=True):
 class Findings(Struct):
     """What is known after some day files of a conversation.
 
-    authors          of messages
     unlisted_users   placeholders for people whom the export does not list
     bots             the users that bots write as
     pins             by the `ts` of the pinned message
@@ -255,25 +251,15 @@ def _span(times: Iterable[str]) -> tuple[str, str] | None:
 
 def nameless(id: str, file: str, position: str) -> User:
     """Return a placeholder for a person or bot of whom only the id is known. Ids of bots begin with B."""
-    is_bot = id.startswith("B")
-    return User(
-        id=id,
-        username=id.lower(),
-        name=id.lower(),
-        type="bot" if is_bot else "user",
-        roles=("bot",) if is_bot else (),
-        deleted=True,
-        placeholder=True,
-        file=file,
-        position=position,
-    )
+    return unlisted_user(id, Envelope(bot_id=id if id.startswith("B") else None), file, position)
 
 
 def unlisted_user(id: str, message: Envelope, file: str, position: str) -> User:
     """Return a placeholder for an author whom the export does not list, from what the message says of it."""
     is_bot = id == message.bot_id
-    profile = _profile(message)
-    bot_name = message.username or _bot_name(message)
+    profile: Profile = decode_raw(message.user_profile, Profile) or Profile()
+    bot: BotProfile | None = decode_raw(message.bot_profile, BotProfile)
+    bot_name = message.username or (bot.name if bot else "") or ""
     if is_bot:
         username, name = _NO_NAME.sub("-", bot_name.lower()).strip("-"), bot_name
     else:
@@ -290,18 +276,3 @@ def unlisted_user(id: str, message: Envelope, file: str, position: str) -> User:
         file=file,
         position=position,
     )
-
-
-def _profile(message: Envelope) -> Profile:
-    try:
-        return msgspec.json.decode(message.user_profile, type=Profile | None) or Profile()
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        return Profile()
-
-
-def _bot_name(message: Envelope) -> str:
-    try:
-        bot = msgspec.json.decode(message.bot_profile, type=BotProfile | None)
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        return ""
-    return (bot.name if bot else "") or ""

@@ -8,10 +8,10 @@ from bisect import bisect_left
 from collections.abc import Container, Iterator
 from heapq import merge
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from chatferry.importers.reading.json_list import Broken, Flaw
-from chatferry.importers.reading.json_stream import CHUNK, Chunk
+from chatferry.importers.reading.json_stream import CHUNK, Chunk, ElementRange
 from chatferry.importers.reading.timeline import placed
 from chatferry.importers.slack.ordering import NO_TIME, times_of
 from chatferry.importers.slack.schema import Envelope
@@ -37,23 +37,17 @@ class Sizes(Struct, frozen=True):
     first: int = 4 << 20
 
 
-class FileSection(Struct, frozen=True, array_like=True):
+class FileSection(ElementRange, frozen=True, array_like=True):
     """Elements of a large day file that follow each other.
 
-    start, end     their bytes
-    first, count   the number of the first, and how many they are
     moved          times (ms) of messages that would share one with another, by their numbers
     duplicates     numbers of messages that have the time of an earlier message, with the number of that one,
                    None if it is in another file
     lost           why nothing can be read after them
     """
 
-    start: int
-    end: int
-    first: int
-    count: int
-    moved: dict[int, int] = {}
-    duplicates: dict[int, int | None] = {}
+    moved: dict[int, int] = field(default_factory=dict)
+    duplicates: dict[int, int | None] = field(default_factory=dict)
     lost: Flaw | None = None
 
     @property
@@ -90,14 +84,9 @@ class LargeFile:
         self._bounds: list[tuple[int, int, int]] = []  # start, end, first
         self._times = array("q")  # of every element
         self._rises = True
-        self._highest = NO_TIME
+        self.highest = NO_TIME  # the latest time so far
         self._lost: Flaw | None = None
         self._is_full = True
-
-    @property
-    def highest(self) -> int:
-        """The latest time so far; NO_TIME for none."""
-        return self._highest
 
     @property
     def elements(self) -> int:
@@ -107,8 +96,8 @@ class LargeFile:
         times = times_of(chunk.values)
         known = [time for time in times if time != NO_TIME]
         if known:
-            self._rises = self._rises and self._highest < known[0] and known == sorted(set(known))
-            self._highest = max(self._highest, *known)
+            self._rises = self._rises and self.highest < known[0] and known == sorted(set(known))
+            self.highest = max(self.highest, *known)
         self._times.extend(times)
         start, first = chunk.start, chunk.first
         if self._bounds and not self._is_full:

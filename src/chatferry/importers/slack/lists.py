@@ -12,13 +12,15 @@ from msgspec.structs import replace
 from chatferry.archive import MIB, Archive
 from chatferry.errors import ArchiveError
 from chatferry.importers.reading.file_names import on_windows
-from chatferry.importers.reading.json_list import Broken, Flaw, decode_list, flaw_problem
-from chatferry.importers.reading.json_stream import CHUNK, read_chunks
+from chatferry.importers.reading.json_list import Flaw, decode_list, flaw_problem
+from chatferry.importers.reading.json_stream import CHUNK, numbered, read_list
 from chatferry.importers.reading.texts import plain
 from chatferry.importers.slack.messages import PinNote
 from chatferry.importers.slack.schema import (
     SLACKBOT,
+    About,
     Membership,
+    Named,
     Profile,
     SlackChannel,
     SlackUser,
@@ -84,22 +86,11 @@ def _listed(archive: Archive, file: str, kind: type[T]) -> Iterator[tuple[int, T
         if damage := _damage(archive, file):
             yield Flaw("", "", damage, lost=True)
             return
-        count = 0
-        for chunk in read_chunks(archive, file, kind, CHUNK):
-            if isinstance(chunk, Broken):
-                yield Flaw(f"$[{count}]", "", chunk.reason, lost=True)
-            else:
-                count = chunk.first + len(chunk.values)
-                yield from chunk.flaws
-                yield from _numbered(chunk.values, chunk.first)
+        yield from read_list(archive, file, kind, CHUNK)
         return
     elements, flaws = read_elements(archive, file, kind)
     yield from flaws
-    yield from _numbered(elements)
-
-
-def _numbered(elements: Iterable[T | None], first: int = 0) -> Iterator[tuple[int, T]]:
-    return ((index, element) for index, element in enumerate(elements, first) if element is not None)
+    yield from numbered(elements)
 
 
 def _damage(archive: Archive, file: str) -> str:
@@ -116,10 +107,6 @@ def _damage(archive: Archive, file: str) -> str:
 # ---------------------------------------------------------------- users
 
 
-class _Id(Struct, frozen=True, gc=False):
-    id: str
-
-
 def read_users(archive: Archive) -> Iterator[User | Problem]:
     """Yield every user once; of two entries with one id the one that has an e-mail."""
     twice = _listed_twice(archive)
@@ -128,7 +115,7 @@ def read_users(archive: Archive) -> Iterator[User | Problem]:
         notes = _UserNotes()
         for item in _listed(archive, file, SlackUser):
             if isinstance(item, Flaw):
-                yield flaw_problem(item, file, "user-not-readable", "user")
+                yield flaw_problem(item, file, "user")
                 continue
             index, user = item
             if user.id not in twice:
@@ -148,13 +135,11 @@ class GuestCount:
         self._count = 0
 
     def add(self, name: str) -> None:
-        """Take note of a guest."""
         self._count += 1
         if self._count <= _NAMED:
             self._first.append(name)
 
     def problems(self, file: str, field: str) -> Iterator[Problem]:
-        """Yield one problem if there are guests."""
         if self._count:
             more = f" and {self._count - _NAMED:,} more" if self._count > _NAMED else ""
             who = ", ".join(self._first) + more
@@ -170,7 +155,6 @@ class _UserNotes:
         self._guests = GuestCount()
 
     def look_at(self, user: SlackUser) -> None:
-        """Take note of a user."""
         if _is_guest(user):
             self._guests.add(user.name or user.id)
         self._counts["pronouns"] += bool(user.profile.pronouns)
@@ -194,19 +178,22 @@ def _has_fields(fields: Any) -> bool:
     return any(isinstance(field, dict) and field.get("value") for field in values)
 
 
-def _user_lists(archive: Archive) -> list[str]:
-    places = [prefix + name for prefix in prefixes(archive) for name in USER_LISTS]
+def _lists(archive: Archive, names: Iterable[str]) -> list[str]:
+    """Return the lists of these names that the archive has."""
+    places = [prefix + name for prefix in prefixes(archive) for name in names]
     return [place for place in places if place in archive]
+
+
+def _user_lists(archive: Archive) -> list[str]:
+    return _lists(archive, USER_LISTS)
 
 
 def _listed_twice(archive: Archive) -> set[str]:
     """Return the ids that more than one entry has."""
     seen: set[str] = set()
     twice: set[str] = set()
-    for file in _user_lists(archive):
-        for item in _listed(archive, file, _Id):
-            if not isinstance(item, Flaw):
-                (twice if item[1].id in seen else seen).add(item[1].id)
+    for one in _all(archive, _user_lists(archive), Named):
+        (twice if one.id in seen else seen).add(one.id)
     return twice
 
 
@@ -226,12 +213,8 @@ def _best(archive: Archive, ids: set[str]) -> dict[str, tuple[SlackUser, str, st
 
 def bots(archive: Archive) -> dict[str, str]:
     """Return the ids of bots with the ids of the users that they write as."""
-    return {
-        item[1].profile.bot_id: item[1].id
-        for file in _user_lists(archive)
-        for item in _listed(archive, file, Writer)
-        if not isinstance(item, Flaw) and item[1].profile.bot_id
-    }
+    writers = _all(archive, _user_lists(archive), Writer)
+    return {one.profile.bot_id: one.id for one in writers if one.profile.bot_id}
 
 
 def workspace(archive: Archive) -> str:
@@ -239,19 +222,13 @@ def workspace(archive: Archive) -> str:
 
     Lists name people of other workspaces too: guests of shared channels.
     """
-    teams = Counter(
-        team
-        for file in _user_lists(archive)
-        for item in _listed(archive, file, Membership)
-        if not isinstance(item, Flaw) and (team := _team(item[1]))
-    )
+    teams = Counter[str]()
+    for user in _all(archive, _user_lists(archive), Membership):
+        organisation = user.enterprise_user.enterprise_id if user.enterprise_user else None
+        team = organisation or user.team_id or ""
+        if _TEAM_ID.fullmatch(team):
+            teams[team] += 1
     return max(sorted(teams), key=teams.__getitem__, default="")
-
-
-def _team(user: Membership) -> str:
-    organisation = user.enterprise_user.enterprise_id if user.enterprise_user else None
-    team = organisation or user.team_id or ""
-    return team if _TEAM_ID.fullmatch(team) else ""
 
 
 def _user(user: SlackUser, file: str, position: str) -> Iterator[User | Problem]:
@@ -323,7 +300,7 @@ def _listed_conversations(
             file = prefix + name
             for item in _listed(archive, file, SlackChannel) if file in archive else ():
                 if isinstance(item, Flaw):
-                    yield flaw_problem(item, file, "channel-not-readable", "channel")
+                    yield flaw_problem(item, file, "channel")
                     continue
                 index, channel = item
                 record = _channel(channel, file, f"$[{index}]", _type(channel, type_), people, names)
@@ -385,23 +362,11 @@ def _channel(
 # ---------------------------------------------------------------- topics and descriptions
 
 
-class _Named(Struct, frozen=True, gc=False):
-    """The little that is needed of a `SlackUser` or `SlackChannel` to name it."""
-
-    id: str
-    name: str | None = None
-
-
-class _About(Struct, frozen=True, gc=False):
-    topic: Topic | None = None
-    purpose: Topic | None = None
-
-
 def _named(archive: Archive) -> dict[str, str]:
     """Return the names of the people and channels that topics and descriptions name."""
     wanted = {
         segment.id
-        for about in _all(archive, _room_lists(archive), _About)
+        for about in _all(archive, _lists(archive, ROOM_LISTS), About)
         for topic in (about.topic, about.purpose)
         if topic and topic.value and "<" in topic.value
         for segment in from_mrkdwn(topic.value)
@@ -409,13 +374,8 @@ def _named(archive: Archive) -> dict[str, str]:
     }
     if not wanted:
         return {}
-    lists = [*_user_lists(archive), *_room_lists(archive)]
-    return {one.id: one.name for one in _all(archive, lists, _Named) if one.id in wanted and one.name}
-
-
-def _room_lists(archive: Archive) -> list[str]:
-    places = [prefix + name for prefix in prefixes(archive) for name in ROOM_LISTS]
-    return [place for place in places if place in archive]
+    lists = [*_user_lists(archive), *_lists(archive, ROOM_LISTS)]
+    return {one.id: one.name for one in _all(archive, lists, Named) if one.id in wanted and one.name}
 
 
 def _all(archive: Archive, lists: Iterable[str], kind: type[T]) -> Iterator[T]:

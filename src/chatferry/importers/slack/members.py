@@ -1,16 +1,14 @@
 """Slack's list of members: the CSV file that its administration pages export."""
 
 from collections.abc import Iterator
-from typing import Literal
 
 from chatferry.archive import Archive
 from chatferry.errors import ArchiveError
-from chatferry.importers.reading.columns import Sheet, Table, column, sheet_of, where
-from chatferry.importers.reading.lists import cells_of
-from chatferry.importers.reading.people import emails_of, username_of
+from chatferry.importers.reading.columns import Table, sheet_of
+from chatferry.importers.reading.table_lists import ListRow, list_rows
+from chatferry.importers.reading.table_people import username_of
 from chatferry.importers.slack.lists import GuestCount
-from chatferry.problems import problem
-from chatferry.records import Message, Part, Problem, User
+from chatferry.records import Problem, User
 
 MEMBERS = Table(
     columns=("username", "email", "status", "fullname", "displayname"),
@@ -37,21 +35,16 @@ def scan(archive: Archive) -> Iterator[User | Problem]:
     seen: dict[str, int] = {}
     guests = GuestCount()
     file = _file(archive)
-    for row in cells_of(archive, file, MEMBERS, "user-not-readable"):
+    for row in list_rows(archive, file, MEMBERS, "user-not-readable"):
         if isinstance(row, Problem):
             if row.kind != "column-not-imported":  # Slack's list always has columns that are no concern here
                 yield row
         else:
-            for item in _member(*row, seen):
+            for item in _member(row, seen):
                 if isinstance(item, User) and item.guest:
                     guests.add(item.username or item.id)
                 yield item
     yield from guests.problems(file, "status")
-
-
-def read(archive: Archive, part: Part) -> Iterator[Message | Problem]:
-    """Yield nothing: a list of members has no messages."""
-    return iter(())
 
 
 def _file(archive: Archive) -> str:
@@ -65,42 +58,35 @@ def _file(archive: Archive) -> str:
     )
 
 
-def _member(
-    sheet: Sheet, line: int, cells: tuple[str, ...], seen: dict[str, int]
-) -> Iterator[User | Problem]:
-    username, address, status, full_name, shown_name = cells
-    username, position = username_of(username), where(line)
-    emails, flaws = emails_of(address, sheet, line)
+def _member(row: ListRow, seen: dict[str, int]) -> Iterator[User | Problem]:
+    username, address, status, full_name, shown_name = row.cells
+    username = username_of(username)
+    emails, flaws = row.emails(address)
     if not emails:
         reason = f"{username or 'the row'} has no e-mail address, which is what tells members apart"
-        field = column(sheet, sheet.places[1], "email")
-        yield problem("user-without-id", reason, file=sheet.file, position=position, field=field)
+        yield row.problem("user-without-id", reason, "email")
         return
     id = emails[0]
-    if id.casefold() in seen:
-        reason = f"{id} stands in row {seen[id.casefold()]} already"
-        yield problem("user-twice", reason, file=sheet.file, position=position)
+    if unusable := row.key_problem(id, seen, "user", "email", ""):
+        yield unusable
         return
-    seen[id.casefold()] = line
     yield from flaws
-    is_admin = status.casefold() == "admin"
+    is_admin, is_bot = status.casefold() == "admin", status.casefold() == "bot"
     if is_admin:
         who = username or id
         reason = f"the file makes {who} an administrator: a new account is one, if the import's starter is"
-        field = column(sheet, sheet.places[2], "status")
-        yield problem("user-is-admin", reason, file=sheet.file, position=position, field=field)
-    type_: Literal["user", "bot"] = "bot" if status.casefold() == "bot" else "user"
+        yield row.problem("user-is-admin", reason, "status")
     name = full_name or shown_name or username
     yield User(
         id=id,
         username=username,
         name=name,
         emails=emails[:1],
-        type=type_,
-        roles=("admin",) if is_admin else ("bot",) if type_ == "bot" else (),
+        type="bot" if is_bot else "user",
+        roles=("admin",) if is_admin else ("bot",) if is_bot else (),
         deleted=True if status.casefold() == "deactivated" else None,
         nickname=shown_name if shown_name not in (name, username) else "",
         guest="guest" in status.casefold(),
-        file=sheet.file,
-        position=position,
+        file=row.sheet.file,
+        position=row.position,
     )

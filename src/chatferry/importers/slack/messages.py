@@ -8,10 +8,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
-from chatferry.importers.reading.json_list import NO_JSON
+from chatferry.importers.reading.json_list import NO_JSON, decode_raw
 from chatferry.importers.reading.texts import VERY_LONG, fitting, is_web, joined
 from chatferry.importers.slack.attachments import all_attachments, files
 from chatferry.importers.slack.blocks import from_blocks
@@ -256,7 +255,7 @@ def _text(message: SlackMessage) -> Text:
     text = from_mrkdwn(message.text) if message.text else ()
     if message.blocks is NO_JSON or not _blocks_may_hold_more(message):
         return text
-    blocks = from_blocks(_loads(message.blocks))
+    blocks = from_blocks(decode_raw(message.blocks, Any))
     words = _words(blocks)
     return text if text and words and words <= _words(text) else blocks or text
 
@@ -266,13 +265,6 @@ def _blocks_may_hold_more(message: SlackMessage) -> bool:
     if not message.text or message.bot_id or message.subtype == "bot_message":
         return True
     return len(memoryview(message.blocks)) > 600 + 8 * len(message.text)
-
-
-def _loads(raw: msgspec.Raw) -> Any:
-    try:
-        return msgspec.json.decode(raw)
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        return None
 
 
 _WORD = re.compile(r"@S[A-Z0-9]{8,}\b|\w+|[^\w\s\x00-\x7f]")

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
 
 from chatferry.archive import Archive
 from chatferry.importers.reading.json_list import Broken
@@ -61,7 +60,6 @@ class _Stretch(Struct, frozen=True):
 def parts(
     archive: Archive, conversation: Conversation, first_pass: SlackFirstPass, sizes: Sizes
 ) -> Iterator[Part]:
-    """Yield the parts of a conversation's messages."""
     findings = first_pass.findings
     first_replies = findings.rootless
     roots = _unmarked_roots(archive, set(first_replies), first_pass.days, sizes) if first_replies else {}
@@ -71,15 +69,13 @@ def parts(
     lost = _dealt(sorted(missing.items()), stretches)
     hints = _dealt([(ts, place) for ts, (place, _) in threads.items()], stretches)
     pins = {**findings.pins, **conversation.pins}
-    room = PartContext(
-        channel=conversation.record.id,
-        folder=conversation.folder,
-        bots=findings.bots,
-    )
+    channel = conversation.record.id
     for number, stretch in enumerate(stretches):
         spec = SlackPartSpec(
-            room=replace(
-                room,
+            room=PartContext(
+                channel=channel,
+                folder=conversation.folder,
+                bots=findings.bots,
                 people=tuple(dict.fromkeys(person for day in stretch.days for person in day.people)),
                 threads={ts: threads[ts][1] for ts in hints.get(number, ())},
                 pins={ts: note for ts, note in pins.items() if stretch.may_hold(ts)},
@@ -91,7 +87,7 @@ def parts(
             section=stretch.section,
         )
         yield Part(
-            channel=room.channel,
+            channel=channel,
             messages=stretch.messages + len(spec.missing_roots),
             data=msgspec.msgpack.encode(spec),
         )

@@ -29,7 +29,14 @@ class ChannelPin(Struct, frozen=True):
     user: str | None = None
 
 
-class SlackChannel(Struct, frozen=True, kw_only=True):
+class About(Struct, frozen=True, kw_only=True):
+    """What a channel is about."""
+
+    topic: Topic | None = None
+    purpose: Topic | None = None
+
+
+class SlackChannel(About, frozen=True, kw_only=True):
     """An entry of channels.json, groups.json, mpims.json, dms.json or file_conversations.json."""
 
     id: str
@@ -43,8 +50,6 @@ class SlackChannel(Struct, frozen=True, kw_only=True):
     is_mpim: bool | None = None
     user: str | None = None  # the other person, in lists made from Slack's API
     members: list[str] | None = None
-    topic: Topic | None = None
-    purpose: Topic | None = None
     pins: list[ChannelPin] | None = None
 
 
@@ -81,6 +86,13 @@ class SlackUser(Struct, frozen=True, kw_only=True):
     is_ultra_restricted: bool | None = None  # a guest in one channel
     tz_offset: int | float | None = None
     profile: UserProfile = UserProfile()
+
+
+class Named(Struct, frozen=True, gc=False):
+    """The fields of a `SlackUser` or `SlackChannel` that name it."""
+
+    id: str
+    name: str | None = None
 
 
 class BotLink(Struct, frozen=True, gc=False):
@@ -154,9 +166,7 @@ class PinnedItem(Struct, frozen=True, gc=False):
     ts: str | None = None
 
 
-class Envelope(Struct, frozen=True, kw_only=True, gc=False):
-    """The fields of a message that the first pass needs: author, time and thread."""
-
+class _AnyMessage(Struct, frozen=True, kw_only=True, gc=False):
     type: str | None = None
     subtype: str | None = None
     ts: str | None = None
@@ -166,34 +176,28 @@ class Envelope(Struct, frozen=True, kw_only=True, gc=False):
     username: str | None = None
     comment: Comment | None = None
     room: Huddle | None = None
-    user_profile: Raw = NO_JSON
-    bot_profile: Raw = NO_JSON
     edited: Edited | None = None
     reactions: list[SlackReaction] | None = None
+
+
+class Envelope(_AnyMessage, frozen=True, kw_only=True, gc=False):
+    """The fields of a message that the first pass needs: author, time and thread."""
+
+    user_profile: Raw = NO_JSON
+    bot_profile: Raw = NO_JSON
     item: PinnedItem | None = None
 
 
-class SlackMessage(Struct, frozen=True, kw_only=True, gc=False):
+class SlackMessage(_AnyMessage, frozen=True, kw_only=True, gc=False):
     """An element of a day file."""
 
-    type: str | None = None
-    subtype: str | None = None
-    ts: str | None = None
-    thread_ts: str | None = None
-    user: str | None = None
-    bot_id: str | None = None
-    username: str | None = None
     text: str | None = None
-    comment: Comment | None = None
-    room: Huddle | None = None
     bot_profile: BotProfile | None = None
     icons: dict[str, Any] | None = None
     blocks: Raw = NO_JSON  # decoded only where it may hold more than `text`
     attachments: list[dict[str, Any]] | None = None
     files: list[SlackFile] | None = None
     file: SlackFile | None = None
-    reactions: list[SlackReaction] | None = None
-    edited: Edited | None = None
     pinned_to: list[str] | None = None
     topic: str | None = None
     purpose: str | None = None
