@@ -25,7 +25,6 @@ _EXAMPLES = 3  # contradictions that are told to people
 class Origin(Struct, frozen=True):
     """The workspace, server, team or realm whose import ids an archive uses.
 
-    key     the key of the importer that reads its archives
     name    its name: a team id that the archive states, or what an administrator calls it
     scope   what keeps the ids of its documents apart from those of other origins; "" for none
     adopts  whether documents that were imported before origins were kept are of this origin
@@ -71,7 +70,6 @@ def check_name(name: str) -> str:
 
 
 def origin_document(origin: Origin, now: Date) -> Document:
-    """Return the document under which a destination keeps an origin."""
     return {
         "_id": origin.id,
         "importer": origin.key,
@@ -109,7 +107,6 @@ def origins_of(documents: Iterable[Document], key: str) -> dict[str, Origin]:
 
 
 def link_id(origin: Origin, type: RecordType, import_id: str) -> str:
-    """Return the `_id` of the link of an import id."""
     return derived_hex("link", origin.id, type, import_id)
 
 
@@ -273,10 +270,7 @@ def compare_room(
 
 
 class Candidate(Struct, frozen=True):
-    """An origin that an archive may come from, and how the archive compares with it.
-
-    `origin` is None for the documents that were imported before origins were kept.
-    """
+    """An origin, None for documents from before origins were kept, and how an archive compares with it."""
 
     origin: Origin | None
     comparison: Comparison
@@ -296,8 +290,7 @@ def choose_origin(
     """Choose the origin of an archive.
 
     `given` is the name that a person gave, `stated` the one that the archive states, `known` the origins of
-    this importer that the destination has, `candidates` what its records were compared with.
-    Raises OriginError if that cannot be told without asking.
+    this importer in the destination. Raises OriginError if that cannot be told without asking.
     """
     same = _agreeing(candidates)
     if given:

@@ -80,10 +80,7 @@ class User(Struct, frozen=True, gc=False, kw_only=True, tag_field="is", tag="use
 
 
 class Contact(Struct, frozen=True, gc=False, kw_only=True, tag_field="is", tag="contact"):
-    """A person outside the workspace (Rocket.Chat's Omnichannel contact).
-
-    `manager` is the username of the account that looks after the contact.
-    """
+    """A person outside the workspace, whom the account with the username `manager` looks after."""
 
     id: str
     name: str = ""
@@ -148,7 +145,6 @@ class Attachment(Struct, frozen=True, kw_only=True):
     """A card below a message, with Rocket.Chat's names of fields.
 
     texts    fields that may mention users and channels
-    values   all other fields
     fields   title, value, and whether they are short
     """
 
@@ -177,7 +173,6 @@ class File(Struct, frozen=True, kw_only=True):
 class Message(Struct, frozen=True, gc=False, tag_field="is", tag="message"):
     """A message.
 
-    position      a number is the place in the file's JSON list
     replies       on the first message of a thread: the replies that the archive holds
     placeholder   whether it takes the place of a first message that the archive does not hold
     """
@@ -209,7 +204,6 @@ class Part(Struct, frozen=True, gc=False, kw_only=True, tag_field="is", tag="par
     """Some messages of one channel: the unit of progress, parallel work and resume.
 
     channel    "" if the archive mixes messages of several channels: each message has its own
-    messages   how many it holds
     data       what the importer needs to find and read them
     """
 
@@ -245,11 +239,8 @@ RecordType = Literal["user", "contact", "channel", "message", "file", "archive"]
 class Problem(Struct, frozen=True, gc=False, kw_only=True, tag_field="is", tag="problem"):
     """Something that could not be read or applied as it was.
 
-    kind      what kind of problem, a word of docs/problems.md
-    record    the type of the record it concerns
-    effect    what it did to that record
-    file, position, field
-              where: the file in the archive, the place in it ("$[12]", or a row), and the field
+    kind      a word of docs/problems.md
+    position  the place in the file: "$[12]", or a row
     reason    why, in a sentence; remedy: what to do about it
     count     how many records of `file` it stands for
     """

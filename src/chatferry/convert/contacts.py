@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
-from chatferry.convert.decision import Decision, updated
+from chatferry.convert.decision import Decision, changed_documents
 from chatferry.convert.id_map import MappedUser
 from chatferry.documents import CONTACTS, Change, Date, Document, Insert, Update, encode
 from chatferry.origins import Links, Origin
@@ -31,13 +31,8 @@ class ContactIndex:
 
     def take(self, changes: Iterable[Change]) -> None:
         """Apply changes to the contacts of the index."""
-        for change in changes:
-            if change.collection != CONTACTS:
-                continue
-            if isinstance(change, Insert):
-                self.fold(change.document)
-            elif change.id in self._by_id:
-                self.fold(updated(self._by_id[change.id], change))
+        for contact in changed_documents(changes, CONTACTS, self._by_id):
+            self.fold(contact)
 
     def fold(self, contact: Document) -> None:
         """Add a contact, or replace it."""
@@ -87,7 +82,7 @@ def _details(
 ) -> tuple[Document, tuple[Problem, ...]]:
     """Return the fields of a contact that the archive has, as Rocket.Chat stores them."""
     problems = NO_PROBLEMS
-    details: Document = {"name": record.name or _substitute(record)}
+    details: Document = {"name": record.name or next(iter((*record.emails, *record.phones)), record.id)}
     if not record.name:
         reason = f"the contact has no name; {details['name']} stands in for it"
         problems = (about(record, "contact-without-name", reason, "name"),)
@@ -105,10 +100,6 @@ def _details(
             reason = f"nobody has the username {record.manager}, which is named as the contact's manager"
             problems += (about(record, "unknown-manager", reason, "manager"),)
     return details, problems
-
-
-def _substitute(record: Contact) -> str:
-    return next(iter((*record.emails, *record.phones)), record.id)
 
 
 def _insert(record: Contact, wanted: Document, policy: ContactPolicy, now: Date) -> Insert:

@@ -112,7 +112,6 @@ def avatar_id(user_id: str) -> str:
 
 
 def avatar_document(user: Document, content: Content, told_type: str, now: Date, token: str) -> Document:
-    """Return the document of a user's avatar."""
     name = str(user.get("username", user["_id"]))
     stored = _stored("GridFS:Avatars", avatar_id(user["_id"]), name, content, now, token)
     return {**stored, "type": media_type(told_type), "userId": user["_id"]}

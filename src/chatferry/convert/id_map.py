@@ -30,11 +30,7 @@ class MappedRoom(Struct, frozen=True, gc=False):
 
 
 class IdMap(Struct, frozen=True):
-    """Import ids and their accounts and rooms.
-
-    scope     that of the archive's origin
-    rewrite   whether messages that people have edited are overwritten too
-    """
+    """Import ids and their accounts and rooms. `rewrite`: also overwrite messages that people have edited."""
 
     users: dict[str, MappedUser]
     rooms: dict[str, MappedRoom]

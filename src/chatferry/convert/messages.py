@@ -41,7 +41,6 @@ class Converted(Struct, frozen=True, gc=False):
     """A message as it is to be written.
 
     document      None if the message cannot be imported
-    problems      what was not taken over
     pending       files whose bytes are still to be stored
     files         what became of the other files
     links         how many files are only links: they share the outcome of the message
@@ -112,16 +111,12 @@ def convert_message(record: Message, known: LoggedIdMap) -> Converted:
 
 
 def _appearance(record: Message) -> Document:
-    """Return the fields that show a bot, or somebody who writes under another name."""
     shown = {"alias": record.alias, "emoji": record.emoji, "avatar": record.avatar, "bot": record.bot}
     return {key: value for key, value in shown.items() if value}
 
 
 def update_message(document: Document, digest: bytes, kept: frozenset[str] = frozenset()) -> Update:
-    """Return the update that replaces the imported fields of a stored message, but for `kept` fields.
-
-    `digest` is the document's.
-    """
+    """Return the update that replaces the imported fields of a stored message, but for `kept` fields."""
     return Update(
         collection=MESSAGES,
         id=document["_id"],
@@ -356,7 +351,7 @@ def _reactions(record: Message, known: LoggedIdMap) -> tuple[Document, tuple[Pro
 def _attachment(card: Attachment, known: LoggedIdMap) -> Document:
     document: Document = dict(card.values)
     if "ts" in card.values:
-        document["ts"] = _iso(int(card.values["ts"]))
+        document["ts"] = Date.at(int(card.values["ts"])).iso
     for name, text in card.texts.items():
         document[name] = _written(text, known)
     if card.fields:
@@ -365,10 +360,6 @@ def _attachment(card: Attachment, known: LoggedIdMap) -> Document:
             for title, value, short in card.fields
         ]
     return document
-
-
-def _iso(ms: int) -> str:
-    return Date.at(ms).iso
 
 
 def _with_files(

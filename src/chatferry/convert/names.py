@@ -19,11 +19,7 @@ _SEPARATORS = re.compile(r"[\s!-,/:-@\[-^`{-~]+")  # white space and ASCII's pun
 
 
 class RoomNames(Struct, frozen=True):
-    """Which names rooms may have.
-
-    pattern     what a name has to match
-    shows_any   whether rooms are shown under any name
-    """
+    """Which names rooms may have. `shows_any`: rooms are shown under any name, whatever their own."""
 
     pattern: re.Pattern[str] = re.compile(_PLAIN)
     shows_any: bool = False

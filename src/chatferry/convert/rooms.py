@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chatferry.convert.decision import Decision, updated
+from chatferry.convert.decision import Decision, changed_documents
 from chatferry.convert.id_map import MappedUser
 from chatferry.convert.names import RoomNames
 from chatferry.convert.subscriptions import direct_subscription_id, subscription_id
@@ -16,19 +16,16 @@ from chatferry.records import ROCKET_CAT, Channel, Outcome, Problem
 
 NAME_TRIES = 9
 GENERAL = "GENERAL"
+_NOTHING_UNREAD = {"alert": False, "unread": 0, "userMentions": 0, "groupMentions": 0}
 
 
 class RoomPolicy(Struct, frozen=True, kw_only=True):
     """What holds for all rooms of an operation.
 
     origin        the workspace that their import ids are unique in
-    archive_ids   the import ids of all its channels
-    users         the accounts of its users
     starter       the account in whose name it runs; owns rooms whose creator is not known
     may_add       whether the starter may add people to private rooms that exist and that it is not in
-    names         which names rooms may have
     max_direct    how many people fit into a direct room (Rocket.Chat's setting DirectMesssage_maxUsers)
-    lists_users   whether the archive has a list of users
     """
 
     origin: Origin
@@ -57,13 +54,10 @@ class RoomIndex:
 
     def take(self, changes: Iterable[Change]) -> None:
         """Apply changes to the rooms of the index."""
-        for change in changes:
-            if isinstance(change, Insert) and change.collection == ROOMS:
-                self.fold(change.document)
-            elif isinstance(change, Insert) and change.collection == SUBSCRIPTIONS:
-                self._enter(change.document)
-            elif isinstance(change, Update) and change.collection == ROOMS and change.id in self._by_id:
-                self.fold(updated(self._by_id[change.id], change))
+        for room in changed_documents(changes, ROOMS, self._by_id):
+            self.fold(room)
+        for subscription in changed_documents(changes, SUBSCRIPTIONS, {}):
+            self._enter(subscription)
 
     def _enter(self, subscription: Document) -> None:
         self.members.setdefault(subscription["rid"], {})[subscription["u"]["_id"]] = subscription
@@ -150,13 +144,22 @@ def decide_room(record: Channel, known: RoomIndex, policy: RoomPolicy, now: Date
         reason = f"{len(members)} people are more than the {policy.max_direct} that a direct room holds"
         problems += (about(record, "channel-too-large", reason, "members"),)
     match = known.match(record, type_, (member.id for member in members), policy)
+    case = _Case(record, members, known, policy, now)
     if match is not None:
-        decision = _complete(record, match, members, known, policy, now)
-    elif type_ == "d":
-        decision = _new_direct(record, members, known, policy, now)
+        decision = _complete(case, match)
     else:
-        decision = _new_room(record, type_, members, known, policy, now)
+        decision = _new_direct(case) if type_ == "d" else _new_room(case, type_)
     return replace(decision, problems=problems + decision.problems)
+
+
+class _Case(Struct, frozen=True):
+    """A channel to decide about, with the accounts of its members."""
+
+    record: Channel
+    members: list[MappedUser]
+    known: RoomIndex
+    policy: RoomPolicy
+    moment: Date
 
 
 # ---------------------------------------------------------------- members
@@ -188,24 +191,20 @@ def _unknown_members(import_ids: list[str], record: Channel, policy: RoomPolicy)
 
 def _refused_direct(record: Channel, members: list[MappedUser], policy: RoomPolicy) -> Decision | None:
     """Refuse a direct conversation if a person is missing: it would become a conversation of other people."""
+    absent = [user for user in map(policy.users.get, record.members) if user is not None and user.absent]
+    outcome, kind = Outcome.FAILED, "direct-without-members"
     if not record.members:
         reason = "the export does not say who takes part in this conversation"
-        failed = about(record, "direct-without-members", reason, "members")
-        return Decision(outcome=Outcome.FAILED, problems=(failed,))
-    absent = [user for user in map(policy.users.get, record.members) if user is not None and user.absent]
-    if any(user.absent == "failed" for user in absent):
+    elif any(user.absent == "failed" for user in absent):
         reason = f"the user {absent[0].username} could not be imported"
-        failed = about(record, "direct-without-members", reason, "members")
-        return Decision(outcome=Outcome.FAILED, problems=(failed,))
-    if absent:
+    elif absent:
+        outcome, kind = Outcome.SKIPPED, "direct-member-not-selected"
         reason = f"the user {absent[0].username} was not selected"
-        skipped = about(record, "direct-member-not-selected", reason, "members")
-        return Decision(outcome=Outcome.SKIPPED, problems=(skipped,))
-    if not members:
+    elif not members:
         reason = "none of its people is in the export"
-        failed = about(record, "direct-without-members", reason, "members")
-        return Decision(outcome=Outcome.FAILED, problems=(failed,))
-    return None
+    else:
+        return None
+    return Decision(outcome=outcome, problems=(about(record, kind, reason, "members"),))
 
 
 def _owner(record: Channel, policy: RoomPolicy) -> tuple[MappedUser, tuple[Problem, ...]]:
@@ -225,16 +224,10 @@ def _owner(record: Channel, policy: RoomPolicy) -> tuple[MappedUser, tuple[Probl
 # ---------------------------------------------------------------- new rooms
 
 
-def _new_room(
-    record: Channel,
-    type_: str,
-    members: list[MappedUser],
-    known: RoomIndex,
-    policy: RoomPolicy,
-    now: Date,
-) -> Decision:
+def _new_room(case: _Case, type_: str) -> Decision:
+    record, members, policy, now = case.record, case.members, case.policy, case.moment
     owner, problems = _owner(record, policy)
-    name, found = _free_name(record, known, policy)
+    name, found = _free_name(record, case.known, policy)
     if owner.id not in {member.id for member in members}:
         members = [owner, *members]
     room: Document = {
@@ -257,19 +250,15 @@ def _new_room(
     for join in joins:
         if join["u"]["_id"] == owner.id:
             join |= {"ls": now, "roles": ["owner"]}
-    return _inserted(record, room, joins, known, problems + found)
+    return _inserted(case, room, joins, problems + found)
 
 
 def _inserted(
-    record: Channel,
-    room: Document,
-    joins: list[Document],
-    known: RoomIndex,
-    problems: tuple[Problem, ...] = NO_PROBLEMS,
+    case: _Case, room: Document, joins: list[Document], problems: tuple[Problem, ...] = NO_PROBLEMS
 ) -> Decision:
     changes: list[Change] = [Insert(ROOMS, room)]
     changes += [Insert(SUBSCRIPTIONS, subscription) for subscription in joins]
-    changes += known.links.changes((record.id,), room["_id"], record.id)
+    changes += case.known.links.changes((case.record.id,), room["_id"], case.record.id)
     return Decision(
         outcome=Outcome.INSERTED,
         id=room["_id"],
@@ -315,10 +304,7 @@ def _subscriptions(room: Document, users: Iterable[MappedUser], now: Date) -> li
         "fname": room.get("fname", room["name"]),
         "ts": now,
         "open": not room.get("archived", False),
-        "alert": False,
-        "unread": 0,
-        "userMentions": 0,
-        "groupMentions": 0,
+        **_NOTHING_UNREAD,
     }
     if room.get("archived"):
         shared["archived"] = True
@@ -334,16 +320,11 @@ def _subscriptions(room: Document, users: Iterable[MappedUser], now: Date) -> li
     ]
 
 
-def _new_direct(
-    record: Channel,
-    members: list[MappedUser],
-    known: RoomIndex,
-    policy: RoomPolicy,
-    now: Date,
-) -> Decision:
+def _new_direct(case: _Case) -> Decision:
+    record, members, now = case.record, case.members, case.moment
     by_name = sorted(members, key=lambda user: user.name or user.username)
     room: Document = {
-        "_id": new_id(record, policy),
+        "_id": new_id(record, case.policy),
         "t": "d",
         "usernames": [user.username for user in by_name],
         "uids": sorted(user.id for user in members),
@@ -355,7 +336,7 @@ def _new_direct(
     if len(members) == 2 and not all(user.active for user in members):
         room |= {"ro": True, "reactWhenReadOnly": False}
     joins = [_direct_subscription(room, user, by_name, now) for user in by_name]
-    return _inserted(record, room, joins, known)
+    return _inserted(case, room, joins)
 
 
 def _direct_subscription(room: Document, user: MappedUser, members: list[MappedUser], now: Date) -> Document:
@@ -369,25 +350,16 @@ def _direct_subscription(room: Document, user: MappedUser, members: list[MappedU
         "ts": now,
         "u": {"_id": user.id, "username": user.username},
         "open": len(members) > 2,
-        "alert": False,
-        "unread": 0,
-        "userMentions": 0,
-        "groupMentions": 0,
+        **_NOTHING_UNREAD,
     }
 
 
 # ---------------------------------------------------------------- existing rooms
 
 
-def _complete(
-    record: Channel,
-    room: Document,
-    members: list[MappedUser],
-    known: RoomIndex,
-    policy: RoomPolicy,
-    now: Date,
-) -> Decision:
+def _complete(case: _Case, room: Document) -> Decision:
     """Add what the archive knows of a room that exists: topic, description, date, members."""
+    record, known, policy = case.record, case.known, case.policy
     changes: list[Change] = []
     problems = NO_PROBLEMS
     wanted: Document = dict(_about(record)) if room["t"] != "d" else {}
@@ -409,25 +381,21 @@ def _complete(
     inside = known.members.get(room["_id"], {})
     if room["t"] != "d":
         if not is_linked:
-            problems += (_merged(record, room, len(members), len(inside)),)
-        new, found = _entering(record, room, members, inside, policy)
+            problems += (_merged(record, room, len(case.members), len(inside)),)
+        new, found = _entering(case, room, inside)
         problems += found
-        joins = _subscriptions({**room, **set_}, new, now)
+        joins = _subscriptions({**room, **set_}, new, case.moment)
         changes += [Insert(SUBSCRIPTIONS, subscription) for subscription in joins]
         if derived:
             changes += _owner_later(record, room, [*inside.values(), *joins], policy)
-    if "name" in set_:
-        names = {"name": set_["name"], "fname": record.name.strip()}
-        changes += [
-            Update(collection=SUBSCRIPTIONS, id=subscription["_id"], set=names)
-            for subscription in inside.values()
-        ]
-    if set_.get("archived"):
-        closed = {"alert": False, "open": False, "archived": True}
-        changes += [
-            Update(collection=SUBSCRIPTIONS, id=subscription["_id"], set=closed)
-            for subscription in inside.values()
-        ]
+    names = {"name": set_["name"], "fname": record.name.strip()} if "name" in set_ else {}
+    closed = {"alert": False, "open": False, "archived": True} if set_.get("archived") else {}
+    changes += [
+        Update(collection=SUBSCRIPTIONS, id=subscription["_id"], set=fields)
+        for fields in (names, closed)
+        for subscription in inside.values()
+        if fields
+    ]
     links = known.links.changes((record.id,), room["_id"], derived)
     return Decision(
         outcome=Outcome.UPDATED if changes else Outcome.UNCHANGED,
@@ -470,18 +438,15 @@ def _members_of(number: int) -> str:
 
 
 def _entering(
-    record: Channel,
-    room: Document,
-    members: list[MappedUser],
-    inside: Mapping[str, Document],
-    policy: RoomPolicy,
+    case: _Case, room: Document, inside: Mapping[str, Document]
 ) -> tuple[list[MappedUser], tuple[Problem, ...]]:
     """Return the members to add to a room that exists; none if the starter may not add people."""
-    new = [member for member in members if member.id not in inside]
+    policy = case.policy
+    new = [member for member in case.members if member.id not in inside]
     if not new or room["t"] == "c" or policy.may_add or policy.starter.id in inside:
         return new, NO_PROBLEMS
     reason = (
         f"{len(new)} people were not added to the private room {room.get('name', room['_id'])}: "
         f"{policy.starter.username}, who started the import, is neither in it nor an administrator"
     )
-    return [], (about(record, "member-not-added", reason, "members"),)
+    return [], (about(case.record, "member-not-added", reason, "members"),)

@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from slugify import slugify
 
-from chatferry.convert.decision import Decision, updated
+from chatferry.convert.decision import Decision, changed_documents
 from chatferry.convert.subscriptions import subscription_id
 from chatferry.documents import SUBSCRIPTIONS, USERS, Change, Date, Document, Insert, Update
 from chatferry.operations import Guests
@@ -30,12 +30,9 @@ class UserPolicy(Struct, frozen=True, kw_only=True):
     """What holds for all users of an operation.
 
     origin          the workspace that their import ids are unique in
-    archive_ids     the import ids of all its users
     starter_roles   the roles of the account in whose name it runs
-    default_rooms   the rooms that new accounts join
     skip_existing   accounts that exist are left as they are, and not even linked
     makers          the origins whose users may have become accounts
-    guests          what becomes of guests
     """
 
     origin: Origin
@@ -74,11 +71,7 @@ class UserIndex:
 
     def take(self, changes: Iterable[Change]) -> None:
         """Apply changes to the accounts of the index."""
-        for change in changes:
-            if isinstance(change, Insert) and change.collection == USERS:
-                self.fold(change.document)
-            elif isinstance(change, Update) and change.collection == USERS and change.id in self._by_id:
-                self.fold(updated(self._by_id[change.id], change))
+        self.fold_all(changed_documents(changes, USERS, self._by_id))
 
     def fold(self, document: Document) -> None:
         """Add an account, or replace it."""
@@ -105,7 +98,7 @@ class UserIndex:
         if record.placeholder and record.username != record.id:
             return None
         for email in record.emails[:1]:
-            if account := self._by_email.get(email.strip().casefold()):
+            if account := self.by_email(email):
                 return Match(account, "email")
         account = self.namesake(record)
         if account is None or self.why_another(record, account, policy):
@@ -142,7 +135,6 @@ class UserIndex:
         return "is in use: somebody has logged in to it" if account.get("lastLogin") else ""
 
     def by_email(self, address: str) -> Document | None:
-        """Return the account that has an e-mail address."""
         return self._by_email.get(address.strip().casefold())
 
     def is_taken(self, username: str) -> bool:
@@ -166,13 +158,8 @@ def _new_id(origin: Origin, import_id: str) -> str:
 
 def username_wishes(record: User) -> list[str]:
     """Return the usernames that `decide_user` may give to a new account, best first."""
-    base = _base_name(record)
+    base = base_name(record)
     return [base, *(f"{base}-{number}" for number in range(1, NAME_TRIES + 1))]
-
-
-def first_wishes(records: Iterable[User]) -> list[str]:
-    """Return the first choice of username of each user."""
-    return [_base_name(record) for record in records]
 
 
 def further_wishes(records: Iterable[User], known: UserIndex) -> list[str]:
@@ -251,7 +238,7 @@ def _new_user(
         problems.append(about(record, "user-without-name", reason, "name"))
     username = next((name for name in username_wishes(record) if not known.is_taken(name)), "")
     if not username:
-        username = f"{_base_name(record)}-{new_id(record, policy)[:6]}"
+        username = f"{base_name(record)}-{new_id(record, policy)[:6]}"
     is_wish = bool(record.username) and (not record.placeholder or record.username == record.id)
     if is_wish and username != record.username:
         why = _why_not(record, known, policy)
@@ -311,15 +298,13 @@ def is_avatar_pending(change: Change) -> bool:
 
 
 def _details(record: User) -> Document:
-    details: Document = {}
-    if record.status_text:
-        details["statusText"] = record.status_text
-    if record.bio:
-        details["bio"] = record.bio
-    if record.nickname:
-        details["nickname"] = record.nickname
-    if record.phone:
-        details["phone"] = record.phone
+    given = {
+        "statusText": record.status_text,
+        "bio": record.bio,
+        "nickname": record.nickname,
+        "phone": record.phone,
+    }
+    details: Document = {key: value for key, value in given.items() if value}
     if record.utc_offset is not None:
         details["utcOffset"] = int(record.utc_offset) if record.utc_offset % 1 == 0 else record.utc_offset
     if record.avatar_url:
@@ -329,7 +314,7 @@ def _details(record: User) -> Document:
     return details
 
 
-def _base_name(record: User) -> str:
+def base_name(record: User) -> str:
     """Return the first choice of username; the import id if the archive has nothing better."""
     return _own_name(record) or _slug(record.id.lower()) or "user"
 

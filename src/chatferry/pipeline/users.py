@@ -68,7 +68,7 @@ def _accounts_of(
     new = [record for record, account in own if account is None]
     addresses = [email for one, account in own if not (account or {}).get("emails") for email in one.emails]
     known.fold_all(destination.find(Lookup.USER_EMAIL, addresses))
-    named = destination.find(Lookup.USERNAME, convert_users.first_wishes(new))
+    named = destination.find(Lookup.USERNAME, [convert_users.base_name(record) for record in new])
     known.fold_all(named)
     known.claimed.update(_claimed(named, context))
     known.fold_all(destination.find(Lookup.USERNAME, convert_users.further_wishes(new, known)))
