@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 
 
 class Container(Protocol):
-    """Holds the bytes of an archive.
+    """The bytes of an archive.
 
     `blocks` may raise OSError, EOFError and IsalError; it need not check sizes, but must never run far ahead
     of what has been taken from it.
@@ -32,7 +32,7 @@ class Container(Protocol):
 
 
 class Spread(Protocol):
-    """Does what `Archive.each` does, in several processes."""
+    """A function that does the work of `Archive.each`, in several processes."""
 
     def __call__(
         self, work: "Callable[[Archive, Shared, Item], Result]", shared: Shared, items: Iterable[Item]

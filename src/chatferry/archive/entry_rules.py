@@ -52,7 +52,7 @@ class Listing(Struct, frozen=True):
 
 
 class EntryRules:
-    """Takes in entries as a container finds them, and refuses unsafe ones."""
+    """The judge of entries: takes them in as a container finds them, and refuses unsafe ones."""
 
     def __init__(self, archive: str, limits: Limits) -> None:
         self.last = ""  # the last entry as the archive writes it

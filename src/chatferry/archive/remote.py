@@ -35,7 +35,7 @@ def url_name(url: str) -> str:
 
 
 class Remote(Protocol):
-    """Any thread may fetch; it gets all bytes from `start` to `end`, or ArchiveError.
+    """A file on another host. Any thread may fetch; it gets all bytes from `start` to `end`, or ArchiveError.
 
     tag  what the host calls this state of the file
     """

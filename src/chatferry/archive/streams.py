@@ -95,7 +95,7 @@ class OffsetFile:
 
 
 class FileContainer:
-    """Holds the bytes of an archive that is one file."""
+    """The bytes of an archive that is one file."""
 
     def __init__(self, file: OffsetFile) -> None:
         self._file = file

@@ -52,7 +52,7 @@ def ask(
 
 
 class Downloader:
-    """Fetches files one after another, over connections that stay open. One thread at a time may use it."""
+    """A fetcher of one file after another, over connections that stay open. For one thread at a time."""
 
     def __init__(self, rules: Rules, check: Check, outside: World) -> None:
         self._rules = rules

@@ -112,7 +112,7 @@ class Network:
 
 
 class _Backend(httpcore.NetworkBackend):
-    """Connects to the addresses of a name, once all of them are checked."""
+    """A backend that connects to the addresses of a name once all of them are checked."""
 
     def __init__(self, rules: Rules, resolve: Resolve, tick: Tick) -> None:
         self._rules = rules

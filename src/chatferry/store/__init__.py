@@ -18,7 +18,7 @@ from chatferry.store.uploads import Uploads
 
 
 class Store:
-    """Opens the store at `path`, or one that is forgotten on closing. Any thread may use it."""
+    """The store at `path`, or one that is forgotten on closing. Any thread may use it."""
 
     def __init__(self, path: Path | None = None) -> None:
         self._database = Database(path)

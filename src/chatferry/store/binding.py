@@ -6,7 +6,7 @@ from chatferry.store.database import StoreTables
 
 
 class Binding(Struct, frozen=True):
-    """`id` is what `Destination.unique_id` returned, `url` the address without secrets.
+    """A destination: `id` is its `Destination.unique_id`, `url` its address without secrets.
 
     `url` is "" for the workspace in the data directory. `is_whole`: it had no secrets, and can be opened.
     """

@@ -7,7 +7,7 @@ from chatferry.store.database import StoreTables
 
 
 class Upload(Struct, frozen=True, kw_only=True):
-    """`length` in bytes, `expires` in milliseconds, `metadata` as the client wrote it.
+    """An upload: `length` in bytes, `expires` in milliseconds, `metadata` as the client wrote it.
 
     `certain`, where set: only so many bytes of the file count, those behind them await their checksum.
     `may_replace`: its operation may take the place of a running one.

@@ -81,7 +81,7 @@ class _Block(Struct, gc=False):
 
 
 class CsvFirstPass:
-    """Takes the files of a room in any order. `sheets` are the layouts of the readable ones."""
+    """A first pass over the files of a room, in any order. `sheets` are the layouts of the readable ones."""
 
     def __init__(self, archive: Archive, is_direct: bool) -> None:
         self.sheets: list[Sheet] = []

@@ -83,7 +83,7 @@ class Reading:
 
 
 class HipChatFirstPass:
-    """Reads histories one after the other. `unlisted_users` are placeholders for people on no list."""
+    """A first pass over histories. `unlisted_users` are placeholders for people on no list."""
 
     def __init__(self, archive: Archive, users: Mapping[str, object], names: Mapping[str, str]) -> None:
         """Take the listed users by id, and ids of users by @name in lower case."""

@@ -28,7 +28,7 @@ class _AuthorStream(Struct):
 
 
 class Private:
-    """Reads private conversations, which the histories of both people hold.
+    """A reader of private conversations, which the histories of both people hold.
 
     The messages of each author are read from the first history; from the second only what is missing.
     """

@@ -58,7 +58,7 @@ class _Open:
 
 
 class _MarkdownWriter(HTMLParser):
-    """Writes markdown. A tag within one of its own kind has no effect, so nesting costs nothing."""
+    """A writer of markdown. A tag within one of its own kind has no effect, so nesting costs nothing."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)

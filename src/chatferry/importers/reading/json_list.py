@@ -206,7 +206,7 @@ _UNFIT: Any = object()
 
 
 class _Fit:
-    """Takes from values what does not fit a type, and says so in `flaws`, in the order of the JSON."""
+    """A remover of values that do not fit a type; it notes them in `flaws`, in the order of the JSON."""
 
     def __init__(self, position: str, flaws: list[Flaw]) -> None:
         self.more = 0  # that are not among the flaws

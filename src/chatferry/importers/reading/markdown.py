@@ -27,8 +27,8 @@ _UNSAFE_END = "!\"%'()*,.:;=~"  # taken for the punctuation of the sentence
 
 
 class Bare(Struct, frozen=True, gc=False):
-    """An address without a label; `shown` is what is seen of it, `is_found` whether the parser takes all of
-    that for an address."""
+    """An address without a label; `shown` is the text that people see, `is_found` whether the parser takes
+    all of that for an address."""
 
     url: str
     shown: str
@@ -36,7 +36,7 @@ class Bare(Struct, frozen=True, gc=False):
 
 
 class Markdown:
-    """Takes the pieces of a text in order; `done` is the text."""
+    """A text that is put together piece by piece, in order; `done` returns it."""
 
     def __init__(self) -> None:
         self._segments: list[Segment] = []

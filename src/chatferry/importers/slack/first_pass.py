@@ -98,7 +98,7 @@ class Findings(Struct):
 
 
 class SlackFirstPass:
-    """Takes a conversation's day files in order. `known` are the users that the export lists."""
+    """A first pass over a conversation's day files, in order. `known` are the users that the export lists."""
 
     def __init__(self, known: Container[str], bots: dict[str, str]) -> None:
         self.days: list[Day] = []

@@ -76,7 +76,7 @@ class SortedTimes:
 
 
 class LargeFile:
-    """Collects the chunks of a day file in order. `times` are complete once the sections are made."""
+    """A day file whose chunks come in order. `times` are complete once the sections are made."""
 
     def __init__(self, sizes: Sizes) -> None:
         self.times = SortedTimes()
