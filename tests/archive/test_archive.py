@@ -180,7 +180,8 @@ def forms_of(contents: Contents) -> Iterator[tuple[str, dict[str, bytes]]]:
 @given(st.dictionaries(NAMES, st.binary(max_size=3000), max_size=6))
 @example({"a" * 150 + "/" + "b" * 150: b"long names have headers of their own in a tar"})
 def test_any_files_come_out_of_every_form_as_they_went_in(contents: dict[str, bytes]) -> None:
-    contents = {**without_files_as_folders(contents), "users.json": b"[]"}  # a file at top: nothing wraps
+    beside = {name: data for name, data in contents.items() if not name.startswith("users.json/")}
+    contents = {**without_files_as_folders(beside), "users.json": b"[]"}  # a file at top: nothing wraps
     for form, shown in forms_of(contents):
         assert shown == contents, form
 
