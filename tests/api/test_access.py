@@ -37,7 +37,8 @@ def test_only_administrators_import_unless_others_are_let(plain: httpx.Client, k
 
 def test_the_permissions_are_rocket_chats() -> None:
     asked = {key: endpoint.permission for key, endpoint in TABLE.items() if endpoint.permission}
-    views = ("getLatestImportOperations", "import.operations", "import.operations/{id}", "import.report")
+    own = ("import.operations", "import.operations/{id}", "import.events", "import.report")
+    views = ("getLatestImportOperations", *own)
     assert {asked.pop(f"GET {name}") for name in views} == {"view-import-operations"}
     tokens = {key for key in asked if "PersonalAccessToken" in key}
     assert {asked.pop(key) for key in tokens} == {"create-personal-access-tokens"}

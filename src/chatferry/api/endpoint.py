@@ -32,6 +32,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     names_operation a header of the answer has the id of the operation that the call began or continued
     headers         headers of every answer
     page_type       media type of a page
+    page_schema     schema of an event, if the page is a stream of events
     further_types   media types, beside JSON, that the answer can have
     more_answers    descriptions and schemas of answers with other statuses
     """
@@ -58,6 +59,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     names_operation: bool = False
     headers: Mapping[str, str] = {}
     page_type: str = "text/html"
+    page_schema: schemas.Schema | None = None
     further_types: tuple[str, ...] = ()
     more_answers: Mapping[int, tuple[str, schemas.Schema]] = {}
 

@@ -14,7 +14,7 @@ from chatferry.api.auth import access_tokens, sessions
 from chatferry.api.description import examples, openapi, page, responses
 from chatferry.api.description.examples import Example
 from chatferry.api.endpoint import Endpoint
-from chatferry.api.imports import by_url, listing, operations, pending_files, report, users
+from chatferry.api.imports import by_url, events, listing, operations, pending_files, report, users
 from chatferry.api.schemas import Schema
 from chatferry.api.services import Call, Services
 from chatferry.api.uploads import resumable, single, tus, tus_headers
@@ -237,6 +237,16 @@ ENDPOINTS = (
         responses.IMPORT_OPERATION,
         examples.ONE_OPERATION,
         permission=VIEW,
+        more_answers=_NO_OPERATION,
+    ),
+    _look(
+        "import.events",
+        events.import_events,
+        None,
+        Example(),
+        query=schemas.EVENTS_QUERY,
+        page_type=events.EVENTS,
+        page_schema=responses.EVENT,
         more_answers=_NO_OPERATION,
     ),
     _look(

@@ -127,6 +127,7 @@ DEFAULT_COUNT, MOST_OPERATIONS, MOST_PROBLEMS = 50, 100, 1000
 OPERATIONS_QUERY = _object(_page(DEFAULT_COUNT, MOST_OPERATIONS), title="OperationsQuery", closed=True)
 
 _OPERATION = {"type": "string", "description": "Id of an operation. Default: the one that began last."}
+EVENTS_QUERY = _object({"operation": _OPERATION}, title="EventsQuery", closed=True)
 REPORT_QUERY = _object(
     {
         "operation": _OPERATION,

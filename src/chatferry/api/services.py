@@ -15,6 +15,7 @@ from chatferry.api.auth.grants import Grants
 from chatferry.api.auth.rate_limit import RateLimiter, neighbourhood
 from chatferry.api.circuit_breaker import PAUSE, CircuitBreaker
 from chatferry.api.probes import probes
+from chatferry.api.streams import Streams
 from chatferry.api.uploads.room import UploadRoom
 from chatferry.destinations import Destination, is_server
 from chatferry.documents import Document
@@ -66,6 +67,7 @@ class Services:
         self.grants = Grants()
         self.refusals = Seldom()  # of log-ins of an account that were audited
         self.crowd = Crowd(settings.most_connections_of_one)
+        self.streams = Streams()
         self.uploading: set[str] = set()
         self.upload_room = UploadRoom(settings.uploads, settings.min_free)
         self._workspace = _Shared(settings, store)

@@ -98,7 +98,7 @@ def serve_http(settings: Settings, *, is_demo: bool) -> None:
 
     for name in ("uvicorn.error", "asyncio"):
         logging.getLogger(name).addFilter(SeldomFilter())
-    server = _Announcing(config, announce, connections)
+    server = _Announcing(config, announce, services.streams.stop, connections)
     server.run(sockets=[listener])
 
 
@@ -106,16 +106,25 @@ class _Announcing(uvicorn.Server):
     """Says where it is once it answers, and stops when it is told to."""
 
     def __init__(
-        self, config: uvicorn.Config, announce: Callable[[], None], connections: Connections
+        self,
+        config: uvicorn.Config,
+        announce: Callable[[], None],
+        stopping: Callable[[], None],
+        connections: Connections,
     ) -> None:
         super().__init__(config)
         self._announce = announce
+        self._stopping = stopping
         self._connections = connections
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._sweeping = asyncio.create_task(keep_sweeping(self._connections))
         self._announce()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._stopping()  # calls are waited for: lasting answers end now
+        await super().shutdown(sockets)
 
 
 def _limits(settings: Settings) -> ConnectionLimits:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from chatferry import __version__
 from chatferry.api.description import examples
 from chatferry.api.description.responses import ERROR, LOGIN_FAILED, OPERATION, UNAUTHORIZED
-from chatferry.api.schemas import Schema
+from chatferry.api.schemas import STRING, Schema
 from chatferry.api.uploads import tus
 from chatferry.api.uploads.tus_headers import HEADERS, REASONS, Exchange
 from chatferry.api.wire import OPERATION_ID
@@ -176,7 +176,11 @@ _ERROR = {"$ref": "#/components/schemas/Error"}
 
 def _answered(endpoint: "Endpoint") -> JSON:
     if endpoint.answers is None:
-        return {"description": "A page.", "content": {endpoint.page_type: {"schema": {"type": "string"}}}}
+        described = "A page." if endpoint.page_type == "text/html" else "Text."
+        return {
+            "description": described,
+            "content": {endpoint.page_type: {"schema": endpoint.page_schema or STRING}},
+        }
     content: JSON = {"schema": endpoint.answers}
     if endpoint.example is not None:
         content["example"] = endpoint.envelope(endpoint.example.answer)

@@ -95,6 +95,12 @@ REPORT = _success(
         **_PAGING,
     }
 )
+EVENT = _closed(
+    {
+        "event": {"enum": ["progress", "end"]},
+        "data": {"type": "string", "description": "The operation as JSON, as import.operations/{id} has it."},
+    }
+)
 IMPORTERS = array(_closed({"key": STRING, "name": STRING}))
 PROGRESS = _success(
     {
