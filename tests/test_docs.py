@@ -204,7 +204,7 @@ def test_the_readmes_api_calls_work_as_written(checkout: Path) -> None:
 def test_the_readmes_command_line_works_as_written(checkout: Path) -> None:
     (script,) = blocks("Import without a server")
     shown = run(script, checkout)
-    assert "dry run: nothing was written" in shown
+    assert "Nothing was written." in shown
     assert '"peakMemoryMiB"' in shown
     assert (checkout / "data-2" / "workspace.sqlite3").exists()
 

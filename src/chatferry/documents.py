@@ -15,6 +15,8 @@ from xxhash import xxh64_digest
 
 Document = dict[str, Any]
 
+PENDING_AVATAR = "_pendingAvatarUrl"
+"""The field of a user that says where the avatar is to be fetched from."""
 USERS = "users"
 ROOMS = "rocketchat_room"
 CONTACTS = "rocketchat_livechat_contact"

@@ -196,6 +196,11 @@ def is_importing(status: Status) -> bool:
     return status in _IMPORTING
 
 
+def may_cancel(operation: Summary) -> bool:
+    """Return whether there is anything to take back: it has not ended."""
+    return operation.valid and operation.status not in ENDS
+
+
 def may_pause(operation: Summary) -> bool:
     """Whether there is work on it that can wait: documents or files that are being brought."""
     return operation.valid and is_importing(operation.status)

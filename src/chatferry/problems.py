@@ -161,12 +161,12 @@ _REMEDIES: dict[tuple[RecordType, Effect], dict[str, str]] = {
     ("file", FAILED): {
         "file-of-others": "Let an administrator import the export again if the rooms should have this file.",
         "file-not-fetched": "Correct what the reason names, "
-        "then fetch what is pending again (chatferry files).",
-        "file-archive-gone": "Import the export again, then fetch what is pending again (chatferry files).",
+        "then fetch what is pending again (`chatferry files`).",
+        "file-archive-gone": "Import the export again, then fetch what is pending again (`chatferry files`).",
         "file-messages-missing": "Restore the destination with the messages, "
-        "then fetch what is pending again (chatferry files).",
+        "then fetch what is pending again (`chatferry files`).",
         "avatar-not-fetched": "Correct what the reason names, "
-        "then fetch what is pending again (chatferry files).",
+        "then fetch what is pending again (`chatferry files`).",
         "file-without-address": "Export again with file access, then import again.",
     },
 }

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct
 
-from chatferry.accounts import TokenRules
+from chatferry.accounts import TokenRules, admin_settings
 from chatferry.archive import Limits
 from chatferry.destinations import is_server
 from chatferry.destinations.throttled import Pace
@@ -148,6 +148,7 @@ def from_environment(  # noqa: PLR0913  # the settings that the command line has
 ) -> Settings:
     """Return the settings of this process: the given ones, and those of the environment."""
     defaults = Limits()
+    admin_settings(environment)
     pace = Pace(
         messages_per_second=_number_or_off(environment, "CHATFERRY_MESSAGES_PER_SECOND"),
         latency=_number_or_off(environment, "CHATFERRY_MAX_LATENCY_MS") / 1000,

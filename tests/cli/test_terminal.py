@@ -20,7 +20,7 @@ from tests.support.serving import environment
 def test_control_characters_of_an_export_never_reach_the_terminal(tmp_path: Path) -> None:
     user = {"id": "U0EVIL001", "name": "evil\x1b]0;mine\x07\x9b2J\u202e", "profile": {}}
     export = write_folder(tmp_path / "export", {"users.json": [user]})
-    done = chatferry("import", "slack", export, "--data", tmp_path / "data")
+    done = chatferry("import", "slack", export, "--data", tmp_path / "data", "-v")
     assert "evil\N{REPLACEMENT CHARACTER}]0;mine" in done.stdout
     assert not set(done.stdout + done.stderr) & {"\x1b", "\x07", "\x9b", "\u202e"}
 
@@ -31,12 +31,22 @@ def test_a_command_without_a_live_display_does_not_wait_for_it_to_load() -> None
 
 
 def test_on_a_terminal_the_password_of_a_new_workspace_is_shown(tmp_path: Path) -> None:
-    data = tmp_path / "data"
+    main_end, other_end = pty.openpty()
+    command = [sys.executable, "-m", "chatferry", "serve", "--port", "0", "--data", str(tmp_path)]
     bare = {name: value for name, value in environment().items() if not name.startswith("ADMIN_")}
-    shown = on_a_terminal(["token", "--user", "admin", "--data", str(data)], "stderr", **bare)
+    with subprocess.Popen(command, env=bare, stdout=subprocess.DEVNULL, stderr=other_end) as process:
+        os.close(other_end)
+        shown = ""
+        while "Get a token" not in shown:
+            shown += os.read(main_end, 65536).decode()
+        process.terminate()
+        with suppress(OSError):  # Linux says so when the other end is closed
+            while os.read(main_end, 65536):
+                pass
+    os.close(main_end)
     password = re.search(r"with the password (\S+)\r?\n", shown)
-    assert password and not (data / "first-password").exists()
-    with closing(SqliteDestination(data / "workspace.sqlite3")) as workspace:
+    assert password and not (tmp_path / "first-password").exists()
+    with closing(SqliteDestination(tmp_path / "workspace.sqlite3")) as workspace:
         assert accounts.is_password(accounts.user_of_login(workspace, "admin"), password[1])
 
 

@@ -1,6 +1,6 @@
 """Accounts of a workspace: passwords, login tokens, roles, and what a new workspace starts with."""
 
-from chatferry.accounts.passwords import hash_password, is_password, needs_second_factor
+from chatferry.accounts.passwords import hash_password, is_password, needs_second_factor, set_password
 from chatferry.accounts.people import user_named, user_of_login
 from chatferry.accounts.roles import (
     DEFAULT_ROLES,
@@ -22,10 +22,12 @@ from chatferry.accounts.tokens import (
 )
 from chatferry.accounts.workspace import (
     add_admin,
+    admin_settings,
     administrator,
     ensure_admin,
     found_workspace,
     open_workspace,
+    unused_admin_settings,
 )
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "PERMISSION_ROLES",
     "TokenRules",
     "add_admin",
+    "admin_settings",
     "administrator",
     "ensure_admin",
     "existing_roles",
@@ -48,7 +51,9 @@ __all__ = [
     "revoke_personal_token",
     "revoke_token",
     "roles_of",
+    "set_password",
     "starter_named",
+    "unused_admin_settings",
     "user_named",
     "user_of_login",
     "user_of_token",

@@ -11,7 +11,8 @@ from functools import cache
 
 import bcrypt
 
-from chatferry.documents import Document
+from chatferry.destinations import Destination
+from chatferry.documents import USERS, Document, Update
 
 # A hash takes a core for 70 ms. One core stays free, and hashing gives way on all other cores.
 _NICENESS = 5
@@ -57,6 +58,18 @@ def is_password(user: Document | None, password: str, *, is_hashed: bool = False
     except ValueError:  # no bcrypt hash, or a NUL in the candidate
         is_right = False
     return is_right and bool(stored) and account.get("active", True) is True
+
+
+def has_password(user: Document) -> bool:
+    """Return whether anybody can log in with a password as this active user."""
+    stored = user.get("services", {}).get("password", {}).get("bcrypt")
+    return bool(stored) and user.get("active", True) is True
+
+
+def set_password(destination: Destination, user: Document, password: str) -> None:
+    """Give an account a password. Sessions that are open stay open."""
+    news = {"services.password.bcrypt": hash_password(password)}
+    destination.apply([Update(collection=USERS, id=user["_id"], set=news)])
 
 
 def needs_second_factor(user: Document) -> bool:

@@ -1,5 +1,7 @@
 """Finding an account by what people call it."""
 
+import re
+
 from chatferry.destinations import Destination, Lookup
 from chatferry.documents import Document
 
@@ -17,3 +19,8 @@ def user_named(destination: Destination, name: str) -> Document | None:
         if users := destination.find(lookup, [name]):
             return users[0]
     return None
+
+
+def is_username(text: str) -> bool:
+    """Return whether an account may have this username, as Rocket.Chat checks it by default."""
+    return re.fullmatch(r"[0-9a-zA-Z\-_.]+", text) is not None

@@ -1,10 +1,12 @@
 """What a new workspace starts with: its administrator, permissions, the bot and the general room."""
 
+import re
 import secrets
 from collections.abc import Mapping
 
-from chatferry.accounts.passwords import hash_password
-from chatferry.accounts.roles import PERMISSION_ROLES
+from chatferry.accounts.passwords import has_password, hash_password, is_password, set_password
+from chatferry.accounts.people import is_username
+from chatferry.accounts.roles import PERMISSION_ROLES, first_administrator
 from chatferry.destinations import Destination, Lookup
 from chatferry.documents import PERMISSIONS, ROOMS, USERS, Change, Date, Document, Insert
 from chatferry.errors import SettingsError
@@ -13,16 +15,20 @@ from chatferry.records import ROCKET_CAT
 
 
 def open_workspace(
-    destination: Destination, server_database: str, environment: Mapping[str, str], now: Date
+    destination: Destination,
+    server_database: str,
+    environment: Mapping[str, str],
+    now: Date,
+    is_served: bool = False,
 ) -> tuple[str, str] | None:
     """Make sure that there is a workspace to import into. Return what `ensure_admin` returns.
 
     An embedded workspace gets what is missing. In `server_database`, a database that a Rocket.Chat server
-    keeps, nothing is made: it must have users.
+    keeps, nothing is made: it must have users. `is_served`: people are to log in.
     """
     if not server_database:
         found_workspace(destination, now)
-        return ensure_admin(destination, environment, now)
+        return ensure_admin(destination, environment, now, is_served)
     if next(destination.dump(USERS), None) is None:
         raise SettingsError(
             f"The database {server_database} holds no users: it is not, or not yet, a Rocket.Chat server's. "
@@ -75,28 +81,69 @@ def _general(now: Date) -> Document:
 
 
 def ensure_admin(
-    destination: Destination, environment: Mapping[str, str], now: Date
+    destination: Destination, environment: Mapping[str, str], now: Date, is_served: bool = False
 ) -> tuple[str, str] | None:
-    """Create the first administrator if there is none.
+    """Create the first administrator if there is none, and make sure that somebody can log in if `is_served`.
 
     Name, password and address come from ADMIN_USERNAME, ADMIN_PASS and ADMIN_EMAIL, as for a Rocket.Chat
-    server. Without ADMIN_PASS the password is random. Return username and random password, to be shown once.
+    server. Without ADMIN_PASS the account gets a random password if people are to log in, otherwise none.
+    Return username and random password, to be shown once.
     """
-    if destination.find(Lookup.USER_ROLE, ["admin"]):
+    username, given, email = admin_settings(environment)
+    password = given or (secrets.token_urlsafe(12) if is_served else "")
+    admins = destination.find(Lookup.USER_ROLE, ["admin"])
+    if not admins:
+        add_admin(destination, new_id(), username, password, email, now)
+    elif is_served and not any(map(has_password, admins)):
+        first = first_administrator(destination)
+        if first is None:
+            return None
+        username = first["username"]
+        set_password(destination, first, password)
+    else:
         return None
+    return (username, password) if password and not given else None
+
+
+def admin_settings(environment: Mapping[str, str]) -> tuple[str, str, str]:
+    """Return the first administrator's username, password and address, as the environment gives them.
+
+    Raise SettingsError if no account could have them.
+    """
     username = environment.get("ADMIN_USERNAME") or "admin"
-    given = environment.get("ADMIN_PASS", "")
-    password = given or secrets.token_urlsafe(12)
-    add_admin(destination, new_id(), username, password, environment.get("ADMIN_EMAIL", ""), now)
-    return None if given else (username, password)
+    email = environment.get("ADMIN_EMAIL", "")
+    if not is_username(username):
+        raise SettingsError(
+            f"ADMIN_USERNAME is {username!r}. It may have letters, digits, dots, hyphens and underscores."
+        )
+    if email and not re.fullmatch(r"[^@\s]+@[^@\s]+", email):
+        raise SettingsError(
+            f"ADMIN_EMAIL is {email!r}. It must be an e-mail address, such as admin@example.org."
+        )
+    return username, environment.get("ADMIN_PASS", ""), email
+
+
+def unused_admin_settings(destination: Destination, environment: Mapping[str, str]) -> list[str]:
+    """Return the ADMIN_ variables that count for nothing: the workspace has its administrator already."""
+    username, password, email = admin_settings(environment)
+    if not environment.keys() & {"ADMIN_USERNAME", "ADMIN_PASS", "ADMIN_EMAIL"}:
+        return []
+    found = destination.find(Lookup.USERNAME, [username])
+    account = found[0] if found and "admin" in found[0].get("roles", ()) else None
+    if account is None:
+        return [name for name in ("ADMIN_USERNAME", "ADMIN_PASS", "ADMIN_EMAIL") if environment.get(name)]
+    known = {entry.get("address", "").lower() for entry in account.get("emails", ())}
+    unused = ["ADMIN_PASS"] if password and not is_password(account, password) else []
+    return unused + (["ADMIN_EMAIL"] if email and email.lower() not in known else [])
 
 
 def add_admin(
     destination: Destination, id: str, username: str, password: str, email: str, now: Date
 ) -> Document:
-    """Add an administrator with a password, and return the account."""
+    """Add an administrator, who cannot log in without a password, and return the account."""
     document = administrator(id, username, now)
-    document["services"] = {"password": {"bcrypt": hash_password(password)}}
+    if password:
+        document["services"] = {"password": {"bcrypt": hash_password(password)}}
     if email:
         document["emails"] = [{"address": email, "verified": True}]
     rejections = destination.apply([Insert(USERS, document)])

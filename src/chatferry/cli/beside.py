@@ -8,8 +8,8 @@ from chatferry.cli.lock import is_served
 from chatferry.cli.workplace import Workplace
 from chatferry.errors import DestinationError
 from chatferry.operations import AT_REST, ENDS, Operation, Status
-from chatferry.pipeline import handing_over
-from chatferry.pipeline.context import Watch
+from chatferry.pipeline import commands, handing_over
+from chatferry.pipeline.context import Check, Watch
 from chatferry.pipeline.parallel.pools import Pools
 
 _LOOK = 0.2  # seconds between two looks at the operation
@@ -28,29 +28,35 @@ class Beside(Workplace):
     def retry(self, operation_id: str) -> Operation:
         return handing_over.retry(self.store, operation_id)
 
-    def work(self, operation: Operation, watch: Watch, pools: Pools | None = None) -> Operation:
+    def work(
+        self,
+        operation: Operation,
+        watch: Watch,
+        check: Check = lambda: None,
+        pools: Pools | None = None,
+    ) -> Operation:
         """Watch the server's work on an operation to its next rest. The first Ctrl-C lets the server stop."""
         try:
-            return self._watched(operation, watch)
+            return self._watched(operation, watch, check)
         except KeyboardInterrupt:
-            handing_over.stop(self.store, operation.id)
+            commands.cancel(self.store, operation.id, is_served(self.settings))
         stopping = "the server stops it; Ctrl-C again leaves without waiting"
-        ended = self._watched(operation, lambda one: watch(replace(one, waiting_for=stopping)))
+        ended = self._watched(operation, lambda one: watch(replace(one, waiting_for=stopping)), check)
         if ended.status == Status.CANCELLED:
             raise KeyboardInterrupt
         return ended
 
-    def _watched(self, operation: Operation, watch: Watch) -> Operation:
+    def _watched(self, operation: Operation, watch: Watch, check: Check) -> Operation:
         seen = time.monotonic()
         while operation.status not in ENDS | AT_REST:
             watch(operation if time.monotonic() - seen < 2 else replace(operation, waiting_for=self._away))
             time.sleep(_LOOK)
+            check()
             if is_served(self.settings):
                 seen = time.monotonic()
             elif time.monotonic() - seen > _RETURN:
                 raise DestinationError(
-                    f"{self._away}. Operation {operation.id} goes on when chatferry serve is started again, "
-                    "and so does the same command."
+                    f"{self._away}. Operation {operation.id} goes on with `chatferry serve`."
                 )
             operation = self.store.operations.get(operation.id) or operation
         watch(operation)

@@ -1,40 +1,96 @@
-"""How a command ends: the report it prints, and its exit code."""
+"""How a command ends: what it prints, and its exit code."""
 
 import json
+import sys
 from typing import Any
 
-from chatferry.cli import terminal
+from msgspec import Struct
+from msgspec.structs import replace
+
+from chatferry.cli import report_text, terminal
+from chatferry.cli.verdict import Ending
+from chatferry.destinations import Destination
 from chatferry.errors import ChatferryError, DestinationError, OperationError, OriginError, SettingsError
-from chatferry.operations import (
-    Operation,
-    Status,
-)
+from chatferry.operations import Operation, Status
+from chatferry.records import Channel
 from chatferry.reports import operation as report
+from chatferry.reports.destination import NO_DESTINATION, destination_of
+from chatferry.reports.remaining import remaining
+from chatferry.reports.states import Circumstances, state_in_words
+from chatferry.settings import Settings
 from chatferry.store import Store
 
 DONE, FAILED, USAGE, PARTLY, AWAY = 0, 1, 2, 3, 4
 INTERRUPTED = 130  # by Ctrl-C, as Typer has it
 
 
-def conclude(operation: Operation, store: Store, as_json: bool, every: bool, dry_run: bool) -> int:
-    found = report.counts(operation, store)
-    if as_json:
-        terminal.print_raw(report.as_text(operation, store, every))
-        if operation.error:
-            terminal.complain(operation.error)
+HERE = Circumstances(is_worked_on=True)
+"""Of an operation on which this process works."""
+
+
+class Printing(Struct, frozen=True):
+    """How a report is printed: as JSON, with every problem, or only its verdict."""
+
+    as_json: bool = False
+    is_long: bool = False
+    is_short: bool = False
+
+
+def conclude(
+    operation: Operation,
+    store: Store,
+    settings: Settings,
+    printing: Printing,
+    workspace: Destination | None = None,
+    around: Circumstances = HERE,
+) -> int:
+    """Print the report about an operation; return the exit code.
+
+    Without the workspace nobody looks for avatars that are to be fetched. `around` is what the operation does
+    not know of itself.
+    """
+    ending = _ending(operation, store, settings, workspace)
+    if operation.error and not (sys.stdout.isatty() and not printing.as_json):  # the verdict says it there
+        terminal.complain(operation.error)
+    if printing.as_json:
+        terminal.print_raw(report.as_text(operation, store, printing.is_long))
+    elif printing.is_short:
+        report_text.print_verdict(ending)
     else:
-        print_report(found, operation, store, every, dry_run)
-    return exit_code(operation, found)
+        again = f"chatferry report {operation.id}" + (f" --data {settings.data}" if ending.is_dry else "")
+        report_text.print_report(
+            ending,
+            store.problems.all(operation.id),
+            state_in_words(operation, replace(around, failed=operation.count.error or 0)),
+            "" if printing.is_long else again,
+        )
+    return exit_code(operation, ending.counts)
 
 
-def print_report(
-    found: dict[str, Any], operation: Operation, store: Store, every: bool, dry_run: bool
-) -> None:
-    listed = store.problems.all(operation.id) if every else None
-    terminal.print_report(found, store.problems.all(operation.id), listed, operation, dry_run)
+def _ending(operation: Operation, store: Store, settings: Settings, workspace: Destination | None) -> Ending:
+    rooms, fullest = store.parts.rooms(operation.id)
+    binding = store.binding.get()
+    is_dry = binding is not None and binding.url == NO_DESTINATION
+    return Ending(
+        operation=operation,
+        counts=report.counts(operation, store),
+        destination=destination_of(store, settings.data),
+        rooms=(rooms, _room_name(fullest, operation, store)),
+        remaining=None if is_dry else remaining(operation, store, workspace),
+        is_dry=is_dry,
+    )
+
+
+def _room_name(id: str, operation: Operation, store: Store) -> str:
+    """Return the name of a channel; "" for a direct conversation, or once nobody knows it any more."""
+    for staged in store.staging.records(operation.id, "channel") if id else ():
+        if isinstance(staged.record, Channel) and staged.record.id == id:
+            return "" if staged.record.type == "d" else staged.record.name
+    return ""
 
 
 def exit_code(operation: Operation, found: dict[str, Any]) -> int:
+    """Return how a command about an operation ends, which has the counts of `found`."""
     if operation.status != Status.DONE:
         return AWAY if operation.waiting_for else FAILED
     kinds = ("users", "contacts", "rooms", "messages", "files")
@@ -42,10 +98,12 @@ def exit_code(operation: Operation, found: dict[str, Any]) -> int:
 
 
 def print_json(value: object) -> None:
+    """Print a value as JSON for people and programs."""
     terminal.print_raw([json.dumps(value, ensure_ascii=False, indent=2) + "\n"])
 
 
 def exit_code_of(error: ChatferryError) -> int:
+    """Return how a command ends that raised an error."""
     if isinstance(error, DestinationError):
         return AWAY
     return USAGE if isinstance(error, SettingsError | OriginError | OperationError) else FAILED

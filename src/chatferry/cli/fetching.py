@@ -1,13 +1,15 @@
 """`chatferry files`."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from chatferry import logs
 from chatferry.cli import terminal
 from chatferry.cli.app import app
-from chatferry.cli.conclusion import DONE, FAILED, PARTLY, exit_code, print_json, print_report
+from chatferry.cli.conclusion import DONE, FAILED, PARTLY, Printing, conclude, exit_code, print_json
+from chatferry.cli.display import Display
 from chatferry.cli.options import (
     As,
     AsJson,
@@ -15,6 +17,7 @@ from chatferry.cli.options import (
     EveryProblem,
     FormatOfLog,
     LevelOfLog,
+    Short,
     Where,
 )
 from chatferry.cli.workplace import Workplace, starter_of, workplace
@@ -39,6 +42,7 @@ def files_(
     as_: As = "",
     as_json: AsJson = False,
     every: EveryProblem = False,
+    short: Short = False,
     log_level: LevelOfLog = None,
     log_format: FormatOfLog = LogFormat.TEXT,
 ) -> None:
@@ -47,33 +51,45 @@ def files_(
     settings = from_environment(data=data, destination=bound_destination(data, destination))
     if not settings.store_path.exists():
         raise SettingsError(f"{data} holds no operations. Give the directory of the import with --data.")
-    with workplace(settings, dry_run=False) as place:
-        found: dict[str, dict[str, Any]] = {}
-        code = DONE
-        store, starter = place.store, starter_of(place.destination, as_)
-        for name, key in (("files", PENDING_FILES), ("avatars", PENDING_AVATARS)):
-            operation = _fetched(key, starter, place, as_json, log_level)
-            found[name] = report.as_json(operation, store, every)
-            if operation.count.total and not as_json:
-                print_report(found[name], operation, store, every, False)
-            if operation.error and as_json:
-                terminal.complain(operation.error)
-            code = max(code, exit_code(operation, found[name]), key=(DONE, PARTLY, FAILED).index)
-    if as_json:
+    with workplace(settings, is_dry=False) as work:
+        sys.exit(
+            fetch_everything(
+                work, starter_of(work.destination, as_), Printing(as_json, every, short), log_level
+            )
+        )
+
+
+def fetch_everything(work: Workplace, starter: str, printing: Printing, log_level: LogLevel | None) -> int:
+    """Fetch files and avatars, print what became of them, and return the exit code."""
+    found: dict[str, dict[str, Any]] = {}
+    code = DONE
+    store = work.store
+    for name, key in (("files", PENDING_FILES), ("avatars", PENDING_AVATARS)):
+        operation = _fetched(key, starter, work, printing, log_level)
+        found[name] = report.as_json(operation, store, printing.is_long)
+        if operation.count.total and not printing.as_json:
+            conclude(operation, store, work.settings, printing)
+        if operation.error and printing.as_json:
+            terminal.complain(operation.error)
+        code = max(code, exit_code(operation, found[name]), key=(DONE, PARTLY, FAILED).index)
+    if printing.as_json:
         print_json(found)
     elif not any(part["files"]["read"] for part in found.values()):
         terminal.say("Nothing is pending.")
-    sys.exit(code)
+    return code
 
 
-def _fetched(key: str, starter: str, place: Workplace, quiet: bool, log_level: LogLevel | None) -> Operation:
-    """A new operation that fetched what is pending; one that was interrupted first takes its end."""
+def _fetched(
+    key: str, starter: str, work: Workplace, printing: Printing, log_level: LogLevel | None
+) -> Operation:
+    """Return a new operation that fetched what is pending; one that was interrupted first takes its end."""
     from chatferry.pipeline.fetching.fetch_pending import pending_operation
 
-    operation = place.begin(pending_operation(key, starter, place.store, place.destination))
+    operation = work.begin(pending_operation(key, starter, work.store, work.destination))
     audit.record("import started", operation=operation.id, importer=key)
     if operation.status == Status.DONE:
         return operation
-    with terminal.Display(quiet=quiet) as display:
+    with Display(quiet=printing.as_json or printing.is_short) as display:
         watch = logged(operation, display.show) if log_level else display.show
-        return place.work(operation, watch)
+        check = partial(display.look, partial(work.store.pauses.has, operation.id))
+        return work.work(operation, watch, check)

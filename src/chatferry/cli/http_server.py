@@ -61,10 +61,12 @@ def serve_http(settings: Settings, *, is_demo: bool) -> None:
         if is_demo:
             demo.seed_demo(store, workspace, Date.at(now()))
         else:
-            terminal.welcome(
-                accounts.open_workspace(workspace, settings.server_database, os.environ, Date.at(now())),
-                settings.data,
+            made = accounts.open_workspace(
+                workspace, settings.server_database, os.environ, Date.at(now()), is_served=True
             )
+            terminal.welcome(made, settings.data)
+            if not settings.server_database:
+                terminal.warn_of_unused(accounts.unused_admin_settings(workspace, os.environ))
         first = accounts.first_administrator(workspace)
         admin = str(first.get("username", "")) if first else ""
     resumable.sweep(services)

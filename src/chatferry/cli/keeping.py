@@ -1,6 +1,7 @@
-"""`chatferry backup`, `chatferry restore` and `chatferry token`."""
+"""`chatferry backup`, `chatferry restore`, `chatferry token` and `chatferry password`."""
 
 import sys
+from getpass import getpass
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +18,8 @@ from chatferry.cli.options import (
 )
 from chatferry.cli.workplace import open_workspace
 from chatferry.clock import now
-from chatferry.documents import Date
+from chatferry.destinations import Destination
+from chatferry.documents import Date, Document
 from chatferry.errors import SettingsError
 from chatferry.observing import audit
 from chatferry.pipeline.binding import bound_destination, open_to_look
@@ -70,9 +72,7 @@ def token(
     workspace = open_to_look(settings)
     try:
         terminal.welcome(open_workspace(workspace, settings), settings.data)
-        account = accounts.user_named(workspace, user)
-        if account is None:
-            raise SettingsError(f"There is no user {user} in this workspace.")
+        account = _account(workspace, user)
         audit.set_up(settings.audit_log)
         made = accounts.issue_token(workspace, account, Date.at(now()), settings.token_rules)
         audit.record("token made", user=account["_id"])
@@ -82,3 +82,48 @@ def token(
         print_json({"userId": account["_id"], "authToken": made})
     else:
         sys.stdout.write(f"X-User-Id: {account['_id']}\nX-Auth-Token: {made}\n")
+
+
+@app.command()
+def password(
+    user: Annotated[str, typer.Option("--user", envvar="CHATFERRY_USER", help="Username, e-mail or id.")],
+    data: Data = Path("data"),
+    destination: Where = "",
+) -> None:
+    """Set the password of an account of an embedded workspace: asked for twice, or a line on stdin."""
+    settings = from_environment(data=data, destination=bound_destination(data, destination))
+    if settings.server_database:
+        raise SettingsError("Rocket.Chat keeps the passwords of its accounts: set this one there.")
+    if not settings.destination and not settings.workspace_path.exists():
+        raise SettingsError(f"{data} holds no workspace. Give the directory of the import with --data.")
+    workspace = open_to_look(settings)
+    try:
+        account = _account(workspace, user)
+        accounts.set_password(workspace, account, _new_password())
+        audit.set_up(settings.audit_log)
+        audit.record("password set", user=account["_id"])
+    finally:
+        workspace.close()
+    terminal.say(f"{account['username']} has a new password.")
+
+
+def _account(workspace: Destination, name: str) -> Document:
+    found = accounts.user_named(workspace, name)
+    if found is None:
+        raise SettingsError(f"There is no user {name} in this workspace.")
+    return found
+
+
+def _new_password() -> str:
+    if sys.stdin.isatty():
+        given = getpass("New password: ")
+        if given != getpass("The same again: "):
+            raise SettingsError("The two passwords differ. Nothing was changed.")
+    else:
+        given = sys.stdin.readline().rstrip("\r\n")
+    if len(given) < SHORTEST:
+        raise SettingsError(f"A password has at least {SHORTEST} characters. Nothing was changed.")
+    return given
+
+
+SHORTEST = 8  # characters of a password that is set here

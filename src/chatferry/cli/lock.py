@@ -4,6 +4,7 @@ import fcntl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO
 
 from chatferry import private
@@ -50,12 +51,22 @@ def _is_taken(lock: IO[str]) -> bool:
 
 def is_served(settings: Settings) -> bool:
     """Return whether a server holds the lock of a data directory."""
+    return _holder(settings.data) == _SERVER
+
+
+def is_worked_in(data: Path) -> bool:
+    """Return whether a process holds the lock of a data directory, a command or a server."""
+    return _holder(data) is not None
+
+
+def _holder(data: Path) -> str | None:
+    """Return what the file of the lock holds while a process holds the lock; None if none does."""
     try:
-        with (settings.data / "lock").open(encoding="utf-8") as lock:
+        with (data / "lock").open(encoding="utf-8") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                return lock.read() == _SERVER
+                return lock.read()
     except (FileNotFoundError, NotADirectoryError):
         pass
-    return False
+    return None

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from chatferry.archive import open_archive
-from chatferry.cli import terminal
+from chatferry.cli import report_text, terminal
 from chatferry.cli.app import app
 from chatferry.cli.conclusion import print_json
 from chatferry.cli.options import (
@@ -36,7 +36,7 @@ def inspect(export: Export, as_json: AsJson = False) -> None:
     if as_json:
         print_json(found.as_json())
     else:
-        terminal.print_inspection(found)
+        report_text.print_inspection(found)
 
 
 @app.command()

@@ -24,8 +24,14 @@ AsJson = Annotated[bool, typer.Option("--json", envvar="CHATFERRY_JSON", help="P
 EveryProblem = Annotated[
     bool,
     typer.Option(
-        "--all", envvar="CHATFERRY_ALL", help="Show every problem. Default: the largest causes of each kind."
+        "--all",
+        "-v",
+        envvar="CHATFERRY_ALL",
+        help="Show every problem. Default: the largest causes of each kind.",
     ),
+]
+Short = Annotated[
+    bool, typer.Option("--quiet", "-q", envvar="CHATFERRY_QUIET", help="Show nothing but how it ended.")
 ]
 ClusterAddress = Annotated[
     str,

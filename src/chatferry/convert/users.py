@@ -11,7 +11,7 @@ from slugify import slugify
 
 from chatferry.convert.decision import Decision, changed_documents
 from chatferry.convert.subscriptions import subscription_id
-from chatferry.documents import SUBSCRIPTIONS, USERS, Change, Date, Document, Insert, Update
+from chatferry.documents import PENDING_AVATAR, SUBSCRIPTIONS, USERS, Change, Date, Document, Insert, Update
 from chatferry.operations import Guests
 from chatferry.origins import Links, Origin
 from chatferry.problems import NO_PROBLEMS, about
@@ -19,7 +19,6 @@ from chatferry.records import Outcome, Problem, User
 from chatferry.redaction import holds_secret, without_secrets
 
 NAME_TRIES = 9  # alice, alice-1 ... alice-9
-_PENDING_AVATAR = "_pendingAvatarUrl"
 _VALID_NAME = re.compile(r"[0-9a-zA-Z\-_.]+")  # Rocket.Chat's UTF8_User_Names_Validation
 
 Means = Literal["id", "email", "username"]
@@ -294,7 +293,7 @@ def _person(record: User) -> str:
 def is_avatar_pending(change: Change) -> bool:
     """Return whether a change leaves a user's avatar to be fetched."""
     fields = change.document if isinstance(change, Insert) else change.set
-    return _PENDING_AVATAR in fields
+    return PENDING_AVATAR in fields
 
 
 def _details(record: User) -> Document:
@@ -310,7 +309,7 @@ def _details(record: User) -> Document:
     if record.avatar_url:
         # what is left out here the store keeps
         secret = holds_secret(record.avatar_url)
-        details[_PENDING_AVATAR] = without_secrets(record.avatar_url) if secret else record.avatar_url
+        details[PENDING_AVATAR] = without_secrets(record.avatar_url) if secret else record.avatar_url
     return details
 
 
@@ -435,7 +434,7 @@ def _wanted(record: User, document: Document, policy: UserPolicy) -> Document:
     if record.name:
         wanted["name"] = record.name
     if "avatarOrigin" in document:  # the picture has been fetched
-        wanted.pop(_PENDING_AVATAR, None)
+        wanted.pop(PENDING_AVATAR, None)
     if record.deleted:
         wanted["active"] = False
     return wanted

@@ -166,6 +166,9 @@ class MemoryDestination:
         below = ((id_, line) for line in lines if (id_ := decode(line)["_id"]) not in own)
         return (line for _, line in heapq.merge(sorted(own.items()), below, key=itemgetter(0)))
 
+    def count(self, collection: str) -> int:
+        return sum(1 for _ in self.dump(collection))
+
     def server_documents(self, collection: str, limit: int) -> list[Document]:
         return self._base.server_documents(collection, limit) if self._base else []
 

@@ -130,6 +130,10 @@ class Destination(Protocol):
         """Yield each document of a collection as a line of relaxed Extended JSON, by ascending `_id`."""
         ...
 
+    def count(self, collection: str) -> int:
+        """Return how many documents a collection has; a server may estimate it."""
+        ...
+
     def server_documents(self, collection: str, limit: int) -> list[Document]:
         """Return documents of a collection in which only a Rocket.Chat server writes; none without a server.
 

@@ -90,6 +90,7 @@ class Throttled:
         self.read_file = destination.read_file
         self.refresh_rooms = destination.refresh_rooms
         self.dump = destination.dump
+        self.count = destination.count
         self.server_documents = destination.server_documents
         self.close = destination.close
 

@@ -32,7 +32,6 @@ from chatferry.pipeline.steps import logged
 from chatferry.pipeline.text_index import build_what_is_left
 from chatferry.settings import Settings
 from chatferry.store import Store
-from chatferry.store.handovers import Wish
 
 LOG = logging.getLogger("chatferry.worker")
 _FAULTS = 10  # in a row, none of them an outage, after which the worker gives up
@@ -104,14 +103,14 @@ class BackgroundRunner:
                 thread.join(timeout=30)
 
     def _listen(self) -> None:
-        """Do what commands in other processes want of this server."""
+        """Take up what commands in other processes leave to this server."""
         while not self._closing.wait(LOOK):
             try:
-                wishes = self._store.handovers.take()
+                operations = self._store.handovers.take()
             except (DestinationError, OSError, sqlite3.Error):
                 continue  # the store is away; the work on an operation says so
-            for operation_id, wish in wishes.items():
-                (self.cancel if wish == Wish.STOP else self.wake)(operation_id)
+            for operation_id in operations:
+                self.wake(operation_id)
 
     def _run(self) -> None:
         try:
@@ -216,7 +215,7 @@ class BackgroundRunner:
                 f"{operation.status} with {ended:,} of {total:,} records, mostly for want of memory. What "
                 "was imported stays. See why in the system's log (journalctl -k, dmesg). Give chatferry more "
                 "memory or less to do at once (CHATFERRY_WORKERS=0), then go on: "
-                f"chatferry retry {operation.id}, or import.retry."
+                f"`chatferry retry {operation.id}`, or import.retry."
             )
 
     def _note(self, operation: Operation) -> None:

@@ -20,6 +20,7 @@ from chatferry.operations import (
     Summary,
     advance,
     failed,
+    may_cancel,
     may_pause,
     may_retry,
     needs_work,
@@ -118,6 +119,23 @@ def start(store: Store, operation: Operation) -> Operation:
     return started
 
 
+def cancel(store: Store, operation_id: str, is_worked_on: bool) -> None:
+    """Take an operation back that has not ended; where it is being worked on, the work ends by itself.
+
+    Raises OperationError if it has ended.
+    """
+    with store.transaction():
+        operation = _require(store.operations.get(operation_id), may_cancel, "it has ended", _CANCEL)
+        store.operations.invalidate(operation.id)
+        store.pauses.remove(operation.id)
+        if operation.status in AT_REST:
+            store.forget(operation.id)
+        if not is_worked_on or operation.status in AT_REST:
+            whole = store.operations.get(operation_id)
+            assert whole is not None
+            store.operations.save(advance(whole, Status.CANCELLED, now()))
+
+
 def pause(store: Store, operation_id: str = "") -> Summary:
     """Let the work on an operation wait; "" stands for the current one. Harmless to repeat.
 
@@ -174,6 +192,7 @@ def fail(store: Store, operation_id: str, error: str) -> None:
 
 _START = "Only the current one can be started, when it waits for its selection."
 _PAUSE = "Only one that is importing can be paused or resumed."
+_CANCEL = "Only one that has not ended can be cancelled."
 _RETRY = "Only one that failed can be taken up again."
 
 

@@ -1,14 +1,12 @@
 """Commands on operations that the server of the same data directory works on, given by another process.
 
-Each stores the operation as `commands` does, and what is wanted of the server, together.
+Each stores the operation as `commands` does, and that the server is to work on it, together.
 """
 
-from chatferry.clock import now
 from chatferry.errors import OperationError
-from chatferry.operations import AT_REST, ENDS, Operation, Status, advance, needs_work
+from chatferry.operations import ENDS, Operation, needs_work
 from chatferry.pipeline import commands
 from chatferry.store import Store
-from chatferry.store.handovers import Wish
 
 
 def begin(store: Store, operation: Operation) -> Operation:
@@ -18,7 +16,7 @@ def begin(store: Store, operation: Operation) -> Operation:
         if current is not None and current.valid and needs_work(current):
             raise OperationError(
                 f"The server works on operation {current.id}, at {current.status}. Wait until it has ended: "
-                f"chatferry report {current.id} says how far it is. Then give this command again."
+                f"`chatferry report {current.id}` says how far it is. Then give this command again."
             )
         return _left_to_server(store, commands.begin(store, operation))
 
@@ -35,19 +33,7 @@ def retry(store: Store, operation_id: str) -> Operation:
         return _left_to_server(store, commands.retry(store, operation_id))
 
 
-def stop(store: Store, operation_id: str) -> None:
-    """Let the server end an operation as cancelled, within a second; one at rest is ended at once."""
-    with store.transaction():
-        operation = store.operations.get(operation_id)
-        if operation is None or operation.status in ENDS:
-            return
-        if operation.status in AT_REST:  # nobody works on it
-            store.operations.save(advance(operation, Status.CANCELLED, now()))
-        else:
-            store.handovers.put(operation_id, Wish.STOP)
-
-
 def _left_to_server(store: Store, operation: Operation) -> Operation:
     if operation.status not in ENDS:
-        store.handovers.put(operation.id, Wish.WORK)
+        store.handovers.put(operation.id)
     return operation

@@ -19,6 +19,7 @@ from chatferry.operations import (
     ENDS,
     Operation,
     Status,
+    Summary,
     advance,
     failed,
     is_importing,
@@ -172,13 +173,13 @@ def run_to_its_end(
 
 def _source(operation: Operation, settings: Settings) -> ArchiveSpec:
     fingerprint = "" if is_preparing(operation.status) else operation.fingerprint
-    name = _shown_name(operation)
+    name = shown_name(operation)
     return ArchiveSpec(
         operation.archive, settings.limits, name, operation.importer_key, fingerprint, settings.downloads
     )
 
 
-def _shown_name(operation: Operation) -> str:
+def shown_name(operation: Summary) -> str:
     """Return what the archive's owner calls it; uploads are kept under the id of their operation."""
     uploaded = (operation.file or "").partition(f"_{operation.user}_")[2]
     return uploaded or name_of(operation.archive)

@@ -1,11 +1,12 @@
-"""Waiting while an operation is paused, and the time that does not count as work."""
+"""Waiting while an operation is paused, the time that does not count as work, and noticing a cancellation."""
 
 import logging
 import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 
+from chatferry.errors import CancelledError, DestinationError
 from chatferry.logs import event
 from chatferry.store import Store
 
@@ -14,9 +15,9 @@ LOOK = 0.2  # seconds between two looks into the store
 
 
 class Pause:
-    """Lets the work on an operation wait while it is paused. The work asks `check` again and again.
+    """Lets the work on an operation wait while it is paused, and end once it is cancelled.
 
-    `stop` raises if the work is to end; it never waits. `rest` is what is to be so while the work waits.
+    The work asks `check` again and again. `stop` raises if the work is to end; it never waits. `rest` is what is to be so while the work waits.
     `look` raises if something hinders the work; it is called now and then. Any thread may ask. Between two
     questions the work holds no lock and no transaction.
     """
@@ -39,12 +40,13 @@ class Pause:
         self._waited = 0.0
 
     def check(self) -> None:
-        """Raise what `stop` and `look` raise, and wait as long as the operation is paused."""
+        """Raise CancelledError and what `stop` and `look` raise; wait as long as the operation is paused."""
         self.stop()
         if time.perf_counter() < self._next_look:
             return
         with self._lock:  # the threads that ask meanwhile wait here
             began = time.perf_counter()
+            self._require_valid()
             if self._store.pauses.has(self._operation_id):
                 event(LOG, "operation waits, it is paused", operation=self._operation_id)
                 with self._rest():
@@ -52,19 +54,27 @@ class Pause:
                         time.sleep(LOOK)
                         began = self.count(began)
                         self.stop()
+                        self._require_valid()
                 began = self.count(began)
                 event(LOG, "operation goes on after a pause", operation=self._operation_id)
             self._look()
             self._next_look = began + LOOK
 
+    def _require_valid(self) -> None:
+        """Raise CancelledError if the operation was made invalid, by this process or another one."""
+        if self._store.operations.is_cancelled(self._operation_id):
+            raise CancelledError("The operation was cancelled.")
+
     def sleep(self, seconds: float) -> None:
-        """Wait so long, or until `stop` raises."""
+        """Wait so long; raise CancelledError, or what `stop` raises."""
         began = time.perf_counter()
         end = began + seconds
         while began < end:
             time.sleep(min(LOOK, end - began))
             began = self.count(began)
             self.stop()
+            with suppress(DestinationError):  # the store itself may be away
+                self._require_valid()
 
     def count(self, since: float) -> float:
         """Count the time since then as waited; what time it is."""

@@ -63,7 +63,7 @@ def prepare(operation: Operation, context: ImportContext) -> Operation:
     if not any((counts.users, counts.channels, counts.contacts, counts.messages)):
         raise EmptyArchiveError(
             f"{context.archive.name}: nothing in it can be read. "
-            f"chatferry report {id} says why for each file."
+            f"`chatferry report {id}` says why for each file."
         )
     progress.go(Status.SELECTION)
     return progress.operation

@@ -10,6 +10,7 @@ from msgspec import Struct
 from chatferry.operations import ENDS, Summary, may_pause
 from chatferry.problems import causes
 from chatferry.records import Effect, Outcome, Problem
+from chatferry.reports.destination import destination_json
 from chatferry.reports.operation_json import operation_json
 from chatferry.store import Store, problems
 
@@ -110,6 +111,7 @@ def counts(operation: Summary, store: Store) -> dict[str, Any]:
     ended = messages.read if operation.seconds else 0
     return {
         "operation": _operation(operation),
+        "destination": destination_json(store),
         "paused": is_paused(operation, store),
         "waitingFor": waiting_for(operation),
         **{name: msgspec.to_builtins(tally) for name, tally in by_type.items()},

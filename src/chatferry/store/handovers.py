@@ -1,15 +1,6 @@
-"""What commands leave to the server that works in the same data directory."""
-
-from enum import StrEnum
+"""The operations that commands leave to the server that works in the same data directory."""
 
 from chatferry.store.database import Database
-
-
-class Wish(StrEnum):
-    """What is wanted of the server for an operation."""
-
-    WORK = "work"
-    STOP = "stop"
 
 
 class Handovers:
@@ -18,15 +9,15 @@ class Handovers:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def put(self, operation_id: str, wish: Wish) -> None:
-        """Note what is wanted for an operation, in place of what was wanted before."""
-        self._database.run("INSERT OR REPLACE INTO handovers VALUES (?, ?)", (operation_id, wish.value))
+    def put(self, operation_id: str) -> None:
+        """Note that the server is to work on an operation."""
+        self._database.run("INSERT OR REPLACE INTO handovers VALUES (?)", (operation_id,))
 
-    def take(self) -> dict[str, Wish]:
-        """Return what is wanted, by the ids of operations, and forget it."""
+    def take(self) -> list[str]:
+        """Return the ids of the operations to be worked on, and forget them."""
         if self._database.one("SELECT 1 FROM handovers LIMIT 1") is None:  # without waiting for writers
-            return {}
+            return []
         with self._database.transaction():
-            rows = self._database.all("SELECT operation, wish FROM handovers")
+            rows = self._database.all("SELECT operation FROM handovers")
             self._database.run("DELETE FROM handovers")
-        return {operation_id: Wish(wish) for operation_id, wish in rows}
+        return [operation_id for (operation_id,) in rows]

@@ -65,6 +65,17 @@ class Operations(StoreTables):
     def get(self, id: str) -> Operation | None:
         return _first(self._database.all(f"{_FIELDS} WHERE id = ?", (id,)), _operation)
 
+    def is_cancelled(self, id: str) -> bool:
+        """Return whether an operation was made invalid, so that the work on it is to end."""
+        row = self._database.one("SELECT valid FROM operations WHERE id = ?", (id,))
+        return row is not None and not row[0]
+
+    def after(self, operation: Summary) -> str:
+        """Return the id of the operation that began next after an operation; "" if none did."""
+        sql = "SELECT id FROM operations WHERE ts > ? ORDER BY ts LIMIT 1"
+        row = self._database.one(sql, (operation.ts,))
+        return row[0] if row else ""
+
     def last(self) -> Operation | None:
         """Return the operation that began last: Rocket.Chat's "current" operation."""
         return _first(self._database.all(_LAST), _operation)

@@ -72,6 +72,15 @@ class Parts(StoreTables):
         sql = "SELECT coalesce(sum(messages), 0) FROM parts WHERE operation = ?"
         return self._database.number(sql, (operation_id,))
 
+    def rooms(self, operation_id: str) -> tuple[int, str]:
+        """Return how many channels have parts that are done, and the id of the one with most messages."""
+        sql = (
+            "SELECT count(*) OVER (), channel FROM parts WHERE operation = ? AND done = 1 AND messages > 0 "
+            "GROUP BY channel ORDER BY sum(messages) DESC, channel LIMIT 1"
+        )
+        row = self._database.one(sql, (operation_id,))
+        return (int(row[0]), row[1]) if row else (0, "")
+
     def clear(self, operation_id: str) -> None:
         self._database.run("DELETE FROM parts WHERE operation = ?", (operation_id,))
         self._database.run("DELETE FROM part_outcomes WHERE operation = ?", (operation_id,))

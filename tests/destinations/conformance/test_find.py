@@ -130,6 +130,13 @@ def test_many_values_and_odd_ones(destination: Destination) -> None:
 # ---------------------------------------------------------------- dump
 
 
+@pytest.mark.parametrize("collection", COLLECTIONS)
+def test_documents_are_counted(destination: Destination, collection: str) -> None:
+    assert destination.count(collection) == 0
+    destination.apply(SOME_OF_EACH)
+    assert destination.count(collection) == len(list(destination.dump(collection))) > 0
+
+
 def test_dump_gives_all_by_id_as_json_lines(destination: Destination) -> None:
     names = ["b", "a", "ä", "Z", "a b", "🙂", "\uffff", "10", "9"]
     destination.apply([message(name, msg="two\nlines \u2028") for name in names])

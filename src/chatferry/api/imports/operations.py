@@ -33,7 +33,7 @@ from chatferry.reports.operation_json import operation_json, recorded_operation_
 from chatferry.reports.states import Circumstances, state_in_words
 
 LATEST = 20
-_AWAY = "The destination cannot be used just now. The server's log says why, and so does chatferry report."
+_AWAY = "The destination cannot be used just now. The server's log says why, and so does `chatferry report`."
 
 
 def get_latest_import_operations(call: Call) -> list[wire.JSON]:

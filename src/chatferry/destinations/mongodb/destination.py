@@ -154,6 +154,9 @@ class MongoDestination:
             yield from (encode(document_of(row)) for row in page)
             last = {"_id": page[-1]["_id"]}
 
+    def count(self, collection: str) -> int:
+        return self._server.patiently(self._database[collection].estimated_document_count)
+
     def server_documents(self, collection: str, limit: int) -> list[Document]:
         def newest() -> list[Row]:
             return list(self._database[collection].find().sort("ts", -1).limit(limit))

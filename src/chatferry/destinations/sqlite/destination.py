@@ -184,6 +184,9 @@ class SqliteDestination:
     def dump(self, collection: str) -> Iterator[bytes]:
         return self._stream(_DUMP[collection], [()])
 
+    def count(self, collection: str) -> int:
+        return int(self._rows(f"SELECT count(*) FROM {collection}", ())[0][0])
+
     def server_documents(self, collection: str, limit: int) -> list[Document]:
         return []
 

@@ -11,7 +11,7 @@ from chatferry import private
 from chatferry.clock import now
 from chatferry.convert.files import avatar_document, avatar_id, media_type
 from chatferry.destinations import Destination, Lookup
-from chatferry.documents import AVATARS, USERS, Date, Document, Update, decode
+from chatferry.documents import AVATARS, PENDING_AVATAR, USERS, Date, Document, Update, decode
 from chatferry.downloads import Downloaded, Request
 from chatferry.downloads.fetch_many import fetch_all
 from chatferry.pipeline.fetching.content import content_of, keep, new_token, pieces_of
@@ -22,7 +22,6 @@ from chatferry.records import Outcome
 from chatferry.sizes import MIB
 
 LARGEST = 16 * MIB
-_PENDING = "_pendingAvatarUrl"
 _BATCH = 100
 
 
@@ -48,7 +47,7 @@ def fetch_avatars(run: FetchRun) -> None:
 
 def _pending_ids(destination: Destination) -> Iterator[str]:
     for user in map(decode, destination.dump(USERS)):
-        if user.get(_PENDING):
+        if user.get(PENDING_AVATAR):
             yield user["_id"]
 
 
@@ -67,7 +66,7 @@ class _Avatars:
             for user in self._run.destination.find(Lookup.USER_ID, ids[start : start + _BATCH]):
                 self._run.check()
                 id = user["_id"]
-                url = self._run.store.avatar_addresses.get(id) or user[_PENDING]
+                url = self._run.store.avatar_addresses.get(id) or user[PENDING_AVATAR]
                 if url.startswith("data:"):
                     self._store_given(user, url)
                 else:
@@ -112,5 +111,7 @@ class _Avatars:
         self._run.destination.put_file(avatar, pieces_of(path, self._run.stop), AVATARS)
         path.unlink()
         news = {"avatarOrigin": "url", "avatarETag": avatar["etag"]}
-        self._run.destination.apply([Update(collection=USERS, id=user["_id"], set=news, unset=(_PENDING,))])
+        self._run.destination.apply(
+            [Update(collection=USERS, id=user["_id"], set=news, unset=(PENDING_AVATAR,))]
+        )
         self._run.settle(Outcome.INSERTED, [(user["_id"], "")])
