@@ -103,7 +103,7 @@ def test_paused_on_the_command_line_while_a_server_works(server: Server) -> None
             done = chatferry("pause", "--data", server.data)
             assert (done.returncode, f"Operation {id} is paused" in done.stdout) == (0, True)
         so_far = assert_stands_still(server)
-        assert "importer_importing_messages, paused" in chatferry("report", "--data", server.data).stdout
+        assert "paused while importing messages" in chatferry("report", "--data", server.data).stdout
         for _ in range(2):
             assert chatferry("resume", id, "--data", server.data).returncode == 0
         wait_for(http, "importer_done")
