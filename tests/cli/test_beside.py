@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,7 +17,6 @@ from chatferry.operations import Status
 from chatferry.pipeline import commands, handing_over
 from chatferry.settings import Settings
 from chatferry.store import Store
-from chatferry.store.handovers import Wish
 from tests.support.command_line import chatferry, chatferry_in
 from tests.support.exports import DAY, file, message, png, user, write_export
 from tests.support.filehost import FileHost, noise
@@ -199,7 +197,8 @@ def test_a_second_ctrl_c_leaves_at_once(data: Path, store: Store, monkeypatch: p
     monkeypatch.setattr(time, "sleep", interrupted)
     with pytest.raises(KeyboardInterrupt):
         place.work(operation, lambda one: None)
-    assert store.handovers.take() == {operation.id: Wish.STOP}
+    left = store.operations.get(operation.id)
+    assert left is not None and (left.status, left.valid) == (Status.CANCELLED, False)
 
 
 def test_beside_a_server_of_rocketchat_s_database(data: Path, mongod: Mongod) -> None:
@@ -219,18 +218,12 @@ def test_beside_a_server_of_rocketchat_s_database(data: Path, mongod: Mongod) ->
     assert (found["messages"]["read"], found["messages"]["failed"]) == (220, 0)
 
 
-def test_what_is_wanted_is_noted_until_it_is_taken(store: Store) -> None:
+def test_what_is_left_to_the_server_is_noted_until_it_is_taken(store: Store) -> None:
     first = handing_over.begin(store, commands.new_operation("slack", "u"))
-    handing_over.stop(store, first.id)
-    assert store.handovers.take() == {first.id: Wish.STOP}
-    assert store.handovers.take() == {}
-    rest = commands.begin(store, commands.new_operation("slack", "u", Status.SELECTION))
-    handing_over.stop(store, rest.id)
-    ended: Any = store.operations.get(rest.id)
-    assert (ended.status, store.handovers.take()) == (Status.CANCELLED, {})
-    done = handing_over.begin(store, commands.new_operation("pending-files", "u", Status.DONE))
-    handing_over.stop(store, done.id)
-    assert store.handovers.take() == {}
+    assert store.handovers.take() == [first.id]
+    assert store.handovers.take() == []
+    handing_over.begin(store, commands.new_operation("pending-files", "u", Status.DONE))
+    assert store.handovers.take() == []
 
 
 def test_the_lock_says_who_holds_it(data: Path) -> None:

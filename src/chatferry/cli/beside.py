@@ -1,12 +1,13 @@
 """Beside a server: a command leaves the work to the server of its data directory, and watches."""
 
 import time
+from contextlib import suppress
 
 from msgspec.structs import replace
 
 from chatferry.cli.lock import is_served
 from chatferry.cli.workplace import Workplace
-from chatferry.errors import DestinationError
+from chatferry.errors import DestinationError, OperationError
 from chatferry.operations import AT_REST, ENDS, Operation, Status
 from chatferry.pipeline import commands, handing_over
 from chatferry.pipeline.context import Check, Watch
@@ -39,7 +40,8 @@ class Beside(Workplace):
         try:
             return self._watched(operation, watch, check)
         except KeyboardInterrupt:
-            commands.cancel(self.store, operation.id, is_served(self.settings))
+            with suppress(OperationError):  # it has ended meanwhile
+                commands.cancel(self.store, operation.id, is_served(self.settings))
         stopping = "the server stops it; Ctrl-C again leaves without waiting"
         ended = self._watched(operation, lambda one: watch(replace(one, waiting_for=stopping)), check)
         if ended.status == Status.CANCELLED:

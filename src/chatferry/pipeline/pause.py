@@ -17,9 +17,9 @@ LOOK = 0.2  # seconds between two looks into the store
 class Pause:
     """Lets the work on an operation wait while it is paused, and end once it is cancelled.
 
-    The work asks `check` again and again. `stop` raises if the work is to end; it never waits. `rest` is what is
-    to be so while the work waits. `look` raises if something hinders the work; it is called now and then. Any thread may ask. Between two
-    questions the work holds no lock and no transaction.
+    The work asks `check` again and again. `stop` raises if the work is to end; it never waits. `rest` is what
+    is to be so while the work waits. `look` raises if something hinders the work; it is called now and then.
+    Any thread may ask. Between two questions the work holds no lock and no transaction.
     """
 
     def __init__(
