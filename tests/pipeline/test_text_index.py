@@ -166,7 +166,7 @@ def test_on_the_command_line(place: Place, tmp_path: Path) -> None:
     done = chatferry(*arguments, *option)
     assert told(json.loads(done.stdout)) == [DROPPED, BUILT]
     assert place.indexes() == before
-    shown = chatferry("report", "--data", tmp_path).stdout
+    shown = chatferry("report", "--data", tmp_path, "--all").stdout
     assert re.search(rf"The text index {PLAIN} of {MESSAGES} was dropped at 20\d\d-", shown)
     assert re.search(rf"The text index {PLAIN} of {MESSAGES} was there again at 20\d\d-", shown)
     plain = chatferry(*arguments, "--json")
