@@ -101,6 +101,7 @@ REFUSING: dict[str, list[tuple[str, ...]]] = {
     "files": [("files",)],
     "retry": [("retry",)],
     "token": [("token", "--user", "admin")],
+    "password": [("password", "--user", "admin")],
     "dump": [("dump", USERS)],
 }
 

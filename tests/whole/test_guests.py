@@ -142,7 +142,7 @@ def test_the_command_line_takes_the_choice(export: Path, tmp_path: Path) -> None
         ("chief", "guest", "user-is-guest", ["guest"]),
     ):
         options = ("--data", data, "--as", starter, "--guests", guests)
-        assert told in chatferry("import", "slack", export, *options).stdout
+        assert told in chatferry("import", "slack", export, *options, "-v").stdout
         assert [one["roles"] for one in documents(data, USERS) if one["username"] == "gus"] == [roles]
     refused = chatferry("import", "slack", export, "--data", data, "--guests", "nobody")
     assert refused.returncode == 2
