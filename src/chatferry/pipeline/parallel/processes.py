@@ -222,6 +222,11 @@ class Processes:
         try:
             for _ in range(self._count):
                 pool.submit(_get_ready)  # a pool starts a process when there is something to do for it
+        except (BrokenProcessPool, OSError) as error:
+            # One has died already: whoever gives work to the pool is told, and counts. The OSError of a pool
+            # that breaks just now, "handle is closed", has no number.
+            if getattr(error, "errno", None) is not None:
+                raise
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         self._workers = [worker for worker in active_children() if worker not in before]
