@@ -3,6 +3,7 @@
 tests/importers/test_cases.py compares both for every case of every importer.
 """
 
+import csv
 import json
 from collections import Counter
 from pathlib import Path
@@ -182,3 +183,57 @@ def test_a_rejection_names_the_index_of_its_change() -> None:
     (refused,) = passing.apply([Insert(SUBSCRIPTIONS, subscription), Insert(USERS, taken)])
     assert refused.index == 1
     assert "admin" in refused.reason
+
+
+LISTED = {
+    "users.json": [user("U1", "ada"), user("U2", "ben", deleted=True), user("U3", "=HYPERLINK(1)")],
+    "channels.json": [
+        {"id": "C1", "name": "town", "creator": "U1", "members": ["U1", "U2"]},
+        {"id": "C2", "name": "quiet", "creator": "U1", "members": ["U1"]},
+    ],
+    "town/2024-01-01.json": [
+        {"type": "message", "user": "U1", "text": "hello", "ts": "1704067200.000100"},
+        {
+            "type": "message",
+            "user": "U2",
+            "text": "",
+            "ts": "1704153600.000200",
+            "files": [file("F1", size=2_500_000, url_private="https://files.slack.com/F1")],
+        },
+    ],
+}
+
+
+def test_rooms_and_users_are_listed_with_what_they_hold(tmp_path: Path) -> None:
+    export = write_folder(tmp_path / "export", LISTED)
+    rooms = json.loads(chatferry("inspect", export, "--channels", "--json").stdout)
+    assert rooms == [
+        {
+            "id": "C1", "name": "town", "kind": "public", "members": 2, "messages": 2,
+            "first": "2024-01-01", "last": "2024-01-02", "files": 1, "fileBytes": 2_500_000,
+        },
+        {
+            "id": "C2", "name": "quiet", "kind": "public", "members": 1, "messages": 0,
+            "first": None, "last": None, "files": 0, "fileBytes": 0,
+        },
+    ]  # fmt: skip
+    users = json.loads(chatferry("inspect", export, "--users", "--json").stdout)
+    assert [(one["id"], one["kind"], one["messages"]) for one in users] == [
+        ("U1", "user", 1),
+        ("U2", "deleted", 1),
+        ("U3", "user", 0),
+    ]
+    table = chatferry("inspect", export, "--channels").stdout.splitlines()
+    assert table[0].split() == ["id", "name", "kind", "members", "messages", "first", "last", "files", "MB"]
+    assert table[1].split() == ["C1", "town", "public", "2", "2", "2024-01-01", "2024-01-02", "1", "2.5"]
+    assert "  from 2024-01-01 to 2024-01-02\n" in chatferry("inspect", export).stdout
+
+
+def test_a_list_as_csv_holds_no_formula(tmp_path: Path) -> None:
+    export = write_folder(tmp_path / "export", LISTED)
+    shown = chatferry("inspect", export, "--users", "--csv").stdout
+    rows = list(csv.reader(shown.splitlines()))
+    assert rows[0] == ["id", "name", "kind", "members", "messages", "first", "last", "files", "fileBytes"]
+    assert [row[1] for row in rows[1:]] == ["ada", "ben", "'=HYPERLINK(1)"]
+    for wrong in (["--users", "--channels"], ["--csv"]):
+        assert chatferry("inspect", export, *wrong).returncode == 2

@@ -1,5 +1,6 @@
 """`chatferry inspect` and `chatferry dump`."""
 
+import csv
 import os
 import sys
 from pathlib import Path
@@ -27,14 +28,31 @@ from chatferry.settings import from_environment
 
 
 @app.command()
-def inspect(export: Export, as_json: AsJson = False) -> None:
+def inspect(
+    export: Export,
+    channels: Annotated[
+        bool, typer.Option("--channels", help="List the rooms: members, messages, first and last day, files.")
+    ] = False,
+    users: Annotated[bool, typer.Option("--users", help="List the users likewise.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="With --channels or --users: print CSV.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Say what an export holds and what an import would lose, without writing anything."""
+    if channels and users:
+        raise SettingsError("Give --channels or --users, not both: they are two lists.")
+    if as_csv and not (channels or users):
+        raise SettingsError("--csv prints a list: give --channels or --users too.")
     settings = from_environment()
     place = place_of(export, "an export: a zip file or a folder")
     with open_archive(place, settings.limits, single=True, rules=settings.downloads) as archive:
         found = inspect_archive(detect(archive), archive)
-    if as_json:
-        print_json(found.as_json())
+    shares = list((found.rooms_by_id if channels else found.users_by_id).values())
+    if as_csv:
+        csv.writer(sys.stdout).writerows(report_text.share_rows(shares))
+    elif as_json:
+        print_json([share.as_json() for share in shares] if channels or users else found.as_json())
+    elif channels or users:
+        report_text.print_shares(shares)
     else:
         report_text.print_inspection(found)
 

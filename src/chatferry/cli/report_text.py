@@ -1,6 +1,6 @@
 """A report as text: counts as a table, problems by kind and cause, and the verdict."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any
 
@@ -9,7 +9,7 @@ from chatferry.cli.verdict import Ending, verdict
 from chatferry.operations import ENDS
 from chatferry.problems import UNLISTED, causes
 from chatferry.records import Effect, Problem
-from chatferry.reports.inspection import Inspection
+from chatferry.reports.inspection import Inspection, Share, day
 
 SHOWN_PER_KIND = 5
 _KINDS = ("users", "contacts", "rooms", "messages", "files")
@@ -103,6 +103,7 @@ def print_inspection(found: Inspection) -> None:
         "people whom the export does not list",
         f"  {channels['c']:,} public channels, {channels['p']:,} private channels, "
         f"{channels['d']:,} direct conversations",
+        f"  from {day(found.period[0]) or '-'} to {day(found.period[1]) or '-'}",
         f"  {found.messages:,} messages, {found.threads:,} threads, {found.reactions:,} reactions",
         f"  {found.files:,} files of {found.file_bytes / 1_000_000:,.1f} MB",
         f"  {found.left_out:,} messages would be left out",
@@ -112,3 +113,38 @@ def print_inspection(found: Inspection) -> None:
     if found.contacts:
         terminal.say(f"  {found.contacts:,} contacts")
     print_problems(found.problems)
+
+
+_COLUMNS = ("id", "name", "kind", "members", "messages", "first", "last", "files", "fileBytes")
+_NUMBERS = frozenset({"members", "messages", "files", "fileBytes"})
+
+
+def print_shares(shares: Iterable[Share]) -> None:
+    """Print rooms or users as a table, with the sizes of files in MB."""
+    rows = [[*_COLUMNS[:-1], "MB"]]
+    for share in shares:
+        found = share.as_json()
+        cells = [f"{found[name]:,}" if name in _NUMBERS else found[name] or "-" for name in _COLUMNS[:-1]]
+        rows.append([*cells, f"{share.file_bytes / 1_000_000:,.1f}"])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [
+            cell.rjust(width) if name in _NUMBERS else cell.ljust(width)
+            for name, cell, width in zip(_COLUMNS, row, widths, strict=True)
+        ]
+        terminal.quote("  ".join(cells).rstrip())
+
+
+def share_rows(shares: Iterable[Share]) -> Iterator[list[str]]:
+    """Yield rooms or users as rows of a CSV file, the names of the columns first.
+
+    A name that a spreadsheet would take for a formula begins with an apostrophe.
+    """
+    yield list(_COLUMNS)
+    for share in shares:
+        found = share.as_json() | {"id": _no_formula(share.id), "name": _no_formula(share.name)}
+        yield ["" if found[name] is None else str(found[name]) for name in _COLUMNS]
+
+
+def _no_formula(text: str) -> str:
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
