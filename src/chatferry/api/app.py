@@ -138,7 +138,8 @@ def _answered_to(
     """Return the answer to a call with a body."""
     assert endpoint.body is not None
     if endpoint.takes_any_body:
-        return _called(request, endpoint, services, caller, _object(plain(body.read())))
+        given = plain(body.read())
+        return _called(request, endpoint, services, caller, given if isinstance(given, dict) else {})
     try:
         checked = _checked(endpoint.body, body)
     except RequestError as error:
@@ -231,10 +232,6 @@ def _limit(
     }
     if not standing.allowed:
         raise RequestError(TOO_MANY.format(ceil(standing.wait)), status=429)
-
-
-def _object(body: object) -> dict[str, object]:
-    return body if isinstance(body, dict) else {}
 
 
 # ---------------------------------------------------------------- answers

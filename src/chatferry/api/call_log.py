@@ -22,17 +22,14 @@ _GIVEN_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 _STOPPING = {"success": False, "error": "The server is stopping. Send the request again in a moment."}
 
 
-CallEnded = Callable[[CallRecord, int, float], None]
-"""A function that takes an ended call, its status and its seconds."""
-
-
 class CallLog:
     """ASGI middleware that gives every call an id, and logs every answer.
 
     The id is that of `X-Request-Id` if it is a plain word, otherwise a new one; the answer has it too.
+    `ended` takes a call, its status and its seconds.
     """
 
-    def __init__(self, app: ASGIApp, ended: CallEnded) -> None:
+    def __init__(self, app: ASGIApp, ended: Callable[[CallRecord, int, float], None]) -> None:
         self._app = app
         self._ended = ended
         self._lines = _Lines()

@@ -22,7 +22,6 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     query           schema of the query, None if any is accepted
     body            schema of the body, None if the body is not read
     takes_any_body  `body` only describes the body: it is not checked
-    takes_form      the body is a form
     most_body       the largest body in bytes, unless it is an upload
     exchange        the headers of a call of the tus protocol
     limited         whether the rate limit holds
@@ -30,8 +29,6 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     hashes          passwords are hashed for it
     enveloped       objects get `success: true`
     names_operation a header of the answer has the id of the operation that the call began or continued
-    headers         headers of every answer
-    page_type       media type of a page
     page_schema     schema of an event, if the page is a stream of events
     further_types   media types, beside JSON, that the answer can have
     more_answers    descriptions and schemas of answers with other statuses

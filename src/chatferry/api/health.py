@@ -26,10 +26,7 @@ def health(call: Call) -> wire.JSON:
 
 
 def ready(call: Call) -> Response:
-    """Return whether everything works that imports need: store, destination, worker, disk space.
-
-    If not, the status is 503.
-    """
+    """Return whether everything works that imports need: store, destination, worker, disk space."""
     findings = call.services.readiness.look()
     is_ready = all(finding.ok for finding in findings.values())
     body = msgspec.json.encode({"ready": is_ready, "checks": findings, "success": is_ready})

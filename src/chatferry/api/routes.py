@@ -78,18 +78,13 @@ def _open(path: str, answer: _Answer, answers: Schema | None, **more: Any) -> En
 
 
 @cache
-def _document() -> dict[str, Any]:
-    return openapi.document(ENDPOINTS)
-
-
-@cache
 def _openapi() -> bytes:
-    return msgspec.json.encode(_document())
+    return msgspec.json.encode(openapi.document(ENDPOINTS))
 
 
 @cache
 def _page() -> str:
-    return page.html(_document())
+    return page.html(openapi.document(ENDPOINTS))
 
 
 def openapi_json(call: Call) -> Response:

@@ -153,10 +153,7 @@ class Queue:
 
 
 class _Shared:
-    """A destination that the first caller opens; one thread uses it at a time unless it takes several.
-
-    While it is away, callers are refused without a wait.
-    """
+    """A destination that the first caller opens; one thread uses it at a time unless it takes several."""
 
     def __init__(self, settings: Settings, store: Store) -> None:
         self._settings = settings

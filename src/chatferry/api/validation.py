@@ -216,10 +216,6 @@ def _parsed(digits: str) -> float:
     return math.nan if digits else 0.0
 
 
-def _to_null(value: object) -> object:
-    return None if value in ("", 0, False) else value
-
-
 _JS_SPACE = " \t\n\v\f\r\u00a0\u2028\u2029\ufeff"
 _JS_DECIMAL = re.compile(r"[+-]?([0-9]+(?:\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _JS_PREFIXED = re.compile(r"0([xX][0-9a-fA-F]{1,13}|[oO][0-7]{1,17}|[bB][01]{1,53})")
@@ -237,5 +233,5 @@ _COERCIONS: dict[str, Callable[[object], object]] = {
     "boolean": _to_boolean,
     "number": _to_number,
     "integer": _to_number,
-    "null": _to_null,
+    "null": lambda value: None if value in ("", 0, False) else value,
 }

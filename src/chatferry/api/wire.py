@@ -57,7 +57,7 @@ def selection(
     rooms = list(channels)
     listed = [_channel(channel) for channel in rooms if channel.type != "d"]
     if len(listed) < len(rooms):
-        listed.append(_direct_messages())
+        listed.append(_DIRECT_MESSAGES)
     return {
         "name": name,
         "users": [_user(user) for user in users],
@@ -95,15 +95,14 @@ def _channel(channel: Channel) -> JSON:
     }
 
 
-def _direct_messages() -> JSON:
-    return {
-        "channel_id": DIRECT_MESSAGES,
-        "name": "Direct Messages",
-        "is_archived": False,
-        "do_import": True,
-        "is_private": True,
-        "is_direct": True,
-    }
+_DIRECT_MESSAGES: JSON = {
+    "channel_id": DIRECT_MESSAGES,
+    "name": "Direct Messages",
+    "is_archived": False,
+    "do_import": True,
+    "is_private": True,
+    "is_direct": True,
+}
 
 
 def _contact(contact: Contact) -> JSON:

@@ -15,10 +15,7 @@ CURRENT = "7PbvsnKJD9ZAqw38C"
 
 
 class Example(Struct, frozen=True, kw_only=True):
-    """An example: the body of a call, its answer, and answers with status 400.
-
-    `success: true`, and the refusal of a query where none is accepted, need not be said.
-    """
+    """An example: the body of a call, its answer without `success`, and its own answers with status 400."""
 
     answer: Any = {}
     body: Any = None

@@ -111,12 +111,6 @@ def _tag(endpoint: "Endpoint") -> str:
     return "imports" if "import" in endpoint.permission else "sessions"
 
 
-def _too_large(endpoint: "Endpoint") -> JSON:
-    return (
-        examples.UPLOAD_TOO_LARGE if endpoint.receive is not None else examples.too_large(endpoint.most_body)
-    )
-
-
 def _responses(endpoint: "Endpoint") -> JSON:
     responses = {"200": _answered(endpoint)} if endpoint.exchange is None else _exchanged(endpoint.exchange)
     if refusals := _refusals(endpoint):
@@ -131,9 +125,11 @@ def _responses(endpoint: "Endpoint") -> JSON:
     if endpoint.permission:
         responses["403"] = _response("The permission is missing.", _ERROR, [examples.FORBIDDEN])
     if endpoint.body is not None:
-        responses["413"] = _response("The body is too large.", _ERROR, [_too_large(endpoint)])
+        too_large = examples.too_large(endpoint.most_body)
         if endpoint.receive is not None:
+            too_large = examples.UPLOAD_TOO_LARGE
             responses["408"] = _response(REASONS[408], _ERROR, [examples.SILENT])
+        responses["413"] = _response("The body is too large.", _ERROR, [too_large])
     for more, (description, schema) in endpoint.more_answers.items():
         responses[str(more)] = _response(description, _ERROR if schema is ERROR else schema, ())
     if endpoint.takes_form:

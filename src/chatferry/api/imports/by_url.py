@@ -18,10 +18,7 @@ from chatferry.pipeline.fetching.archives import ask_for_archive
 
 
 def download_public_import_file(call: Call) -> OperationAnswer:
-    """Begin an import from an http(s) URL, or a file or folder on the server.
-
-    A path must be below an allowed directory.
-    """
+    """Begin an import from an http(s) URL, or a file or folder on the server."""
     url, key = str(call.body["fileUrl"]), str(call.body["importerKey"])
     importer = operations.importer_of(key, "downloadImportFile")
     if url.lower().startswith(("http:", "https:")):

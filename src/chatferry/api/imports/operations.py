@@ -37,10 +37,7 @@ _AWAY = "The destination cannot be used just now. The server's log says why, and
 
 
 def get_latest_import_operations(call: Call) -> list[wire.JSON]:
-    """List the 20 operations that changed last, newest first.
-
-    If they are fewer, operations of Rocket.Chat itself follow.
-    """
+    """List the 20 operations that changed last, newest first."""
     own = call.services.store.operations.latest(LATEST, call.services.unlisted)
     with call.services.reading() as destination:
         recorded = destination.server_documents(OPERATIONS, LATEST - len(own)) if len(own) < LATEST else []

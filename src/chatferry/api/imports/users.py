@@ -15,7 +15,7 @@ from chatferry.convert.users import may_grant
 from chatferry.errors import OperationError, RequestError
 from chatferry.importers import IMPORTERS
 from chatferry.observing import audit
-from chatferry.operations import EVERYTHING, Counts, Operation, Selection, Status, advance, state
+from chatferry.operations import EVERYTHING, Operation, Selection, Status, advance, state
 from chatferry.pipeline import commands
 from chatferry.records import Problem, User
 from chatferry.reports.operation_json import operation_json
@@ -43,7 +43,8 @@ def import_add_users(call: Call) -> wire.JSON:
     items: list[wire.JSON] = call.body["users"]  # type: ignore[assignment]  # the schema says so
     services = call.services
     _receiving(services)
-    _require_identities(items)
+    if not all(any(item["emails"]) and any(item["importIds"]) for item in items):
+        raise RequestError("Users are missing required data.")
     _require_known_roles(items, call)
     hashes = _hashes([item.get("password") or "" for item in items])
     own = accounts.roles_of(call.user)
@@ -70,11 +71,6 @@ def _receiving(services: Services) -> Operation:
     if reason := _NO_NEW_DATA.get(state(operation)):
         raise RequestError(reason)
     return operation
-
-
-def _require_identities(items: Sequence[wire.JSON]) -> None:
-    if not all(any(item["emails"]) and any(item["importIds"]) for item in items):
-        raise RequestError("Users are missing required data.")
 
 
 def _require_known_roles(items: Sequence[wire.JSON], call: Call) -> None:
@@ -109,12 +105,9 @@ def _stage(
     store.staging.add(operation.id, enumerate(users, first))
     place = store.problems.next_number(operation.id, problems.PREPARE)
     store.problems.add(operation.id, problems.PREPARE, notes, place)
-    grown = replace(operation, count=_with_users(operation.count, len(users)))
+    total, added = (operation.count.total or 0) + len(users), (operation.count.users or 0) + len(users)
+    grown = replace(operation, count=replace(operation.count, total=total, users=added))
     store.operations.save(advance(grown, Status.SELECTION, now()))
-
-
-def _with_users(count: Counts, added: int) -> Counts:
-    return replace(count, total=(count.total or 0) + added, users=(count.users or 0) + added)
 
 
 def import_run(call: Call) -> OperationAnswer:

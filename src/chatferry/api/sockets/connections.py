@@ -8,6 +8,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
+from operator import attrgetter
 from typing import Protocol
 
 from msgspec import Struct
@@ -114,8 +115,8 @@ class Connections:
 
     def _made_room(self, peers: Iterable[Peer]) -> bool:
         """Close the longest waiting of these connections, if one waits."""
-        waiting = (peer for peer in peers if not peer.is_busy)
-        longest = next(waiting, None) if peers is self._waiting else min(waiting, key=_since, default=None)
+        waiting, since = (peer for peer in peers if not peer.is_busy), attrgetter("since")
+        longest = next(waiting, None) if peers is self._waiting else min(waiting, key=since, default=None)
         if longest is None:
             return False
         self._forget(longest)
@@ -163,7 +164,3 @@ class Connections:
         for why in [why for why in self._refused if self._seldom.may(why, now)]:
             refused = self._refused.pop(why)
             event(LOG, "connections refused", logging.WARNING, why=why, refused=refused)
-
-
-def _since(peer: Peer) -> float:
-    return peer.since

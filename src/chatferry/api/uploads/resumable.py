@@ -7,6 +7,7 @@ complete once that operation exists.
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from email.utils import formatdate
 from functools import partial
 from io import FileIO
 from pathlib import Path
@@ -43,10 +44,7 @@ async def describe(request: Request, services: Services, user: Document) -> Resp
 
 
 async def create(request: Request, services: Services, user: Document) -> Response:
-    """Announce a resumable upload; the first bytes can be in the same request.
-
-    If the first bytes cannot be stored there is no upload.
-    """
+    """Announce a resumable upload; the first bytes can be in the same request."""
     tus.check_version(request.headers)
     upload = _announced(request, services, user)
     await run_sync(operations.check_room, services, upload.may_replace)
@@ -202,7 +200,7 @@ async def _standing(
         fate = {wire.OPERATION_ID: upload.id}
     else:
         known = await run_sync(services.store.uploads.get, upload.id) or upload
-        fate = {"Upload-Expires": tus.http_date(known.expires)}
+        fate = {"Upload-Expires": formatdate(known.expires / 1000, usegmt=True)}
     return Response(status_code=status, headers={"Upload-Offset": str(offset), **fate, **(more or {})})
 
 

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 import anyio.to_thread
 from msgspec import Struct
@@ -32,12 +32,7 @@ LOG = logging.getLogger("chatferry.uploads")
 LONGEST_NAME = 200  # characters; file systems hold 255 bytes
 
 
-class BodyReader(Protocol):
-    """A reader of the body of an upload. It writes the file as it arrives; `finish` returns the fields."""
-
-    def feed(self, chunk: bytes) -> None: ...
-
-    def finish(self) -> dict[str, object]: ...
+BodyReader = UploadBody | FormBody
 
 
 class _Way(Struct, frozen=True):

@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping
-from email.utils import formatdate
 
 from chatferry.errors import RequestError
 
@@ -51,10 +50,6 @@ def size(headers: Headers, name: str) -> int:
     if not _SIZE.fullmatch(text):
         raise RequestError(f"The header {name} must be there and be a whole number of bytes.")
     return int(text)
-
-
-def http_date(ms: int) -> str:
-    return formatdate(ms / 1000, usegmt=True)
 
 
 def metadata(text: str) -> dict[str, str]:

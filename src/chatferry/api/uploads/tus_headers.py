@@ -66,9 +66,7 @@ class Exchange(Struct, frozen=True, kw_only=True):
 
     needs, may_have  required and optional headers of the call
     bytes            description of the body, "" if there is none
-    status           statuses of success
     returns          headers of the answer
-    refusals         statuses of refusals
     """
 
     needs: tuple[str, ...] = ()
