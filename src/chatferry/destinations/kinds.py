@@ -77,11 +77,7 @@ def is_server(url: str) -> bool:
 
 
 def open_destination(url: str, patience: float | None = None) -> Destination:
-    """Open the destination that a URL names: `sqlite:PATH`, `memory:` or `mongodb://HOST:PORT/DATABASE`.
-
-    `patience`: seconds after which a question to its server has failed, None for as long as imports wait.
-    Raises SettingsError if the URL names no destination.
-    """
+    """Open the destination that a URL names. `patience` is that of `DestinationKind.open`."""
     return kind_of(url).open(url, patience)
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from chatferry.destinations.protocol import Destination, Lookup, Packed, Rejection
 from chatferry.destinations.rules import (
-    FIELDS,
     ChangeError,
     columns,
     embedded_settings,
@@ -70,7 +69,7 @@ class _Shelf:
         require_free(document["_id"], found_by, lambda key: self._found_by.get(key, {}))
 
 
-_BY_ID = {collection: lookup for lookup, (collection, field) in FIELDS.items() if field == "_id"}
+_BY_ID = {collection: lookup for lookup in Lookup for collection, field in [lookup.value] if field == "_id"}
 _RIVALS = {"username": Lookup.USERNAME, "unique name": Lookup.ROOM_NAME, "rid": Lookup.SUBSCRIPTION_ROOM}
 
 
@@ -101,7 +100,7 @@ class MemoryDestination:
         return self._base.settings(names) if self._base else embedded_settings(names)
 
     def find(self, lookup: Lookup, values: Collection[str]) -> list[Document]:
-        collection, field = FIELDS[lookup]
+        collection, field = lookup.value
         wanted = looked_up(lookup, values)
         if collection != MESSAGES:
             self._ask(lookup, wanted)
@@ -180,7 +179,7 @@ class MemoryDestination:
         new = [value for value in values if (lookup, value) not in self._asked] if self._base else []
         if self._base and new:
             self._asked.update((lookup, value) for value in new)
-            shelf = self._shelves[FIELDS[lookup][0]]
+            shelf = self._shelves[lookup.value[0]]
             for document in self._base.find(lookup, new):
                 if document["_id"] not in shelf.documents:
                     shelf.put(document, encode(document))
@@ -273,7 +272,7 @@ class MemoryDestination:
         users = len(self._shelves[SUBSCRIPTIONS].ids("rid", [room_id]))
         room = next(iter(self._below(Lookup.ROOM_ID, room_id)), {})
         messages = [message for message in self._last_messages(room_id, room) if shown(message)]
-        newest = max(messages, key=_order, default=None)
+        newest = max(messages, key=lambda message: (message["ts"].ms, message["_id"]), default=None)
         return totals(room_id, room.get("msgs", 0) + self._added[room_id], users, newest)
 
     def _last_messages(self, room_id: str, below: Document) -> Iterator[Document]:
@@ -300,7 +299,3 @@ class PassingDestination(MemoryDestination):
         refused = super().apply([changes[place] for place in kept])
         self._digests.clear()
         return [Rejection(kept[one.index], one.reason) for one in refused]
-
-
-def _order(message: Document) -> tuple[int, str]:
-    return message["ts"].ms, message["_id"]

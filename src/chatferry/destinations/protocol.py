@@ -6,35 +6,51 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from chatferry.documents import UPLOADS, Change, Document
+from chatferry.documents import (
+    AVATARS,
+    CONTACTS,
+    LINKS,
+    MESSAGES,
+    ORIGINS,
+    PERMISSIONS,
+    ROOMS,
+    SUBSCRIPTIONS,
+    UPLOADS,
+    USERS,
+    Change,
+    Document,
+)
 
 ADDRESS = "address"
 """What `unique_id` begins with where it is made of the destination's address, for lack of anything better."""
 
 
 class Lookup(Enum):
-    """The questions a destination answers. The comment says what the values are compared with."""
+    """The questions a destination answers: a collection, and its field that the values are compared with.
 
-    USER_ID = "user _id"  # users._id
-    USER_IMPORT_ID = "user import id"  # users.importIds, any of them
-    USER_EMAIL = "user e-mail"  # users.emails.address, any of them, whatever its case
-    USERNAME = "username"  # users.username, whatever its case
-    USER_ROLE = "user role"  # users.roles, any of them
-    USER_TOKEN = "user login token"  # users.services.resume.loginTokens.hashedToken, any of them
-    CONTACT_ID = "contact _id"  # rocketchat_livechat_contact._id
-    CONTACT_IMPORT_ID = "contact import id"  # rocketchat_livechat_contact.importIds, any of them
-    ROOM_ID = "room _id"  # rocketchat_room._id
-    ROOM_IMPORT_ID = "room import id"  # rocketchat_room.importIds, any of them
-    ROOM_NAME = "room name"  # rocketchat_room.name or .fname, exactly
-    ROOM_MEMBERS = "direct room members"  # rocketchat_room.uids of rooms with t "d", sorted, joined by ","
-    ROOM_DEFAULT = "default rooms"  # rocketchat_room.default; the value is "true"
-    SUBSCRIPTION_ROOM = "subscriptions of a room"  # rocketchat_subscription.rid
-    MESSAGE_ID = "message _id"  # rocketchat_message._id
-    UPLOAD_ID = "upload _id"  # rocketchat_uploads._id
-    AVATAR_ID = "avatar _id"  # rocketchat_avatars._id
-    PERMISSION_ID = "permission _id"  # rocketchat_permissions._id
-    ORIGIN_ID = "origin _id"  # chatferry_origins._id
-    LINK_ID = "link _id"  # chatferry_links._id
+    Unless the comment says otherwise, a value that equals the field, or one of its items, is found.
+    """
+
+    USER_ID = USERS, "_id"
+    USER_IMPORT_ID = USERS, "importIds"
+    USER_EMAIL = USERS, "emails.address"  # whatever its case
+    USERNAME = USERS, "username"  # whatever its case
+    USER_ROLE = USERS, "roles"
+    USER_TOKEN = USERS, "services.resume.loginTokens.hashedToken"
+    CONTACT_ID = CONTACTS, "_id"
+    CONTACT_IMPORT_ID = CONTACTS, "importIds"
+    ROOM_ID = ROOMS, "_id"
+    ROOM_IMPORT_ID = ROOMS, "importIds"
+    ROOM_NAME = ROOMS, "name"  # or fname
+    ROOM_MEMBERS = ROOMS, "uids"  # of rooms with t "d", sorted, joined by ","
+    ROOM_DEFAULT = ROOMS, "default"  # the value is "true"
+    SUBSCRIPTION_ROOM = SUBSCRIPTIONS, "rid"
+    MESSAGE_ID = MESSAGES, "_id"
+    UPLOAD_ID = UPLOADS, "_id"
+    AVATAR_ID = AVATARS, "_id"
+    PERMISSION_ID = PERMISSIONS, "_id"
+    ORIGIN_ID = ORIGINS, "_id"
+    LINK_ID = LINKS, "_id"
 
 
 class Rejection(Struct, frozen=True):

@@ -1,6 +1,5 @@
 """Rules that all destinations share: which keys find a document, and how a change applies to it."""
 
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
@@ -9,17 +8,13 @@ from unicodedata import normalize
 
 from msgspec.structs import replace
 
+from chatferry.clock import now
 from chatferry.destinations.protocol import Lookup
 from chatferry.documents import (
-    AVATARS,
     CONTACTS,
-    LINKS,
     MESSAGES,
-    ORIGINS,
-    PERMISSIONS,
     ROOMS,
     SUBSCRIPTIONS,
-    UPLOADS,
     USERS,
     Date,
     Document,
@@ -32,30 +27,6 @@ from chatferry.documents import (
 class ChangeError(ValueError):
     """A change that cannot be made. The text says why."""
 
-
-FIELDS: Mapping[Lookup, tuple[str, str]] = {
-    Lookup.USER_ID: (USERS, "_id"),
-    Lookup.USER_IMPORT_ID: (USERS, "importIds"),
-    Lookup.USER_EMAIL: (USERS, "emails.address"),
-    Lookup.USERNAME: (USERS, "username"),
-    Lookup.USER_ROLE: (USERS, "roles"),
-    Lookup.USER_TOKEN: (USERS, "services.resume.loginTokens.hashedToken"),
-    Lookup.CONTACT_ID: (CONTACTS, "_id"),
-    Lookup.CONTACT_IMPORT_ID: (CONTACTS, "importIds"),
-    Lookup.ROOM_ID: (ROOMS, "_id"),
-    Lookup.ROOM_IMPORT_ID: (ROOMS, "importIds"),
-    Lookup.ROOM_NAME: (ROOMS, "name"),
-    Lookup.ROOM_MEMBERS: (ROOMS, "uids"),
-    Lookup.ROOM_DEFAULT: (ROOMS, "default"),
-    Lookup.SUBSCRIPTION_ROOM: (SUBSCRIPTIONS, "rid"),
-    Lookup.MESSAGE_ID: (MESSAGES, "_id"),
-    Lookup.UPLOAD_ID: (UPLOADS, "_id"),
-    Lookup.AVATAR_ID: (AVATARS, "_id"),
-    Lookup.PERMISSION_ID: (PERMISSIONS, "_id"),
-    Lookup.ORIGIN_ID: (ORIGINS, "_id"),
-    Lookup.LINK_ID: (LINKS, "_id"),
-}
-"""The collection and the field that a look-up looks in."""
 
 UNIQUE: Mapping[str, str] = {
     "username": "another user has the username {}",
@@ -98,10 +69,6 @@ def _token_hashes(user: Document) -> Iterator[Any]:
     yield from (entry.get("hashedToken") for entry in _items(holder) if isinstance(entry, dict))
 
 
-def _contact_keys(contact: Document) -> Iterator[tuple[str, Any]]:
-    yield from (("importIds", value) for value in _items(contact.get("importIds")))
-
-
 def _room_keys(room: Document) -> Iterator[tuple[str, Any]]:
     yield from (("importIds", value) for value in _items(room.get("importIds")))
     yield from (("name", room.get(field)) for field in ("name", "fname"))
@@ -122,7 +89,7 @@ def _subscription_keys(subscription: Document) -> Iterator[tuple[str, Any]]:
 
 _KEYS: Mapping[str, Callable[[Document], Iterable[tuple[str, Any]]]] = {
     USERS: _user_keys,
-    CONTACTS: _contact_keys,
+    CONTACTS: lambda contact: [("importIds", value) for value in _items(contact.get("importIds"))],
     ROOMS: _room_keys,
     SUBSCRIPTIONS: _subscription_keys,
     MESSAGES: lambda message: [("rid", message.get("rid"))],
@@ -169,8 +136,7 @@ def to_json(value: Any) -> bytes:
 
 def timestamp_suffix() -> bytes:
     """Return the bytes that `with_timestamp` adds to documents that are written now."""
-    now = Date.at(time.time_ns() // 1_000_000)
-    return b',"_updatedAt":' + encode(now) + b"}"
+    return b',"_updatedAt":' + encode(Date.at(now())) + b"}"
 
 
 def with_timestamp(document: Document, suffix: bytes) -> bytes:

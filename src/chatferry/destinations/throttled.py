@@ -37,12 +37,7 @@ class Pace(Struct, frozen=True):
 
 
 class TimedWrite(Struct, frozen=True):
-    """A finished write.
-
-    documents     all of them
-    messages      how many of the documents are messages
-    began, ended  in seconds of one clock
-    """
+    """A finished write: of all `documents` so many are `messages`; times in seconds of one clock."""
 
     documents: int
     messages: int

@@ -1,6 +1,8 @@
 """Changes to one collection, brought to MongoDB inside a transaction."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 
 from bson.datetime_ms import DatetimeMS
 from msgspec import Struct
@@ -12,7 +14,7 @@ from pymongo.errors import BulkWriteError
 from chatferry.destinations.mongodb.bson_documents import decoded, difference, document_of, encoded, in_bson
 from chatferry.destinations.mongodb.digests import Digests
 from chatferry.destinations.mongodb.queries import RIVAL_FIELDS, rivals
-from chatferry.destinations.mongodb.server import DISK_FULL, Row, is_passing, refusal
+from chatferry.destinations.mongodb.server import Row, refusal, refused_documents
 from chatferry.destinations.protocol import Rejection
 from chatferry.destinations.rules import ChangeError, columns, identity, keys, patched
 from chatferry.destinations.slices import slices
@@ -21,11 +23,7 @@ from chatferry.documents import MESSAGES, Change, Insert, Update
 
 
 class RefusedError(Exception):
-    """The server refuses one write. The transaction has ended; the other changes can still be made.
-
-    indexes  the places of the changes that were merged into this write
-    reason   why the server refuses it
-    """
+    """The server refuses the write of the changes at `indexes`, which has ended the transaction."""
 
     def __init__(self, indexes: list[int], reason: str) -> None:
         self.indexes = indexes
@@ -125,11 +123,8 @@ class CollectionChanges:
 
     def _holders(self, wanted: Iterable[Key]) -> Iterator[tuple[Key, str]]:
         """Yield the keys of stored documents that hold some of the wanted ones, with the documents' ids."""
-        by_field: dict[str, list[str]] = {}
-        for field, value in wanted:
-            by_field.setdefault(field, []).append(value)
-        for field, values in by_field.items():
-            for some in slices(values, 1000):
+        for field, same in groupby(sorted(wanted), itemgetter(0)):
+            for some in slices((value for _, value in same), 1000):
                 collection, query, collation = rivals(field, some)
                 for document in self._database[collection].find(
                     query, RIVAL_FIELDS, collation=collation, session=self._session
@@ -181,10 +176,8 @@ class CollectionChanges:
                     [request for _, request in requests], session=self._session
                 )
             except BulkWriteError as error:
-                faults = error.details.get("writeErrors", ())
-                if is_passing(error) or not faults or faults[0]["code"] == DISK_FULL:
-                    raise
-                raise RefusedError(requests[faults[0]["index"]][0].indexes, refusal(faults[0])) from error
+                fault = refused_documents(error)[0]
+                raise RefusedError(requests[fault["index"]][0].indexes, refusal(fault)) from error
         if self._digests:
             self._stored_digests.replace(self._digests, self._session)
 

@@ -1,7 +1,6 @@
 """Rocket.Chat's own database: its collections in MongoDB, beside a server that may be at work on them."""
 
 import hashlib
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -11,6 +10,7 @@ from pymongo.client_session import ClientSession
 from pymongo.errors import BulkWriteError
 from pymongo.read_preferences import ReadPreference
 
+from chatferry.clock import now
 from chatferry.destinations.mongodb.bson_documents import (
     decoded,
     document_of,
@@ -20,13 +20,13 @@ from chatferry.destinations.mongodb.bson_documents import (
 )
 from chatferry.destinations.mongodb.changes import CollectionChanges, RefusedError
 from chatferry.destinations.mongodb.digests import Digests
-from chatferry.destinations.mongodb.filestores.chosen import SETTINGS, FileStores
+from chatferry.destinations.mongodb.filestores.chosen import FileStores, read_settings
 from chatferry.destinations.mongodb.list_additions import add, only_add
 from chatferry.destinations.mongodb.queries import COLLATIONS, is_found, queries
 from chatferry.destinations.mongodb.room_totals import RoomTotals
-from chatferry.destinations.mongodb.server import DISK_FULL, DUPLICATE, Row, Server, is_passing, refusal
+from chatferry.destinations.mongodb.server import DUPLICATE, Row, Server, refusal, refused_documents
 from chatferry.destinations.protocol import ADDRESS, Lookup, Packed, Rejection
-from chatferry.destinations.rules import FIELDS, ChangeError, identity
+from chatferry.destinations.rules import ChangeError, identity
 from chatferry.destinations.slices import is_possible, slices
 from chatferry.documents import CONTACTS, MESSAGES, ROOMS, UPLOADS, USERS, Change, Document, decode, encode
 
@@ -63,14 +63,10 @@ class MongoDestination:
         return f"{ADDRESS} {hashlib.sha256(self._server.name.encode()).hexdigest()[:32]}"
 
     def settings(self, names: Collection[str]) -> dict[str, Any]:
-        return self._server.patiently(self._settings, [*names])
-
-    def _settings(self, names: list[str]) -> dict[str, Any]:
-        rows = self._server.database[SETTINGS].find({"_id": {"$in": names}}, {"value": 1})
-        return {row["_id"]: row.get("value") for row in rows}
+        return self._server.patiently(read_settings, self._server, {"$in": [*names]})
 
     def find(self, lookup: Lookup, values: Collection[str]) -> list[Document]:
-        collection, _ = FIELDS[lookup]
+        collection, _ = lookup.value
         is_wanted = is_found(lookup, values)
         found: dict[str, Document] = {}
         for query in queries(lookup, values) if values else ():
@@ -91,7 +87,7 @@ class MongoDestination:
             self._server.patiently(self._stored_digests.make_ready)
         if only_add(changes):
             collection = self._database[changes[0].collection]
-            if self._server.patiently(add, collection, changes, _now()):
+            if self._server.patiently(add, collection, changes, now()):
                 return []
         return self._applied(lambda session: changes) if changes else []
 
@@ -124,14 +120,14 @@ class MongoDestination:
         return sorted(rejections, key=lambda rejection: rejection.index)
 
     def put_file(self, document: Document, content: Iterable[bytes], collection: str = UPLOADS) -> None:
-        id_, now = identity(document), _now()
+        id_, moment = identity(document), now()
         placed = self._files.placed(document, collection)
         data = encoded({key: value for key, value in placed.items() if key != "_updatedAt"})
         settle = self._files.of(placed, collection).write(placed, content)
 
         def store(session: ClientSession) -> None:
             settle(session)
-            row = decoded(with_timestamp(data, timestamp_suffix(now)))
+            row = decoded(with_timestamp(data, timestamp_suffix(moment)))
             self._database[collection].replace_one({"_id": id_}, row, upsert=True, session=session)
 
         self._server.patiently(self._transaction, store)
@@ -188,18 +184,15 @@ class MongoDestination:
     # ------------------------------------------------------------ writing
 
     def _applied(self, changes_of: Callable[[ClientSession], Sequence[Change]]) -> list[Rejection]:
-        """Apply changes in one transaction; try again without the changes that the server refuses.
-
-        If a refused write merged several changes, retry them one by one.
-        """
+        """Apply changes in one transaction; try again without the changes that the server refuses."""
         refused: dict[int, str] = {}
         one_by_one = False
 
         def work(session: ClientSession) -> list[Rejection]:
-            changes, now = changes_of(session), _now()
+            changes, moment = changes_of(session), now()
             rejections = [Rejection(index, reason) for index, reason in refused.items()]
             for collection, numbered in _by_collection(changes, refused).items():
-                batch = CollectionChanges(self._database, session, collection, numbered, now, one_by_one)
+                batch = CollectionChanges(self._database, session, collection, numbered, moment, one_by_one)
                 rejections += batch.apply()
             return sorted(rejections, key=lambda rejection: rejection.index)
 
@@ -223,10 +216,10 @@ class MongoDestination:
 
     def _insert(self, messages: Sequence[Packed]) -> list[tuple[int, str]]:
         """Insert messages and their digests. Return the places of refused messages, and the reasons."""
-        now = timestamp_suffix(_now())
+        suffix = timestamp_suffix(now())
         self._stored_digests.make_ready()
         added = self._stored_digests.add([(message[0], message[1]) for message in messages])
-        rows = [RawBSONDocument(with_timestamp(message[2], now)) for message in messages]
+        rows = [RawBSONDocument(with_timestamp(message[2], suffix)) for message in messages]
         refused, twins = [], []
         for fault in _faults(lambda: self._database[MESSAGES].insert_many(rows, ordered=False)):
             if _is_twin(fault):
@@ -248,11 +241,6 @@ class MongoDestination:
             found = self._database[collection].index_information().values()
             if all(index["key"][0][0] != "importIds" for index in found):
                 self._database[collection].create_index("importIds", sparse=True)
-
-
-def _now() -> int:
-    """Return milliseconds since the epoch."""
-    return time.time_ns() // 1_000_000
 
 
 def _by_collection(
@@ -280,17 +268,12 @@ def _faults(work: Callable[[], object]) -> list[Row]:
     try:
         work()
     except BulkWriteError as error:
-        faults: list[Row] = error.details.get("writeErrors", [])
-        if is_passing(error) or error.details.get("writeConcernErrors") or any(map(_is_disk_full, faults)):
+        if error.details.get("writeConcernErrors"):
             raise
-        return faults
+        return refused_documents(error)
     return []
 
 
 def _is_twin(fault: Row) -> bool:
     """Return whether a document was not written because its `_id` exists."""
     return bool(fault["code"] == DUPLICATE and fault.get("keyPattern", {"_id": 1}) == {"_id": 1})
-
-
-def _is_disk_full(fault: Row) -> bool:
-    return bool(fault["code"] == DISK_FULL)

@@ -12,7 +12,7 @@ from pymongo import UpdateOne
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
 
-from chatferry.destinations.mongodb.server import DISK_FULL, Row, is_passing
+from chatferry.destinations.mongodb.server import Row, refused_documents
 from chatferry.destinations.slices import is_possible, slices
 from chatferry.documents import MESSAGES, Change, Update
 
@@ -40,22 +40,18 @@ def add(collection: Collection[Row], updates: Sequence[Update], now: int) -> boo
     fields = dict.fromkeys((path for update in updates for path in update.add), 1)
     for some in slices(update.id for update in updates):
         stored |= {row["_id"]: row for row in collection.find({"_id": {"$in": some}}, fields)}
-    if not all(_can_take(stored.get(update.id), update) for update in updates):
-        return False
+    for update in updates:
+        document = stored.get(update.id)
+        if document is None or not all(isinstance(document.get(path, []), list) for path in update.add):
+            return False
     requests = list(_requests(stored, updates, now))
     try:
         if requests:
             collection.bulk_write(requests, ordered=False)
     except BulkWriteError as error:
-        faults = error.details.get("writeErrors", ())
-        if is_passing(error) or not faults or any(fault["code"] == DISK_FULL for fault in faults):
-            raise
+        refused_documents(error)
         return False
     return True
-
-
-def _can_take(document: Row | None, update: Update) -> bool:
-    return document is not None and all(isinstance(document.get(path, []), list) for path in update.add)
 
 
 def _requests(stored: dict[str, Row], updates: Sequence[Update], now: int) -> Iterator[UpdateOne]:

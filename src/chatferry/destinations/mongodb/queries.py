@@ -11,7 +11,7 @@ import msgspec
 from pymongo.collation import Collation
 
 from chatferry.destinations.protocol import Lookup
-from chatferry.destinations.rules import FIELDS, fold, keys, looked_up
+from chatferry.destinations.rules import fold, keys, looked_up
 from chatferry.destinations.slices import slices
 from chatferry.documents import ROOMS, SUBSCRIPTIONS, USERS, Document
 
@@ -27,7 +27,7 @@ _ALTERNATIVES = 200  # alternatives in one query, each of which is looked up by 
 
 def queries(lookup: Lookup, values: Iterable[str]) -> Iterator[Query]:
     """Yield the queries that together find the documents of a look-up."""
-    _, field = FIELDS[lookup]
+    _, field = lookup.value
     if lookup == Lookup.ROOM_DEFAULT:
         yield {"default": True}
     elif lookup == Lookup.ROOM_NAME:
@@ -35,7 +35,10 @@ def queries(lookup: Lookup, values: Iterable[str]) -> Iterator[Query]:
             yield {"$or": [{"name": {"$in": some}}, {"fname": {"$in": some}}]}
     elif lookup == Lookup.ROOM_MEMBERS:
         for some in slices(values, _ALTERNATIVES):
-            yield {"t": "d", "$or": [_with_members(value) for value in some]}
+            members: list[Query] = [
+                {"$all": value.split(",")} if value else {"$in": [None, []]} for value in some
+            ]
+            yield {"t": "d", "$or": [{"uids": ids} for ids in members]}
     else:
         wanted = chain.from_iterable(map(_spellings, values)) if lookup in COLLATIONS else values
         for some in slices(wanted):
@@ -48,13 +51,9 @@ def _spellings(value: str) -> set[str]:
     return {value, folded, folded.replace("ss", "ß")}
 
 
-def _with_members(value: str) -> Query:
-    return {"uids": {"$all": value.split(",")} if value else {"$in": [None, []]}}
-
-
 def is_found(lookup: Lookup, values: Iterable[str]) -> Callable[[Document], bool]:
     """Return a function that tells whether a document belongs to the look-up."""
-    collection, field = FIELDS[lookup]
+    collection, field = lookup.value
     wanted = looked_up(lookup, values)
     if field == "_id":
         return lambda document: document.get("_id") in wanted

@@ -179,6 +179,14 @@ def _told(error: PyMongoError) -> str:
     return str(faults[0].get("errmsg")) if faults else (str(error) or type(error).__name__)
 
 
+def refused_documents(error: BulkWriteError) -> list[Row]:
+    """Return the faults of a bulk with single documents; raise the error if it is of another kind."""
+    faults: list[Row] = error.details.get("writeErrors", [])
+    if is_passing(error) or not faults or any(fault["code"] == DISK_FULL for fault in faults):
+        raise error
+    return faults
+
+
 def refusal(fault: Row) -> str:
     """Return why the server did not write one document."""
     if fault["code"] == DUPLICATE:

@@ -31,9 +31,7 @@ _EXACT, _PLAIN = json_util.CANONICAL_JSON_OPTIONS, json_util.RELAXED_JSON_OPTION
 class Note(Struct, frozen=True):
     """An index that was dropped.
 
-    operation   that dropped it
     definition  from `listIndexes`
-    since       in milliseconds
     beats       grows while the process that dropped it lives
     """
 

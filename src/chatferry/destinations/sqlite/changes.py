@@ -3,6 +3,8 @@
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 
 from msgspec import Struct
 
@@ -248,10 +250,7 @@ def _holders(db: sqlite3.Connection, collection: str, wanted: Collection[Key]) -
         for key in wanted:
             yield from ((key, id_) for id_ in subscriptions.holders(db, key[1]))
         return
-    by_field: dict[str, list[str]] = {}
-    for field, value in sorted(wanted):
-        by_field.setdefault(field, []).append(value)
-    for field, values in by_field.items():
-        for some in slices(values):
+    for field, keys_ in groupby(sorted(wanted), itemgetter(0)):
+        for some in slices(value for _, value in keys_):
             rows = db.execute(_HOLDERS + placeholders(some), (collection, field, *some))
             yield from (((field, value), id_) for value, id_ in rows)

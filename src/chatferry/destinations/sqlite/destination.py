@@ -11,7 +11,6 @@ from typing import Any
 from chatferry import private
 from chatferry.destinations.protocol import Lookup, Packed, Rejection
 from chatferry.destinations.rules import (
-    FIELDS,
     embedded_settings,
     identity,
     looked_up,
@@ -96,7 +95,7 @@ class SqliteDestination:
         return embedded_settings(names)
 
     def find(self, lookup: Lookup, values: Collection[str]) -> list[Document]:
-        collection, field = FIELDS[lookup]
+        collection, field = lookup.value
         found: dict[str, str] = {}
         for some in slices(looked_up(lookup, values)):
             if field == "_id":
@@ -182,7 +181,10 @@ class SqliteDestination:
                 apply(self._db, list(self._totals(some)), timestamp_suffix())
 
     def dump(self, collection: str) -> Iterator[bytes]:
-        return self._stream(_DUMP[collection], [()])
+        """Yield documents as of now, over a connection of its own, whatever is written meanwhile."""
+        with _plain_errors(self._path), closing(connected(self._path)) as db:
+            for (line,) in db.execute(_DUMP[collection]):
+                yield line
 
     def count(self, collection: str) -> int:
         return int(self._rows(f"SELECT count(*) FROM {collection}", ())[0][0])
@@ -210,13 +212,6 @@ class SqliteDestination:
     def _rows(self, sql: str, values: Sequence[Any]) -> list[Any]:
         with _plain_errors(self._path):
             return self._db.execute(sql, values).fetchall()
-
-    def _stream(self, sql: str, queries: Iterable[Sequence[str]]) -> Iterator[bytes]:
-        """Yield results as of now, over a connection of its own, whatever is written meanwhile."""
-        with _plain_errors(self._path), closing(connected(self._path)) as db:
-            for values in queries:
-                for (value,) in db.execute(sql, values):
-                    yield value
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

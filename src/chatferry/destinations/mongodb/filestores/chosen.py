@@ -24,7 +24,7 @@ class FileStores:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._settings = server.patiently(self._read_settings)
+        self._settings = server.patiently(read_settings, server, _WANTED)
         self._chosen = self._settings.get("FileUpload_Storage_Type") or _GRIDFS
         self.server_id = str(self._settings.get("uniqueID") or "")
         self._bucket = S3Bucket(self._settings)
@@ -51,9 +51,11 @@ class FileStores:
     def close(self) -> None:
         self._bucket.close()
 
-    def _read_settings(self) -> Row:
-        rows = self._server.database[SETTINGS].find({"_id": _WANTED}, {"value": 1})
-        return {row["_id"]: row.get("value") for row in rows}
+
+def read_settings(server: Server, ids: Row) -> Row:
+    """Return Rocket.Chat's settings whose `_id` meets this condition."""
+    rows = server.database[SETTINGS].find({"_id": ids}, {"value": 1})
+    return {row["_id"]: row.get("value") for row in rows}
 
 
 def _unsupported(kind: object) -> SettingsError:

@@ -1,6 +1,5 @@
 """Files in GridFS buckets, as Rocket.Chat has them: a file's `_id` is that of its document, a string."""
 
-import time
 from collections.abc import Iterable, Iterator
 from functools import partial
 
@@ -10,6 +9,7 @@ from bson.datetime_ms import DatetimeMS
 from pymongo.client_session import ClientSession
 from pymongo.errors import BulkWriteError
 
+from chatferry.clock import now
 from chatferry.destinations.mongodb.filestores.protocol import Settle
 from chatferry.destinations.mongodb.server import DUPLICATE, Row, Server
 from chatferry.destinations.slices import CHUNK, chunks, is_possible
@@ -33,7 +33,7 @@ class Bucket:
 
     def write(self, document: Document, content: Iterable[bytes]) -> Settle:
         """Write the bytes beside an existing file; `settle` puts them in its place."""
-        id_, now = document["_id"], time.time_ns() // 1_000_000
+        id_, moment = document["_id"], now()
         self._server.patiently(self._make_indexes)
         replaces = self._server.patiently(self._files.find_one, {"_id": id_}, {"_id": 1})
         place = _UNFINISHED + id_ if replaces else id_
@@ -43,7 +43,7 @@ class Bucket:
         except BaseException:
             self._drop(place)
             raise
-        return partial(self.settle, id_, place, length, content_type(document), now)
+        return partial(self.settle, id_, place, length, content_type(document), moment)
 
     def settle(self, id_: str, place: str, length: int, type_: str, now: int, session: ClientSession) -> None:
         """Make the bytes at this place those of the file. Repeating it does no harm."""

@@ -146,17 +146,15 @@ class S3Bucket:
         config = Config(
             signature_version="s3" if is_old else "s3v4", s3={"addressing_style": style}, **_OPTIONS
         )
+        region = self._text("Region") or "us-east-1"
         try:
             return Session().client(
-                "s3", endpoint_url=self._endpoint or None, config=config, **self._region(), **self._keys()
+                "s3", region, endpoint_url=self._endpoint or None, config=config, **self._keys()
             )
         except ValueError:
             raise _bucket_error(self.name, "EndpointResolutionError") from None
         except BotoCoreError as error:
             raise _bucket_error(self.name, type(error).__name__) from None
-
-    def _region(self) -> dict[str, str]:
-        return {"region_name": self._text("Region") or "us-east-1"}
 
     def _keys(self) -> dict[str, str]:
         """Return the keys of the settings; if none, the client uses this machine's, as Rocket.Chat does."""
