@@ -11,7 +11,7 @@ from chatferry.documents import Document
 from chatferry.operations import Operation
 from chatferry.origins import Links
 from chatferry.pipeline.linking import Origins
-from chatferry.problems import problem
+from chatferry.problems import about
 from chatferry.records import Channel, Contact, Outcome, User
 from chatferry.redaction import holds_secret
 from chatferry.store import Store, problems
@@ -63,7 +63,7 @@ def not_selected(
 ) -> Decision:
     """Leave out a record; an account that an earlier import brought stays the author of its messages."""
     reason = f"{name or record.id} was not selected"
-    note = problem(f"{type}-not-selected", reason, file=record.file, position=record.position)
+    note = about(record, f"{type}-not-selected", reason)
     id, name = (account["_id"], account.get("username", "")) if account else ("", name)
     return Decision(outcome=Outcome.SKIPPED, id=id, name=name, problems=(note,))
 
@@ -91,9 +91,7 @@ def carry_out(
             outcome, id = decision.outcome, decision.id
             if place in refused:
                 outcome, id = Outcome.FAILED, ""
-                record = staged.record
-                reason = refused[place].reason
-                notes.append(problem(f"{type}-rejected", reason, file=record.file, position=record.position))
+                notes.append(about(staged.record, f"{type}-rejected", refused[place].reason))
             results.append(Result(staged.number, outcome, id, decision.name))
             if isinstance(staged.record, User) and id and holds_secret(staged.record.avatar_url):
                 _keep_address(context.store, id, staged.record.avatar_url, decision)

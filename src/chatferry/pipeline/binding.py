@@ -76,10 +76,7 @@ def open_to_look(settings: Settings) -> Destination:
 
 
 def _news(destination: Destination, settings: Settings, store: Store) -> Binding | None:
-    """Return what the store is to keep of the destination, unless it does or there is nothing to keep.
-
-    Raise SettingsError if the store belongs to another one.
-    """
+    """Return what the store is to keep of the destination, unless it does or there is nothing to keep."""
     here, known = _here(settings, destination.unique_id()), store.binding.get()
     is_settled = known is not None and known.id == here.id
     if not is_settled and not _may_bind(destination, settings, store, known):

@@ -98,10 +98,7 @@ def waiting(store: Store) -> Operation:
 
 
 def start(store: Store, operation: Operation) -> Operation:
-    """Start the import of what `operation`, the current one, says was chosen; return it as it is stored.
-
-    Raises OperationError if it is not the current one any more, or does not wait for its selection.
-    """
+    """Start the import of what `operation`, the current one, says was chosen; return it as it is stored."""
     with store.transaction():
         current = waiting(store)
         if current.id != operation.id:
@@ -137,37 +134,25 @@ def cancel(store: Store, operation_id: str, is_worked_on: bool) -> None:
 
 
 def pause(store: Store, operation_id: str = "") -> Summary:
-    """Let the work on an operation wait; "" stands for the current one. Harmless to repeat.
-
-    Raises OperationError if it is not importing.
-    """
-    with store.transaction():
-        operation = _importing(store, operation_id)
-        store.pauses.add(operation.id)
-    return operation
+    """Let the work on an operation wait; "" stands for the current one. Harmless to repeat."""
+    return _done_while_importing(store, operation_id, store.pauses.add)
 
 
 def resume(store: Store, operation_id: str = "") -> Summary:
-    """Let the work on a paused operation go on; "" stands for the current one. Harmless to repeat.
+    """Let the work on a paused operation go on, as `pause` lets it wait."""
+    return _done_while_importing(store, operation_id, store.pauses.remove)
 
-    Raises OperationError if it is not importing.
-    """
+
+def _done_while_importing(store: Store, operation_id: str, do: Callable[[str], None]) -> Summary:
     with store.transaction():
-        operation = _importing(store, operation_id)
-        store.pauses.remove(operation.id)
+        found = store.operations.get(operation_id) if operation_id else store.operations.last_summary()
+        operation = _require(found, may_pause, "it is not importing", _PAUSE)
+        do(operation.id)
     return operation
 
 
-def _importing(store: Store, operation_id: str) -> Summary:
-    operation = store.operations.get(operation_id) if operation_id else store.operations.last_summary()
-    return _require(operation, may_pause, "it is not importing", _PAUSE)
-
-
 def retry(store: Store, operation_id: str = "") -> Operation:
-    """Take up a failed operation where it stopped; "" stands for the current one. Return it as it then is.
-
-    Raises OperationError if it has not failed.
-    """
+    """Take up a failed operation where it stopped; "" stands for the current one. Return it as it then is."""
     with store.transaction():
         operation = store.operations.get(operation_id) if operation_id else store.operations.last()
         require_failed(operation)

@@ -11,7 +11,7 @@ from chatferry.destinations import Packed
 from chatferry.documents import Document, digest, encode_into
 from chatferry.importers import Importer
 from chatferry.pipeline.results import ALLOWANCE, Batch, PartResult
-from chatferry.problems import problem
+from chatferry.problems import about, problem
 from chatferry.records import Message, Outcome, Part, Problem
 from chatferry.store.parts import NumberedPart
 
@@ -89,12 +89,12 @@ class _BatchBuilder:
             return
         if message.id in self._seen:
             reason = f"another message has the same identity, {message.id}"
-            result.note(_about(message, "message-twice", reason, "ts"))
+            result.note(about(message, "message-twice", reason, "ts"))
             return
         try:
             encode_into(made.document, encoded)
         except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
-            result.note(_about(message, "message-rejected", f"it cannot be written as JSON: {error}"))
+            result.note(about(message, "message-rejected", f"it cannot be written as JSON: {error}"))
             result.files[Outcome.FAILED] += made.all_files
             return
         self._seen.add(message.id)
@@ -132,7 +132,3 @@ def _left_out(part: Part, room: MappedRoom | None) -> Problem:
     name = room.name if room and room.name else part.channel
     reason = f"{part.messages} messages of {name}: the channel was not imported"
     return problem(kind, reason, file=name, count=part.messages)
-
-
-def _about(message: Message, kind: str, reason: str, field: str = "") -> Problem:
-    return problem(kind, reason, file=message.file, position=message.position, field=field)

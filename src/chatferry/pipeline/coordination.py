@@ -1,6 +1,5 @@
 """One chatferry at a time imports into a destination that several could write to."""
 
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from chatferry.destinations import open_lease
@@ -39,9 +38,7 @@ class SoleImporter:
             raise
         self._lease = lease
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         lease, self._lease = self._lease, None
         if lease is not None:
             lease.close()

@@ -28,18 +28,12 @@ from chatferry.store.staging import batches
 
 _BATCH = 1000
 _ENOUGH = 500  # records that were compared: more would not change the answer
-_IMPORT_ID: Mapping[RecordType, Lookup] = {
-    "user": Lookup.USER_IMPORT_ID,
-    "channel": Lookup.ROOM_IMPORT_ID,
-    "contact": Lookup.CONTACT_IMPORT_ID,
+_LOOKUPS: Mapping[RecordType, tuple[Lookup, Lookup]] = {
+    "user": (Lookup.USER_ID, Lookup.USER_IMPORT_ID),
+    "channel": (Lookup.ROOM_ID, Lookup.ROOM_IMPORT_ID),
+    "contact": (Lookup.CONTACT_ID, Lookup.CONTACT_IMPORT_ID),
 }
-
-
-_ID: Mapping[RecordType, Lookup] = {
-    "user": Lookup.USER_ID,
-    "channel": Lookup.ROOM_ID,
-    "contact": Lookup.CONTACT_ID,
-}
+"""By `_id`, and by import id."""
 
 
 class Origins:
@@ -74,7 +68,7 @@ class Origins:
     ) -> dict[str, str]:
         """Return the documents that carry an import id and are of no other origin."""
         wanted = frozenset(import_ids)
-        found = destination.find(_IMPORT_ID[type], wanted)
+        found = destination.find(_LOOKUPS[type][1], wanted)
         pairs = [
             (import_id, str(document["_id"]))
             for document in found
@@ -90,16 +84,12 @@ class Origins:
             import_id: document_id
             for import_id, document_id in pairs
             if (import_id, document_id) not in claimed
-            and not any(_is_made_of(document_id, origin, type, import_id) for origin in rivals)
+            and all(document_id != _own_id(origin, type, import_id) for origin in rivals)
         }
 
 
-def _is_made_of(document_id: str, origin: Origin, type: RecordType, import_id: str) -> bool:
-    """Return whether a document was made of the record that has this import id in this origin."""
-    return document_id == _own_id(origin, type, import_id)
-
-
 def _own_id(origin: Origin, type: RecordType, import_id: str) -> str:
+    """Return the id of the document that is made of a record of an origin."""
     if type == "user":
         return origin.document_id("user", import_id)
     return origin.document_hex("room" if type == "channel" else type, import_id)
@@ -273,7 +263,7 @@ def _linked(
     ids = {import_id: links.get(import_id) for import_id in import_ids}
     own = {import_id: _own_id(origins.own, type, import_id) for import_id in import_ids}
     wanted = {id for id in (*ids.values(), *own.values()) if id}
-    documents = {document["_id"]: document for document in destination.find(_ID[type], wanted)}
+    documents = {document["_id"]: document for document in destination.find(_LOOKUPS[type][0], wanted)}
     found = {id: documents.get(ids[id]) or documents.get(own[id]) for id in import_ids}
     return {id: document for id, document in found.items() if document is not None}
 

@@ -96,9 +96,10 @@ class _Run:
         # `fetching` is loaded when it is needed: its HTTP client takes as long to load as a small import.
         if operation.status == Status.IMPORTING_FILES:
             from chatferry.pipeline.fetching.fetch_pending import fetch_pending
+            from chatferry.pipeline.fetching.run import FetchRun
 
             with self._sole:
-                return fetch_pending(operation, store, self._destination, settings, pause, watch)
+                return fetch_pending(FetchRun(operation, store, self._destination, settings, pause, watch))
         if operation.status == Status.DOWNLOADING:
             from chatferry.pipeline.fetching.archives import download_archive
 

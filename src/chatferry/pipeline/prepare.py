@@ -29,10 +29,7 @@ _PREPARING: dict[type, Status] = {
 
 
 def prepare(operation: Operation, context: ImportContext) -> Operation:
-    """Read everything but the messages into the store; then the operation waits for its selection.
-
-    Raises ArchiveError if nothing can be read, and what `context.check` raises.
-    """
+    """Read everything but the messages into the store; then the operation waits for its selection."""
     store, id = context.store, operation.id
     stated = context.importer.origin(context.archive) if context.importer.origin else ""
     fingerprint = context.archive.fingerprint()

@@ -80,7 +80,7 @@ def leftovers(
         told=tuple(
             one.id
             for one in store.operations.addressed()
-            if _tells(one) and over.is_over(one) and (one.url or not over.is_source(one))
+            if over.is_over(one) and (one.url or (holds_secret(one.archive) and not over.is_source(one)))
         ),
         addresses=tuple(
             (file.upload_id, file.message_id)
@@ -201,10 +201,6 @@ def _files(store: Store, folder: Path, over: _Judge, is_idle: bool) -> Iterator[
     for path in sorted(folder.iterdir()) if is_idle else ():
         if not is_wanted or path.suffix != PARTIAL:
             yield path
-
-
-def _tells(operation: Summary) -> bool:
-    return bool(operation.url) or holds_secret(operation.archive)
 
 
 def _forget_address(store: Store, operation_id: str) -> None:

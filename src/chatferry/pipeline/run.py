@@ -18,6 +18,7 @@ from chatferry.pipeline.contacts import import_contacts
 from chatferry.pipeline.context import ImportContext
 from chatferry.pipeline.convert_parts import convert_parts
 from chatferry.pipeline.linking import Origins, settle_origin
+from chatferry.pipeline.parallel import PartsToWrite
 from chatferry.pipeline.progress import Progress
 from chatferry.pipeline.results import Batch, PartResult, whole_parts
 from chatferry.pipeline.reuse import CacheKey, cache_key_of, cached_part, reusable_parts
@@ -109,7 +110,7 @@ def _written(progress: Progress, context: ImportContext, id_map: IdMap) -> Itera
         return convert_parts(parts, id_map, context.importer, context.archive, destination.pack)
 
     if progress.workers:
-        return progress.workers.write(parts, id_map, destination, context.check, convert)
+        return progress.workers.write(PartsToWrite(parts, id_map, destination, context.check, convert))
     return write_batches(convert(parts), destination, context.check)
 
 

@@ -25,7 +25,7 @@ def logged(operation: Operation, watch: Watch) -> Watch:
 
 def log_step(operation: Operation) -> None:
     """Log where an operation stands now."""
-    count = operation.count
+    count, is_failed = operation.count, operation.status == Status.FAILED
     fields: dict[str, object] = {
         "operation": operation.id,
         "importer": operation.importer_key,
@@ -33,14 +33,16 @@ def log_step(operation: Operation) -> None:
         "total": count.total,
         "completed": count.completed,
         "failed": count.error,
+        "reason": operation.error if is_failed else None,
+        "seconds": None if is_failed else round(operation.seconds, 3) or None,
+        "peak_memory_mib": round(operation.peak_memory, 1) if operation.status == Status.DONE else None,
     }
-    timed = {**fields, "seconds": round(operation.seconds, 3) or None}
-    if operation.status == Status.FAILED:
-        log_event(LOG, "operation failed", logging.ERROR, {**fields, "reason": operation.error})
-    elif operation.status == Status.DONE:
-        memory = round(operation.peak_memory, 1)
-        log_event(LOG, "operation done", logging.INFO, {**timed, "peak_memory_mib": memory})
-    elif operation.status == Status.CANCELLED:
-        log_event(LOG, "operation cancelled", logging.INFO, timed)
-    else:
-        log_event(LOG, "operation step", logging.INFO, timed)
+    text = _ENDED.get(operation.status, "operation step")
+    log_event(LOG, text, logging.ERROR if is_failed else logging.INFO, fields)
+
+
+_ENDED = {
+    Status.FAILED: "operation failed",
+    Status.DONE: "operation done",
+    Status.CANCELLED: "operation cancelled",
+}

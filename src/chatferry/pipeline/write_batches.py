@@ -39,10 +39,7 @@ def write_batches(
 
 
 def write_batch(batch: Batch, destination: Destination) -> list[PartResult]:
-    """Bring a batch into the destination; return its parts, with what became of their messages.
-
-    Harmless to repeat.
-    """
+    """Bring a batch into the destination; return its parts, with what became of their messages."""
     existing = destination.digests([message[0] for message in batch.messages]) if batch.messages else {}
     new = (
         [message for message in batch.messages if message[0] not in existing] if existing else batch.messages

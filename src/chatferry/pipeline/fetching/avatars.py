@@ -99,11 +99,7 @@ class _Avatars:
             self.give_up(user, "its address holds no picture", "Upload a picture in Rocket.Chat.")
             return
         path = self._folder / avatar_id(user["_id"])
-        content = keep([data], path)
-        told = Downloaded(
-            key=user["_id"], path=path, size=content.size, sha256=content.sha256, content_type=type
-        )
-        self._store(user, path, told)
+        self._store(user, path, keep([data], path, type))
 
     def _store(self, user: Document, path: Path, told: Downloaded) -> None:
         content = content_of(replace(told, path=path))

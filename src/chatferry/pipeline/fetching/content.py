@@ -16,11 +16,14 @@ _PIECE = 1 << 20
 
 def content_of(downloaded: Downloaded) -> Content:
     """Return what is known of a file that has been downloaded and still lies at its path."""
-    return _content(downloaded.path, downloaded.size, downloaded.sha256)
+    with downloaded.path.open("rb") as file:
+        format, width, height = image_size(file.read(HEAD))
+    size, sha256 = downloaded.size, downloaded.sha256
+    return Content(size=size, sha256=sha256, format=format, width=width, height=height)
 
 
-def keep(pieces: Iterable[bytes], path: Path) -> Content:
-    """Write a file to `path`."""
+def keep(pieces: Iterable[bytes], path: Path, type: str = "") -> Downloaded:
+    """Write a file to `path`. Return it as if it had been downloaded."""
     digest = hashlib.sha256()
     size = 0
     with open(path, "wb", opener=private.opener) as file:
@@ -28,7 +31,7 @@ def keep(pieces: Iterable[bytes], path: Path) -> Content:
             file.write(piece)
             digest.update(piece)
             size += len(piece)
-    return _content(path, size, digest.hexdigest())
+    return Downloaded(key=path.name, path=path, size=size, sha256=digest.hexdigest(), content_type=type)
 
 
 def pieces_of(path: Path, stop: Check) -> Iterator[bytes]:
@@ -42,9 +45,3 @@ def pieces_of(path: Path, stop: Check) -> Iterator[bytes]:
 def new_token() -> str:
     """Return what Rocket.Chat gives every file: ten hexadecimal digits by chance."""
     return secrets.token_hex(5)
-
-
-def _content(path: Path, size: int, sha256: str) -> Content:
-    with path.open("rb") as file:
-        format, width, height = image_size(file.read(HEAD))
-    return Content(size=size, sha256=sha256, format=format, width=width, height=height)

@@ -1,7 +1,4 @@
-"""Bytes that an import leaves for later: pending files and avatars, and archives given by their URL.
-
-Part of the pipeline: it brings together the store, the destination, `downloads` and conversion.
-"""
+"""Pending files and avatars as an operation."""
 
 from msgspec.structs import replace
 
@@ -9,12 +6,9 @@ from chatferry.destinations import Destination
 from chatferry.importers import PENDING_FILES
 from chatferry.operations import Counts, Operation, Status
 from chatferry.pipeline import commands
-from chatferry.pipeline.context import Watch
 from chatferry.pipeline.fetching.avatars import count_avatars, fetch_avatars
 from chatferry.pipeline.fetching.files import fetch_files
 from chatferry.pipeline.fetching.run import FetchRun
-from chatferry.pipeline.pause import Pause
-from chatferry.settings import Settings
 from chatferry.store import Store
 
 
@@ -25,17 +19,9 @@ def pending_operation(key: str, user_id: str, store: Store, destination: Destina
     return replace(operation, count=Counts(messages=count, total=count)) if count else operation
 
 
-def fetch_pending(
-    operation: Operation,
-    store: Store,
-    destination: Destination,
-    settings: Settings,
-    pause: Pause,
-    watch: Watch,
-) -> Operation:
-    """Fetch what is pending. Done a second time it goes on where it stopped; raises what `pause` raises."""
-    run = FetchRun(operation, store, destination, settings, pause, watch)
-    if operation.importer_key == PENDING_FILES:
+def fetch_pending(run: FetchRun) -> Operation:
+    """Fetch what is pending. Done a second time it goes on where it stopped."""
+    if run.operation.importer_key == PENDING_FILES:
         fetch_files(run)
     else:
         fetch_avatars(run)

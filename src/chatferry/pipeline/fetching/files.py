@@ -210,14 +210,11 @@ class _Files:
         path = self._folder / wanted.key
         try:
             with archive.open(wanted.file.path) as stream:
-                content = keep(iter(lambda: stream.read(_PIECE), b""), path)
+                kept = keep(iter(lambda: stream.read(_PIECE), b""), path)
         except ArchiveError as error:
             self.give_up(wanted, "file-not-fetched", str(error))
         else:
-            told = Downloaded(
-                key=path.name, path=path, size=content.size, sha256=content.sha256, content_type=""
-            )
-            self._store(wanted, path, told)
+            self._store(wanted, path, kept)
         return True
 
     def _archive(self, operation_id: str) -> Archive | None:

@@ -6,6 +6,8 @@ They are processes on this machine (`processes`) or on others (`cluster`); `pool
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
+from msgspec import Struct
+
 from chatferry.convert import IdMap
 from chatferry.destinations import Destination
 from chatferry.pipeline.results import Batch, PartResult
@@ -13,8 +15,20 @@ from chatferry.store.parts import NumberedPart
 
 ID_MAP_FILE = "known.msgpack"
 """Where workers on this machine find the id map, in the data directory."""
-Convert = Callable[[Iterable[NumberedPart]], Iterator[Batch]]
-"""Reads and converts parts in this process."""
+
+
+class PartsToWrite(Struct, frozen=True):
+    """Parts, and what workers need to bring their messages to a destination.
+
+    check    raises if the work is to stop
+    convert  reads and converts parts in this process
+    """
+
+    parts: Iterable[NumberedPart]
+    id_map: IdMap
+    destination: Destination
+    check: Callable[[], None]
+    convert: Callable[[Iterable[NumberedPart]], Iterator[Batch]]
 
 
 class PartWorkers(Protocol):
@@ -25,14 +39,7 @@ class PartWorkers(Protocol):
         """Return the most memory that the workers have held, all together, in MiB."""
         ...
 
-    def write(
-        self,
-        parts: Iterable[NumberedPart],
-        id_map: IdMap,
-        destination: Destination,
-        check: Callable[[], None],
-        convert: Convert,
-    ) -> Iterator[list[PartResult]]:
+    def write(self, wanted: PartsToWrite) -> Iterator[list[PartResult]]:
         """Bring the messages of parts to the destination; what became of each batch, in no set order.
 
         Batches of one part follow each other. `convert` may be used for some of them. Called once.
@@ -42,4 +49,4 @@ class PartWorkers(Protocol):
         ...
 
 
-__all__ = ["ID_MAP_FILE", "Convert", "PartWorkers"]
+__all__ = ["ID_MAP_FILE", "PartWorkers", "PartsToWrite"]

@@ -11,11 +11,10 @@ import pickle
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError as LostError
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
@@ -26,7 +25,6 @@ from distributed.versions import get_versions
 from msgspec import Struct
 
 from chatferry.convert import IdMap
-from chatferry.destinations import Destination
 from chatferry.errors import (
     ArchiveError,
     CancelledError,
@@ -35,13 +33,12 @@ from chatferry.errors import (
     ProcessError,
     SettingsError,
 )
-from chatferry.pipeline.parallel import Convert
+from chatferry.pipeline.parallel import PartsToWrite
 from chatferry.pipeline.parallel.archive_spec import ArchiveSpec
 from chatferry.pipeline.parallel.scheduling import Chunk, WorkResult, chunked, work_on_chunks
 from chatferry.pipeline.parallel.worker_context import WorkerContext
 from chatferry.pipeline.results import PartResult
 from chatferry.runtime import collect_rarely, peak_memory
-from chatferry.store.parts import NumberedPart
 
 _ANSWER = 5  # seconds within which a scheduler has to answer
 _PATIENCE = 15  # seconds that a cluster may be without workers
@@ -86,9 +83,7 @@ class Cluster:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._client.status == "running":
             telling = threading.Thread(target=self._end_session, daemon=True)
             telling.start()
@@ -100,29 +95,23 @@ class Cluster:
     def peak_memory(self) -> float:
         return sum(self._memory.values())
 
-    def write(
-        self,
-        parts: Iterable[NumberedPart],
-        id_map: IdMap,
-        destination: Destination,
-        check: Callable[[], None],
-        convert: Convert,
-    ) -> Iterator[list[PartResult]]:
+    def write(self, wanted: PartsToWrite) -> Iterator[list[PartResult]]:
         """Keep `PartWorkers.write`. The id map goes to one worker, and from there to all."""
         with self._plainly():
             executor = self._client.get_executor(pure=False)
             try:
-                given = self._give(id_map)
+                given = self._give(wanted.id_map)
                 versions = _own_versions()
 
                 def submit(chunk: Chunk) -> Future[WorkResult]:
-                    parcel = Hidden(pickle.dumps(_Parcel(self._source, destination.address, chunk)))
+                    parcel = Hidden(pickle.dumps(_Parcel(self._source, wanted.destination.address, chunk)))
                     future: Future[WorkResult] = executor.submit(
                         import_group, versions, self._session, parcel, given
                     )
                     return future
 
-                for done in work_on_chunks(chunked(parts), submit, {}, lambda: self._room(check), check):
+                chunks, check = chunked(wanted.parts), wanted.check
+                for done in work_on_chunks(chunks, submit, {}, lambda: self._room(check), check):
                     self._memory[done.process] = done.memory
                     yield from done.made
             finally:

@@ -19,25 +19,21 @@ from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import msgspec
 
 from chatferry import private
 from chatferry.archive import Archive
-from chatferry.convert import IdMap
-from chatferry.destinations import Destination
 from chatferry.errors import ProcessError
 from chatferry.pipeline.convert_parts import Pack
-from chatferry.pipeline.parallel import ID_MAP_FILE, Convert
+from chatferry.pipeline.parallel import ID_MAP_FILE, PartsToWrite
 from chatferry.pipeline.parallel.archive_spec import ArchiveSpec
 from chatferry.pipeline.parallel.scheduling import NOTICE, Chunk, G, WorkResult, chunked, work_on_chunks
 from chatferry.pipeline.parallel.worker_context import WorkerContext
 from chatferry.pipeline.results import PartResult
 from chatferry.pipeline.write_batches import write_batches
 from chatferry.runtime import collect_rarely, peak_memory
-from chatferry.store.parts import NumberedPart
 
 Shared = TypeVar("Shared")
 Item = TypeVar("Item")
@@ -102,9 +98,7 @@ class Processes:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._end()
 
     @property
@@ -112,21 +106,14 @@ class Processes:
         """Return the most memory that the processes have held, all together, in MiB."""
         return sum(self._memory.values())
 
-    def write(
-        self,
-        parts: Iterable[NumberedPart],
-        id_map: IdMap,
-        destination: Destination,
-        check: Callable[[], None],
-        convert: Convert,
-    ) -> Iterator[list[PartResult]]:
+    def write(self, wanted: PartsToWrite) -> Iterator[list[PartResult]]:
         """Keep `PartWorkers.write`. This process converts too, unless it has something else to do."""
         with open(self._id_map, "wb", opener=private.opener) as file:
-            file.write(msgspec.msgpack.encode(id_map))
-        chunks = chunked(parts)
+            file.write(msgspec.msgpack.encode(wanted.id_map))
+        chunks, destination, check = chunked(wanted.parts), wanted.destination, wanted.check
         if destination.address:
             return self._work(partial(_write, destination.address), chunks, check)
-        batches = self._work(partial(_convert, destination.pack), chunks, check, convert)
+        batches = self._work(partial(_convert, destination.pack), chunks, check, wanted.convert)
         return write_batches(batches, destination, check)
 
     def each(
@@ -158,10 +145,7 @@ class Processes:
         check: Callable[[], None],
         run_locally: Callable[[G], Iterator[Any]] | None = None,
     ) -> Iterator[Any]:
-        """Yield what `work` makes of chunks, in no set order.
-
-        This process does some of them with `run_locally`, unless it has calls to answer.
-        """
+        """Yield what `work` makes of chunks, in no set order."""
         running: dict[Future[WorkResult], G] = {}
         pool = self._pool or self._start()
         capacity = self._count + _WAITING

@@ -19,11 +19,7 @@ from chatferry.pipeline.write_batches import write_batches
 
 
 class WorkerContext:
-    """An archive, destinations and an id map, each opened once and kept. Several threads may use it.
-
-    read_id_map  returns the id map, encoded
-    is_over      says whether to stop
-    """
+    """An archive, destinations and an id map, each opened once and kept. Several threads may use it."""
 
     def __init__(
         self, source: ArchiveSpec, read_id_map: Callable[[], bytes], is_over: Callable[[], bool]
