@@ -1,16 +1,4 @@
-"""Every exception, grouped by what its receiver does next.
-
-RequestError   fix the request and send it again
-ArchiveError   get another archive: this one cannot be read at all
-SettingsError  fix the command line or the environment
-DestinationError    try again later: the destination, the store, or the disk of one is away
-NoRoomError    make room on a disk, then try again: a DestinationError
-DownloadError  fetch again later, unless it is final
-ProcessError   import again, with fewer processes, more memory, or a cluster that is there
-OperationError choose another operation, or wait until it is where the command is possible
-RunningError   wait until the running operation has ended, or say that it may be replaced
-OriginError    say which workspace the archive comes from
-CancelledError      nothing: the operation was taken back
+"""Every exception, grouped by what its receiver does next, which each class says.
 
 What concerns a single record is no exception but a `records.Problem`.
 """
@@ -21,7 +9,7 @@ class ChatferryError(Exception):
 
 
 class RequestError(ChatferryError):
-    """A request that cannot be served as it is.
+    """A request that cannot be served as it is: fix it and send it again.
 
     `reason` and `code` are rendered as Rocket.Chat renders its own errors: `reason [code]`. `details` is
     what the answer says beside them, as JSON has it. `hint` says what to do if the reason, which is
@@ -48,7 +36,7 @@ class RequestError(ChatferryError):
 
 
 class ArchiveError(ChatferryError):
-    """An archive that cannot be read or must not be trusted. The text names the entry."""
+    """An archive that cannot be read or must not be trusted: get another one. The text names the entry."""
 
 
 class EmptyArchiveError(ArchiveError):
@@ -56,19 +44,19 @@ class EmptyArchiveError(ArchiveError):
 
 
 class SettingsError(ChatferryError):
-    """A setting, option or environment that cannot work."""
+    """A setting, option or environment that cannot work: fix it."""
 
 
 class DestinationError(ChatferryError):
-    """The destination or the store, its server, bucket or disk, cannot be used just now. Nothing is lost."""
+    """The destination or the store, its server, bucket or disk, is away: try again later. Nothing is lost."""
 
 
 class NoRoomError(DestinationError):
-    """A disk is full: that of the destination, of the store, or of uploads."""
+    """A disk is full, that of the destination, of the store, or of uploads: make room, then try again."""
 
 
 class DownloadError(ChatferryError):
-    """Bytes that could not be fetched. No attribute holds secrets.
+    """Bytes that could not be fetched: fetch them again later, unless `is_final`. No attribute holds secrets.
 
     reason, remedy  why, and what to do, as two sentences without full stops
     url             the address as it may be shown; "" until it is known which request failed
@@ -106,19 +94,22 @@ class DownloadError(ChatferryError):
 
 
 class CancelledError(ChatferryError):
-    """The operation was cancelled while it was being worked on."""
+    """The operation was cancelled while it was being worked on: nothing is to be done."""
 
 
 class ProcessError(ChatferryError):
-    """Other processes, here or on a cluster, that cannot be had or were ended before their work was."""
+    """Other processes, here or on a cluster, that cannot be had or were ended before their work was.
+
+    Import again, with fewer processes, more memory, or a cluster that is there.
+    """
 
 
 class OriginError(ChatferryError):
-    """It cannot be told which workspace an archive comes from, or a name cannot be an origin's."""
+    """It cannot be told which workspace an archive comes from, or a name cannot be an origin's: say which."""
 
 
 class RunningError(ChatferryError):
-    """Another operation is running, and the new one may not take its place."""
+    """Another operation is running: wait until it has ended, or say that it may be replaced."""
 
     def __init__(self, operation_id: str) -> None:
         self.operation_id = operation_id
@@ -126,7 +117,7 @@ class RunningError(ChatferryError):
 
 
 class OperationError(ChatferryError):
-    """An operation that cannot take a command.
+    """An operation that cannot take a command: choose another one, or wait until it can.
 
     status  where it stands; "" if there is none, or it is not valid any more
     why     why the command is not possible there

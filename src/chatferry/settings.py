@@ -23,8 +23,6 @@ from chatferry.sizes import MIB
 class Settings(Struct, frozen=True, kw_only=True):
     """All settings of a process.
 
-    data                     the data directory
-    host, port               where the API listens
     destination              the URL of the destination; "" for the workspace in the data directory
     max_upload               bytes
     upload_silence           seconds that an upload may pause before it is broken off
@@ -36,18 +34,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     most_deaths              how often the process may die over an operation at the same place
     min_free                 bytes that uploads leave free on the disk; None for a suitable number
     import_dirs              the directories below which server files may be imported
-    limits                   of archives
-    rate_limit               whether calls are limited
     most_connections, most_connections_of_one
                              at once, of all addresses and of one
     connection_wait          seconds that a connection may wait for a call
     trusted_proxies          addresses and networks whose X-Forwarded-For is believed
-    tls_cert, tls_key        files of the API's certificate and its key
-    downloads                rules of downloads
     workers                  processes that read and convert beside this one; None for as many as are worth it
     serving                  whether this process answers calls meanwhile: it leaves the work to `workers`,
                              and they give way to it
-    pace                     how fast imports write
     cluster                  the address of a scheduler whose workers import messages; "" for none
     text_index_last          whether the text index of messages is dropped, and built after an import
     metrics_token            the token that reads metrics; "" for none

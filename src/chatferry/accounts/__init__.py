@@ -3,8 +3,6 @@
 from chatferry.accounts.passwords import hash_password, is_password, needs_second_factor, set_password
 from chatferry.accounts.people import user_named, user_of_login
 from chatferry.accounts.roles import (
-    DEFAULT_ROLES,
-    PERMISSION_ROLES,
     existing_roles,
     first_administrator,
     roles_of,
@@ -31,8 +29,6 @@ from chatferry.accounts.workspace import (
 )
 
 __all__ = [
-    "DEFAULT_ROLES",
-    "PERMISSION_ROLES",
     "TokenRules",
     "add_admin",
     "admin_settings",

@@ -45,10 +45,7 @@ def _nobodys_hash() -> str:
 
 
 def is_password(user: Document | None, password: str, *, is_hashed: bool = False) -> bool:
-    """Return whether this is the active user's password. It takes as long for a missing user.
-
-    `is_hashed`: the password is given as its SHA-256.
-    """
+    """Return whether this, or its SHA-256, is the active user's password, as slowly for a missing user."""
     account = user or {}
     stored = account.get("services", {}).get("password", {}).get("bcrypt", "")
     candidate = (password.lower() if is_hashed else _digest(password)).encode("utf-8", "replace")[:72]

@@ -97,20 +97,19 @@ def user_of_token(
     destination: Destination, user_id: str, token: str, rules: TokenRules, now: int
 ) -> Document | None:
     """Return the active account with this id and login token. All failures do the same work."""
-    users = destination.find(Lookup.USER_ID, [user_id])
-    user = users[0] if users else {}
-    return user if _has_token(user, token, rules, now) and user.get("active", True) else None
+    return _active(destination.find(Lookup.USER_ID, [user_id]), token, rules, now)
 
 
 def user_with_token(destination: Destination, token: str, rules: TokenRules, now: int) -> Document | None:
     """Return the active account that has this login token."""
-    users = destination.find(Lookup.USER_TOKEN, [hash_token(token)])
+    return _active(destination.find(Lookup.USER_TOKEN, [hash_token(token)]), token, rules, now)
+
+
+def _active(users: list[Document], token: str, rules: TokenRules, now: int) -> Document | None:
+    """Return the first account, if it is active and has this login token."""
     user = users[0] if users else {}
-    return user if _has_token(user, token, rules, now) and user.get("active", True) else None
-
-
-def _has_token(user: Document, token: str, rules: TokenRules, now: int) -> bool:
     wanted = hash_token(token).encode()
     entries = _token_entries(user)
     found = [hmac.compare_digest(str(entry.get("hashedToken", "")).encode(), wanted) for entry in entries]
-    return any(is_it and not rules.is_over(entry, now) for is_it, entry in zip(found, entries, strict=True))
+    lasting = [is_it and not rules.is_over(entry, now) for is_it, entry in zip(found, entries, strict=True)]
+    return user if any(lasting) and user.get("active", True) else None

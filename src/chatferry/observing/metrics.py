@@ -7,9 +7,9 @@ the metrics, because loading takes as long as a small import.
 import threading
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
@@ -118,16 +118,12 @@ class Metrics:
         yield GaugeMetricFamily("chatferry_pending_files", "Files that are still to be fetched.", pending)
 
     def _of_calls(self) -> Iterator["Metric"]:
-        from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+        from prometheus_client.core import HistogramMetricFamily
 
         with self._lock:
             calls = dict(self._calls)
             latencies = {name: (list(of.buckets), of.seconds) for name, of in self._latencies.items()}
-        labels = ["method", "endpoint", "status"]
-        counter = CounterMetricFamily("chatferry_calls", "Calls that were answered.", labels=labels)
-        for (method, endpoint, status), count in sorted(calls.items()):
-            counter.add_metric([method, endpoint, str(status)], count)
-        yield counter
+        yield _counter("calls", "Calls that were answered.", ["method", "endpoint", "status"], calls)
         histogram = HistogramMetricFamily(
             "chatferry_call_seconds", "Time from a call to the end of its answer.", labels=["endpoint"]
         )
@@ -138,7 +134,7 @@ class Metrics:
         yield histogram
 
     def _of_operations(self) -> Iterator["Metric"]:
-        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+        from prometheus_client.core import GaugeMetricFamily
 
         current = self._store.operations.last_summary()
         with self._lock:
@@ -152,24 +148,10 @@ class Metrics:
         for status, count in self._by_status().items():
             gauge.add_metric([status], count)
         yield gauge
-        counter = CounterMetricFamily(
-            "chatferry_operations_ended", "Operations that ended.", labels=["importer", "status"]
-        )
-        for labels, count in sorted(ended.items()):
-            counter.add_metric([*labels], count)
-        yield counter
-        counter = CounterMetricFamily(
-            "chatferry_records", "Records that were brought, or were not.", labels=["kind", "outcome"]
-        )
-        for labels, count in sorted(records.items()):
-            counter.add_metric([*labels], count)
-        yield counter
-        counter = CounterMetricFamily(
-            "chatferry_problems", "Problems of operations that ended.", labels=["kind"]
-        )
-        for kind, count in sorted(problems.items()):
-            counter.add_metric([kind], count)
-        yield counter
+        yield _counter("operations_ended", "Operations that ended.", ["importer", "status"], ended)
+        yield _counter("records", "Records that were brought, or were not.", ["kind", "outcome"], records)
+        kinds = {(kind,): count for kind, count in problems.items()}
+        yield _counter("problems", "Problems of operations that ended.", ["kind"], kinds)
 
     def _by_status(self) -> dict[str, int]:
         """Return how many operations have each status. Only changed operations are read."""
@@ -190,3 +172,12 @@ class Metrics:
             counts = msgspec.to_builtins(tally)
             records.update({(kind, outcome): counts[outcome] for outcome in _OUTCOMES})
         return records
+
+
+def _counter(name: str, text: str, labels: list[str], counts: Mapping[Any, int]) -> "Metric":
+    from prometheus_client.core import CounterMetricFamily
+
+    counter = CounterMetricFamily(f"chatferry_{name}", text, labels=labels)
+    for values, count in sorted(counts.items()):
+        counter.add_metric([*map(str, values)], count)
+    return counter

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from chatferry import accounts
@@ -83,7 +83,7 @@ class Inspection(Struct, kw_only=True):
     placeholders: int = 0
     contacts: int = 0
     bots: int = 0
-    channels: Counter[str]
+    channels: Counter[str] = field(default_factory=Counter)
     messages: int = 0
     left_out: int = 0
     threads: int = 0
@@ -92,8 +92,8 @@ class Inspection(Struct, kw_only=True):
     file_bytes: int = 0
     rooms_by_id: dict[str, Share] = {}
     users_by_id: dict[str, Share] = {}
-    problems: list[Problem]
-    kinds: Counter[str]
+    problems: list[Problem] = []
+    kinds: Counter[str] = field(default_factory=Counter)
 
     @property
     def period(self) -> tuple[int | None, int | None]:
@@ -130,17 +130,8 @@ class Inspection(Struct, kw_only=True):
 
 
 def inspect_archive(importer: Importer, archive: Archive) -> Inspection:
-    """Import the whole archive into a new workspace that keeps nothing, as a dry run does.
-
-    Raise ArchiveError if nothing can be read.
-    """
-    inspection = Inspection(
-        name=archive.name,
-        importer=importer.name,
-        channels=Counter(),
-        problems=[],
-        kinds=Counter(),
-    )
+    """Import the whole archive into a new workspace that keeps nothing, as a dry run does."""
+    inspection = Inspection(name=archive.name, importer=importer.name)
     with Store() as store:
         operation = _imported(_counting(importer, inspection), archive, store)
         messages = tallies(operation, store)["messages"]
@@ -158,10 +149,8 @@ def _imported(importer: Importer, archive: Archive, store: Store) -> Operation:
     moment = Date.at(now())
     accounts.found_workspace(workspace, moment)
     workspace.apply([Insert(USERS, accounts.administrator(_STARTER, "admin", moment))])
-    operation = replace(
-        commands.new_operation(importer.key, _STARTER),
-        selection=Selection(EVERYTHING, EVERYTHING, EVERYTHING),
-    )
+    everything = Selection(EVERYTHING, EVERYTHING, EVERYTHING)
+    operation = replace(commands.new_operation(importer.key, _STARTER), selection=everything)
     store.operations.add(operation)
     context = ImportContext(store, workspace, importer, archive)
     try:
