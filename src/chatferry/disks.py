@@ -3,6 +3,7 @@
 import errno
 import os
 import sqlite3
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from chatferry.sizes import GIB, MIB
 RESERVE = 512 * MIB  # bytes that uploads and downloads leave free, unless it is set
 _SHARE = 20  # on a small disk the reserve is at most one part in so many
 _LAST = 4  # one part in so many of the reserve stays for chatferry's own notes: imports wait before that
+_LOOK = 0.02  # seconds between two tries
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _AWAY = {
     errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH,
@@ -82,6 +84,19 @@ def sqlite_error(what: str, error: sqlite3.Error) -> ChatferryError | None:
         return None
     kind, reason = _TROUBLE[code]
     return kind(f"{what}: {reason} ({error}).")
+
+
+def switch_to_wal(db: sqlite3.Connection, patience: float) -> None:
+    """Give a database a write-ahead log. Wait so many seconds for others that do so too: SQLite does not."""
+    end = time.monotonic() + patience
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= end:
+                raise
+        time.sleep(_LOOK)
 
 
 def write_all(file: int, data: bytes) -> None:

@@ -4,7 +4,7 @@ import sqlite3
 import tarfile
 from contextlib import closing
 from pathlib import Path
-from threading import Barrier, Thread
+from threading import Barrier, Thread, Timer
 from typing import Any
 
 import pytest
@@ -101,6 +101,17 @@ def test_other_files_are_refused_and_left_alone(tmp_path: Path) -> None:
     )
     with pytest.raises(SettingsError, match=r"text\.sqlite3: this file is no database"):
         Store(tmp_path / "text.sqlite3")
+
+
+def test_a_store_that_another_process_is_making_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite3"
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        release = Timer(0.3, other.execute, ["ROLLBACK"])
+        release.start()
+        with Store(path) as store:
+            assert store.operations.last() is None
+        release.join()
 
 
 def test_several_processes_may_open_an_old_store_at_once(

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
-from threading import Event
+from threading import Event, Timer
 from typing import Any
 
 import pytest
@@ -210,6 +210,17 @@ def test_many_make_the_file_at_once(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         for n in range(25):
             list(pool.map(make, [tmp_path / f"{n}.db"] * 8))
+
+
+def test_a_file_that_another_process_is_making_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "new.db"
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        release = Timer(0.3, other.execute, ["ROLLBACK"])
+        release.start()
+        with closing(SqliteDestination(path)) as destination:
+            assert destination.apply([message("m1")]) == []
+        release.join()
 
 
 def test_a_dump_shows_the_state_at_its_beginning(workspace: SqliteDestination) -> None:

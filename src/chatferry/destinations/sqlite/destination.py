@@ -23,7 +23,7 @@ from chatferry.destinations.slices import CHUNK, chunks, slices
 from chatferry.destinations.sqlite.changes import BY_ID, apply
 from chatferry.destinations.sqlite.sql import placeholders
 from chatferry.destinations.sqlite.subscriptions import give_columns
-from chatferry.disks import disk_error, sqlite_error
+from chatferry.disks import disk_error, sqlite_error, switch_to_wal
 from chatferry.documents import (
     AVATARS,
     COLLECTIONS,
@@ -303,7 +303,7 @@ def _is_workspace(db: sqlite3.Connection, path: Path) -> bool:
 def _make(db: sqlite3.Connection) -> None:
     """Make the missing tables. Another process may do the same at the same time."""
     schema = files("chatferry.destinations.sqlite").joinpath("workspace.sql").read_text("utf-8")
-    db.execute("PRAGMA journal_mode = WAL")
+    switch_to_wal(db, _PATIENCE)
     with _transaction(db):
         give_columns(db)
     db.executescript(

@@ -15,6 +15,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
+from chatferry.disks import switch_to_wal
 from chatferry.errors import SettingsError
 
 APPLICATION_ID = 0x43684673  # "ChFs": tells a store from other SQLite files
@@ -23,6 +24,7 @@ _ABOUT = (
     " (SELECT count(*) FROM sqlite_master WHERE name = 'operations')"
     " FROM pragma_application_id, pragma_user_version"
 )
+_PATIENCE = 30.0  # seconds to wait for another process that makes the store
 _NAME = re.compile(r"(\d{4})-[a-z0-9-]+\.sql")
 
 
@@ -30,7 +32,7 @@ def migrate(db: sqlite3.Connection, path: Path | None) -> None:
     """Bring the store to this chatferry's layout. Other processes may do the same at the same time."""
     if _version(db, path) == len(steps()):
         return
-    db.execute("PRAGMA journal_mode = WAL")
+    switch_to_wal(db, _PATIENCE)
     db.execute("BEGIN IMMEDIATE")
     try:
         for step in steps()[_version(db, path) :]:
