@@ -38,11 +38,7 @@ def progress(value: Summary, name: str) -> JSON:
         "key": value.importer_key,
         "name": name,
         "step": value.status.value,
-        "count": {
-            "completed": value.count.completed or 0,
-            "total": value.count.total or 0,
-            "error": value.count.error or 0,
-        },
+        "count": {name: getattr(value.count, name) or 0 for name in ("completed", "total", "error")},
     }
 
 
@@ -120,12 +116,7 @@ ADDED = "import.addUsers"
 
 
 def added_user(item: JSON, number: int, roles: tuple[str, ...], password: str) -> tuple[User, list[Problem]]:
-    """Return the user of a checked item of addUsers, and problems with its fields.
-
-    number    the index among all added users
-    roles     the roles that may be granted
-    password  a hash
-    """
+    """Return the user of a checked item of addUsers, and problems with its fields. `password` is a hash."""
     import_id, *further = dict.fromkeys(value for value in item["importIds"] if value)
     position = f"$.users[{number}]"
     offset, type = item.get("utcOffset"), item.get("type")

@@ -90,7 +90,9 @@ class Throttled:
         self.close = destination.close
 
     def apply(self, changes: Sequence[Change]) -> list[Rejection]:
-        return self._in_slices(self._to.apply, changes, _messages)
+        return self._in_slices(
+            self._to.apply, changes, lambda some: sum(change.collection == MESSAGES for change in some)
+        )
 
     def insert(self, messages: Sequence[Packed]) -> list[Rejection]:
         return self._in_slices(self._to.insert, messages, len)
@@ -117,10 +119,6 @@ class Throttled:
         while (left := self._due - time.monotonic()) > 0:
             time.sleep(min(left, _LOOK))
             self._check()
-
-
-def _messages(changes: Sequence[Change]) -> int:
-    return sum(change.collection == MESSAGES for change in changes)
 
 
 def throttled(destination: Destination, pace: Pace, check: Callable[[], None]) -> Destination:

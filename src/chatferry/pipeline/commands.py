@@ -5,6 +5,7 @@ operation as it then is. Work is done elsewhere: see `operation.run_operation`.
 """
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -28,6 +29,7 @@ from chatferry.operations import (
 )
 from chatferry.store import Store
 
+S = TypeVar("S", bound=Summary)
 Stop = Callable[[str], None]
 """Told the id of the operation that is being worked on and that another one replaces."""
 
@@ -91,10 +93,8 @@ def _supersede(store: Store, moment: int, stop: Stop) -> int:
 
 def waiting(store: Store) -> Operation:
     """Return the current operation, which waits for its selection. Raises OperationError if it does not."""
-    operation = store.operations.last()
-    _require(operation, lambda one: one.status == Status.SELECTION, f"not at {Status.SELECTION}", _START)
-    assert operation is not None
-    return operation
+    current = store.operations.last()
+    return _require(current, lambda one: one.status == Status.SELECTION, f"not at {Status.SELECTION}", _START)
 
 
 def start(store: Store, operation: Operation) -> Operation:
@@ -155,16 +155,14 @@ def retry(store: Store, operation_id: str = "") -> Operation:
     """Take up a failed operation where it stopped; "" stands for the current one. Return it as it then is."""
     with store.transaction():
         operation = store.operations.get(operation_id) if operation_id else store.operations.last()
-        require_failed(operation)
-        assert operation is not None
-        again = retried(operation, now())
+        again = retried(require_failed(operation), now())
         store.operations.save(again)
     return again
 
 
-def require_failed(operation: Summary | None) -> None:
-    """Raise OperationError if an operation cannot be taken up again."""
-    _require(operation, may_retry, "it has not failed", _RETRY)
+def require_failed(operation: S | None) -> S:
+    """Return the operation. Raise OperationError if it cannot be taken up again."""
+    return _require(operation, may_retry, "it has not failed", _RETRY)
 
 
 def fail(store: Store, operation_id: str, error: str) -> None:
@@ -181,9 +179,7 @@ _CANCEL = "Only one that has not ended can be cancelled."
 _RETRY = "Only one that failed can be taken up again."
 
 
-def _require(
-    operation: Summary | None, is_possible: Callable[[Summary], bool], why: str, remedy: str
-) -> Summary:
+def _require(operation: S | None, is_possible: Callable[[Summary], bool], why: str, remedy: str) -> S:
     if operation is None:
         raise OperationError(f"There is no operation. {remedy}")
     if not operation.valid:

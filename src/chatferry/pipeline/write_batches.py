@@ -1,7 +1,4 @@
-"""The messages of parts, written in batches.
-
-Part of the pipeline, the half that is done per message. Whatever is done twice gives the same documents.
-"""
+"""The messages of parts, written in batches. Whatever is done twice gives the same documents."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor

@@ -81,6 +81,15 @@ def _no_importer(key: str, method: str) -> wire.JSON:
     return _refusal(reason, "error-importer-not-defined", method)
 
 
+def _is_done(why: str, method: str) -> wire.JSON:
+    reason = f"The import operation is at importer_done, {why}"
+    return _refusal(reason, "error-invalid-operation-status", method)
+
+
+def _not_importing(method: str) -> tuple[wire.JSON, ...]:
+    return _not_found(method), _is_done("it is not importing", method)
+
+
 def _token_refusal(reason: str, code: str, method: str) -> wire.JSON:
     return _refusal(reason, code, {"method": f"personalAccessTokens:{method}"})
 
@@ -206,11 +215,7 @@ START = Example(
     refusals=(
         _bad_body("must have required property 'input'"),
         _not_found("startImport"),
-        _refusal(
-            "The import operation is at importer_done, not at importer_user_selection",
-            "error-invalid-operation-status",
-            "startImport",
-        ),
+        _is_done("not at importer_user_selection", "startImport"),
     ),
 )
 FILE_DATA = Example(
@@ -340,22 +345,13 @@ RUN = Example(
 CLEAR = Example()
 
 
-def _not_importing(method: str) -> tuple[wire.JSON, ...]:
-    reason = "The import operation is at importer_done, it is not importing"
-    return _not_found(method), _refusal(reason, "error-invalid-operation-status", method)
-
-
 PAUSE = Example(answer={"paused": True}, refusals=_not_importing("import.pause"))
 RESUME = Example(answer={"paused": False}, refusals=_not_importing("import.resume"))
 RETRY = Example(
     answer={"operation": {**_READY, "status": "importer_importing_started"}},
     refusals=(
         _not_found("import.retry"),
-        _refusal(
-            "The import operation is at importer_done, it has not failed",
-            "error-invalid-operation-status",
-            "import.retry",
-        ),
+        _is_done("it has not failed", "import.retry"),
     ),
 )
 PENDING_FILES = Example(body={}, answer={"count": 12})
