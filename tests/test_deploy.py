@@ -377,7 +377,7 @@ def test_scripts_are_ones_that_bash_and_shellcheck_take() -> None:
 
 def test_the_unit_restarts_after_a_failure() -> None:
     unit = configparser.ConfigParser(interpolation=None, strict=False)
-    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.optionxform = str  # type: ignore[assignment,method-assign]  # as the documentation has it
     unit.read(DEPLOY / "chatferry.service")
     service = unit["Service"]
     assert (service["Restart"], service["OOMPolicy"]) == ("on-failure", "continue")

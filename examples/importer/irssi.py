@@ -92,7 +92,7 @@ def _first_pass(archive: Archive, place: Place) -> tuple[dict[str, Message], lis
     records = _records(archive, place)
     while True:
         data, count = msgspec.msgpack.encode(place), 0
-        for count, record in enumerate(islice(records, MOST), 1):  # noqa: B007
+        for count, record in enumerate(islice(records, MOST), 1):  # noqa: B007  # the count is read after the loop
             if isinstance(record, Message):
                 authors.setdefault(record.author, record)
         if not count:

@@ -91,10 +91,10 @@ class JsonFormatter(logging.Formatter):
         return json.dumps({**entry, **_fields(record), **entry})
 
 
-class _Handler(logging.StreamHandler):  # type: ignore[type-arg]
+class _Handler(logging.StreamHandler):  # type: ignore[type-arg]  # generic for mypy alone
     """Writes to stderr. Work goes on where nobody reads it any more, or the disk behind it is full."""
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # the name is logging's
         pass
 
 

@@ -206,12 +206,17 @@ def may_pause(operation: Summary) -> bool:
     return operation.valid and is_importing(operation.status)
 
 
+def ended_records(operation: Summary) -> int:
+    """Return how many records have ended: they are imported, left out or failed."""
+    return (operation.count.completed or 0) + (operation.count.error or 0)
+
+
 def place(operation: Summary) -> str:
     """Return how far the work on an operation has come: it is another place once a record more has ended."""
     phase = operation.status.value
     if is_importing(operation.status) and operation.status != Status.IMPORTING_FILES:
         phase = Status.IMPORTING.value  # work that is taken up again begins there
-    return f"{phase} {(operation.count.completed or 0) + (operation.count.error or 0)}"
+    return f"{phase} {ended_records(operation)}"
 
 
 def failed(operation: Operation, error: str, now: int) -> Operation:

@@ -14,8 +14,8 @@ _SLACK_TOKEN = re.compile(r"xox[a-z.]{0,20}-[\w-]+|xapp-[\w-]+", re.IGNORECASE)
 # A host as hosts are written (international names too), with a port or none, then a path.
 _WEB_ADDRESS = re.compile(
     r"https?://(?:\*{3}@)?"
-    r"(?:\[[0-9a-f:.]+\]|[^\s\x00-\x1f\x7f/?#@\\:\[\]<>^`{|}\"%]+)"
-    r"(?::([0-9]{0,5}))?(?:/[^\x00-\x1f\x7f]*)?",
+    r"(?P<host>\[[0-9a-f:.]+\]|[^\s\x00-\x1f\x7f/?#@\\:\[\]<>^`{|}\"%]+)"
+    r"(?::(?P<port>[0-9]{0,5}))?(?:/[^\x00-\x1f\x7f]*)?",
     re.IGNORECASE,
 )
 _USER = re.compile(r"\A((?:[a-z][a-z0-9+.-]*:)?[/\\]+)?[^/\\?#]*@", re.IGNORECASE)
@@ -25,7 +25,7 @@ def without_secrets(text: str) -> str:
     """Return a URL as messages show it: no user, no fragment, no query value that may be a token."""
     address, question, query = text.strip().partition("#")[0].partition("?")
     address = _USER.sub(r"\1***@", address, count=1)
-    if not _is_valid(address):  # where its host ends is anybody's guess
+    if not _host(address):  # where its host ends is anybody's guess
         _, at, rest = address.rpartition("@")
         address = f"***@{rest}" if at else rest
     fields = (_without_value(field) for field in re.split("[&;]", query))
@@ -41,9 +41,16 @@ def holds_secret(text: str) -> bool:
     return is_named or bool(_USER.search(text) or _SLACK_TOKEN.search(text))
 
 
-def _is_valid(address: str) -> bool:
+def host_of(text: str) -> str:
+    """Return the host of a URL in lower case; "" if it is no URL of a web server."""
+    address = text.strip().partition("#")[0].partition("?")[0]
+    return _host(_USER.sub(r"\1", address, count=1)).lower()
+
+
+def _host(address: str) -> str:
+    """Return the host of an address, if the address is valid."""
     match = _WEB_ADDRESS.fullmatch(address)
-    return match is not None and int(match[1] or 0) < 65_536
+    return match["host"] if match and int(match["port"] or 0) < 65_536 else ""
 
 
 def _without_value(field: str) -> str:

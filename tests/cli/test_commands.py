@@ -306,6 +306,8 @@ WRONG = [
     (["import", "slack-users", "/nowhere"], 2, "Give the path of Slack's list of members: a CSV file."),
     (["import", "slack-users", "GOLDEN"], 2, "it is a Slack export: `"),
     (["import", "teams", "GOLDEN"], 2, "no importer teams. Choose one of: csv, slack, "),
+    (["import", "slack", "GOLDEN", "GOLDEN"], 2, "Give one export, and at most one importer"),
+    (["import"], 2, "Missing argument"),
     (["import", "slack"], 2, "Give the export too: chatferry import slack EXPORT"),
     (["import", "slack", "GOLDEN", "--channels", "nowhere"], 2, "has no nowhere. `"),
     (["import", "slack", "GOLDEN", "--users", "nobody"], 2, "has no nobody"),

@@ -44,3 +44,27 @@ def test_there_is_nothing_here(tmp_path: Path, host: FileHost) -> None:
     done = chatferry_in(tmp_path, "files", host=host)
     assert done.returncode == 2
     assert "holds no operations" in done.stderr
+
+
+def test_addresses_that_are_none_do_not_hide_the_end_of_an_import(tmp_path: Path, host: FileHost) -> None:
+    """Anybody in the source may have shared a file from anywhere."""
+    files = [file("F1", "https://[bad/x.png"), file("F2", "https://ok.example:99999999/x.png")]
+    day = [message(number, one) for number, one in enumerate(files, 1)]
+    export = write_export(tmp_path / "export", {DAY: day})
+    done = chatferry_in(tmp_path, "import", "slack", str(export), host=host)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    assert "Next: 2 files " in done.stdout
+
+
+def test_an_import_fetches_files_at_once(tmp_path: Path, host: FileHost) -> None:
+    picture = png(10, 10, noise(1000))
+    there = host.put("/a.png", lambda to: to.whole(picture, content_type="image/png"))
+    gone = host.put("/b.png", lambda to: to.whole(b"", 404))
+    day = [message(1, file("F1", there)), message(2, file("F2", gone))]
+    export = write_export(tmp_path / "export", {DAY: day})
+    both = chatferry_in(tmp_path, "import", "slack", str(export), "--files", "--json", host=host)
+    assert (both.returncode, "are two reports" in both.stderr) == (2, True)
+    assert not (tmp_path / "data").exists()
+    done = chatferry_in(tmp_path, "import", "slack", str(export), "--files", host=host)
+    assert (done.returncode, "file-not-fetched: 1 failed" in done.stdout) == (3, True), done.stderr
+    assert len(documents(tmp_path / "data", "rocketchat_uploads")) == 1

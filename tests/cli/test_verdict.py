@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chatferry.cli.verdict import Ending, in_words, megabytes, several, verdict
+from chatferry.cli.verdict import Ending, verdict
 from chatferry.operations import Status
 from chatferry.pipeline.commands import new_operation
 from chatferry.reports.remaining import EXPORT, Remaining
@@ -106,11 +106,3 @@ MANY = counts(messages={"inserted": 199_000, "unchanged": 304, "failed": 5}, use
 )
 def test_the_verdict_says_what_arrived_and_what_is_next(ending: Ending, lines: list[str]) -> None:
     assert list(verdict(ending)) == lines
-
-
-def test_durations_sizes_and_numbers_are_in_words() -> None:
-    assert [in_words(seconds) for seconds in (0.04, 7.4, 59.6, 200, 7500)] == [
-        "0.0 s", "7 s", "1 min 0 s", "3 min 20 s", "2 h 5 min",
-    ]  # fmt: skip
-    assert [megabytes(size) for size in (0, 3_140_000, 2_400_000_000)] == ["0.0 MB", "3.1 MB", "2.4 GB"]
-    assert [several(number, "file") for number in (0, 1, 1204)] == ["0 files", "1 file", "1,204 files"]

@@ -214,7 +214,7 @@ def calls_go_on(away: Away) -> bool:
 def test_an_error_that_is_no_outage_fails_the_import(tmp_path: Path) -> None:
     base = founded(MemoryDestination())
     for error in (SettingsError("no such bucket"), OSError(13, "Permission denied"), ValueError("odd")):
-        away: Any = Away(base, lambda call, error=error: error if call > 3 else None)  # type: ignore[misc]
+        away: Any = Away(base, lambda call, error=error: error if call > 3 else None)  # type: ignore[misc]  # mypy infers no default
         store = Store()
         operation = selected(store, base, Settings(data=tmp_path))
         assert run_operation(operation, store, away, Settings(data=tmp_path)).status == Status.FAILED

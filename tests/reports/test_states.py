@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from chatferry.operations import Counts, Status
+from chatferry.operations import Counts, Operation, Status
 from chatferry.pipeline.commands import new_operation
 from chatferry.reports.states import STEPS, Circumstances, state_in_words
 
@@ -21,7 +21,11 @@ def test_every_status_has_words() -> None:
     ("operation", "around", "words"),
     [
         (replace(OPERATION, status=Status.DONE), Circumstances(), "done"),
-        (replace(OPERATION, status=Status.DONE, valid=False), Circumstances(failed=5), "done, 5 failed"),
+        (
+            replace(OPERATION, status=Status.DONE, valid=False, count=Counts(error=5)),
+            WORKED_ON,
+            "done, 5 failed",
+        ),
         (replace(OPERATION, status=Status.FAILED), WORKED_ON, "failed"),
         (replace(OPERATION, status=Status.CANCELLED, valid=False), WORKED_ON, "cancelled"),
         (HALF, WORKED_ON, "running here: importing messages, 1,001 of 1,200"),
@@ -46,5 +50,5 @@ def test_every_status_has_words() -> None:
         ),
     ],
 )
-def test_a_state_is_said_in_words(operation: object, around: Circumstances, words: str) -> None:
-    assert state_in_words(operation, around) == words  # type: ignore[arg-type]
+def test_a_state_is_said_in_words(operation: Operation, around: Circumstances, words: str) -> None:
+    assert state_in_words(operation, around) == words

@@ -374,6 +374,7 @@ def listed(form: str, size: int) -> str:
 
 
 OF_SLACK: Mapping[str, Callable[[int], Files]] = {
+    # mypy infers no default
     **{name: lambda size, make=make: slack([said(**make(size))]) for name, make in FIELDS.items()},  # type: ignore[misc]
     "a thread of many": thread_of_many,
     "many pins": many_pins,

@@ -19,6 +19,7 @@ from chatferry import private
 from chatferry.disks import disk_error, sqlite_error
 from chatferry.errors import SettingsError
 from chatferry.operations import ENDS, Status, Summary, has_begun
+from chatferry.reports.shown import several
 from chatferry.settings import Settings
 from chatferry.store import Store
 
@@ -41,7 +42,7 @@ class Contents(Struct, frozen=True):
     elsewhere: str = ""
 
     def __str__(self) -> str:
-        archives = f"{self.archives} archive{'' if self.archives == 1 else 's'}" if self.archives else ""
+        archives = several(self.archives, "archive") if self.archives else ""
         return ", ".join(filter(None, ("the store", "the workspace" * self.has_workspace, archives)))
 
 

@@ -5,7 +5,6 @@ import sys
 from typing import Any
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from chatferry.cli import report_text, terminal
 from chatferry.cli.verdict import Ending
@@ -22,7 +21,6 @@ from chatferry.store import Store
 
 DONE, FAILED, USAGE, PARTLY, AWAY = 0, 1, 2, 3, 4
 INTERRUPTED = 130  # by Ctrl-C, as Typer has it
-
 
 HERE = Circumstances(is_worked_on=True)
 """Of an operation on which this process works."""
@@ -49,19 +47,20 @@ def conclude(
     Without the workspace nobody looks for avatars that are to be fetched. `around` is what the operation does
     not know of itself.
     """
-    ending = _ending(operation, store, settings, workspace)
-    if operation.error and not (sys.stdout.isatty() and not printing.as_json):  # the verdict says it there
+    if operation.error and (printing.as_json or not sys.stdout.isatty()):  # the verdict says it on a terminal
         terminal.complain(operation.error)
     if printing.as_json:
         terminal.print_raw(report.as_text(operation, store, printing.is_long))
-    elif printing.is_short:
+        return exit_code(operation, report.counts(operation, store))
+    ending = _ending(operation, store, settings, workspace)
+    if printing.is_short:
         report_text.print_verdict(ending)
     else:
         again = f"chatferry report {operation.id}" + (f" --data {settings.data}" if ending.is_dry else "")
         report_text.print_report(
             ending,
             store.problems.all(operation.id),
-            state_in_words(operation, replace(around, failed=operation.count.error or 0)),
+            state_in_words(operation, around),
             "" if printing.is_long else again,
         )
     return exit_code(operation, ending.counts)
@@ -71,12 +70,13 @@ def _ending(operation: Operation, store: Store, settings: Settings, workspace: D
     rooms, fullest = store.parts.rooms(operation.id)
     binding = store.binding.get()
     is_dry = binding is not None and binding.url == NO_DESTINATION
+    is_done = operation.status == Status.DONE  # if not, the workspace may be away
     return Ending(
         operation=operation,
         counts=report.counts(operation, store),
         destination=destination_of(store, settings.data),
         rooms=(rooms, _room_name(fullest, operation, store)),
-        remaining=None if is_dry else remaining(operation, store, workspace),
+        remaining=remaining(operation, store, workspace) if is_done and not is_dry else None,
         is_dry=is_dry,
     )
 
@@ -95,6 +95,11 @@ def exit_code(operation: Operation, found: dict[str, Any]) -> int:
         return AWAY if operation.waiting_for else FAILED
     kinds = ("users", "contacts", "rooms", "messages", "files")
     return PARTLY if any(found[kind]["failed"] for kind in kinds) else DONE
+
+
+def worst(*codes: int) -> int:
+    """Return the exit code of a command that does several things, given the code of each."""
+    return max(codes, key=(DONE, PARTLY, FAILED, AWAY).index)
 
 
 def print_json(value: object) -> None:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from chatferry.cli import terminal
-from chatferry.operations import AT_REST, ENDS, Operation, has_begun
+from chatferry.operations import AT_REST, ENDS, Operation, ended_records, has_begun
 from chatferry.reports.states import STEPS
 
 if TYPE_CHECKING:
@@ -31,9 +31,8 @@ class Display:
         self._step = ""
         self._printed = ""
         self._last_line = 0.0
-        self._recent: deque[tuple[float, int]] = (
-            deque()
-        )  # moments of the last seconds, and what had ended then
+        # Moments of the last seconds, and how many records had ended then.
+        self._recent: deque[tuple[float, int]] = deque()
         self._is_paused = False
         self._next_look = 0.0
 
@@ -56,7 +55,7 @@ class Display:
         if operation.waiting_for and operation.status not in ENDS:
             step = f"waiting: {operation.waiting_for}"
         self._step = step or self._step
-        ended = _ended(operation) if has_begun(operation.status) else 0
+        ended = ended_records(operation) if has_begun(operation.status) else 0
         rate = self._rate(ended)
         if self._live:
             self._live.update(
@@ -107,12 +106,8 @@ class Display:
             terminal.remark(f"{self._step or 'starting'}{_progress(operation, rate)}")
 
 
-def _ended(operation: Operation) -> int:
-    return (operation.count.completed or 0) + (operation.count.error or 0)
-
-
 def _progress(operation: Operation, rate: float) -> str:
-    ended, total = _ended(operation), operation.count.total
+    ended, total = ended_records(operation), operation.count.total
     if not (ended and total):
         return ""
     return f", {ended:,} of {total:,} records" + (f", {rate:,.0f}/s" if rate else "")

@@ -8,7 +8,7 @@ from typing import Any
 from chatferry import logs
 from chatferry.cli import terminal
 from chatferry.cli.app import app
-from chatferry.cli.conclusion import DONE, FAILED, PARTLY, Printing, conclude, exit_code, print_json
+from chatferry.cli.conclusion import DONE, Printing, conclude, exit_code, print_json, worst
 from chatferry.cli.display import Display
 from chatferry.cli.options import (
     As,
@@ -71,7 +71,7 @@ def fetch_everything(work: Workplace, starter: str, printing: Printing, log_leve
             conclude(operation, store, work.settings, printing)
         if operation.error and printing.as_json:
             terminal.complain(operation.error)
-        code = max(code, exit_code(operation, found[name]), key=(DONE, PARTLY, FAILED).index)
+        code = worst(code, exit_code(operation, found[name]))
     if printing.as_json:
         print_json(found)
     elif not any(part["files"]["read"] for part in found.values()):

@@ -14,7 +14,7 @@ from chatferry import logs
 from chatferry.archive import Archive, name_of, open_archive
 from chatferry.cli import terminal
 from chatferry.cli.app import app
-from chatferry.cli.conclusion import Printing, conclude
+from chatferry.cli.conclusion import Printing, conclude, worst
 from chatferry.cli.display import Display
 from chatferry.cli.options import (
     As,
@@ -68,8 +68,8 @@ KEYS = ", ".join(importer.key for importer in readers())
 
 @app.command("import")
 def import_(
-    first: Annotated[
-        str,
+    words: Annotated[
+        list[str],
         typer.Argument(
             metavar="[KEY] EXPORT",
             help="The export: a zip or tar file, a folder, or a file of its own kind; or the URL (s3, http, "
@@ -77,7 +77,6 @@ def import_(
             show_default=False,
         ),
     ],
-    second: Annotated[str, typer.Argument(metavar="", hidden=True)] = "",
     data: Data = Path("data"),
     destination: Where = "",
     as_: As = "",
@@ -111,7 +110,11 @@ def import_(
         text_index_last=text_index_last,
     )
     check_name(origin)
-    importer, export = _looked_at(first, second, settings, users, channels)
+    if files and as_json:
+        raise SettingsError(
+            "--files and --json are two reports. Leave --files out, then: `chatferry files --json`"
+        )
+    importer, export = _looked_at(words, settings, users, channels)
     printing = Printing(as_json, every, short)
     with workplace(settings, dry_run) as work:
         operation = replace(
@@ -134,7 +137,7 @@ def import_(
         if files and operation.status == Status.DONE and not dry_run:
             from chatferry.cli.fetching import fetch_everything
 
-            code = max(code, fetch_everything(work, operation.user, printing, log_level))
+            code = worst(code, fetch_everything(work, operation.user, printing, log_level))
         sys.exit(code)
 
 
@@ -178,18 +181,21 @@ def retry(
 
 
 def _looked_at(
-    first: str, second: str, settings: Settings, users: list[str] | None, channels: list[str] | None
+    words: list[str], settings: Settings, users: list[str] | None, channels: list[str] | None
 ) -> tuple[Importer, str]:
     """Return the importer and the place of an export, once it was looked at. Nothing is made before.
 
     Raise SettingsError if the export is another importer's, or lacks a user or channel that is wanted.
     """
-    if not second and first in IMPORTERS:
-        raise SettingsError(f"Give the export too: chatferry import {first} EXPORT")
-    named = _reader(first) if second else None
-    export = place_of(second or first, named.wanted if named else "an export: a zip file or a folder")
+    *keys, given = words
+    if len(keys) > 1:
+        raise SettingsError(f"Give one export, and at most one importer before it: {given} is too much.")
+    if not keys and given in IMPORTERS:
+        raise SettingsError(f"Give the export too: chatferry import {given} EXPORT")
+    named = _reader(keys[0]) if keys else None
+    export = place_of(given, named.wanted if named else "an export: a zip file or a folder")
     with open_archive(export, settings.limits, single=True, rules=settings.downloads) as archive:
-        importer = _fitting(named, archive, second) if named else detect(archive)
+        importer = _fitting(named, archive, given) if named else detect(archive)
         _require_listed(importer, archive, users, "--users")
         _require_listed(importer, archive, channels, "--channels")
     return importer, export

@@ -50,7 +50,7 @@ def operations_(
                 f", {shown_name(operation)}" if operation.archive or operation.file else ""
             )
             state = state_in_words(operation, _around(operation, store, data))
-            terminal.say(f"{operation.id}  {began}  {what}: {state}")
+            terminal.quote(f"{operation.id}  {began}  {what}: {state}")
         if not found:
             terminal.say("Nothing was imported yet.")
 
@@ -71,7 +71,6 @@ def report_(
 
 def _around(operation: Summary, store: Store, data: Path) -> Circumstances:
     return Circumstances(
-        failed=operation.count.error or 0,
         is_paused=store.pauses.has(operation.id),
         is_worked_on=is_worked_in(data),
         successor="" if operation.valid else store.operations.after(operation),

@@ -10,6 +10,7 @@ from chatferry.operations import ENDS
 from chatferry.problems import UNLISTED, causes
 from chatferry.records import Effect, Problem
 from chatferry.reports.inspection import Inspection, Share, day
+from chatferry.reports.shown import no_formula
 
 SHOWN_PER_KIND = 5
 _KINDS = ("users", "contacts", "rooms", "messages", "files")
@@ -142,9 +143,5 @@ def share_rows(shares: Iterable[Share]) -> Iterator[list[str]]:
     """
     yield list(_COLUMNS)
     for share in shares:
-        found = share.as_json() | {"id": _no_formula(share.id), "name": _no_formula(share.name)}
-        yield ["" if found[name] is None else str(found[name]) for name in _COLUMNS]
-
-
-def _no_formula(text: str) -> str:
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+        found = share.as_json()
+        yield ["" if found[name] is None else str(no_formula(found[name])) for name in _COLUMNS]

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from chatferry.operations import Operation, Status
 from chatferry.reports.remaining import EXPORT, Remaining
+from chatferry.reports.shown import in_words, megabytes, several
 
 _KINDS = {"users": "user", "contacts": "contact", "rooms": "room", "messages": "message", "files": "file"}
 _ARRIVED = ("inserted", "updated", "unchanged")
@@ -76,6 +77,7 @@ def _rooms(number: int, fullest: str) -> str:
         return "its rooms"
     if not fullest:
         return several(number, "room")
+    fullest = fullest.replace("`", "'")  # between backquotes it would be taken for a command
     return f"#{fullest}" if number == 1 else f"#{fullest} and {several(number - 1, 'other room')}"
 
 
@@ -104,28 +106,6 @@ def _next(remaining: Remaining, destination: str) -> Iterator[str]:
             else "`chatferry password --user NAME` sets one"
         )
         yield f"{several(remaining.accounts, 'new account')} {have} no password: {how}."
-
-
-def several(number: int, noun: str) -> str:
-    """Return a number with its noun: "1 file", "1,204 files"."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def in_words(seconds: float) -> str:
-    """Return a duration: "0.4 s", "7 s", "3 min 20 s", "2 h 5 min"."""
-    if seconds < 1:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
-def megabytes(size: int) -> str:
-    """Return a number of bytes: "3.1 MB", "2.4 GB"."""
-    return f"{size / 1_000_000:,.1f} MB" if size < 1_000_000_000 else f"{size / 1_000_000_000:,.1f} GB"
 
 
 def _listed(words: list[str] | tuple[str, ...]) -> str:

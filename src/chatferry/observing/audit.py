@@ -46,6 +46,6 @@ class _AuditFile(WatchedFileHandler):
         os.fchmod(descriptor, private.FILE)
         return TextIOWrapper(FileIO(descriptor, "a"), self.encoding, write_through=True)
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # the name is logging's
         """Log that an action is missing from the file."""
         _COMPLAINTS.error("the audit log cannot be written", exc_info=True, extra={"fields": {}})

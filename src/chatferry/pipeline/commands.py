@@ -122,15 +122,15 @@ def cancel(store: Store, operation_id: str, is_worked_on: bool) -> None:
     Raises OperationError if it has ended.
     """
     with store.transaction():
-        operation = _require(store.operations.get(operation_id), may_cancel, "it has ended", _CANCEL)
+        operation = store.operations.get(operation_id)
+        _require(operation, may_cancel, "it has ended", _CANCEL)
+        assert operation is not None
         store.operations.invalidate(operation.id)
         store.pauses.remove(operation.id)
         if operation.status in AT_REST:
             store.forget(operation.id)
         if not is_worked_on or operation.status in AT_REST:
-            whole = store.operations.get(operation_id)
-            assert whole is not None
-            store.operations.save(advance(whole, Status.CANCELLED, now()))
+            store.operations.save(advance(operation, Status.CANCELLED, now()))
 
 
 def pause(store: Store, operation_id: str = "") -> Summary:

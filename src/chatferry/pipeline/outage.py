@@ -14,7 +14,7 @@ from chatferry.clock import now
 from chatferry.disks import outage
 from chatferry.errors import DestinationError
 from chatferry.logs import event
-from chatferry.operations import ENDS, Operation
+from chatferry.operations import ENDS, Operation, ended_records
 from chatferry.pipeline.context import Watch
 from chatferry.pipeline.pause import LOOK, Pause
 from chatferry.store import Store
@@ -53,7 +53,7 @@ class Outage:
     def watch(self, operation: Operation) -> None:
         """Take note of a step; the outage is over once more records have ended."""
         self._operation = operation
-        if self._since is not None and _ended(operation) > self._ended:
+        if self._since is not None and ended_records(operation) > self._ended:
             self._since, self._delay = None, FIRST_DELAY
         self._watch(operation)
 
@@ -69,7 +69,7 @@ class Outage:
 
     def _wait(self, trouble: DestinationError) -> None:
         if self._since is None:
-            self._since, self._ended = time.monotonic(), _ended(self._operation)
+            self._since, self._ended = time.monotonic(), ended_records(self._operation)
         while True:
             self._tell(str(trouble))
             if time.monotonic() - self._since >= self._longest:
@@ -103,10 +103,6 @@ class Outage:
         text = "operation waits" if reason else "operation goes on after an outage"
         event(LOG, text, level, operation=self._operation.id, reason=reason or None)
         self._watch(self._operation)
-
-
-def _ended(operation: Operation) -> int:
-    return (operation.count.completed or 0) + (operation.count.error or 0)
 
 
 def _in_a_thread(work: Callable[[], object], stop: Callable[[], None]) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from chatferry.destinations import Destination, is_server
 from chatferry.destinations.urls import without_secrets
 from chatferry.documents import ROOMS, USERS
+from chatferry.reports.shown import several
 from chatferry.store import Store
 
 NO_DESTINATION = "memory:"
@@ -36,7 +37,7 @@ def described_destination(destination: Destination, url: str, data: Path, is_new
     if is_new:
         return f"{name.replace('the embedded', 'a new embedded', 1)}: for trying, nobody chats there"
     accounts, rooms = destination.count(USERS), destination.count(ROOMS)
-    return f"{name} ({_several(accounts, 'account')}, {_several(rooms, 'room')})"
+    return f"{name} ({several(accounts, 'account')}, {several(rooms, 'room')})"
 
 
 def destination_json(store: Store) -> dict[str, str] | None:
@@ -50,7 +51,3 @@ def destination_json(store: Store) -> dict[str, str] | None:
     url = binding.url or "sqlite:workspace.sqlite3"
     kinds = {"sqlite": "embedded", "memory": "memory"}
     return {"kind": kinds.get(url.partition(":")[0], "rocketchat"), "url": url}
-
-
-def _several(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -15,6 +15,7 @@ from chatferry.operations import ENDS, Status, Summary
 from chatferry.problems import causes
 from chatferry.records import Problem
 from chatferry.reports.operation import MOST_CAUSES, counts, problem_as_json
+from chatferry.reports.shown import no_formula
 from chatferry.store import Store
 from chatferry.store.problems import FIRST_PLACE, Place
 
@@ -109,18 +110,10 @@ def csv_pieces(problems: Iterable[Problem]) -> Iterator[str]:
     rows = iter(problems)
     yield _table([columns])
     while piece := list(islice(rows, _ROWS)):
-        yield _table([[_cell(problem_as_json(one)[name]) for name in columns] for one in piece])
+        yield _table([[no_formula(problem_as_json(one)[name]) for name in columns] for one in piece])
 
 
 def _table(rows: Iterable[Iterable[object]]) -> str:
     text = io.StringIO()
     csv.writer(text).writerows(rows)
     return text.getvalue()
-
-
-def _cell(value: str | int) -> str | int:
-    """Return a value that no spreadsheet takes for a formula: texts come from archives."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
-
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")

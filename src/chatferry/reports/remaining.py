@@ -1,7 +1,6 @@
 """What remains to be done after an import: files and avatars to fetch, passwords to set."""
 
 from collections import Counter
-from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -9,6 +8,7 @@ from chatferry.destinations import Destination
 from chatferry.documents import PENDING_AVATAR, USERS, decode
 from chatferry.operations import Summary
 from chatferry.records import Outcome, User
+from chatferry.redaction import host_of
 from chatferry.store import Store
 
 EXPORT = "the export"
@@ -20,7 +20,7 @@ class Remaining(Struct, frozen=True, kw_only=True):
 
     files, file_bytes  files to be fetched, and the bytes that the export says they have
     avatars            avatars to be fetched
-    hosts              where the files are, the host of most files first
+    hosts              where the files are, the host of most files first; none for addresses without a host
     accounts           accounts that the import made for people and that have no password; None if that is
                        not known any more
     """
@@ -41,14 +41,14 @@ def remaining(operation: Summary, store: Store, destination: Destination | None)
     size = 0
     for pending in store.pending_files.pending(""):
         file = pending.file
-        hosts[EXPORT if file.path else urlsplit(file.url).hostname or EXPORT] += 1
+        hosts[EXPORT if file.path else host_of(file.url)] += 1
         size += file.size or 0
     users = destination.dump(USERS) if destination else ()
     return Remaining(
         files=hosts.total(),
         file_bytes=size,
         avatars=sum(PENDING_AVATAR in decode(user) for user in users),
-        hosts=tuple(host for host, _ in hosts.most_common(3)),
+        hosts=tuple(host for host, _ in hosts.most_common(4) if host)[:3],
         accounts=_accounts_without_password(operation, store),
     )
 

@@ -7,6 +7,7 @@ from chatferry.operations import (
     ENDS,
     Status,
     Summary,
+    ended_records,
     has_begun,
     is_importing,
 )
@@ -39,13 +40,11 @@ STEPS = {
 class Circumstances(Struct, frozen=True, kw_only=True):
     """What an operation does not know of itself.
 
-    failed        how many of its records failed
     is_paused     whether somebody paused it
     is_worked_on  whether a process works in its data directory
     successor     the id of the operation that took its place; "" for none
     """
 
-    failed: int = 0
     is_paused: bool = False
     is_worked_on: bool = False
     successor: str = ""
@@ -54,7 +53,8 @@ class Circumstances(Struct, frozen=True, kw_only=True):
 def state_in_words(operation: Summary, around: Circumstances) -> str:
     """Return where an operation stands: `running here: importing messages`, `stopped`, `done, 5 failed`."""
     if operation.status == Status.DONE:
-        return f"done, {around.failed:,} failed" if around.failed else "done"
+        failed = operation.count.error
+        return f"done, {failed:,} failed" if failed else "done"
     if operation.status in ENDS:
         return STEPS[operation.status]
     if not operation.valid:
@@ -71,7 +71,6 @@ def state_in_words(operation: Summary, around: Circumstances) -> str:
 
 
 def _progress(operation: Summary) -> str:
-    ended = (operation.count.completed or 0) + (operation.count.error or 0)
     if not (has_begun(operation.status) and is_importing(operation.status) and operation.count.total):
         return ""
-    return f", {ended:,} of {operation.count.total:,}"
+    return f", {ended_records(operation):,} of {operation.count.total:,}"

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -187,7 +186,7 @@ def test_a_slow_reader_takes_no_memory(server: Server, http: httpx.Client, many:
         status = Path(f"/proc/{server.process.pid}/status").read_text()
         return int(status.partition("VmRSS:")[2].split()[0]) // 1024
 
-    if not os.path.exists("/proc/self/status"):  # noqa: PTH110
+    if not Path("/proc/self/status").exists():
         pytest.skip("needs /proc")
     report(http, operation=many)
     before = memory()

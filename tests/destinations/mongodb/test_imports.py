@@ -140,7 +140,7 @@ def test_an_import_waits_for_a_server_that_is_away_and_goes_on_by_itself(
     worker = threading.Thread(target=work)
     worker.start()
     for completed in (0, 3_000) if LONG else (3_000,):
-        until(lambda completed=completed: has_brought(store, completed))  # type: ignore[misc]
+        until(lambda completed=completed: has_brought(store, completed))  # type: ignore[misc]  # mypy infers no default
         server.kill()
         until(lambda: "does not answer" in waiting_for(store))
         server.start()

@@ -287,7 +287,8 @@ def die_while_writing(archive: Archive, shared: None, item: int) -> int:
     """End this process as the kernel does for want of memory: a result is half written, its lock is held."""
     for queue in [thing for thing in gc.get_objects() if isinstance(thing, SimpleQueue)]:
         with queue._wlock:  # type: ignore[attr-defined]  # there is no other way to the pipe
-            os.write(queue._writer.fileno(), struct.pack("!i", 1_000_000) + b"half")  # type: ignore[attr-defined]
+            end = queue._writer.fileno()  # type: ignore[attr-defined]  # nor to its end
+            os.write(end, struct.pack("!i", 1_000_000) + b"half")
             os.kill(os.getpid(), signal.SIGKILL)
     return item
 

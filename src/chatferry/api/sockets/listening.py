@@ -163,7 +163,7 @@ class Connection(H11Protocol):
         self._limited = connections
         self._peer: Peer | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # it gets nothing but sockets
         super().connection_made(transport)
         self._peer = self._limited.at(transport.get_extra_info("socket").fileno())
         if self._peer is None:  # closed to make room

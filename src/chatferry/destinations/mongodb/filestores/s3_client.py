@@ -66,7 +66,7 @@ class BucketError(ChatferryError):
         super().__init__(f"{name}: {reason}. {self.after}, and fetch what is pending.")
 
 
-class BucketRefusal(BucketError, SettingsError):  # noqa: N818  # both kinds are errors of a bucket
+class BucketRefusal(BucketError, SettingsError):  # noqa: N818  # named after what is so  # both kinds are errors of a bucket
     """Something has to be set in another way before the bucket does it."""
 
 
