@@ -31,9 +31,10 @@ class Away(MemoryDestination):
         ({"status": Status.FAILED, "error": "no answer"}, Printing(is_short=True), FAILED),
         ({"status": Status.CANCELLED}, Printing(), FAILED),
         ({"status": Status.DONE}, Printing(as_json=True), DONE),
+        ({"status": Status.DONE}, Printing(), DONE),
     ],
 )
-def test_a_report_needs_no_destination_unless_the_import_is_done(
+def test_a_report_needs_no_destination(
     tmp_path: Path,
     change: dict[str, object],
     printing: Printing,

@@ -14,7 +14,7 @@ from chatferry.operations import Operation, Status
 from chatferry.records import Channel
 from chatferry.reports import operation as report
 from chatferry.reports.destination import NO_DESTINATION, destination_of
-from chatferry.reports.remaining import remaining
+from chatferry.reports.remaining import Remaining, remaining
 from chatferry.reports.states import Circumstances, state_in_words
 from chatferry.settings import Settings
 from chatferry.store import Store
@@ -70,15 +70,22 @@ def _ending(operation: Operation, store: Store, settings: Settings, workspace: D
     rooms, fullest = store.parts.rooms(operation.id)
     binding = store.binding.get()
     is_dry = binding is not None and binding.url == NO_DESTINATION
-    is_done = operation.status == Status.DONE  # if not, the workspace may be away
+    is_done = operation.status == Status.DONE
     return Ending(
         operation=operation,
         counts=report.counts(operation, store),
         destination=destination_of(store, settings.data),
         rooms=(rooms, _room_name(fullest, operation, store)),
-        remaining=remaining(operation, store, workspace) if is_done and not is_dry else None,
+        remaining=_remaining(operation, store, workspace) if is_done and not is_dry else None,
         is_dry=is_dry,
     )
+
+
+def _remaining(operation: Operation, store: Store, workspace: Destination | None) -> Remaining:
+    try:
+        return remaining(operation, store, workspace)
+    except DestinationError:  # it went away after the last message; `chatferry files` finds the avatars
+        return remaining(operation, store, None)
 
 
 def _room_name(id: str, operation: Operation, store: Store) -> str:
