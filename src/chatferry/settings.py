@@ -141,7 +141,8 @@ def from_environment(  # noqa: PLR0913  # the settings that the command line has
 ) -> Settings:
     """Return the settings of this process: the given ones, and those of the environment."""
     defaults = Limits()
-    admin_settings(environment)
+    if not is_server(destination):  # a Rocket.Chat server has the variables for itself
+        admin_settings(environment)
     pace = Pace(
         messages_per_second=_number_or_off(environment, "CHATFERRY_MESSAGES_PER_SECOND"),
         latency=_number_or_off(environment, "CHATFERRY_MAX_LATENCY_MS") / 1000,

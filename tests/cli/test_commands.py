@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from chatferry import accounts
+from chatferry.destinations import Lookup
 from chatferry.destinations.sqlite.destination import SqliteDestination
 from chatferry.importers import readers
 from tests.support.command_line import chatferry, printed_commands
@@ -220,6 +221,34 @@ def test_a_password_is_set(tmp_path: Path, data: Path) -> None:
         assert (done.returncode, said in done.stdout + done.stderr) == (code, True)
     with closing(SqliteDestination(copy / "workspace.sqlite3")) as workspace:
         assert accounts.is_password(accounts.user_of_login(workspace, "ada"), "a-new-one")
+
+
+def test_a_password_is_given_to_the_account_that_the_settings_name(tmp_path: Path) -> None:
+    """Neither to an administrator whom an import brought, nor to anybody that they do not name."""
+    members = tmp_path / "members.csv"
+    members.write_text("username,email,status\nada,ada@example.org,Admin\n")
+    bare = {"ADMIN_USERNAME": "", "ADMIN_PASS": "", "ADMIN_EMAIL": ""}
+    imported = chatferry("import", "slack-users", members, "--data", tmp_path / "data", **bare)
+    assert imported.returncode == 0, imported.stderr
+    for asked, username, password in [
+        ({"ADMIN_USERNAME": "ada", "ADMIN_PASS": "given"}, "ada", "given"),
+        ({"ADMIN_USERNAME": "", "ADMIN_PASS": "given"}, "admin", "given"),
+        ({"ADMIN_USERNAME": "nobody", "ADMIN_PASS": "given"}, "admin", ""),
+    ]:
+        copy = shutil.copytree(tmp_path / "data", tmp_path / f"{username}{len(password)}")
+        serve_once(copy, ADMIN_EMAIL="", **asked)
+        with closing(SqliteDestination(copy / "workspace.sqlite3")) as workspace:
+            given = password or (copy / "first-password").read_text().strip()
+            others = {"ada", "admin"} - {username}
+            assert accounts.is_password(accounts.user_of_login(workspace, username), given)
+            found = workspace.find(Lookup.USERNAME, [*others])
+            assert [bool(one.get("services", {}).get("password")) for one in found] == [False]
+
+
+def test_a_server_has_the_settings_of_its_administrator_for_itself() -> None:
+    url = "mongodb://127.0.0.1:1/rocketchat?replicaSet=rs0&serverSelectionTimeoutMS=100"
+    done = chatferry("dump", "users", "--destination", url, ADMIN_USERNAME="two words")
+    assert done.returncode == 4
 
 
 def test_settings_of_the_administrator_that_do_not_count_are_said(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from functools import cache
 
 import bcrypt
 
+from chatferry.accounts.people import is_active
 from chatferry.destinations import Destination
 from chatferry.documents import USERS, Document, Update
 
@@ -54,13 +55,13 @@ def is_password(user: Document | None, password: str, *, is_hashed: bool = False
         is_right = _hashers().submit(bcrypt.checkpw, candidate, known).result()
     except ValueError:  # no bcrypt hash, or a NUL in the candidate
         is_right = False
-    return is_right and bool(stored) and account.get("active", True) is True
+    return is_right and bool(stored) and is_active(account)
 
 
 def has_password(user: Document) -> bool:
     """Return whether anybody can log in with a password as this active user."""
     stored = user.get("services", {}).get("password", {}).get("bcrypt")
-    return bool(stored) and user.get("active", True) is True
+    return bool(stored) and is_active(user)
 
 
 def set_password(destination: Destination, user: Document, password: str) -> None:

@@ -24,3 +24,8 @@ def user_named(destination: Destination, name: str) -> Document | None:
 def is_username(text: str) -> bool:
     """Return whether an account may have this username, as Rocket.Chat checks it by default."""
     return re.fullmatch(r"[0-9a-zA-Z\-_.]+", text) is not None
+
+
+def is_active(account: Document) -> bool:
+    """Return whether an account may be used."""
+    return account.get("active", True) is True

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Mapping
 
 from chatferry.accounts.passwords import has_password, hash_password, is_password, set_password
-from chatferry.accounts.people import is_username
+from chatferry.accounts.people import is_active, is_username
 from chatferry.accounts.roles import PERMISSION_ROLES, first_administrator
 from chatferry.destinations import Destination, Lookup
 from chatferry.documents import PERMISSIONS, ROOMS, USERS, Change, Date, Document, Insert
@@ -90,19 +90,20 @@ def ensure_admin(
     Return username and random password, to be shown once.
     """
     username, given, email = admin_settings(environment)
-    password = given or (secrets.token_urlsafe(12) if is_served else "")
+    made_up = secrets.token_urlsafe(12) if is_served else ""
     admins = destination.find(Lookup.USER_ROLE, ["admin"])
     if not admins:
-        add_admin(destination, new_id(), username, password, email, now)
-    elif is_served and not any(map(has_password, admins)):
-        first = first_administrator(destination)
-        if first is None:
-            return None
-        username = first["username"]
-        set_password(destination, first, password)
-    else:
+        add_admin(destination, new_id(), username, given or made_up, email, now)
+        return (username, made_up) if made_up and not given else None
+    if not is_served or any(map(has_password, admins)):
         return None
-    return (username, password) if password and not given else None
+    named = [account for account in admins if account.get("username") == username and is_active(account)]
+    account = named[0] if named else first_administrator(destination)
+    if account is None:
+        return None
+    is_given = bool(named and given)  # ADMIN_PASS is for the account that ADMIN_USERNAME names
+    set_password(destination, account, given if is_given else made_up)
+    return None if is_given else (account["username"], made_up)
 
 
 def admin_settings(environment: Mapping[str, str]) -> tuple[str, str, str]:
