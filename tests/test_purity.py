@@ -17,7 +17,8 @@ SOURCE = ROOT / "src"
 PURE = [
     "records", "documents", "problems", "operations", "errors", "origins", "redaction",
     "importers.*", "convert.*",
-    "reports.operation_json", "api.wire", "api.schemas", "api.validation", "api.description.*",
+    "reports.operation_json", "reports.shown", "reports.states", "reports.verdict",
+    "api.wire", "api.schemas", "api.validation", "api.description.*",
     "api.uploads.tus", "api.uploads.tus_headers", "api.media.initials", "api.media.ranges",
     "destinations.urls",
     "downloads.addresses", "downloads.failures", "downloads.gzip_body", "downloads.response_checks",

@@ -7,7 +7,8 @@ import pytest
 from chatferry.pipeline.commands import new_operation
 from chatferry.records import PendingFile
 from chatferry.redaction import host_of
-from chatferry.reports.remaining import EXPORT, remaining
+from chatferry.reports.remaining import remaining
+from chatferry.reports.verdict import EXPORT
 from chatferry.store import Store
 from tests.support.importing import workspace
 

@@ -7,15 +7,15 @@ from typing import Any
 from msgspec import Struct
 
 from chatferry.cli import report_text, terminal
-from chatferry.cli.verdict import Ending
 from chatferry.destinations import Destination
 from chatferry.errors import ChatferryError, DestinationError, OperationError, OriginError, SettingsError
 from chatferry.operations import Operation, Status
 from chatferry.records import Channel
 from chatferry.reports import operation as report
 from chatferry.reports.destination import NO_DESTINATION, destination_of
-from chatferry.reports.remaining import Remaining, remaining
+from chatferry.reports.remaining import remaining
 from chatferry.reports.states import Circumstances, state_in_words
+from chatferry.reports.verdict import Ending, Remaining
 from chatferry.settings import Settings
 from chatferry.store import Store
 

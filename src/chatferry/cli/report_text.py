@@ -5,12 +5,12 @@ from itertools import groupby
 from typing import Any
 
 from chatferry.cli import terminal
-from chatferry.cli.verdict import Ending, verdict
 from chatferry.operations import ENDS
 from chatferry.problems import UNLISTED, causes
 from chatferry.records import Effect, Problem
 from chatferry.reports.inspection import Inspection, Share, day
 from chatferry.reports.shown import no_formula
+from chatferry.reports.verdict import Ending, verdict
 
 SHOWN_PER_KIND = 5
 _KINDS = ("users", "contacts", "rooms", "messages", "files")

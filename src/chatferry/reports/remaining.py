@@ -2,34 +2,13 @@
 
 from collections import Counter
 
-from msgspec import Struct
-
 from chatferry.destinations import Destination
 from chatferry.documents import PENDING_AVATAR, USERS, decode
 from chatferry.operations import Summary
 from chatferry.records import Outcome, User
 from chatferry.redaction import host_of
+from chatferry.reports.verdict import EXPORT, Remaining
 from chatferry.store import Store
-
-EXPORT = "the export"
-"""Stands for the host of files whose bytes lie in the export."""
-
-
-class Remaining(Struct, frozen=True, kw_only=True):
-    """What an administrator has to do yet.
-
-    files, file_bytes  files to be fetched, and the bytes that the export says they have
-    avatars            avatars to be fetched
-    hosts              where the files are, the host of most files first; none for addresses without a host
-    accounts           accounts that the import made for people and that have no password; None if that is
-                       not known any more
-    """
-
-    files: int = 0
-    file_bytes: int = 0
-    avatars: int = 0
-    hosts: tuple[str, ...] = ()
-    accounts: int | None = None
 
 
 def remaining(operation: Summary, store: Store, destination: Destination | None) -> Remaining:

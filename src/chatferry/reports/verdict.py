@@ -6,11 +6,31 @@ from typing import Any
 from msgspec import Struct
 
 from chatferry.operations import Operation, Status
-from chatferry.reports.remaining import EXPORT, Remaining
 from chatferry.reports.shown import in_words, megabytes, several
 
 _KINDS = {"users": "user", "contacts": "contact", "rooms": "room", "messages": "message", "files": "file"}
 _ARRIVED = ("inserted", "updated", "unchanged")
+
+
+EXPORT = "the export"
+"""Stands for the host of files whose bytes lie in the export."""
+
+
+class Remaining(Struct, frozen=True, kw_only=True):
+    """What an administrator has to do yet.
+
+    files, file_bytes  files to be fetched, and the bytes that the export says they have
+    avatars            avatars to be fetched
+    hosts              where the files are, the host of most files first; none for addresses without a host
+    accounts           accounts that the import made for people and that have no password; None if that is
+                       not known any more
+    """
+
+    files: int = 0
+    file_bytes: int = 0
+    avatars: int = 0
+    hosts: tuple[str, ...] = ()
+    accounts: int | None = None
 
 
 class Ending(Struct, frozen=True, kw_only=True):

@@ -5,10 +5,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chatferry.cli.verdict import Ending, verdict
 from chatferry.operations import Status
 from chatferry.pipeline.commands import new_operation
-from chatferry.reports.remaining import EXPORT, Remaining
+from chatferry.reports.verdict import EXPORT, Ending, Remaining, verdict
 
 OPERATION = replace(new_operation("slack", "u"), id="abc", status=Status.DONE, seconds=7.2)
 HERE = "the embedded workspace in data"
